@@ -1,11 +1,20 @@
 # stockml: the few commands, which `make help` lists.
 
-# The first Python from 3.11 to 3.13 that can make an environment.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do $$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && exit; done; echo python3)
+# The first Python from 3.11 to 3.13 that can make an environment. With uv on the PATH: uv's choice.
+UV := $(shell command -v uv)
+PYTHON ?= $(if $(UV),>=3.11$(comma)<3.14,$(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && exit; done; echo python3))
 BIN := .venv/bin
 TICKER ?= IBM
+# sections of requirements.lock beyond those that `make run` needs: those asked for once are kept
+EXTRAS ?= $(shell cat .venv/extras 2>/dev/null)
+comma := ,
 
-.PHONY: help run test up bench fmt lock audit clean anew
+# uncompiled, a night's imports would take seconds more
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help run test up bench fmt lock newest audit clean extras anew
 .DEFAULT_GOAL := run
 
 help: ## these targets
@@ -31,33 +40,52 @@ fmt: .venv/test.stamp ## format and sort
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-audit: .venv/test.stamp ## known vulnerabilities of the pinned packages
+extras: .venv/made.stamp ## install optional packages: EXTRAS="postgres gpu"
+	@echo $(EXTRAS) > .venv/extras
+	@rm -f .venv/run.stamp
+	@$(MAKE) --no-print-directory .venv/run.stamp
+
+audit: .venv/test.stamp ## known vulnerabilities of the locked packages
 	$(BIN)/pip-audit --require-hashes --disable-pip --strict -r requirements.lock
 
-lock: .venv/run.stamp ## pin every package again, with hashes, for Python 3.11 to 3.13
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra postgres --extra s3 --output-file requirements.lock
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --all-extras --constraint requirements.lock --output-file requirements-test.lock
+lock: .venv/run.stamp ## choose every package anew, for Python 3.11 to 3.13
+	@$(BIN)/python -m deployments.lock
 
-LOCK := --upgrade --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+newest: .venv/test.stamp ## try the newest releases that pyproject.toml allows, in an environment apart
+	@$(BIN)/python -m tests.newest
 
 clean: ## remove the environment; STOCKML_HOME stays
 	rm -rf .venv build *.egg-info
 
 # made anew if its Python has gone, as an upgrade of the system's leaves it
-.venv/pip.stamp: $(if $(wildcard .venv/pip.stamp),$(shell $(BIN)/python -c 'import pip' 2>/dev/null || echo anew))
-	@echo "making .venv with $(PYTHON)"
+.venv/made.stamp: $(if $(wildcard .venv/made.stamp),$(shell $(BIN)/python -c '' 2>/dev/null || echo anew))
+	@echo "making .venv with $(if $(UV),uv and )Python $(PYTHON)"
+ifdef UV
+	@$(UV) venv --quiet --clear --python '$(PYTHON)' .venv
+else
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"expected Python 3.11 to 3.13, found {v[0]}.{v[1]}; name one with make PYTHON=...")'
-	@$(PYTHON) -m venv $(if $(wildcard $@),--clear) .venv
+	@$(PYTHON) -m venv --clear .venv
+	@$(call locked,install)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement .venv/locked.txt || { $(FAILED) }
+endif
 	@touch $@
 
-.venv/run.stamp: .venv/pip.stamp requirements.lock pyproject.toml
-	@echo "installing the pinned packages (one to three minutes, 3.1 GB)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q stockml flows tasks deployments # once, as pip does with what it installs otherwise
+.venv/run.stamp: .venv/made.stamp requirements.lock pyproject.toml
+	@echo "installing the locked packages (about a minute, 2.3 GB)"
+	@$(call sync,install run $(EXTRAS))
 	@touch $@
 
-.venv/test.stamp: .venv/run.stamp requirements-test.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-test.lock
+.venv/test.stamp: .venv/run.stamp
+	@$(call sync,install run postgres dask test)
 	@touch $@
+
+# The lock alone says what is installed: nothing is resolved. What it does not name is removed.
+locked = awk -v asked=' $(1) ' '/^\# section: / { on = index(asked, " " $$3 " ") } on' requirements.lock > .venv/locked.txt
+sync = $(call locked,$(1)) \
+	&& $(INSTALL) sync --python $(BIN)/python --require-hashes .venv/locked.txt \
+	&& $(INSTALL) install --python $(BIN)/python --no-deps --no-build-isolation --editable . \
+	|| { $(FAILED) }
+INSTALL = $(or $(UV),$(BIN)/uv) --quiet pip
+FAILED = echo "stockml is not installed yet, for the reason above. Needed: a network, and 2.5 GB free" \
+	"here and 1 GB in the home folder. The same command goes on from where it stopped."; exit 1;

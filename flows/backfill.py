@@ -19,13 +19,12 @@ from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import current_home
 from stockml.nights import states
+from stockml.nights.ingest import as_stored, without_bar
+from stockml.nights.session_status import SessionStatus, past_sessions
 from stockml.nights.summary import message
-from stockml.pipeline.ingest import as_stored, without_bar
-from stockml.pipeline.session_status import SessionStatus, past_sessions
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
-from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker, without_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_night, show_nights
 from tasks.caching import with_home_storage
@@ -73,7 +72,6 @@ def backfill(
     A night that fails leaves the others alone; if all fail, the run does. The state carries a NightRow per night.
     """
     ticker, now, calendar_name = validated_ticker(ticker), clock.now(), calendar or None
-    refresh(current_home(), [ticker])
     sessions = past_sessions(sessions_for(ticker, calendar_name), first, last, now)
     request = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), calendar_name, force)
     try:

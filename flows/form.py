@@ -55,8 +55,10 @@ MODE: Any = Field("auto", description="auto decides by stated rules, and says wh
 PROFILE: Any = Field("nightly", description="nightly, or the published tutorial recipe")
 CALENDAR: Any = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix")
 FORCE: Any = Field(False, description="Recompute every step instead of using cached results")
-LATE_RETRIES: Any = Field(3, description="How often to ask again for a late bar this night (0 to 12)")
-LATE_WAIT_S: Any = Field(1200.0, description="Seconds to wait before asking again for a late bar (0 to 7,200)")
+LATE_RETRIES: Any = Field(
+    3, description="How often another run asks again for a late bar, or after no answer (0 to 12)"
+)
+LATE_WAIT_S: Any = Field(1200.0, description="Seconds until it does, at least 60 (0 to 7,200)")
 SETTINGS: Any = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values")
 
 

@@ -1,11 +1,10 @@
-"""Once a week: end runs that only claim to run, resume what waited, and remove what is old and not needed.
+"""Once a week: resume what waited, and remove what is old and not needed.
 
 Ages are by the machine's own clock, even where STOCKML_CLOCK replays another day.
 """
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, ParamSpec
-from uuid import UUID
 
 from prefect import Task, flow
 from prefect.logging import get_run_logger
@@ -15,16 +14,12 @@ from pydantic import BeforeValidator, Field, create_model
 
 from flows.form import NO_CHANGES, form_of
 from stockml.errors import StockmlError
-from stockml.home import current_home
 from stockml.maintenance.report import StepReport, markdown, summary
 from stockml.maintenance.retention import RetentionSettings
 from stockml.nights import states
 from stockml.storage.os_errors import refused
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import refresh
 from tasks import maintenance as steps
 from tasks.artifacts import show_text
-from tasks.run_records import record_process
 
 P = ParamSpec("P")
 
@@ -44,21 +39,15 @@ def maintenance(
         30, description="Days for which removed runs can be restored from MLflow's trash (1 to 3,650)"
     ),
 ) -> State:
-    """End runs that only claim to be running, resume what waited, and remove what is old and not needed.
+    """Resume what waited, and remove what is old and not needed.
 
     Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow lacks.
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
-    record_process(UUID(flow_run.id))
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
-    refresh(current_home(), depth=Depth.EVERYTHING)
     reports = [
-        *reports_of(steps.end_zombies, None, dry_run),
-        *reports_of(steps.resume_what_waited, now, dry_run),
+        *reports_of(steps.resume_what_waited, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
-        # at once: until it is committed, any check-out brings back what was removed
-        *(reports_of(steps.clear_shared_state, now, dry_run) if current_home().state else ()),
-        *reports_of(steps.clear_mlflow_files, days, now, dry_run),
         *reports_of(steps.clear_mlflow, days, now, mlflow_trash_days, dry_run),
     ]
     line = summary(reports)

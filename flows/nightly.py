@@ -1,15 +1,12 @@
 """One ticker, one session: fetch, append, renormalise, decide, train, evaluate, publish, log, promote."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 from prefect import flow
-from prefect.filesystems import LocalFileSystem
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
@@ -20,22 +17,24 @@ from stockml import clock
 from stockml.errors import NightBusy, StockmlError, StoreBusy
 from stockml.forecasts.forecast import SUPERSEDED
 from stockml.home import current_home
+from stockml.nights import states
+from stockml.nights.dataset import side_inputs_sha256
+from stockml.nights.finished_nights import keep_finished, request_sha256
 from stockml.nights.key_figures import night_age
+from stockml.nights.night_key import night_key
 from stockml.nights.record import Night, read_night
+from stockml.nights.session_status import SessionStatus
 from stockml.nights.summary import message
-from stockml.pipeline.dataset import side_inputs_sha256
-from stockml.pipeline.finished_nights import keep_finished, request_sha256
-from stockml.pipeline.log import StepReceipts
-from stockml.pipeline.night_key import night_key
-from stockml.pipeline.session_status import SessionStatus
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile, without_effect
-from stockml.storage import sharing
+from stockml.storage.locks import ticker_lock
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
-from tasks import lost_runs, run_records
+from stockml.tracking.night_log import StepReceipts
+from tasks import events
 from tasks.artifacts import prefect_page, show_night
 from tasks.caching import keep_code_version, with_home_storage
+from tasks.later_runs import MAY_COME, run_again
 from tasks.status_page import record_end
 from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
 
@@ -77,15 +76,13 @@ def nightly(
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
 
     The state carries the Night: completed, or skipped with the reason (no session, a late, stale or suspect bar, a
-    delisted share, quota).
+    delisted share, quota, no answer), or Waiting where another run of the deployment asks again.
     """
-    run_records.drop_related_resources()
     ticker = validated_ticker(ticker)
-    sharing.refresh(current_home(), [ticker])
     night_settings = form.chosen(profile, mode, settings, ticker=ticker)
     for name in without_effect(night_settings):
         get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
-    request = NightRequest(ticker, night_settings, calendar or None, force, late_retries, late_wait_s)
+    request = NightRequest(ticker, night_settings, calendar or None, force)
     status = request.status(session)
     if status.state:
         return skipped(request, status)
@@ -93,10 +90,11 @@ def nightly(
     keep_code_version()  # the night may wait for hours, for another of its ticker or for a late bar
     with exclusive_run(ticker):
         bars = bars_of(request, session)
-        sharing.commit(current_home(), ticker)
         if isinstance(bars, SessionStatus):
-            return skipped(request, bars)
+            return skipped(request, waiting_if_run_again(bars, late_retries, late_wait_s))
+        published = events.published_before(ticker)
         night = train_and_publish(request, bars)
+    events.tell_of_night(night, published)
     night = replace(night, seconds=request.seconds())
     show_night(night)
     age = night_age(current_home().nights, night, clock.now())
@@ -104,16 +102,13 @@ def nightly(
     return Completed(message=f"{message(night)}{later}{request.age_notes()}", data=night)
 
 
-class Nowhere(LocalFileSystem):
-    """Discards failed results: the run's state has them."""
-
-    _block_type_slug = "nowhere"
-
-    async def awrite_path(self, path: str, content: bytes) -> str:
-        return path
-
-
-nightly.result_storage = Nowhere(basepath=os.devnull)  # or Prefect asks its server for one, twice per run
+def waiting_if_run_again(status: SessionStatus, retries: int, wait_s: float) -> SessionStatus:
+    """The status as Waiting where another run of the deployment asks again for what may come within hours."""
+    may_come = status.state in MAY_COME
+    when = run_again(retries, wait_s, session=str(status.session)) if may_come else None
+    if when is None:
+        return status
+    return SessionStatus(status.session, f"{status}; {when}", states.WAITING)
 
 
 def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
@@ -129,10 +124,9 @@ def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     key = night_key(dataset, settings)
     published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
-    sharing.commit(current_home(), request.ticker)
     done = StepReceipts(bars, dataset, model, evaluation, settings, key)
-    page = prefect_page(UUID(flow_run.id))
-    run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), request.seconds(), page)
+    logged_at, seconds = datetime.now(UTC), request.seconds()
+    run = with_home_storage(log_run, force=force)(done, logged_at, seconds, prefect_page())
     promotion = with_home_storage(promote, force=force)(model, run, now)
     receipts = (bars, dataset, decision, model, evaluation, published, promotion)
     keep_finished(current_home(), asked, run, receipts)
@@ -141,22 +135,19 @@ def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
 
 @contextmanager
 def exclusive_run(ticker: str) -> Iterator[None]:
-    """Let one run of a ticker at a time work, on all machines that share its state; a second waits and says so.
+    """Let one run of a ticker at a time work; a second waits and says so.
 
-    Earlier runs that were killed are ended on the server. Raises NightBusy, and StoreBusy if another machine committed
-    the state meanwhile.
+    Raises NightBusy, and StoreBusy if another machine committed the state meanwhile.
     """
-    run_records.record_process(UUID(flow_run.id))
     with ExitStack() as locks:
         try:
-            locks.enter_context(sharing.ticker_lock(current_home(), ticker, 0))
+            locks.enter_context(ticker_lock(current_home(), ticker, 0))
         except StoreBusy as busy:
             get_run_logger().info("another run of %s is at work; waiting for it (%s)", ticker, busy.why)
             try:
-                locks.enter_context(sharing.ticker_lock(current_home(), ticker, BUSY_WAIT_S))
+                locks.enter_context(ticker_lock(current_home(), ticker, BUSY_WAIT_S))
             except StoreBusy:
                 raise NightBusy(ticker, BUSY_WAIT_S) from None
-        lost_runs.end_killed(ticker)
         yield
 
 
@@ -164,4 +155,6 @@ def skipped(request: NightRequest, status: SessionStatus) -> State:
     reason, state = f"{status}{request.age_notes()}", str(status.state)
     night = Night.skipped(request.ticker, status.session, reason, datetime.now(UTC), request.settings.sha256())
     get_run_logger().info("%s: %s", state.lower(), reason)
+    if state != states.WAITING:
+        events.tell_of_skipped(night, state)
     return Completed(name=state, message=reason, data=night)

@@ -14,8 +14,6 @@ from stockml.home import current_home
 from stockml.maintenance.notice_log import append_notice
 from stockml.nights import states
 from stockml.nights.status import missing, missing_line
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.run_records import is_due_again
 from tasks.status_page import next_nights, next_runs
@@ -39,7 +37,6 @@ def missing_forecasts(
         paused = {ticker for ticker, start in next_runs(next_nights(client)).items() if start is None}
     names = sorted({validated_ticker(ticker) for ticker in tickers} - paused)
     calendar_by_ticker = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
-    refresh(current_home(), names, Depth.STATUS)
     lacking = missing(current_home(), names, clock.now(), calendar_by_ticker)
     line = missing_line(lacking, len(names))
     get_run_logger().info("%s", line)

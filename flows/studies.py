@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Annotated
-from uuid import UUID
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -14,16 +13,12 @@ from flows import form
 from stockml import clock
 from stockml.evaluation.backtest import Span
 from stockml.evaluation.backtest_table import backtest_table, markdown
-from stockml.home import current_home
 from stockml.nights import states
 from stockml.redaction import escape_markdown
 from stockml.settings import Sampler
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import commit_merged, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.artifacts import show_text
-from tasks.run_records import record_process
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
 THREE_YEARS = timedelta(days=3 * 365)
@@ -38,15 +33,11 @@ def pretrain(
     ),
 ) -> State:
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
-    home = current_home()
-    record_process(UUID(flow_run.id))
-    refresh(home, () if prices else None, Depth.STATUS)
     series, *_ = read_prices([], folder_named(prices), None)
     newest = max(each.sessions[-1].item() for each in series.values()) if prices else clock.now().date()
     base = learn_base(series, through or newest, seeds)
     if isinstance(base, State):
         return Completed(name=states.TOO_FEW_TICKERS, message=base.message, data=base.result())
-    commit_merged(home)
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     text = f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
@@ -70,11 +61,8 @@ def tune(
 ) -> State[TuningResult]:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
-    record_process(UUID(flow_run.id))
-    refresh(current_home(), [ticker])
     fixed = [*form.dotted(settings)]
     tuned = tune_settings(ticker, base, fixed, trials=trials, sampler=sampler, calendar=calendar or None)
-    commit_merged(current_home())
     show_tuned(tuned)
     get_run_logger().info("settings in %s", tuned.path)
     return Completed(message=tuned.text, data=tuned)
@@ -102,8 +90,6 @@ def backtest(
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     symbols = [validated_ticker(ticker) for ticker in tickers]
-    record_process(UUID(flow_run.id))
-    refresh(current_home(), () if prices else symbols or None, Depth.STATUS)
     series, unreadable, doubts = read_prices(symbols, folder_named(prices), calendar or None)
     last = last or max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
     span = Span(first or last - THREE_YEARS, last, every)

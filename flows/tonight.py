@@ -1,35 +1,27 @@
-"""A night's request, and how its bars come: turns, fetching, and the session's status.
+"""A night's request, and how its bars come: turns, fetching, and the session's status."""
 
-The wait for a late bar is in Prefect's schedule if the run holds a worker's slot, otherwise in the process.
-"""
-
-import os
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
-from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 from prefect.states import State
 
 from stockml import clock
-from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
+from stockml.errors import BadPayload, FeedError, QuotaSpent, TransientFeedError, UnknownSymbol
 from stockml.features.origins import minimum_sessions
 from stockml.forecasts.ledger import Ledger
 from stockml.home import current_home
 from stockml.nights import states
-from stockml.nights.status import too_old
-from stockml.pipeline.ingest import (
+from stockml.nights.ingest import (
     COMPACT_SESSIONS,
     delisted_status,
     needs_whole_history,
     why_no_forecast,
     without_bar,
 )
-from stockml.pipeline.session_status import SessionStatus, session_status
+from stockml.nights.session_status import SessionStatus, session_status
+from stockml.nights.status import too_old
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.turns import NextTurn
@@ -37,12 +29,8 @@ from stockml.settings import Settings
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from stockml.tickers import without_ticker
 from tasks.caching import with_home_storage
-from tasks.lost_runs import deaths
 from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, turn_of
-from tasks.run_records import reschedule
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
-
-SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
 
 
 @dataclass(frozen=True)
@@ -53,8 +41,6 @@ class NightRequest:
     settings: Settings
     calendar: str | None
     force: bool
-    late_retries: int = 0
-    late_wait_s: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
@@ -85,8 +71,9 @@ def bars_of(request: NightRequest, session: date) -> StoreReceipt | SessionStatu
         return SessionStatus(session, str(next_turn), states.QUOTA)
     try:
         bars, status = ingest(request, session)
-    except QuotaSpent as spent:
-        return SessionStatus(session, without_ticker(ticker, str(spent)), states.QUOTA)
+    except (QuotaSpent, TransientFeedError) as refused:
+        state = states.QUOTA if isinstance(refused, QuotaSpent) else states.NO_ANSWER
+        return SessionStatus(session, without_ticker(ticker, str(refused)), state)
     except UnknownSymbol:
         last = store.last_session(ticker)  # with tonight's bar, only its splits are unknown
         if (last is None or last < session) and (delisted := check_delisted(ticker, session)):
@@ -122,35 +109,29 @@ def check_delisted(ticker: str, session: date) -> SessionStatus | None:
 
 
 def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionStatus]:
-    """Fetch and append, asking again for a late bar; without it, the other bars are stored all the same.
+    """Fetch and append; without the session's bar, the others are stored all the same.
 
-    The receipt counts the bars of all this night's answers. If none is late, jumps are asked about as well.
+    The receipt counts the bars of all this run's answers. If none is late, jumps are asked about as well.
     """
-    attempts, added, restated = earlier_attempts(BarStore.of(current_home(), request.calendar), request.ticker)
-    lacks_history = needs_whole_history(current_home(), request.ticker, request.calendar, session)
-    added += bring_history(request, session) if lacks_history else 0
-    for attempt in range(min(attempts, request.late_retries), request.late_retries + 1):
-        now = clock.now()
-        force = request.force or attempt > 0
-        payload = with_home_storage(fetch_daily, force=force)(request.ticker, session, request.calendar, now)
-        if not lacks_history and is_beyond(payload, request.calendar):
-            added += bring_history(request, session)
-        bars = with_home_storage(append_bars, force=force)(payload, request.calendar, now)
-        added, restated = added + bars.added, restated + bars.restated
-        if lacks_history and attempt == 0 and history_is_elsewhere():  # later ones may find these bars, and no lack
-            bars = ask_about_jumps(request, bars)
-            get_run_logger().info("%s", import_history(request.ticker, request.calendar, now))
-        status = request.status(session, newest=payload.newest)
-        if status.state != states.LATE or attempt == request.late_retries:
-            break
-        wait_for(status, request.late_wait_s)
+    ticker, calendar, now = request.ticker, request.calendar, clock.now()
+    lacks_history = needs_whole_history(current_home(), ticker, calendar, session)
+    added = bring_history(request, session) if lacks_history else 0
+    fetch = with_home_storage(fetch_daily, force=request.force)
+    payload = fetch(ticker, session, calendar, now)
+    if not lacks_history and is_beyond(payload, calendar):
+        added += bring_history(request, session)
+    bars = with_home_storage(append_bars, force=request.force)(payload, calendar, now)
     get_run_logger().info("%s", bars.counted)
-    bars = replace(bars, added=added, restated=restated)
+    bars = replace(bars, added=bars.added + added)
+    if lacks_history and history_is_elsewhere():
+        bars = ask_about_jumps(request, bars)
+        get_run_logger().info("%s", import_history(ticker, calendar, now))
+    status = request.status(session, newest=payload.newest)
     if status.state:
         return bars, status
     bars = ask_about_jumps(request, bars)
     fewest = minimum_sessions(request.settings.evaluation)
-    return bars, why_no_forecast(current_home(), bars, request.calendar, fewest) or status
+    return bars, why_no_forecast(current_home(), bars, calendar, fewest) or status
 
 
 def is_beyond(payload: PayloadReceipt, calendar: str | None) -> bool:
@@ -183,39 +164,3 @@ def bring_history(request: NightRequest, session: date) -> int:
     bars = with_home_storage(append_bars, force=request.force)(payload, calendar, now)
     get_run_logger().info("%s", bars.counted)
     return bars.added
-
-
-def earlier_attempts(store: BarStore, ticker: str) -> tuple[int, int, int]:
-    """How often this run was begun before, not counting deaths of its process; bars added and restated by that."""
-    run = _scheduled_run()
-    if run is None or run.run_count < 2 or run.start_time is None:
-        return 0, 0, 0
-    with get_client(sync_client=True) as client:
-        attempts = run.run_count - 1 - deaths(client, run.id)
-    return max(attempts, 0), *store.recorded_between(ticker, run.start_time)
-
-
-def wait_for(late: SessionStatus, seconds: float) -> None:
-    """Wait before asking for the bar again.
-
-    A worker's run goes back into the queue as AwaitingRetry and its process ends: raises Prefect's Pause, by which a
-    run leaves without an end state (one that returns AwaitingRetry is taken for crashed), or Abort if the server stops
-    the run.
-    """
-    run = _scheduled_run()
-    if run is None:
-        get_run_logger().info("%s: asking again in %.0f s", late, seconds)
-        clock.wait(seconds)
-        return
-    due = datetime.now(UTC) + timedelta(seconds=max(seconds, SOONEST_S))
-    with get_client(sync_client=True) as client:
-        state = reschedule(client, run.id, due, f"{late}; asked again at {due:%Y-%m-%d %H:%M} UTC")
-    raise Pause(state.message, state=state)
-
-
-def _scheduled_run() -> FlowRun | None:
-    """This run, if a schedule or a form began it; None if a replay's clock is frozen: waiting is no use."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    is_own = run and run.deployment_id and run.parent_task_run_id is None
-    return run if is_own and not clock.is_frozen(os.environ) else None

@@ -5,14 +5,13 @@ import hashlib
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 NIGHT_PACKAGES = tuple(PACKAGE.parent / name for name in ("stockml", "tasks", "flows"))  # what a night runs
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
 TEXTS_ONLY = {"errors"}  # the wording of an error affects no number
-_version = cache(version)
 
 
 @cache
@@ -55,6 +54,14 @@ def _digest(sources: Iterable[tuple[str, Path]]) -> str:
 def number_libraries() -> list[str]:
     """The libraries whose versions can change a number, each as `numpy==2.3.4`."""
     return [f"{name}=={_version(name)}" for name in NUMBER_LIBRARIES]
+
+
+@cache
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return version(f"{library}-cpu")  # the same module without its parts for a GPU
 
 
 @cache

@@ -6,13 +6,12 @@
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
-    ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy, CommitConflict
+    ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy
     ├── HistoryError          imported history that cannot be joined: NoOverlap; InconsistentOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
     │                         RowUnavailable; LooksAhead, a number that depends on a later bar
     ├── NightBusy             another run of this ticker is in progress
-    ├── WorkerMismatch        a worker process has a different home, different addresses or different code from the run
-    └── TrackingUnavailable   MLflow cannot be reached or written to
+    └── TrackingUnavailable   MLflow cannot be reached or written to; TrackingOutdated, for it is of an older version
 
 An error carries its data as attributes and survives pickling; its text says what was expected, found, and to do.
 """
@@ -166,10 +165,6 @@ class StoreBusy(StoreError):
     text = "{path}: another process holds this lock ({why}); try again when it has finished"
 
 
-class CommitConflict(StoreBusy):
-    text = "{path}: {why} was committed by another machine meanwhile, whose state stands: run again"
-
-
 class NoBars(StoreError):
     advice: str = "fetch with `stockml nightly`, or bring history with `stockml import`"
     text = "{path}: {why}; {advice}"
@@ -280,19 +275,21 @@ class NightBusy(StockmlError):
     text = "{ticker}: another run of this ticker is at work, waited {waited_s:.0f} s; it will do this night's job"
 
 
-class WorkerMismatch(StockmlError):
-    worker: str
-    differences: tuple[tuple[str, str, str], ...]  # of each thing: its name, the expected value and the value found
-
-    def __str__(self) -> str:
-        listed = "; ".join(f"{name}: expected {expected}, found {found}" for name, expected, found in self.differences)
-        return f"worker {self.worker} is unlike this run: {listed}; start it again with this run's environment and code"
-
-
 class TrackingUnavailable(StockmlError):
     address: str
     why: str
     text = "MLflow at {address} cannot be reached or written to ({why}); see `stockml doctor`"
+
+
+class TrackingOutdated(TrackingUnavailable):
+    """A newer MLflow made the database, which the installed one cannot read."""
+
+    newest: str
+    installed: str
+    text = (
+        "the database at {address} was made by MLflow {newest}, and MLflow {installed} is installed, which cannot read "
+        "it; `pip install 'mlflow>={newest}'`"
+    )
 
 
 def quantity(number: int, thing: str) -> str:

@@ -37,18 +37,16 @@ class _Within:
 
 @dataclass(frozen=True)
 class HomePaths:
-    """The folders of one installation, all local but `store` (any fsspec address) and `artifacts` (MLflow's files).
+    """The folders of one installation, and the address of MLflow's files, `artifacts`.
 
-    state: address of the state that several machines share; these folders are then a cache of it. None if they are the
-    state itself. database: the PostgreSQL server, as user:password@host:port, that holds Prefect's and MLflow's tables
-    and the shared locks and notes; None for SQLite. tracking_uri: of MLflow.
+    database: the PostgreSQL server, as user:password@host:port, that holds Prefect's and MLflow's tables; None for
+    SQLite. tracking_uri: of MLflow.
     """
 
     root: Path
-    store: str
+    store: Path
     artifacts: str
     tracking_uri: str = field(repr=False)
-    state: str | None = None
     database: str | None = field(default=None, repr=False)
 
     tickers = _Within("tickers.yaml")
@@ -76,10 +74,9 @@ class HomePaths:
             return f"postgresql+psycopg://{self.database}/mlflow"
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
-    def holds(self, address: str) -> bool:
-        """Whether `address` is inside this home, not in the one that this home was copied from."""
-        store = self.store.removeprefix("file://").rstrip("/")  # the form in which its files are addressed
-        return address.startswith((f"{self.root}/", f"{store}/"))
+    def holds(self, path: str) -> bool:
+        """Whether `path` is inside this home, not in the one that this home was copied from."""
+        return path.startswith((f"{self.root}/", f"{self.store}/"))
 
     @property
     def in_use(self) -> bool:
@@ -129,12 +126,13 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
         wanted = "a folder with a path in UTF-8, without ? % # and ::, which addresses misread"
         raise InvalidSetting("STOCKML_HOME", str(root), wanted)
     _check_secrets(environ)
-    database, store = _database(environ), environ.get("STOCKML_STORE") or str(root / "store")
+    if environ.get("STOCKML_STATE"):
+        wanted = "nothing: a home is one folder; let all machines mount it, and name it in STOCKML_HOME"
+        raise InvalidSetting("STOCKML_STATE", environ["STOCKML_STATE"], wanted)
     home = HomePaths(
         root=root,
-        state=_state(root, database, environ),
-        database=database,
-        store=store if "://" in store else str(_folder("STOCKML_STORE", store, inside=root)),
+        database=_database(environ),
+        store=_folder("STOCKML_STORE", environ.get("STOCKML_STORE") or str(root / "store"), inside=root),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=_tracking(environ),
     )
@@ -145,6 +143,8 @@ def _folder(name: str, path: str, inside: Path | None = None) -> Path:
     """The path, resolved; unless directly `inside` a home, it must not lead over a dangling link."""
     if path != path.strip("\"' \t\r\n"):  # as `docker run --env-file` leaves them: a different folder
         raise InvalidSetting(name, path, "a folder, without quotes or spaces around it")
+    if "://" in path:
+        raise InvalidSetting(name, path, "a folder, which a volume may be mounted at")
     try:
         folder = Path(path).expanduser()
         dangling = (parent for parent in (folder, *folder.parents) if parent.is_symlink() and not parent.exists())
@@ -196,20 +196,6 @@ def _tracking(environ: Mapping[str, str]) -> str:
         return uri
     bound = "the address of an MLflow server, http://host:port, or of a database, sqlite:////folder/mlflow.db"
     raise InvalidSetting("MLFLOW_TRACKING_URI", "…", bound)
-
-
-def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str | None:
-    """The address of the shared state, None if not shared; a replay has its own, as it has a home of its own."""
-    state = environ.get("STOCKML_STATE")
-    if not state:
-        return None
-    if "://" not in state:
-        raise InvalidSetting("STOCKML_STATE", state, "an address such as s3://bucket/stockml")
-    if not database:
-        raise InvalidSetting("STOCKML_DATABASE_URL", "nothing", "a PostgreSQL server, for the locks of STOCKML_STATE")
-    if environ.get("STOCKML_STORE"):
-        raise InvalidSetting("STOCKML_STORE", environ["STOCKML_STORE"], "nothing: STOCKML_STATE has the store in it")
-    return state.rstrip("/") + ("/replay" if root.name == "replay" else "")
 
 
 def _database(environ: Mapping[str, str]) -> str | None:

@@ -17,8 +17,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
-from prefect.utilities.urls import url_for
 
 from stockml import clock
 from stockml.home import HomePaths, current_home
@@ -127,16 +127,13 @@ def mlflow_pages(home: HomePaths) -> str | None:
     return address.rstrip("/") or home.server("mlflow")
 
 
-def prefect_page(run: UUID) -> str | None:
-    """The address of a flow run's page in Prefect, without a password: night records and MLflow link to it."""
-    return without_password(page) if (page := url_for("flow-run", obj_id=run)) else None
+def prefect_page() -> str | None:
+    """The address of this flow run's page in Prefect, without a password: night records and MLflow link to it."""
+    return without_password(flow_run.ui_url) if flow_run.ui_url else None
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
-    """The row of a night by its end state; without one, its process died."""
-    if state.is_pending() or state.is_running():
-        why = "its worker process died twice; see the machine's memory"
-        return NightRow(ticker, session, "failed", "Crashed", why=why)
+    """The row of a night by its end state."""
     if not state.is_final():  # cancelled while it ran
         return NightRow(ticker, session, "failed", state.name or "", why=f"ended in the state {state.name}")
     result = state.result(raise_on_failure=False)
@@ -149,10 +146,10 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     return NightRow(ticker, session, "failed", state.name or "Failed", why=without_ticker(ticker, why))
 
 
-def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
+def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail", note: str = "") -> State:
     name, message = ending(rows, fail_when)
     state = Failed if name == "Failed" else Completed
-    return state(name=name, message=message, data=list(rows))
+    return state(name=name, message=message + note, data=list(rows))
 
 
 def night_callback(key: str, count: int) -> Callable[[], None]:

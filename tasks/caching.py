@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from stockml.code_version import NIGHT_PACKAGES, checkout, code_hash, files_hash
 from stockml.home import current_home
-from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.nights.night_key import evaluation_code, training_code
 from stockml.storage.receipts import Receipt
 from stockml.tracking.models import zipped_code
 

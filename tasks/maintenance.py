@@ -1,50 +1,29 @@
 """The steps of the weekly maintenance. In a dry run each says what it would do and changes nothing."""
 
-import os
 from datetime import datetime, timedelta
 
 from prefect import task
-from prefect.client.orchestration import get_client
 
-from stockml.home import HomePaths, current_home
+from stockml.home import current_home
 from stockml.maintenance import retention
 from stockml.maintenance.integrity import promoted_tickers
 from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
-from stockml.storage import sharing
 from stockml.tracking import retention as mlflow_retention
 from stockml.tracking.client import Tracking
-from tasks import lost_runs
 from tasks.artifacts import mlflow_pages
-from tasks.run_records import name_of
-
-UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within minutes
-
-
-@task(name="end zombies", task_run_name="end zombies")
-def end_zombies(now: datetime | None, dry_run: bool) -> StepReport:
-    """End the runs that claim to be running and cannot be; requeue nights."""
-    with get_client(sync_client=True) as client:
-        dead = lost_runs.dead_runs(client, now)
-        if not dry_run:
-            for run, why in dead:
-                lost_runs.reap(client, run, why)
-    things = tuple(f"{name_of(run)}: {why}" for run, why in dead)
-    return StepReport("dead runs ended", len(dead), things=things)
 
 
 @task(name="resume what waited", task_run_name="resume what waited")
-def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
-    """Log to MLflow the nights that it missed, and end its runs that a dead process left open."""
+def resume_what_waited(dry_run: bool) -> StepReport:
+    """Log to MLflow the nights that it missed."""
     tracking = Tracking(current_home(), mlflow_pages(current_home()))
     if dry_run:
         waiting = tracking.pending()
         return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
-    ended = tracking.sweep_orphans(now=now)
-    logged = tracking.resume()
-    things = (*(f"run {run_id}: {what}" for run_id, what in ended.items()), *(night.run_name for night in logged))
-    return StepReport("nights and runs resumed", len(things), things=things)
+    things = tuple(night.run_name for night in tracking.resume())
+    return StepReport("nights logged to MLflow", len(things), things=things)
 
 
 @task(name="clear folders", task_run_name="clear folders")
@@ -64,40 +43,21 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
 
 
 @task(name="clear MLflow", task_run_name="clear MLflow")
-def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
-    """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
-    tracking, before = Tracking(current_home()), now - timedelta(days=keep.mlflow_days)
-    with tracking.client() as client:
-        old = mlflow_retention.outdated(client, before, _kept_keys(keep), tracking.is_own)
-        trashed = None if dry_run else mlflow_retention.to_trash(client, old)
-    things = tuple(run.name for run in old)
-    database = mlflow_database(current_home())
-    if trashed and database and mlflow_retention.holds(database, trashed):
-        mlflow_retention.empty_trash(database, current_home().tracking_uri, trash_days)
-    elif trashed:
-        things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
-    return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
-
-
-@task(name="clear MLflow's files", task_run_name="clear MLflow's files")
-def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
-    """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
-    tracking = Tracking(current_home())
-    with tracking.client() as client:
-        old = mlflow_retention.beyond_newest(client, keep.mlflow_nights, _kept_keys(keep), tracking.is_own)
-        if not dry_run:
-            mlflow_retention.clear_files(client, old, now)
-    things = tuple(run.name for run in old)
-    return StepReport("plots and models in MLflow", len(old), sum(run.size for run in old), things)
-
-
-@task(name="clear shared state", task_run_name="clear shared state")
-def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
-    """Commit what was removed here, and remove objects that no manifest has named for days."""
-    if not dry_run:
-        sharing.commit_all(current_home(), may_remove=True)
-    old = sharing.unreferenced_before(current_home(), now - UNNAMED_FOR, remove=not dry_run)
-    return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
+def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> list[StepReport]:
+    """Put old runs, and models of nights that are no longer among the newest, into MLflow's trash; empty it."""
+    removed = mlflow_retention.remove(
+        current_home(),
+        before=now - timedelta(days=keep.mlflow_days),
+        newest=keep.mlflow_nights,
+        trash_days=trash_days,
+        kept_keys=_kept_keys(keep),
+        dry_run=dry_run,
+    )
+    advice = (removed.advice,) if removed.advice and (removed.runs or removed.models) else ()
+    return [
+        StepReport("MLflow runs", len(removed.runs), things=(*removed.runs, *advice)),
+        StepReport("models in MLflow", len(removed.models), things=removed.models),
+    ]
 
 
 def _kept_keys(keep: RetentionSettings) -> set[str]:
@@ -105,12 +65,3 @@ def _kept_keys(keep: RetentionSettings) -> set[str]:
     registry = Registry(current_home().models)
     newest = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(current_home()))
     return {champion.key for champions in newest for champion in champions}
-
-
-def mlflow_database(home: HomePaths) -> str | None:
-    """MLflow's database, unless another program runs it; None if this machine cannot know it."""
-    if address := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
-        return address
-    if not home.tracking_uri.startswith(("http:", "https:")):
-        return home.tracking_uri
-    return home.mlflow_database if home.database or (home.root / "mlflow.db").exists() else None

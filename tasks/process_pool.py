@@ -19,18 +19,25 @@ from stockml.errors import StoreError
 def process_pool(processes: int) -> Iterator[Executor]:
     """A pool for the block; if it raises, or this process is interrupted or killed, its processes end at once.
 
-    The work's functions must be importable. Its results raise BrokenProcessPool if a process is killed. Raises
-    StoreError as `check_shared_memory` does.
+    The work's functions must be importable. Its results raise BrokenProcessPool if a process is
+    killed. Raises StoreError as `check_shared_memory` does.
     """
     check_shared_memory()
     context = get_context("spawn")
-    silence, here = context.Pipe(duplex=False)  # ends when this process does, however that is
-    with ProcessPoolExecutor(processes, context, initializer=_end_with, initargs=(silence,)) as pool:
-        try:
-            yield pool
-        except BaseException:
-            here.close()
-            raise
+    silence, here = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, initializer=end_with, initargs=(silence,))
+    with pool, closed_if_raised(here):
+        yield pool
+
+
+@contextmanager
+def closed_if_raised(here: Connection) -> Iterator[None]:
+    """Close this end of a pipe if the block raises: processes with `end_with` on the other end at once."""
+    try:
+        yield
+    except BaseException:
+        here.close()
+        raise
 
 
 def check_shared_memory() -> None:
@@ -43,7 +50,8 @@ def check_shared_memory() -> None:
         raise StoreError("/dev/shm", f"{found}; {way_on}") from refused
 
 
-def _end_with(silence: Connection) -> None:
+def end_with(silence: Connection) -> None:
+    """In a process of a pool: end it when the other end of this pipe closes, as it does with its process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the first process decides
     Thread(target=_exit_after, args=(silence,), daemon=True).start()
 
@@ -51,4 +59,4 @@ def _end_with(silence: Connection) -> None:
 def _exit_after(silence: Connection) -> None:
     with suppress(EOFError, OSError):
         silence.recv_bytes()
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The price providers, and the turns of tickers, on all machines, that share one key's requests."""
+"""The price providers, and the turns of tickers that share one key's requests."""
 
 import os
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, Plan, quota_day
 from stockml.provider.tiingo import Tiingo
 from stockml.provider.turns import NextTurn, next_turn, note_turns, noted_turns
-from stockml.storage.documents import notes_of
+from stockml.storage.documents import FileNotes
 
 
 def provider() -> AlphaVantage:
     """The price provider, with the key of the environment or of a Secret block. Raises MixedPrices."""
     price_source.check(current_home(), price_source.kind_of(os.environ))
-    return AlphaVantage(os.environ, notes_of(current_home()), key=_key_from_block(), sleep=clock.wait)
+    return AlphaVantage(os.environ, FileNotes(current_home().quota), key=_key_from_block(), sleep=clock.wait)
 
 
 def plan_gives_history() -> bool:
@@ -37,15 +37,15 @@ def _key_from_block() -> str | None:
         return None
     from prefect.blocks.system import Secret
 
-    secrets: Any = Secret  # its types do not know `_sync`
     try:
-        return str(secrets.load("alphavantage-api-key", _sync=True).get())
+        secret: Any = Secret.load("alphavantage-api-key")  # its type allows for a coroutine
+        return str(secret.get())
     except ValueError:
         return None
 
 
 def second_provider() -> Tiingo:
-    return Tiingo(os.environ, notes_of(current_home()), sleep=clock.wait)
+    return Tiingo(os.environ, FileNotes(current_home().quota), sleep=clock.wait)
 
 
 def history_is_elsewhere() -> bool:
@@ -57,7 +57,7 @@ def history_is_elsewhere() -> bool:
 def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
     """Note that these tickers share a capped key, each with its newest session; returns the sessions as noted."""
     capped = Plan.of(os.environ).requests_per_day is not None
-    return note_turns(notes_of(current_home()), lasts, clock.now()) if capped else lasts
+    return note_turns(FileNotes(current_home().quota), lasts, clock.now()) if capped else lasts
 
 
 def turn_of(ticker: str, session: date, calendar: Sessions) -> NextTurn | None:
@@ -65,7 +65,7 @@ def turn_of(ticker: str, session: date, calendar: Sessions) -> NextTurn | None:
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None:
         return None
-    waiting, today = noted_turns(notes_of(current_home()), clock.now()), quota_day(clock.now())
+    waiting, today = noted_turns(FileNotes(current_home().quota), clock.now()), quota_day(clock.now())
     with provider() as client:
         remaining = client.remaining()
     return next_turn(ticker, waiting, session, today=today, remaining=remaining, per_day=per_day, sessions=calendar)

@@ -4,7 +4,6 @@ Not by every night, as the page's cost grows with the tickers: by the last of th
 the page at least a minute old.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,10 +26,8 @@ from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import current_home
 from stockml.nights.status import known_tickers, markdown, rows
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.run_records import NIGHTS, REFUSALS, WORKERS_RUN, in_state, keep_end, paginated, runs_of, with_retries
+from tasks.run_records import NIGHTS, REFUSALS, in_state, keep_end, paginated, runs_of, with_retries
 
 KEY = "status"
 EVERY_S = 60.0
@@ -52,7 +49,6 @@ def show_status() -> None:
     """
     home = current_home()
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
-        refresh(home, depth=Depth.STATUS)
         scheduled = next_nights(client)
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
         listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), next_runs(scheduled), calendars, scheduled)
@@ -104,7 +100,7 @@ def next_runs(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, d
 
 def is_last(flow_run: FlowRun) -> bool:
     """Whether no other night follows at once: a universe updates the page at its end, a worker takes due runs."""
-    if flow_run.parent_task_run_id or WORKERS_RUN not in os.environ:
+    if flow_run.parent_task_run_id or flow_run.deployment_id is None:
         return flow_run.parent_task_run_id is None
     due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": datetime.now(UTC)})
     with get_client(sync_client=True) as client:

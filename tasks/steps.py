@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from stockml import clock
 from stockml.errors import (
     BadKey,
     FeedError,
@@ -22,24 +23,26 @@ from stockml.errors import (
     TransientFeedError,
     quantity,
 )
+from stockml.evaluation.assessment import read_assessment
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import current_home
-from stockml.nights import states
+from stockml.nights import dataset, decide, evaluate, ingest, states, train
+from stockml.nights import promote as promotion
 from stockml.nights.record import read_night
-from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish, train
-from stockml.pipeline import promote as promotion
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
 from stockml.provider.http import OutputSize
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
+from stockml.tracking import champions, night_log
 from stockml.tracking.client import Tracking
 from tasks.artifacts import epoch_callback, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
 
 ASKS: dict[str, Any] = {  # a step that asks the provider
-    "module": "pipeline.ingest",
+    "module": "nights.ingest",
     "ignores": ("now",),
     "retries": 1,
     "retry_delay_seconds": 65,
@@ -94,7 +97,7 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
         return ingest.ask_who_is_delisted(current_home(), client, ticker, now)
 
 
-@step("append", of="payload", module="pipeline.ingest", ignores=("now",))
+@step("append", of="payload", module="nights.ingest", ignores=("now",))
 def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; the receipt says how many were added and restated."""
     return ingest.append(current_home(), payload, calendar=calendar, now=now)
@@ -107,7 +110,7 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
         return ingest.explain_jumps(current_home(), client, bars, calendar=calendar, now=now)
 
 
-@step("renormalise", of="bars", module="pipeline.dataset")
+@step("renormalise", of="bars", module="nights.dataset")
 def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> DatasetReceipt:
     """Write the series adjusted through the session: what the model sees, whose hash is the night's data hash.
 
@@ -118,21 +121,23 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
     return series
 
 
-@step("decide", of="dataset", module="pipeline.decide")
+@step("decide", of="dataset", module="nights.decide")
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
-    log.promote_pending(current_home(), dataset.ticker)
-    return decide.decide_mode(current_home(), dataset, settings)
+    night_log.promote_pending(current_home(), dataset.ticker)
+    if by_hand := champions.honour(current_home(), dataset.ticker, at=clock.now()):
+        get_run_logger().warning("%s", by_hand)
+    return decide.decide_mode(current_home(), dataset, settings, by_hand)
 
 
-@step("train", module="pipeline.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
+@step("train", module="nights.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
     """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
     on_epoch = epoch_callback(dataset.ticker, dataset.session)
     return train.train_night(current_home(), dataset, decision, settings, on_epoch=on_epoch)
 
 
-@step("evaluate", of="dataset", module="pipeline.evaluate")
+@step("evaluate", of="dataset", module="nights.evaluate")
 def evaluate_model(
     dataset: DatasetReceipt,
     decision: DecisionReceipt,
@@ -144,32 +149,35 @@ def evaluate_model(
     return evaluate.evaluate_night(current_home(), dataset, decision, model, settings, upcoming=upcoming)
 
 
-@step("publish", of="evaluation", module="pipeline.publish", ignores=("now",))
+@step("publish", of="evaluation", module="forecasts.ledger", ignores=("now",))
 def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.Receipt:
     """Put tonight's forecast into the ledger, once per key."""
-    return publish.publish(current_home(), evaluation, key, now=now)
+    forecast = read_assessment(Path(evaluation.path)).forecast
+    return Ledger(current_home().ledger).publish(LedgerEntry(evaluation.ticker, key, now, forecast))
 
 
 @step(
     "log run",
-    module="pipeline.log",
+    module="tracking.night_log",
     ignores=("now", "seconds", "flow_run_url"),
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
-def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
+def log_run(
+    done: night_log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None
+) -> receipts.RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits."""
-    return log.log_night(
+    return night_log.log_night(
         current_home(),
         done,
         now=now,
         seconds=seconds,
         flow_run_url=flow_run_url,
         pages=mlflow_pages(current_home()),
-        missed=lambda error: get_run_logger().warning("%s; what is missing is kept and logged on the next run", error),
+        missed=lambda error: get_run_logger().warning("%s; until MLflow has it, the night is kept", error),
     )
 
 
-@step("promote", of="model", module="pipeline.promote", ignores=("now",))
+@step("promote", of="model", module="nights.promote", ignores=("now",))
 def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
     """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
     verdict = read_night(Path(run.path)).verdict

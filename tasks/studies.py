@@ -17,13 +17,13 @@ from prefect.states import Completed, State
 from stockml import clock
 from stockml.errors import InvalidFile, NoBars, StockmlError, TooFewTickers, TrackingUnavailable
 from stockml.evaluation.backtest import Span, TickerBacktest, outcome_of_backtest
+from stockml.evaluation.pretrain import pretrain_base
 from stockml.home import current_home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.tutorial.recipe import train_length
 from stockml.nights import states
 from stockml.nights.key_figures import store_of
-from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
 from stockml.prices.screening import suspicions
 from stockml.prices.series import PriceSeries

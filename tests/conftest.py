@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.process import imports_uncollected, restored
+from deployments.process import restored
 from deployments.servers.environment import settings_of
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -21,7 +21,6 @@ from tests.support.scripted_feed import ScriptedFeed
 
 pytest_plugins = (
     "tests.support.chromium",
-    "tests.support.object_store",
     "tests.support.postgres_server",
     "tests.support.prefect_server",
     "tests.support.ready_home",
@@ -81,16 +80,6 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Collect no garbage while tests are imported, and then as rarely as a server does.
-
-    Every 700 objects would cost the suite an eighth of its time, and each of its processes a fifth of its imports'.
-    """
-    with imports_uncollected():
-        return (yield)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -21,7 +21,7 @@ from stockml.nights.record import kept_nights
 from stockml.nights.summary import as_json
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.support.commands import Captured
 from tests.support.json_fields import PAGE, check_fields, told
 from tests.support.old_homes import restored_to
@@ -60,9 +60,8 @@ def test_what_is_shown_of_a_home_has_the_fields_that_are_told(home: HomePaths, c
 
 
 @pytest.mark.slow
-def test_plots_and_rebuilt_runs_have_the_fields_that_are_told(home: HomePaths, capsys: Captured) -> None:
+def test_plots_have_the_fields_that_are_told(home: HomePaths, capsys: Captured) -> None:
     nights = kept_nights(restored_to(home.root).nights, "IBM")
-    check_fields("rebuild-tracking", shown(capsys, "rebuild-tracking"))
     night = next(night for night in reversed(nights) if Path(night.model_folder or "").is_dir())  # a champion's
     series, model = home.datasets / "IBM" / f"{night.session}.parquet", Path(night.model_folder or "")
     PriceSeries.from_bars(BarStore.of(home).adjusted("IBM", until=night.session)).write(series)  # a backup has none

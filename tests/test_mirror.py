@@ -21,7 +21,7 @@ ELSEWHERE = {  # modules without a test of their name: the tests that hold them,
 OF_NO_MODULE = {  # tests of what no module holds alone
     "tests/stockml/test_docstrings.py": "every public docstring",
     "tests/stockml/test_rooms.py": "every room and file",
-    "tests/stockml/pipeline/test_no_lookahead.py": "all that is computed as of a session, in four rooms",
+    "tests/stockml/nights/test_no_lookahead.py": "all that is computed as of a session, in four rooms",
     "tests/deployments/test_makefile.py": "the Makefile",
     "tests/deployments/test_requirements.py": "the pinned packages",
     "tests/deployments/test_variants.py": "docker/ and kubernetes/",

@@ -103,7 +103,7 @@ def new_machine(environment: Path | None) -> Iterator[tuple[Path, dict[str, str]
             shim.write_text(f'#!/bin/sh\nexec {folder}/.venv/bin/python -m deployments.cli "$@"\n')
             shim.chmod(0o755)
             environ["PATH"] = f"{shim.parent}:{environ['PATH']}"
-            for path in ("pyproject.toml", "requirements.lock", "requirements-test.lock"):
+            for path in ("pyproject.toml", "requirements.lock"):
                 os.utime(folder / path, (0, 0))  # so that what is installed counts as newer
         yield folder, environ
 

@@ -17,7 +17,7 @@ from typer import Abort, Exit, Option, Typer
 from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, many_nights, nights, operate, tickers, tuning
-from deployments.cli.command_home import in_home, state_sync
+from deployments.cli.command_home import in_home
 from deployments.errors import ServerFailed
 from deployments.process import INTERRUPTED, as_program
 from stockml import code_version
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     words = [] if HELP & {*line} else [each for each in line if not each.startswith("-")]
     command = words[0] if words else ""
-    with in_home(command) as home, state_sync(home, command, words[1:]):
+    with in_home(command):
         code: int = app(args=line, prog_name="stockml", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
             raise KeyboardInterrupt

@@ -166,7 +166,7 @@ def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str
 def _imported(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
     """Import a file; how it was read, and how its history fits the bars that were there."""
     from stockml import clock
-    from stockml.pipeline.data_notes import of_joins
+    from stockml.nights.data_notes import of_joins
     from stockml.prices.csv_import import import_file
 
     now = {"recorded_at": datetime.now(UTC), "now": clock.now()}

@@ -2,19 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from deployments.servers.environment import check_folder
-from stockml.errors import InvalidFile, InvalidTicker, StoreBusy, StoreError
+from stockml.errors import InvalidFile, StoreError
 from stockml.home import LOOPBACK, HomePaths, current_home, make_private, user_root
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.os_errors import check_home
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import commit_all, committing, refresh
-from stockml.tickers import validated_ticker
 
 SECRETS = (
     "TIINGO_API_KEY",
@@ -24,10 +20,6 @@ SECRETS = (
     "STOCKML_DATABASE_URL",
     "STOCKML_WEBHOOK_URL",
 )
-NEED_ALL_FILES = ("backup", "restore", "rebuild-tracking", "rename")
-OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit", "rollback", "rename")
-BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "backtest", "tune", "pretrain", "maintenance")
-OF_NO_TICKER = ("tickers", "deploy", "tutorial", "up", "serve", "feed")  # of those above, the flows bring the files
 FOR_THE_MARKET = ("import", "restore")  # a recording needs no imported history
 NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
 
@@ -40,7 +32,6 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
     not set. Secrets are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's
     own servers. The home's folder is closed to other users.
     """
-    check_folder()
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
         if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
@@ -53,46 +44,11 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
             make_private(home)  # it may be a home only now
 
 
-@contextmanager
-def state_sync(home: HomePaths, command: str, words: Sequence[str] = ()) -> Iterator[None]:
-    """If machines share the home's state, refresh it before the command and commit the command's changes after it.
-
-    If the command's `words` name tickers, only theirs. Flows do this themselves, one ticker at a time. `doctor`
-    examines what is here and why the rest cannot be reached.
-    """
-    tickers = _tickers_of(command, words)
-    if home.state is None or command in ("", "doctor"):
-        yield
-        return
-    if tickers is not None:
-        with suppress(StoreBusy):  # its next night sets aside what another machine was faster to change
-            commit_all(home)  # a home that becomes the state does so before another machine's night of its tickers
-    if tickers != []:  # the list is refreshed already
-        depth = Depth.EVERYTHING if command in NEED_ALL_FILES else Depth.STATUS if command == "status" else Depth.NIGHT
-        refresh(home, tickers, depth)
-    with committing(lambda: commit_all(home, tickers)):
-        yield
-
-
-def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
-    """The tickers to refresh: all words that may be one, even an option's value; None for all."""
-    if command in (*BY_THEMSELVES, *OF_NO_TICKER):
-        return []
-    if command not in OF_TICKERS or not words or any(Path(word).is_dir() for word in words):  # of files to import
-        return None
-    tickers = list[str]()
-    for word in words:
-        with suppress(InvalidTicker):
-            tickers.append(validated_ticker(word))
-    return tickers
-
-
 def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     home = _named_or_usual(command, environ)
     environ["STOCKML_HOME"] = str(home.root)
     with suppress(*([StoreError] if command == "doctor" else [])):  # which reports them among its checks
         check_home(home, restoring=command == "restore")
-        refresh(home, ())
         if command not in FOR_THE_MARKET and kind_here(home, environ) == "replay" and not is_named(environ):
             from stockml.clock import END_OF_RECORDING
 
@@ -100,7 +56,6 @@ def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
             clock = environ.get("STOCKML_CLOCK") or END_OF_RECORDING.isoformat()
             environ.update(STOCKML_CLOCK=clock, STOCKML_HOME=str(home.root))
             check_home(home)
-            refresh(home, ())
     return home
 
 

@@ -127,7 +127,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
 def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> None:
     """Draw every plot of a ticker's newest night. Or of the one in --session; its run in MLflow gets them too."""
     from stockml.nights.record import kept_nights
-    from stockml.pipeline.plots import draw_rest
+    from stockml.plots.night import draw_rest
     from stockml.tracking.client import Tracking
     from stockml.tracking.run_content import plot_names
 

@@ -49,7 +49,7 @@ def backfill(
 ) -> int:
     """Catch up on a ticker's sessions from FIRST to LAST."""
     from stockml import clock
-    from stockml.pipeline.session_status import past_sessions
+    from stockml.nights.session_status import past_sessions
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"
@@ -57,7 +57,7 @@ def backfill(
     past_sessions(sessions_for(ticker, arguments["calendar"]), first, last, clock.now())  # refuse it before a run fails
     arguments |= {"mode": mode, "first": first, "last": last, "learn": learn}
     with recorded_prices(ticker):
-        rows = run_flow("backfill.backfill", ticker, pages=["catch up a ticker"], quiet=as_json, **arguments)
+        rows = run_flow("backfill.backfill", ticker, quiet=as_json, **arguments)
     return _show_rows(rows, "all fail", as_json=as_json)
 
 
@@ -83,9 +83,8 @@ def universe(
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
     arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
     arguments["choices"] = {ticker: choice for ticker, choice in choices.items() if choice}
-    pages = ["all tickers, one night", *names]
     with recorded_prices(*names):
-        rows = run_flow("universe.universe", names, pages=pages, late_retries=0, quiet=as_json, **arguments)
+        rows = run_flow("universe.universe", names, late_retries=0, quiet=as_json, **arguments)
     return _show_rows(rows, fail_when, as_json=as_json)
 
 

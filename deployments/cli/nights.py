@@ -1,27 +1,21 @@
-"""Commands about nights: run one, fetch a ticker's history, roll back a champion, show the status, audit."""
+"""Commands about nights: run one, fetch a ticker's history, roll back a champion, show the status."""
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 from typer import Option, Typer
 
 from deployments.cli.options import Calendar, Json, Mode, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
-from deployments.cli.runs import night_parameters, quiet_libraries, recorded_prices, result_without_run, run_flow
+from deployments.cli.runs import night_parameters, recorded_prices, result_without_run, run_flow
 from deployments.servers.prefect_api import client_if_up
 from stockml import clock
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import HomePaths, current_home
 from stockml.redaction import one_line
-
-if TYPE_CHECKING:
-    from stockml.pipeline.audit import Audit
 
 app = Typer()
 T = TypeVar("T")
@@ -53,7 +47,7 @@ def nightly(
         # a person waiting at a terminal is told that the bar is late, and runs the command again later
         arguments = params | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
-            night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
+            night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
     age = night_age(current_home().nights, night, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
 
@@ -117,42 +111,12 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
     return int(bool(faults))
 
 
-@app.command()
-def audit(
-    ticker: Ticker,
-    session: Session = None,
-    profile: OwnProfile = None,
-    settings: Settings = None,
-    calendar: Calendar = None,
-    as_json: Json = False,
-) -> int:
-    """Replay a night on two futures to find look-ahead. Exit code 1 if any value differs.
-
-    Replays the newest stored session by default. Needs no server and leaves no files.
-    """
-    from flows.form import chosen
-    from stockml.pipeline.audit import audit as run_audit
-    from stockml.prices.store import BarStore
-
-    home = current_home()
-    params = night_parameters(ticker, profile, calendar, as_settings(settings))
-    config, calendar = chosen(params["profile"], "auto", params["settings"], ticker=ticker), params["calendar"] or None
-    day = session or BarStore.of(home, calendar).adjusted(ticker).index[-1].date()
-    with tempfile.TemporaryDirectory() as folder, quiet_libraries() as terminal:
-        say = (lambda _: None) if as_json else (lambda line: print(f"  {line}", file=terminal, flush=True))
-        result = run_audit(home, ticker, day, config, calendar, folder=Path(folder), now=clock.now(), say=say)
-    parts = {name: asdict(part) for name, part in result.parts.items()}
-    plain = {"ticker": result.ticker, "session": str(result.session), "clean": result.clean, "parts": parts}
-    print(json.dumps(plain) if as_json else _text(result))
-    return int(not result.clean)
-
-
 def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     """Point MLflow's alias at the champion; return its version and a sentence. The local history holds either way."""
     from stockml.tracking.client import Tracking
 
     try:
-        version = Tracking(current_home()).follow_champion(ticker, key)
+        version = Tracking(current_home()).follow_champion(ticker, key, over_hand=True)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"
@@ -188,17 +152,3 @@ def _or_none(what: str, faults: list[str], look: Callable[[], T]) -> T | None:
             raise
         faults.append(f"without {what}: {fault}")
         return None
-
-
-def _text(result: "Audit") -> str:
-    from stockml.pipeline.audit import FUTURE_SESSIONS
-
-    recorded = f"{result.later} later sessions as they came" if result.later else "no later session"
-    futures = f"{recorded} and {FUTURE_SESSIONS} others with a split"
-    lines = [f"{result.ticker} {result.session}: the night on two futures, {futures}"]
-    for name, part in result.parts.items():
-        verdict = f"{len(part.differences)} differ" if part.differences else "the same"
-        lines.append(f"  {name:<24}{part.values:>10,} values   {verdict}")
-        lines += [f"    {difference}" for difference in part.differences[:20]]
-    clean = f"nothing that was computed after the close of {result.session} depends on a later bar"
-    return "\n".join([*lines, clean if result.clean else "what differs has looked ahead: please report it"])

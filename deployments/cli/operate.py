@@ -3,24 +3,20 @@
 import json
 import os
 import signal
-import socket
 import sys
-import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from typer import Argument, Option, Typer
 
-from deployments.cli.options import Json, as_days, as_time
+from deployments.cli.options import Json, as_days
 from deployments.cli.runs import result_of
-from deployments.servers.databases import create, vacuum
-from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
+from deployments.servers.prefect_api import prefect_api
 from stockml.errors import quantity
 from stockml.home import OLD_PLACE, current_home
 from stockml.provider.price_source import replay_home
-from stockml.redaction import one_line
 
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
@@ -29,7 +25,6 @@ app = Typer()
 PrefectPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")]
 MlflowPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
 Address = Annotated[str, Option(envvar="STOCKML_ADDRESS", help="One that others can reach needs a password.")]
-USED_BY_WORKER = "Used by the worker; default: this machine's, on the port above."
 
 
 @app.command()
@@ -48,44 +43,6 @@ def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address
     _say("stopped")
 
 
-@app.command()
-def serve(
-    part: Annotated[Literal["prefect", "mlflow", "worker"], Argument(metavar="PART", help="The part to run.")],
-    prefect_port: PrefectPort = 4200,
-    mlflow_port: MlflowPort = 5000,
-    prefect_url: Annotated[str, Option(envvar="PREFECT_API_URL", help=USED_BY_WORKER)] = "",
-    mlflow_url: Annotated[str, Option(envvar="MLFLOW_TRACKING_URI", help=USED_BY_WORKER)] = "",
-    deploy: Annotated[bool, Option(help="Let the worker first update Prefect's deployments.")] = True,
-) -> None:
-    """Run one part of `stockml up` in the foreground. For containers, and for workers on other machines."""
-    from deployments.servers import stack
-    from deployments.servers.access import Access, check_port
-    from deployments.servers.environment import set_environment
-
-    home, access = current_home(), Access.of(os.environ)
-    home.prefect.mkdir(parents=True, exist_ok=True)
-    if part == "worker":
-        from deployments.cli.tickers import register_all
-
-        prefect_url = prefect_url or f"{access.url(prefect_port)}/api"
-        mlflow_url = mlflow_url or access.url(mlflow_port)
-        os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url, **access.as_client())
-        set_environment(home)
-        configured_api(home, os.environ)
-        if deploy:
-            print(*register_all(home), sep="\n", flush=True)
-        stack.write_api_address(home, prefect_url)
-        program = stack.worker(os.environ, socket.gethostname(), "--with-healthcheck")
-    else:
-        name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)
-        check_port(name, port, stack.PORT_OPTIONS[name], access.address)
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        set_environment(home)
-        create(home)
-        program = stack.prefect(port, os.environ) if part == "prefect" else stack.mlflow(home, port, os.environ)
-    os.execve(sys.executable, [sys.executable, "-m", program.module, *program.arguments], dict(program.environ))
-
-
 def _interrupted(*_: object) -> NoReturn:
     """Stop everything in order on the first Ctrl-C, SIGTERM or closing of the terminal; ignore further ones."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -99,33 +56,6 @@ def _say(*words: object) -> None:
     """Print a line; servers outlast their terminal, and a full disk below their output."""
     with suppress(OSError):
         print(*words, flush=True)
-
-
-@app.command()
-def feed(
-    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8100,
-    clock: Annotated[
-        datetime | None, Option(parser=as_time, metavar="TIME", help="The feed's time; default: the recording's end.")
-    ] = None,
-) -> None:
-    """Serve recorded prices as Alpha Vantage would. Runs until Ctrl-C."""
-    from deployments.replay.feed import Feed, replay_environment
-    from deployments.servers.access import check_port
-    from stockml.clock import END_OF_RECORDING
-
-    check_port("the replay feed", port, "--port")
-    running = Feed(
-        now=clock or END_OF_RECORDING,
-        port=port,
-        on_request=lambda request: _say(request.symbol, request.function, request.outputsize),
-    )
-    signal.signal(signal.SIGTERM, _interrupted)
-    with suppress(KeyboardInterrupt), running:
-        _say(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it")
-        settings = " ".join(f"{name}={value}" for name, value in replay_environment(running).items())
-        _say(f"  {settings} stockml nightly IBM")
-        threading.Event().wait()
-    _say("stopped")
 
 
 @app.command()
@@ -155,7 +85,7 @@ def clear_up(
     keep: Annotated[list[str] | None, Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")] = None,
     as_json: Json = False,
 ) -> int:
-    """End dead runs, resume waiting ones, remove old data.
+    """Resume waiting nights, remove old data.
 
     Never removes a champion, the ledger, the store, or a night that MLflow lacks.
     """
@@ -164,8 +94,6 @@ def clear_up(
         from flows.maintenance import maintenance
 
         steps = result_of(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
-        if OWN_SERVER in os.environ and not dry_run:
-            vacuum()
     from stockml.maintenance.report import size_text, summary
 
     if as_json:
@@ -200,7 +128,7 @@ def restore_home(
     file: Annotated[Path, Argument(metavar="FILE", help="An archive made by `stockml backup`.")],
     as_json: Json = False,
 ) -> None:
-    """Check an archive and restore it into an empty home. Then run `stockml deploy`.
+    """Check an archive and restore it into an empty home. Then `stockml up` schedules its tickers.
 
     A replay's backup goes to `replay/` in the default home.
     """
@@ -210,27 +138,6 @@ def restore_home(
     if home.root.name == OLD_PLACE and holds_replay(file):  # not named: the default home is for market prices
         home = replay_home(os.environ)
     _print_archived(file, restore(home, file), f"brought to {home.root} from", as_json)
-
-
-@app.command("rebuild-tracking")
-def rebuild_tracking(as_json: Json = False) -> int:
-    """Make MLflow's runs again from the nights' records. Models that are still kept are registered again too.
-
-    Exit code 1 if a record is damaged.
-    """
-    from stockml.maintenance.integrity import damaged_nights
-    from stockml.tracking.client import Tracking
-    from tasks.artifacts import mlflow_pages
-
-    home = current_home()
-    create(home)  # an absent database would be asked again and again, with a screen of MLflow's warnings
-    nights = Tracking(home, mlflow_pages(home)).rebuild()
-    models, runs = sum(night.model_version is not None for night in nights), quantity(len(nights), "run")
-    text = f"MLflow has {runs} from the records of the nights, {models} of them with their model"
-    print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
-    for fault in (damaged := tuple(damaged_nights(home))):
-        print(f"stockml: left out: {one_line(fault)}", file=sys.stderr)
-    return int(bool(damaged))
 
 
 def _print_archived(file: Path, archived: "Archived", verb: str, as_json: bool) -> None:

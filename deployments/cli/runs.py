@@ -1,4 +1,4 @@
-"""Run flows in this process, with progress on standard error: one line per step, and a live line on terminals.
+"""Run flows in this process, with what they log on standard error: on a terminal, as one live line.
 
 What libraries themselves write there (TensorFlow's C++ code, MLflow's progress bars) goes to a file meanwhile.
 """
@@ -6,18 +6,18 @@ What libraries themselves write there (TensorFlow's C++ code, MLflow's progress 
 import gc
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from typer import BadParameter
 
 from deployments.process import lenient
-from deployments.servers.prefect_api import OWN_SERVER, prefect_api
+from deployments.servers.prefect_api import prefect_api
 from stockml.home import current_home
 
 if TYPE_CHECKING:
@@ -27,36 +27,30 @@ if TYPE_CHECKING:
     from stockml.settings import Profile, Settings
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-_FINISHED = re.compile(r"Finished in state (\w+)")
-_RETRY = re.compile(r"^Task run failed .*will start (\d+)", re.DOTALL)
-_SUFFIX = re.compile(r"-[0-9a-f]{3}$")  # Prefect's, of a task run without a name of its own
-_NOISE = re.compile(
-    r"Beginning |Created |View at|Executing|Finished in state|Starting temporary|Task run failed|Enc|Running hook|Hook "
-    r"|Crash detected! Execution was aborted by an interrupt"  # Ctrl-C, which has a line of its own
-)
+_OURS = str(Path(__file__).parents[2])
 
 
 def result_without_run(
     ticker: str, session: date | None, settings: "Settings", calendar: str | None, *, force: bool
 ) -> "Night | None":
-    """Return the night if there is nothing to do: no session, or an unchanged finished night. Raises InvalidSession.
+    """Return the night if there is nothing to do: no session, or an unchanged finished night. None if a run is needed.
 
-    None if a run is needed; also where machines share state, since this one may lack files: the run itself checks.
+    Raises InvalidSession.
     """
     from stockml import clock
     from stockml.forecasts.ledger import Ledger
+    from stockml.nights.finished_nights import finished_night
     from stockml.nights.record import Night
-    from stockml.pipeline.finished_nights import finished_night
-    from stockml.pipeline.session_status import session_status
+    from stockml.nights.session_status import session_status
+    from stockml.nights.status import ATTEMPT
     from stockml.prices.calendar import sessions_for
-    from stockml.storage.manifests import ATTEMPT
 
     home, exchange = current_home(), sessions_for(ticker, calendar)
-    last_session = Ledger(home.ledger).last_session(ticker) if home.state is None else None
+    last_session = Ledger(home.ledger).last_session(ticker)
     status = session_status(exchange, requested=session, now=clock.now(), last_stored=last_session)
     if status.state:
         return Night.skipped(ticker, status.session, str(status), datetime.now(UTC), settings.sha256())
-    if force or home.state is not None:
+    if force:
         return None
     if night := finished_night(home, ticker, status.session, settings, calendar):
         print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
@@ -65,18 +59,12 @@ def result_without_run(
     return night
 
 
-def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any) -> Any:
-    """Run the flow named `module.function` and return its result; start a Prefect API if none is up.
-
-    pages: deployments to create first, so that a later `up` shows the run on the first one's page.
-    """
+def run_flow(flow: str, *arguments: Any, **named: Any) -> Any:
+    """Run the flow named `module.function`, return its result; start a Prefect API if none is up."""
     with prefect_api(current_home()):
-        from deployments.registration.prefect_deployments import create_unscheduled, flow_of
-        from deployments.registration.ticker_list import tickers_of
+        from deployments.registration.prefect_deployments import flow_of
 
-        if pages and OWN_SERVER in os.environ:  # a server that is up has them
-            create_unscheduled(tickers_of(current_home()).tickers, pages)
-        return result_of(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
+        return result_of(flow_of(flow), *arguments, **named)
 
 
 @contextmanager
@@ -120,29 +108,25 @@ def check_spelling(*tickers: str) -> None:
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
-    """Raise NoBars for a ticker without stored bars: a typo makes no failed run. With shared state, the run checks."""
+    """Raise NoBars for a ticker without stored bars: a typo makes no failed run."""
     from stockml.nights.key_figures import store_of
 
     home = current_home()
-    for ticker in tickers if home.state is None else ():
+    for ticker in tickers:
         store_of(home, ticker, calendar).view(ticker)
 
 
-def result_of(
-    flow: "Flow[..., Any]", *arguments: Any, quiet: bool = False, deployment: str | None = None, **named: Any
-) -> Any:
+def result_of(flow: "Flow[..., Any]", *arguments: Any, quiet: bool = False, **named: Any) -> Any:
     """Run the flow and return its state's data, even of a failed state; raise what it raised. Drops None arguments.
 
-    Call it within `prefect_api()`. deployment: the name of the one on whose page the run is shown, if it exists.
+    Call it within `prefect_api()`.
     """
     from prefect.exceptions import ParameterTypeError
-
-    from tasks.run_records import run_on_page
 
     gc.freeze()  # garbage collections skip what is already imported
     options = {name: value for name, value in named.items() if value is not None}
     with progress(quiet=quiet):
-        state = run_on_page(flow, deployment, *arguments, **options)
+        state: Any = flow(*arguments, return_state=True, **options)
     result = state.result(raise_on_failure=False)
     if isinstance(result, ParameterTypeError):
         raise BadParameter(str(result).partition("- ")[2].replace("\n - ", "; ")) from result
@@ -156,9 +140,7 @@ def progress(*, quiet: bool = False) -> Iterator[None]:
     """Show what runs in this process log, unless `quiet`. Enter it after Prefect is imported."""
     with quiet_libraries() as terminal, ExitStack() as stack:
         if not quiet:
-            print_line = partial(print, file=terminal, flush=True)
-            step, news = stack.enter_context(_live(terminal)) if terminal.isatty() else (print_line, print_line)
-            handler = _StepPrinter(step, news)
+            handler = _NewsPrinter(stack.enter_context(_line_printer(terminal)))
             for logger in map(logging.getLogger, _RUN_LOGGERS):
                 logger.addHandler(handler)
                 stack.callback(logger.removeHandler, handler)
@@ -181,27 +163,26 @@ def quiet_libraries() -> Iterator[TextIO]:
 
 
 @contextmanager
-def _live(terminal: TextIO) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+def _line_printer(terminal: TextIO) -> Iterator[Callable[[str], None]]:
+    """Yield what shows a line: as the one live line of a terminal, else below the others."""
+    if not terminal.isatty():
+        yield partial(print, file=terminal, flush=True)
+        return
     from rich.console import Console
     from rich.markup import escape
 
-    console = Console(file=terminal, highlight=False)
-    with console.status("starting") as status:
-        yield partial(console.print, markup=False), lambda line: status.update(escape(line.strip()))
+    with Console(file=terminal, highlight=False).status("starting") as status:
+        yield lambda line: status.update(escape(line.strip()))
 
 
-class _StepPrinter(logging.Handler):
-    def __init__(self, step: Callable[[str], None], news: Callable[[str], None]) -> None:
+class _NewsPrinter(logging.Handler):
+    """Shows what this project's own code logs in a run, with the step that says it."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
-        self._step, self._news = step, news
+        self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        task = getattr(record, "task_run_name", None)
-        if (finished := _FINISHED.match(message)) and task:
-            word = {"Completed": "done", "Cached": "cached"}.get(finished[1], finished[1].lower())
-            self._step(f"  {_SUFFIX.sub('', task):<40} {word}")
-        elif retry := _RETRY.search(message):
-            self._news(f"    asked again in {retry[1]} s: {record.args[1] if isinstance(record.args, tuple) else ''}")
-        elif not _NOISE.match(message):
-            self._news(f"    {message.splitlines()[0]}")
+        if record.pathname.startswith(_OURS) and "site-packages" not in record.pathname:
+            step = getattr(record, "task_run_name", None)
+            self._show(f"  {f'{step}: ' if step else ''}{record.getMessage().splitlines()[0]}")

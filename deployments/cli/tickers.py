@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, BadParameter, Exit, Option, Typer
@@ -141,20 +140,6 @@ def rename(
         raise Exit(2)
 
 
-@app.command()
-def deploy(
-    file: Annotated[Path | None, Option(help="Replace the home's tickers.yaml by this list first.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Update Prefect's deployments to match your tickers."""
-    from deployments.registration import ticker_list
-
-    home = current_home()
-    if file:
-        ticker_list.replace(home, file)
-    print(*register_all(home, as_json=as_json), sep="\n")
-
-
 def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
     """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
     from deployments.registration.ticker_list import earlier_names, forget_earlier_names, tickers_of
@@ -192,7 +177,7 @@ def _print_and_register(home: HomePaths, done: str) -> None:
         try:
             print(*register_all(home), sep="\n")
         except Exception:  # such as of a server that asks for a password: printed after this line
-            print("`stockml deploy` updates Prefect")
+            print("start `stockml up` again to tell Prefect")
             raise
     else:
         print("`stockml up` schedules them")

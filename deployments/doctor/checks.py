@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from platform import python_version
@@ -14,7 +13,6 @@ from deployments.doctor import services, stored
 from deployments.doctor.check import Check, guarded
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import digest_time
-from deployments.servers.databases import check_server, faults
 from stockml.clock import is_frozen
 from stockml.errors import StockmlError, quantity
 from stockml.home import HomePaths
@@ -24,10 +22,9 @@ from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
 from stockml.redaction import ApiKey
-from stockml.storage.documents import notes_of
+from stockml.storage.documents import FileNotes
 from stockml.storage.os_errors import check_home, closed_to_us
-from stockml.storage.shared_state import SharedState
-from stockml.storage.sharing import refresh
+from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.connection import connection_fault, host_and_port
 
 DISK_NEEDED_GB = 2.0
@@ -37,16 +34,14 @@ RELEASED = datetime(2026, 11, 24, tzinfo=UTC)
 def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
     """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server name."""
     yield Check("Python", "ok", python_version())
+    yield from services.versions()
     yield home_folder(home)
     yield from guarded("home", check_home, home)
     yield from rights(home)
     yield from guarded("prices", prices, home, environ)
     yield key(home, environ)
-    yield from (database_checks := tuple(databases(home)))
-    if not (home.state and any((each.name, each.verdict) == ("database", "problem") for each in database_checks)):
-        yield from guarded("shared state", shared_state, home)  # each would wait again for that database
-        yield from guarded("quota", quota, home, environ, now)
-    yield from guarded("uncommitted", uncommitted, home)
+    yield from databases(home)
+    yield from guarded("quota", quota, home, environ, now)
     yield from guarded("price service", price_service, home, environ)
     yield clock(now, environ)
     yield from guarded("digest", digest, environ)
@@ -55,7 +50,6 @@ def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: M
     yield from guarded("pages", services.pages, home, environ, ports)
     yield from guarded("webhook", services.webhook, environ)
     yield from services.prefect_nights(home)
-    yield from guarded("Dask", services.dask, environ)
     yield from stored.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from stored.settings(home)
     yield from stored.nights(home)
@@ -96,36 +90,10 @@ def rights(home: HomePaths) -> Iterator[Check]:
 
 
 def databases(home: HomePaths) -> Iterator[Check]:
-    if home.database:
-        yield from guarded("database", database, home.database)
-    for fault in faults(home, thorough=True):
-        found, _, advice = fault.why.partition("; ")
-        yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
-
-
-def database(account: str) -> Check:
-    check_server(f"{account}/postgres")
-    return Check("database", "ok", f"PostgreSQL at {account.rpartition('@')[2]} answers")
-
-
-def shared_state(home: HomePaths) -> Check | None:
-    if (state := SharedState.of(home)) is None:
-        return None
-    parts = replace(state.objects, retry_for_s=0).names("parts")
-    replace(state.database, retry_for_s=0).read("doctor")
-    if state.objects.folder and not os.access(folder := _nearest(state.objects.folder), os.W_OK | os.X_OK):
-        return Check("shared state", "problem", f"{folder} cannot be written", "correct its rights, or STOCKML_STATE")
-    refresh(home, ())  # refused if this folder is no cache of it
-    return Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
-
-
-def uncommitted(home: HomePaths) -> Check | None:
-    """Local changes that lost to another machine and were moved aside silently."""
-    folder = home.root / "uncommitted"
-    if not (files := sorted(path for path in folder.rglob("*") if path.is_file())):
-        return None
-    found = f"{quantity(len(files), 'file')} of this machine that another was faster to change, such as {files[0]}"
-    return Check("uncommitted", "note", found, f"do again what you miss of their changes, and delete {folder}")
+    """The servers' own databases, where they are files of the home."""
+    for file, table in ((home.prefect / "prefect.db", "flow_run"), (home.root / "mlflow.db", "experiments")):
+        if not home.database and file.exists() and (fault := fault_of(file, table)):
+            yield Check(file.name, "problem", f"{file}: {fault}", "restore it from a backup, or move it away")
 
 
 def prices(home: HomePaths, environ: Mapping[str, str]) -> Check:
@@ -155,7 +123,7 @@ def _plays_recorded(home: HomePaths, environ: Mapping[str, str]) -> bool:
 
 
 def quota(home: HomePaths, environ: Mapping[str, str], now: datetime) -> Check | None:
-    notes = notes_of(home)
+    notes = FileNotes(home.quota)
     noted_turns(notes, now)  # a night reads this too: raises if damaged
     if not (api_key := environ.get("ALPHAVANTAGE_API_KEY")):
         return None

@@ -1,12 +1,15 @@
-"""Checks of the servers: Prefect, MLflow, the pages' ports, where notices go, Dask."""
+"""Checks of the servers: their versions, Prefect, MLflow, the pages' ports, where notices go."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from packaging.requirements import Requirement
 
 from deployments.doctor.check import Check, guarded
 from deployments.errors import PortTaken, ServerUnavailable
@@ -14,19 +17,27 @@ from deployments.registration import MANAGED
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import TickerEntry
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
-from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import client_if_up, configured_api, rejects_password, running_server
 from stockml.code_version import in_words, number_libraries
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import LOOPBACK, HomePaths
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, without_password
-from stockml.tracking.database import PREFIX
+from stockml.tracking.connection import SQLITE, connection_fault, without_password
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 MAX_NAMED = 8  # tickers in a line
+
+
+def versions() -> Iterator[Check]:
+    """Whether the installed Prefect and MLflow are of the ranges that this project is made for."""
+    for requirement in map(Requirement, requires("stockml") or ()):
+        if requirement.name in ("prefect", "mlflow") and not requirement.marker:
+            name, found = requirement.name, version(requirement.name)
+            if not requirement.specifier.contains(found, prereleases=True):
+                wanted = f"expected {name} {requirement.specifier}, found {found}"
+                yield Check(name, "problem", wanted, "`make` installs what the lock names")
 
 
 def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
@@ -47,13 +58,13 @@ def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
 def mlflow(home: HomePaths) -> Check:
     scheme, shown = urlsplit(home.tracking_uri).scheme, without_password(home.tracking_uri)
     if scheme == "sqlite":
-        is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
+        is_there = Path(home.tracking_uri.removeprefix(SQLITE)).exists()
         is_served = home.tracking_uri == home.mlflow_database and home.server("mlflow")
         if is_served and not is_there and running_server(home):
             found = f"{shown} was removed, and the MLflow of `stockml up` writes on into the removed file"
-            return Check("MLflow", "problem", found, "start `stockml up` again, then `stockml rebuild-tracking`")
+            return Check("MLflow", "problem", found, "start `stockml up` again")
         if not is_there and any(home.nights.glob("*/*/night.json")):
-            return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
+            return Check("MLflow", "note", f"{shown} is not there, and nights are", "it is made anew")
         return Check("MLflow", "ok", shown)
     if not scheme.startswith(("http", "postgres", "mysql", "mssql")):  # Databricks, or what a plugin reaches
         return Check("MLflow", "note", f"{shown}, which only nights ask")
@@ -69,19 +80,12 @@ def mlflow_fault(home: HomePaths) -> OSError | str | None:
     """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
     parts = urlsplit(home.tracking_uri)
     try:
-        if parts.scheme.startswith("postgres"):
-            # its own database is made by the first command
-            is_own = home.tracking_uri == home.mlflow_database
-            check_server(f"{home.database}/postgres" if is_own else parts.netloc + parts.path)
-            return None
         if parts.scheme not in ("http", "https"):
             return connection_fault(home.tracking_uri)
         with Tracking(home).client() as client:
             client.search_experiments(max_results=1)
     except TrackingUnavailable as away:
         return away.why
-    except ServerUnavailable as away:
-        return away.found
     return None
 
 
@@ -123,7 +127,7 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
     from deployments.registration.automations import webhook_address
 
     webhook_address(url)
-    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL gets failures, from the next `stockml deploy` on")
+    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL gets failures, from the next `stockml up` on")
 
 
 def prefect_nights(home: HomePaths) -> Iterator[Check]:
@@ -150,7 +154,7 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
             if differ := sorted(missing | ours - listed | outdated):
                 more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
                 found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
-                yield Check("deployments", "note", found, "`stockml deploy` updates Prefect")
+                yield Check("deployments", "note", found, "`stockml up` started again updates Prefect")
 
 
 def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
@@ -168,12 +172,3 @@ def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> I
         current = existing.get(each.name)
         if current is None or current.version != spec_of(each)["version"]:  # else a person chose others, in the page
             yield {*current.parameters.get("tickers", ())} if current else set()
-
-
-def dask(environ: Mapping[str, str]) -> Check | None:
-    if not (address := environ.get("STOCKML_DASK_ADDRESS")):
-        return None
-    from flows.cluster import check_scheduler
-
-    check_scheduler(address, timeout_s=CONNECT_TIMEOUT_S)
-    return Check("Dask", "ok", f"a scheduler answers at {address}")

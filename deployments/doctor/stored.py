@@ -1,15 +1,12 @@
 """Checks of the stored files: bars, forecasts, champions, settings, bases, nights, and MLflow's copies of them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from deployments.doctor.check import Check, guarded
 from deployments.registration.ticker_list import own_calendars, tickers_of
-from stockml.errors import NoBars, StockmlError, quantity
+from stockml.errors import NoBars, StockmlError, TrackingUnavailable, quantity
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.maintenance.integrity import (
@@ -22,18 +19,15 @@ from stockml.maintenance.integrity import (
     promoted_tickers,
     tuned_tickers,
 )
-from stockml.models.registry import Registry
+from stockml.nights.ingest import delisted_status
 from stockml.nights.key_figures import store_of
-from stockml.nights.record import kept_night
 from stockml.nights.status import known_tickers
-from stockml.pipeline.ingest import delisted_status
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
-from stockml.storage.sharing import interrupted_renames
+from stockml.storage.locks import interrupted_renames
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import without_password
-from stockml.tracking.database import PREFIX, logged_keys, missing_folders
+from stockml.tracking.connection import SQLITE, is_server
 from stockml.training.tuned_settings import tuned_settings
 
 CLOCK_TOLERANCE = timedelta(hours=1)
@@ -106,31 +100,11 @@ def _problems(name: str, faults: Callable[[HomePaths], Iterator[str]], home: Hom
 
 
 def tracked(home: HomePaths) -> Iterator[Check]:
-    """Check that MLflow has a run of each champion's night, and finds its files, even in a moved home."""
-    file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
-    if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):
+    """Check that MLflow's database can be read by the installed MLflow, and that its files are where it says."""
+    file = Path(home.tracking_uri.removeprefix(SQLITE)) if home.tracking_uri.startswith(SQLITE) else None
+    if is_server(home.tracking_uri) or (file and (not file.exists() or fault_of(file, "experiments"))):
         return  # no local database, or one whose fault `databases` reports
     try:
-        missing, logged = missing_folders(home.tracking_uri, home.artifacts), logged_keys(home.tracking_uri)
-    except (SQLAlchemyError, ImportError):
-        return  # it does not exist yet
-    if missing:
-        shown = without_password(home.tracking_uri)
-        found = f"{shown} speaks of files in {', '.join(map(str, missing))}, which are not there"
-        remedy = f"bring the folder `artifacts` of the home as it was to {home.root}"
-        if not file:
-            remedy += f", and leave a link to it where it was: `ln -s {home.root / 'artifacts'} {missing[0].parent}`"
-        yield Check("artifacts", "problem", found, f"{remedy}; without it their plots and models are gone from MLflow")
-    if lost := sorted(_untracked_champions(home, logged)):
-        found = f"no run of {', '.join(lost)}, whose model is champion: it was deleted, or the database is a new one"
-        yield Check("MLflow's runs", "note", found, "`stockml rebuild-tracking` makes those of all nights again")
-
-
-def _untracked_champions(home: HomePaths, logged: set[str]) -> Iterator[str]:
-    """Yield the night of each champion that MLflow has no run of and that is not waiting to be logged."""
-    keys = logged | {night.key for night in Tracking(home).pending()}
-    for name in promoted_tickers(home):
-        with suppress(StockmlError):  # a damaged history is reported with its ticker
-            champion = Registry(home.models).champion(name)
-            if champion and champion.key not in keys and kept_night(home.nights, name, champion.key):
-                yield f"{name} {champion.session}"
+        Tracking(home).check()
+    except TrackingUnavailable as refused:
+        yield Check("MLflow's runs", "problem", str(refused), "until then, nights are kept")

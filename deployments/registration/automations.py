@@ -8,7 +8,7 @@ Mattermost's do. Without any block, the flow `notice` logs the line and keeps it
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,10 +28,9 @@ from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.prefect_deployments import RegistrationResult, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
-from tasks.lost_runs import HEARTBEAT, SILENT
 
 Notify = Callable[[str], list[Any]]
-TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then `stockml deploy`"
+TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right; start `stockml up` again"
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
 # in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name
@@ -41,7 +40,12 @@ PREFECTS_OWN = (
     *("Pending", "Submitting", "InfrastructurePending"),
 )
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
-SILENCE = timedelta(minutes=5)  # ten heartbeats
+HEARTBEAT, PENDING, RUNNING, CRASHED = (
+    f"prefect.flow-run.{event}" for event in ("heartbeat", "Pending", "Running", "Crashed")
+)
+SILENCE = timedelta(minutes=3)  # six heartbeats
+UNBEGUN = timedelta(minutes=5)  # from Pending: a process has imported everything long before
+MAX_RUNS = 3  # of a run whose process died; Prefect counts how often each has begun
 EACH, HOUR = timedelta(0), timedelta(hours=1)
 # a run is named by its flow when it begins; before, it has a random name of Prefect's
 SUBJECT = (
@@ -55,6 +59,7 @@ NIGHT_TEXT = f"{TEXT} (more failures this hour are not sent; see stockml status)
 LATE_TEXT = f"{TEXT}; is a worker up? More late runs this hour are not sent"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
+OURS: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
 # Apprise's fields of a JSON message and their new names; fields with an empty name are left out
 FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
@@ -65,7 +70,6 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Regi
     with get_client(sync_client=True) as client:
         for automation in templates(notifier(client, environ), silence):
             done[_apply(client, automation)].append(automation.name)
-        forget_earlier(client)
     return RegistrationResult(**{what: tuple(names) for what, names in done.items()})
 
 
@@ -90,18 +94,6 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         )
         return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
 
-    silent = EventTrigger(
-        after={HEARTBEAT},
-        expect={HEARTBEAT, *ENDS},
-        match={"prefect.resource.id": "prefect.flow-run.*"},
-        for_each={"prefect.resource.id"},
-        posture=Posture.Proactive,
-        threshold=1,
-        within=silence,
-    )
-    crash = ChangeFlowRunState(
-        state=StateType.CRASHED, name="Crashed", message=f"{SILENT} {silence.total_seconds():.0f} s"
-    )
     nights = (
         "A night ended in an error, or its process kept dying. Only the first of an hour is sent: an outage ends all"
     )
@@ -114,11 +106,61 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         # by state type: a night ended as Late, for want of its bar, is left to the digest
         notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=HOUR),
         notice_of("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
+        *lost_runs(silence),
+    ]
+
+
+def lost_runs(silence: timedelta) -> list[AutomationCore]:
+    """A run that went silent is Crashed; a crashed one of our deployments is put back into the queue.
+
+    So is one that a worker took and never began, which sends no heartbeat.
+    """
+
+    def after(event: str, expected: Sequence[str], within: timedelta) -> EventTrigger:
+        return EventTrigger(
+            after={event},
+            expect=set(expected),
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=OURS,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=within,
+        )
+
+    counts = [str(count) for count in range(1, MAX_RUNS + 1)]
+    crashed = EventTrigger(
+        expect={CRASHED},
+        match={"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": counts},
+        match_related=OURS,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Reactive,
+        threshold=1,
+        within=EACH,
+    )
+    again = ChangeFlowRunState(
+        state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process died; it is run again"
+    )
+    unbegun = [end for end in (HEARTBEAT, RUNNING, *ENDS) if end != PENDING]
+    silent = f"No heartbeat for {silence.total_seconds():.0f} s"
+    return [
         AutomationCore(
             name=f"{PREFIX}zombie runs",
-            description="A run that says it is running without a heartbeat is ended as Crashed; a night is done again",
-            trigger=silent,
-            actions=[crash],
+            description="A run that sends no heartbeat any more has crashed",
+            trigger=after(HEARTBEAT, (HEARTBEAT, *ENDS), silence),
+            actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=silent)],
+        ),
+        AutomationCore(
+            name=f"{PREFIX}runs never begun",
+            description="A run that a worker took and did not begin goes back into the queue",
+            trigger=after(PENDING, unbegun, UNBEGUN),
+            actions=[again],
+        ),
+        AutomationCore(
+            name=f"{PREFIX}crashed runs",
+            description=f"A run whose process died is run again, at most {MAX_RUNS} times",
+            trigger=crashed,
+            actions=[again],
         ),
     ]
 
@@ -152,16 +194,6 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
         return [RunDeployment(source="selected", deployment_id=log, parameters={"what": what})]
 
     return run_log
-
-
-def forget_earlier(client: SyncPrefectClient) -> None:
-    """Delete what versions before 0.2 made and nothing uses now: an automation, a request limit and a webhook block."""
-    for crashed in client.read_automations_by_name(f"{PREFIX}crashed runs"):
-        client.delete_automation(crashed.id)
-    with suppress(ObjectNotFound):  # the key's quota ledger now limits requests, for all machines
-        client.delete_global_concurrency_limit_by_name("alphavantage")
-    with suppress(ObjectNotFound):  # Prefect sends no notices through a block of this type
-        client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
 
 
 def refused_notice(client: SyncPrefectClient, now: datetime) -> str | None:

@@ -7,11 +7,10 @@ are left alone.
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import time
 from functools import cache
 from importlib import import_module
@@ -21,7 +20,6 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
@@ -31,9 +29,7 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers_file import DIGEST_AT, TickerEntry, staggered
-from stockml.home import current_home
 from tasks.run_records import in_state, paginated, runs_of
-from tasks.workplace import worker_variables
 
 NIGHTLY = "nightly.nightly"
 SLUGS = ("nightly", "morning", "weekly", "yearly")  # of our schedules: any other is a person's
@@ -102,7 +98,7 @@ def other_deployments(entries: Sequence[TickerEntry], digest_at: time = DIGEST_A
             cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
         ),
         DeploymentSpec(
-            "maintenance.maintenance", "weekly clean-up", "Ends dead runs, resumes waiting ones, removes old data.",
+            "maintenance.maintenance", "weekly clean-up", "Resumes waiting nights, removes old data.",
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
         DeploymentSpec("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
@@ -158,18 +154,6 @@ def _end_waiting(client: SyncPrefectClient, going: DeploymentResponse, ticker: s
         client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
 
 
-def create_unscheduled(entries: Sequence[TickerEntry], names: Sequence[str]) -> None:
-    """Create those of these names that are missing, without a schedule: for a page; `register` completes them."""
-    by_name = DeploymentFilter.model_validate({"name": {"any_": list(names)}})
-    with get_client(sync_client=True) as client:
-        existing = {each.name for each in paginated(client.read_deployments, deployment_filter=by_name)}
-    missing = [
-        each for each in (*ticker_deployments(entries), *other_deployments(entries)) if each.name in {*names} - existing
-    ]
-    if missing:
-        register([replace(each, cron=None) for each in missing], delete_others=False)
-
-
 def make_pool(client: SyncPrefectClient) -> None:
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -197,8 +181,6 @@ def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
         "parameter_openapi_schema": form_of(deployment.flow),
         "pull_steps": [],  # an earlier version's deployments had one
     }
-    if env := worker_variables(current_home(), os.environ):
-        spec["job_variables"] = {"env": env}
     content = json.dumps([spec, deployment.cron, deployment.timezone, deployment.slug], sort_keys=True, default=str)
     return {**spec, "version": hashlib.sha256(content.encode()).hexdigest()[:16]}
 

@@ -1,28 +1,12 @@
 """The environment variables for Prefect, MLflow and TensorFlow. Set by the command line, never at import."""
 
 import os
-import tomllib
 from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
-from pathlib import Path
 
-from stockml.errors import InvalidFile
 from stockml.home import HomePaths
 from stockml.tracking.connection import SETTINGS as MLFLOW_SETTINGS
 
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps finished runs, and their events
-
-
-def check_folder() -> None:
-    """Raise InvalidFile where Prefect would take settings, which can run code, from another user's file, as in /tmp."""
-    for file in map(Path, ("prefect.toml", "pyproject.toml", ".env")):
-        with suppress(OSError, ValueError, TypeError):  # it is not there, or Prefect itself refuses it
-            if file.is_file() and file.lstat().st_uid not in (0, os.geteuid()):
-                text = file.read_text("utf-8")
-                settings = tomllib.loads(text).get("tool", ()) if file.stem == "pyproject" else file.stem + text.lower()
-                if "prefect" in settings:
-                    why = "expected settings for Prefect of your own or of root's, found another user's"
-                    raise InvalidFile(str(file.absolute()), f"{why}; run this in another folder, or remove them")
 
 
 def set_environment(home: HomePaths, environ: MutableMapping[str, str] = os.environ) -> None:

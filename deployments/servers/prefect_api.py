@@ -6,7 +6,7 @@ import sys
 import warnings
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -14,7 +14,6 @@ from urllib.request import urlopen
 
 from deployments.errors import ServerUnavailable
 from deployments.process import restored
-from deployments.servers import databases
 from deployments.servers.environment import set_environment, settings_of
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths, checked_address, owner_only
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command runs a server of its own
 NAME = "Prefect's temporary server"
-RESTARTS = 3  # of it; if it is killed more often, the fault is the machine's, or its memory
 
 
 @contextmanager
@@ -44,7 +42,6 @@ def prefect_api(home: HomePaths, environ: MutableMapping[str, str] = os.environ)
             lasting = f"http://127.0.0.1:{environ.get('STOCKML_PREFECT_PORT') or 4200}"
             page = lasting if OWN_SERVER in environ else address.removesuffix("/api")
             stack.enter_context(_set("PREFECT_UI_URL", page, environ))
-        stack.callback(_drain)
         yield address
 
 
@@ -99,31 +96,34 @@ def running_server(home: HomePaths) -> str | None:
 
 @contextmanager
 def _own_server(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[str]:
-    """Run a server. Requests wait while it restarts, as its socket stays open; once it failed for good, they fail."""
-    from deployments.servers.processes import Child, Program, kept_running
+    """Run a server on a socket that listens at once: what is asked meanwhile waits for its start."""
+    from deployments.servers import prefect_app
+    from deployments.servers.processes import Program, start, stop
 
-    def goes_on(server: Child) -> bool:
-        if server.was_killed and next(restarts, None) is not None:
-            return True
-        listening.close()
-        return False
-
-    restarts = iter(range(RESTARTS))
-    databases.check(home)
-    databases.create(home)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
-        port, descriptor = listening.getsockname()[1], listening.fileno()
-        arguments = (str(descriptor), str(home.prefect))
-        program = Program(NAME, "deployments.servers.prefect_program", arguments, {**environ}, pass_fds=[descriptor])
-        with kept_running(program, home.prefect / "temporary-server.log", goes_on) as servers:
-            environ[OWN_SERVER] = "1"
-            try:
-                yield f"http://127.0.0.1:{port}/api"
-            except Exception:
-                servers[-1].check()
-                raise
-            finally:
-                del environ[OWN_SERVER]
+        port, number = listening.getsockname()[1], listening.fileno()
+        name, own = prefect_app.__name__, {**environ}
+        program = Program(NAME, name, (str(number),), own, pass_fds=[number])
+        server = start(program, home.prefect / "temporary-server.log")
+    environ[OWN_SERVER] = "1"
+    try:
+        yield f"http://127.0.0.1:{port}/api"
+        _drain()
+    except Exception:
+        server.check()
+        raise
+    finally:
+        del environ[OWN_SERVER]
+        stop([server])
+
+
+def _drain() -> None:
+    """Send queued events (task states among them) and log lines while the server is still there."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    EventsWorker.drain_all(timeout=5)
+    APILogHandler().flush()
 
 
 @contextmanager
@@ -136,18 +136,6 @@ def _set(name: str, address: str, environ: MutableMapping[str, str]) -> Iterator
 
             stack.enter_context(settings.temporary_settings({getattr(settings, name): address}))
         yield
-
-
-def _drain() -> None:
-    """Send queued events (task states among them) and log lines while the server is still there."""
-    if "prefect" not in sys.modules:
-        return
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    with redirect_stderr(None):  # hides complaints about lines that the server no longer accepts
-        EventsWorker.drain_all(timeout=5)
-        APILogWorker.drain_all(timeout=5)
 
 
 def rejects_password(address: str, environ: Mapping[str, str], home: HomePaths) -> bool | None:

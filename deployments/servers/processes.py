@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +20,6 @@ from urllib.request import urlopen
 import psutil
 
 from deployments.errors import ServerFailed
-from deployments.servers.environment import check_folder
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
@@ -31,13 +30,15 @@ LOG_BYTES = 2**24  # a night of the worker's takes 3 KB
 class Program:
     """`python -m module arguments...`; `environ` may hold secrets, arguments never: every local user sees them.
 
-    reports: it reports how its own children ended, so they are stopped first.  pass_fds: inherited file descriptors.
+    listens: (host, port) of a server.  reports: it reports how its own children ended, so they are
+    stopped first.  pass_fds: inherited file descriptors.
     """
 
     name: str
     module: str
     arguments: Sequence[str]
     environ: Mapping[str, str] = field(repr=False)
+    listens: tuple[str, int] | None = None
     reports: bool = False
     pass_fds: Sequence[int] = ()
 
@@ -50,10 +51,6 @@ class Child:
     process: "subprocess.Popen[bytes]"
     log: Path
     began: float = field(default_factory=time.monotonic)
-
-    @property
-    def was_killed(self) -> bool:
-        return (self.process.poll() or 0) < 0
 
     def check(self) -> None:
         """Raise ServerFailed, with the log's last line, if the child has ended."""
@@ -79,6 +76,7 @@ def start(program: Program, log: Path) -> Child:
             process = subprocess.Popen(
                 [sys.executable, "-m", "deployments.servers.processes", program.module, *program.arguments],
                 env=dict(program.environ),
+                cwd=log.parent,  # a folder of the user's own: Prefect takes settings from the working folder's files
                 stdin=subprocess.PIPE,  # stays open as long as this process lives
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -104,33 +102,6 @@ def restart(child: Child) -> Child:
     """Start the child's program again after it has ended, and return the new child."""
     stop([child])
     return start(child.program, child.log)
-
-
-@contextlib.contextmanager
-def kept_running(program: Program, log: Path, goes_on: Callable[[Child], bool]) -> Iterator[list[Child]]:
-    """Run the program, restart it as long as `goes_on` says so of the child that ended, and stop it afterwards.
-
-    Yields the children until now, the newest one last.
-    """
-
-    def watch() -> None:
-        while True:
-            children[-1].process.wait()
-            with lock:
-                if stopping or not goes_on(children[-1]):
-                    return
-                children.append(restart(children[-1]))
-
-    children, lock, stopping = [start(program, log)], threading.Lock(), False
-    watching = threading.Thread(target=watch, name=f"watch of {program.name}", daemon=True)
-    watching.start()
-    try:
-        yield children
-    finally:
-        with lock:
-            stopping = True
-        stop(children[-1:])
-        watching.join()
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
@@ -187,7 +158,6 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def main(module: str, arguments: list[str]) -> None:
     """Run `python -m module arguments...` here; when the parent is gone, end with all descendants."""
-    check_folder()  # again: the command may have done so weeks ago
     threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

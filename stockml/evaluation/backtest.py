@@ -22,7 +22,7 @@ from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import IN_BACKTESTS, QuantileRows, ShapeSource, simple_distributions
+from stockml.evaluation.simple_distributions import QuantileRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
 from stockml.models.baselines import baseline_paths, trend_prior_moves
@@ -206,7 +206,7 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
         assert vintages.regression is not None
         quantiles, reasons = corrections(series, origins, leads, vintages)
         for shape_of in SHAPE_SOURCES:
-            simple, missing = simple_distributions(series, origins, leads, vintages.regression, shape_of, IN_BACKTESTS)
+            simple, missing = simple_distributions(series, origins, leads, vintages.regression, shape_of)
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.items()}
             reasons |= {f"{name}, {shape_of} shape": why for name, why in missing.items()}
         parts.append((quantiles, reasons))

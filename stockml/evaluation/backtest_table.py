@@ -12,7 +12,7 @@ from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_m
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
 from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, GJR_GARCH, OWN_HAR
+from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, OWN_HAR
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED
@@ -23,8 +23,6 @@ ROWS = (
     f"{EWMA_20}, pooled shape",
     f"{EWMA_60}, own shape",
     f"{EWMA_60}, pooled shape",
-    f"{GJR_GARCH}, own shape",
-    f"{GJR_GARCH}, pooled shape",
     f"{OWN_HAR}, pooled shape",
     f"{POOLED}, own shape",
     CENTRED,
@@ -34,7 +32,7 @@ ROWS = (
     PUBLISHED,
 )
 ADDS = "network adds"
-OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", CENTRED, RIDGE, BASE)
+OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", CENTRED, RIDGE, BASE)
 MAX_NAMED = 3
 IN_TWENTY = 20
 FEWER = " †"  # a row that some ticker lacks

@@ -10,8 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, RowUnavailable, TooFewBars
-from stockml.evaluation.garch import gjr_garch_widths
+from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.volatility import Volatilities
 from stockml.models import pooled_regression as pooled
@@ -22,7 +21,6 @@ from stockml.storage.arrays import Floats, Indices
 
 CONSTANT_WIDTH = "last close, constant width"
 OWN_HAR = "HAR range (ticker's own)"
-GJR_GARCH = "GJR-GARCH"
 SHAPES = {
     CONSTANT_WIDTH: pooled.CONSTANT,
     EWMA_20: EWMA_20,
@@ -31,7 +29,6 @@ SHAPES = {
     POOLED: POOLED,
 }
 VOLATILITIES = {CONSTANT_WIDTH: "constant", EWMA_20: "ewma_20", EWMA_60: "ewma_60"}
-IN_BACKTESTS = {**SHAPES, GJR_GARCH: EWMA_60}  # in the same units: a day's standard deviation, close to close
 
 CALIBRATION_SESSIONS = 1_000
 MIN_CALIBRATION_ORIGINS = 250
@@ -69,7 +66,7 @@ def simple_distributions(
         try:
             width, shape = _calibrated(name, series, int(origins[0]), leads, regression, shape_of)
             quantiles[name] = width(series, origins, leads)[..., None] * shape
-        except (TooFewBars, RowUnavailable) as refusal:
+        except TooFewBars as refusal:
             reasons[name] = str(refusal)
     return quantiles, reasons
 
@@ -90,7 +87,7 @@ def _calibrated(
     """The row's width, and its shape: (leads, 21) quantiles at LEVELS of move / width."""
     known = series.until(first + 1)
     if shape_of == "pooled":
-        return _width(name, known, regression), regression.shape(IN_BACKTESTS[name], leads)
+        return _width(name, known, regression), regression.shape(SHAPES[name], leads)
     calibrated = calibration_origins(known, int(np.max(leads)))
     width = _width(name, series.until(int(calibrated[0]) + 1), regression)
     ratios = moves(known, calibrated, leads) / width(known, calibrated, leads)
@@ -101,8 +98,6 @@ def _width(name: str, known: PriceSeries, regression: PooledRegression) -> Width
     """The row's width function; whatever it learns from the ticker itself comes from `known` alone."""
     if name == POOLED:
         return regression.widths
-    if name == GJR_GARCH:
-        return gjr_garch_widths
     if name == OWN_HAR:
         if len(known) < OWN_SESSIONS:
             raise TooFewBars(OWN_SESSIONS, len(known), f"a HAR regression of the ticker's own {BEFORE_SCORES}")

@@ -31,9 +31,8 @@ from stockml.forecasts.ledger_scores import (
 from stockml.forecasts.proper_scores import BANDS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import write_atomically
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import sha256_of
 from stockml.storage.os_errors import unreadable
 from stockml.storage.parquet_files import CHECKSUM_KEY, NUMBERS_KEY, as_bytes, from_bytes
 from stockml.storage.receipts import Receipt

@@ -44,8 +44,7 @@ def faults(home: HomePaths) -> Iterator[str]:
 
 def missing(home: HomePaths) -> Iterator[str]:
     """The missing ledgers and promotion histories that nights' records imply, one line each."""
-    # under shared state, a home holds only what its own nights needed
-    for ticker in [] if home.state else _tickers_of_nights(home):
+    for ticker in _tickers_of_nights(home):
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
         finished = sorted(nights, key=lambda night: night.finished_at)[:-1]  # the last may still be about to promote
@@ -86,7 +85,7 @@ def check_champion(home: HomePaths, ticker: str) -> None:
         check_intact(ticker, champion.path, champion.sha256)
         with suppress(OtherVersion):  # the next night trains anew
             vintage_files(Path(champion.path))
-        night = None if home.state else kept_night(home.nights, ticker, champion.key)
+        night = kept_night(home.nights, ticker, champion.key)
         if night and night.evaluation_folder:
             _check_evaluation(Path(night.evaluation_folder))
 

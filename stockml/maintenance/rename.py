@@ -1,7 +1,7 @@
 """A share that gets another symbol: bars, forecasts, models, nights and MLflow follow it.
 
 Each step moves what is still under the old name, so the same command finishes an interrupted rename. Until then,
-nights and other renames of these tickers are refused. Where machines share the state, a commit decides.
+nights and other renames of these tickers are refused.
 """
 
 import shutil
@@ -16,14 +16,13 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
-from stockml.storage.locks import file_lock
-from stockml.storage.manifests import FOLDERS
+from stockml.storage.locks import file_lock, interrupted_renames, rename_lock, rename_marker
 from stockml.storage.os_errors import check_links, closed_to_us
-from stockml.storage.sharing import interrupted_renames, rename_lock, rename_marker
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
 MAX_LOGGING_S = 600  # for a share with many nights
+FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # each holds one folder a ticker
 MLFLOW_PENDING = ".renamed"  # suffix of the marker of a rename that MLflow lacks
 
 
@@ -31,7 +30,7 @@ def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUna
     """Move all data of `old` to `new`; returns what moved, in words. Calls `missed` if MLflow is away.
 
     Raises InvalidTicker, StoreError where `new` has data already, where data of `old` cannot be reached, or another
-    rename of either was interrupted; StoreBusy while a night runs, here or on another machine that shares the state.
+    rename of either was interrupted; StoreBusy while a night runs.
     """
     old, new = validated_ticker(old), validated_ticker(new)
     mark = rename_marker(home, old, new)
@@ -44,8 +43,7 @@ def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUna
             _has_something_to_move(before, after)
         BarStore.of(home).rename(old, new, only_check=True)
         Ledger(home.ledger).check_free(old, new)
-        if home.state is None:
-            mark.touch()
+        mark.touch()
         moved = ["bars"] if BarStore.of(home).rename(old, new) else []
         moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
         for before, after in _paths(home, old, new):
@@ -102,10 +100,7 @@ def _check_reach(path: Path) -> None:
 
 
 def _has_something_to_move(before: Path, after: Path) -> bool:
-    """Whether there is something to move. Raises StoreError if other data is in its way.
-
-    Where machines share the state, a killed rename leaves copies under the new name: the state restores the old one.
-    """
+    """Whether there is something to move. Raises StoreError if other data is in its way."""
     old_files, new_files = _files_below(before), _files_below(after)
     differs = before.is_file() and after.is_file() and before.read_bytes() != after.read_bytes()
     if old_files and (differs or not new_files <= old_files):

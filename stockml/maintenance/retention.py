@@ -78,7 +78,7 @@ class Needed:
 
 def needed(home: HomePaths, champions: int) -> Needed:
     """Each ticker's newest `champions`, and the files of its newest night and of those that MLflow lacks."""
-    paths = {home.ledger, *([Path(home.store)] if "://" not in home.store else [])}
+    paths = {home.ledger, home.store}
     tickers: set[str] = set()
     unreadable: list[str] = []
     for folder in (*_folders(home.models), *_folders(home.nights)):

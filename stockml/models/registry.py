@@ -15,9 +15,8 @@ from typing import Literal
 
 from stockml.errors import InvalidFile, NoChampion, RecordUnreadable, StoreError
 from stockml.home import HomePaths
-from stockml.storage.files import write_atomically
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import sha256_of
 from stockml.storage.os_errors import unfinished_rename, unreadable
 from stockml.storage.records import as_text, read_record, record
 from stockml.tickers import validated_ticker
@@ -91,11 +90,12 @@ class Registry:
         return next(reversed(self.history(ticker)), None)
 
     def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
-        """The champions up to the current one, oldest first; a rollback drops the last.  Raises RecordUnreadable."""
+        """The champions up to the current one, oldest first; a rollback drops later ones.  Raises RecordUnreadable."""
         champions: list[Promotion] = []
         for line in self.history(ticker):
-            if line.event == "rollback":
-                del champions[-1:]
+            keys = [champion.key for champion in champions]
+            if line.event == "rollback" and line.key in keys:
+                del champions[keys.index(line.key) + 1 :]
             else:
                 champions.append(line)
         return tuple(champions)
@@ -135,6 +135,11 @@ class Registry:
             beforehand(back)
             self._append(back)
             return back
+
+    def roll_back_to(self, line: Promotion) -> None:
+        """Append a rollback that a person chose elsewhere, to any model.  Raises StoreBusy."""
+        with self._locked(line.ticker):
+            self._append(line)
 
     def rename(self, old: str, new: str) -> bool:
         """Rewrite `old` to `new` in the lines of the renamed folder; False when none is left to rewrite."""

@@ -28,24 +28,19 @@ from stockml.nights.universe import NightRow
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import is_named, kind_here, replay_home
-from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 
 BOUNDS = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
 
 
 class Home:
-    """One installation; `folder=None` is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay.
-
-    Where machines share state by address, this is the state last committed when the object was made.
-    """
+    """One installation; `folder=None` is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
         environ = {**os.environ, **({"STOCKML_HOME": str(folder)} if folder else {})}
         home = current_home(environ)
         is_chosen = folder or is_named(environ) or kind_here(home, environ) == "market"
         self._paths = home if is_chosen else replay_home(environ)
-        refresh(self._paths)
 
     def __repr__(self) -> str:
         return f"stockml.Home({str(self._paths.root)!r})"

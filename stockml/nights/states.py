@@ -3,6 +3,8 @@
 NO_SESSION = "No session"
 NO_BAR = "No bar"
 LATE = "Late"
+WAITING = "Waiting"
+NO_ANSWER = "Skipped: no answer"
 STALE = "Stale"
 SET_ASIDE = "Set aside"
 AT_REST = "At rest"

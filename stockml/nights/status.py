@@ -23,7 +23,6 @@ from stockml.provider.listing import Delistings
 from stockml.redaction import escape_markdown, one_line
 from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
-from stockml.storage.manifests import ATTEMPT
 from stockml.storage.records import read_record, record, written_record
 from stockml.tickers import TICKER, without_ticker
 
@@ -36,6 +35,7 @@ LEGEND = (
 NO_NIGHT = "no night yet"
 LINE = 80  # columns of a terminal whose width is not known
 NIGHT_LENGTH = timedelta(hours=2)  # from a bar's final time to its night's end, with an hour's wait for a late bar
+ATTEMPT = "last-attempt.json"  # beside a ticker's nights: how its newest run ended
 FEW = "too few"  # origins to test: a figure from three or four says nothing
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
 

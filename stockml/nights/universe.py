@@ -148,10 +148,13 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 
 def write_csv(home: HomePaths, rows: Sequence[NightRow]) -> Path:
-    """Write `universe/SESSION.csv`, named after the newest session; a rerun replaces it. Returns its path."""
+    """Write `universe/SESSION.csv`, named after the newest session; a rerun replaces its tickers. Returns its path."""
     frame = pd.DataFrame(records(rows), columns=[*NightRow.__dataclass_fields__], dtype=object)
     newest = max((row.session for row in rows if row.session), default=None)
     path = home.universe / f"{newest or 'none'}.csv"
+    if path.exists():
+        earlier = pd.read_csv(path, dtype=object, keep_default_na=False)
+        frame = pd.concat([frame, earlier[~earlier["ticker"].isin(frame["ticker"])]])
     write_atomically(path, frame.to_csv(index=False).encode())
     return path
 

@@ -167,8 +167,8 @@ def _calendar(name: str) -> _Calendar:
 
 def _bounds(name: str) -> tuple[date, date]:
     """The first and last day for which to make the calendar: its own bounds, within FIRST_DAY to LAST_DAY."""
-    from exchange_calendars.calendar_utils import _default_calendar_factories, resolve_alias
+    from exchange_calendars import get_calendar
 
-    factory = _default_calendar_factories[resolve_alias(name)]
-    first, last = factory.bound_min(), factory.bound_max()
+    month = get_calendar(name, start="2015-03-02", end="2015-03-31")  # of any calendar
+    first, last = month.bound_min(), month.bound_max()
     return max(first.date(), FIRST_DAY) if first else FIRST_DAY, min(last.date(), LAST_DAY) if last else LAST_DAY

@@ -40,9 +40,9 @@ SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "jud
 
 @dataclass(frozen=True)
 class BarStore:
-    """All tickers' bars under `root`, a folder or any fsspec address; `locks` is a local folder."""
+    """All tickers' bars in the folder `root`."""
 
-    root: str
+    root: Path
     locks: Path
     calendar: str | None = None  # of every ticker; None goes by the suffix
 
@@ -55,11 +55,11 @@ class BarStore:
         return TableFiles(self.root, self.locks)
 
     def path(self, ticker: str) -> str:
-        return self.files.address(_file(ticker))
+        return str(self.files.path(_file(ticker)))
 
-    def side_files(self, ticker: str) -> tuple[str, ...]:
-        """The addresses of what adjusts the ticker's bars: its splits, its imported history, and its judgements."""
-        return tuple(self.files.address(_file(ticker, folder)) for folder in SCHEMAS if folder)
+    def side_files(self, ticker: str) -> tuple[Path, ...]:
+        """The files of what adjusts the ticker's bars: its splits, its imported history, and its judgements."""
+        return tuple(self.files.path(_file(ticker, folder)) for folder in SCHEMAS if folder)
 
     def tickers(self) -> tuple[str, ...]:
         """Tickers with bars or imported history, in alphabetical order; files of other names are ignored."""

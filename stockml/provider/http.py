@@ -23,7 +23,7 @@ from stockml.prices.bars import Bars, Split
 from stockml.provider.payload_archive import MAX_BYTES, Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey, keep_keys_out_of_logs, redacted_bytes
-from stockml.storage.documents import Notes
+from stockml.storage.documents import FileNotes
 from stockml.tickers import validated_ticker
 
 OutputSize = Literal["compact", "full"]
@@ -54,7 +54,7 @@ class PriceProvider(ABC):
     def __init__(
         self,
         environ: Mapping[str, str],
-        quota: Notes,
+        quota: FileNotes,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,

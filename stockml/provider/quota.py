@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, Field
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreError
-from stockml.storage.documents import Notes
+from stockml.storage.documents import FileNotes
 from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"
@@ -96,13 +96,13 @@ class QuotaLedger:
     Raises StoreError if a note cannot be read.
     """
 
-    notes: Notes
+    notes: FileNotes
     stem: str  # of the names of its notes and lock
     plan: Plan
     lock_timeout_s: float = LOCK_TIMEOUT_S
 
     @classmethod
-    def of(cls, notes: Notes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
+    def of(cls, notes: FileNotes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
         """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
         key_bytes = (key or "").strip().encode(errors="surrogateescape")  # one that is no text is refused when used
         return cls(notes, within + hashlib.sha256(key_bytes).hexdigest()[:16], plan)
@@ -165,7 +165,7 @@ class QuotaLedger:
         except ValueError as error:
             why = f"expected a day's request count, found something else ({type(error).__name__})"
             address = self.notes.place(self.name(day))
-            raise StoreError(address, f"{why}; {self.notes.removal}, and the day's count starts again") from error
+            raise StoreError(address, f"{why}; delete it, and the day's count starts again") from error
 
     def _write(self, day: date, spent: SpentRequests) -> None:
         self.notes.write(self.name(day), written_record(spent))

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime
 from stockml.errors import StoreError
 from stockml.prices.calendar import Sessions
 from stockml.provider.quota import LOCK_TIMEOUT_S
-from stockml.storage.documents import Notes
+from stockml.storage.documents import FileNotes
 from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
@@ -22,7 +22,7 @@ TURNS = "turns.json"
 FORGOTTEN_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker not run since is no longer waiting
 
 
-def note_turns(notes: Notes, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
+def note_turns(notes: FileNotes, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
     """Note these tickers and the newest session of each; return the sessions noted.
 
     A ticker without bars keeps the session noted before, so that a misspelt one waits its turn
@@ -37,18 +37,18 @@ def note_turns(notes: Notes, lasts: Mapping[str, date | None], now: datetime) ->
     return noted
 
 
-def noted_turns(notes: Notes, now: datetime) -> dict[str, date | None]:
+def noted_turns(notes: FileNotes, now: datetime) -> dict[str, date | None]:
     """The newest session of each ticker noted within FORGOTTEN_AFTER. Raises StoreError."""
     return {name: last for name, (_, last) in _recent_turns(notes, now).items()}
 
 
-def _recent_turns(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date | None]]:
+def _recent_turns(notes: FileNotes, now: datetime) -> dict[str, tuple[datetime, date | None]]:
     """The turns noted near `now`, before or after it: the clock may have been ahead."""
     content = notes.read(TURNS)
     try:
         turns = read_record(dict[str, tuple[AwareDatetime, date | None]], b"{}" if content is None else content)
     except ValueError as error:
-        why = f"expected whose turn it is, found something else ({error}); {notes.removal}"
+        why = f"expected whose turn it is, found something else ({error}); delete it"
         raise StoreError(notes.place(TURNS), f"{why}, and the next nights begin it anew") from error
     return {name: (noted, last) for name, (noted, last) in turns.items() if abs(now - noted) <= FORGOTTEN_AFTER}
 

@@ -1,12 +1,15 @@
-"""Writes that no reader ever sees half done."""
+"""Files read and hashed, and writes that no reader ever sees half done."""
 
 import errno
+import hashlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
-from stockml.errors import DiskFull
+from stockml.errors import DiskFull, StoreError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -34,6 +37,42 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """The file's content; None if there is no file. Raises StoreError."""
+    with refused_by_disk(path), suppress(FileNotFoundError):
+        return path.read_bytes()
+    return None
+
+
+def sha256_of(path: str | Path) -> str | None:
+    """SHA-256 of a file, or of a folder's files in name order; None if nothing is there, or it disappears meanwhile.
+
+    In a folder, names that begin with `_` hold side information (timings, say) and do not count, nor do names with a
+    leading dot, such as the temporary file of a killed writer.
+    """
+    path = Path(path)
+    with suppress(FileNotFoundError):
+        if not path.is_dir():
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
+        lines = [f"{p.relative_to(path).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return None
+
+
+@contextmanager
+def refused_by_disk(path: Path) -> Iterator[None]:
+    """Raise StoreError for whatever the system refuses in the block, DiskFull where there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(str(path), error.strerror or str(error)) from error
+        why = f"expected a file that can be read and written, found another ({error.strerror or error})"
+        way_back = "it was left as it is: move it away, or restore access, and run again"
+        raise StoreError(str(path), f"{why}; {way_back}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,14 +1,18 @@
-"""A file lock that ends with its holder. Separate from `files`, which a served model imports: it needs no locks."""
+"""Locks that end with their holder: of a file, of a ticker. Separate from `files`, which a served model imports."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
 
-from stockml.errors import StoreBusy
+from stockml.errors import StoreBusy, StoreError
+from stockml.home import HomePaths
+from stockml.storage.os_errors import check_home
+
+BUSY_S, MOVE_BUSY_S = 30.0, 1.0  # to wait for a lock; a person waits for a rename
 
 
 @contextmanager
@@ -21,6 +25,44 @@ def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
         raise StoreBusy(str(path), f"waited {timeout_s:.0f} s{_for_whom(path)}") from error
     with lock:
         yield
+
+
+@contextmanager
+def ticker_lock(home: HomePaths, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
+    """Hold the ticker's lock: one process at a time works on its files. Raises StoreBusy, StoreError."""
+    check_home(home)
+    with _ticker_lock(home, ticker, timeout_s):
+        for error in interrupted_renames(home, {ticker}):
+            raise error
+        yield
+
+
+@contextmanager
+def rename_lock(home: HomePaths, old: str, new: str) -> Iterator[None]:
+    """Hold two tickers' locks while the data of `old` is moved to `new`. Raises StoreBusy, StoreError."""
+    check_home(home)
+    with ExitStack() as stack:
+        for ticker in sorted({old, new}):
+            stack.enter_context(_ticker_lock(home, ticker, MOVE_BUSY_S))
+        yield
+
+
+def rename_marker(home: HomePaths, old: str, new: str) -> Path:
+    """The mark that exists while the files of `old` are moved to `new`, and stays if that is cut short."""
+    return home.locks / f"{old} {new}.renaming"
+
+
+def interrupted_renames(home: HomePaths, tickers: Collection[str] | None = None) -> Iterator[StoreError]:
+    """Yield the renamings, of these tickers or of any, that were interrupted: each must be finished first."""
+    for mark in sorted(home.locks.glob("* *.renaming")):
+        old, new = mark.stem.split(" ")
+        if tickers is None or {old, new} & {*tickers}:
+            advice = f"finish it: `stockml rename {old} {new}`"
+            yield StoreError(str(mark), f"expected {old} renamed to {new}, found that it was cut short; {advice}")
+
+
+def _ticker_lock(home: HomePaths, ticker: str, timeout_s: float) -> AbstractContextManager[None]:
+    return file_lock(home.locks / f"{ticker}.night.lock", timeout_s)
 
 
 def _for_whom(path: Path, locks: Path = Path("/proc/locks")) -> str:

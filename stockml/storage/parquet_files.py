@@ -1,15 +1,10 @@
-"""Parquet files that carry a ticker and a checksum of their rows, and are replaced whole, in one step, under a lock.
-
-A root may be a local folder or any fsspec address. The lock covers the processes of this machine that share a locks
-folder; against other machines a replacement is compare-and-set (`objects`).
-"""
+"""Parquet files that carry a ticker and a checksum of their rows, and are replaced whole, in one step, under a lock."""
 
 import hashlib
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -19,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stockml.errors import StoreBusy, StoreError, StoreUnreadable
+from stockml.errors import StoreError, StoreUnreadable
+from stockml.storage.files import read_if_there, refused_by_disk, write_atomically
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import Objects, StoredObject, WriteConflict
 
 T = TypeVar("T")
 
-ATTEMPTS = 5
 SCHEMA_VERSION = 1
 VERSION_KEY, TICKER_KEY = b"stockml.schema_version", b"stockml.ticker"
 CHECKSUM_KEY = b"stockml.rows_crc32"
@@ -38,41 +32,37 @@ Table: TypeAlias = pa.Table
 class TableFiles:
     """The Parquet files under one root; a missing file is an empty table, and nothing is created before a write."""
 
-    root: str
+    root: Path
     locks: Path
     lock_timeout_s: float = 30.0
 
-    def address(self, name: str) -> str:
-        """The file's full address, as `fsspec.open` takes it."""
-        return self._objects.address(name)
+    def path(self, name: str) -> Path:
+        return self.root / name
 
     def names(self) -> list[str]:
         """The names of the Parquet files under the root, such as `IBM.parquet` and `history/IBM.parquet`."""
-        return [name for name in self._objects.names("") if name.endswith(".parquet")]
+        return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*.parquet"))
 
     def read(self, name: str, ticker: str, schema: pa.Schema) -> Table:
         """The table in a file. Raises StoreUnreadable; never treats damage as empty."""
-        return self._parsed(self._objects.read(name).content, name, ticker, schema)
+        return self._parsed(read_if_there(self.path(name)), name, ticker, schema)
 
     def update(
         self, name: str, ticker: str, schema: pa.Schema, change: Callable[[Table], tuple[Table | None, T]]
     ) -> tuple[T, str]:
         """Replace a file's table by the one `change` returns; return `change`'s second value and the file's SHA-256.
 
-        If `change` returns None as the table, the file stays as it is, byte for byte. `change` is called again if
-        another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
+        If `change` returns None as the table, the file stays as it is, byte for byte.
+        Raises StoreUnreadable, StoreBusy, StoreError.
         """
         with self._lock(name):
-            for _ in range(ATTEMPTS):
-                stored = self._objects.read(name)
-                changed, result = change(self._parsed(stored.content, name, ticker, schema))
-                if changed is None:
-                    return result, hashlib.sha256(stored.content or b"").hexdigest()
-                written = as_bytes(changed, ticker)
-                with suppress(WriteConflict):
-                    self._replace(name, written, stored)
-                    return result, hashlib.sha256(written).hexdigest()
-        raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
+            stored = read_if_there(self.path(name))
+            changed, result = change(self._parsed(stored, name, ticker, schema))
+            if changed is None:
+                return result, hashlib.sha256(stored or b"").hexdigest()
+            written = as_bytes(changed, ticker)
+            self._replace(name, written)
+            return result, hashlib.sha256(written).hexdigest()
 
     def rename(
         self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema, *, only_check: bool = False
@@ -90,21 +80,18 @@ class TableFiles:
             def moved(there: Table) -> tuple[Table | None, None]:
                 if not there.equals(table[: len(there)]):  # equal rows are those of a killed rename
                     why = f"expected no rows there yet, found some beside {name}; move one of them away"
-                    raise StoreError(self.address(new_name), why)
+                    raise StoreError(str(self.path(new_name)), why)
                 return None if only_check else table, None
 
             self.update(new_name, tickers[1], schema, moved)
             if not only_check:
-                self._objects.remove([name])
+                with refused_by_disk(self.path(name)):
+                    self.path(name).unlink()
             return True
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         """One lock for the files of a name in all folders, so that a change to one may depend on the others."""
         return file_lock(self.locks / f"store-{name.rpartition('/')[2]}.lock", self.lock_timeout_s)
-
-    @cached_property
-    def _objects(self) -> Objects:
-        return Objects(self.root)
 
     def _parsed(self, content: bytes | None, name: str, ticker: str, schema: pa.Schema) -> Table:
         if content is None:
@@ -112,16 +99,14 @@ class TableFiles:
         try:
             return from_bytes(content, ticker, schema)
         except ValueError as problem:
-            raise StoreUnreadable(self.address(name), str(problem)) from problem
+            raise StoreUnreadable(str(self.path(name)), str(problem)) from problem
 
-    def _replace(self, name: str, written: bytes, stored: StoredObject) -> None:
-        if (folder := self._objects.folder) is None:
-            self._objects.replace(name, written, stored)
-            return
-        path = folder / name
-        for orphan in path.parent.glob(f".{path.name}.*.tmp"):
-            orphan.unlink(missing_ok=True)  # left by a writer that was killed: only we hold the lock
-        self._objects.put({name: written})
+    def _replace(self, name: str, written: bytes) -> None:
+        path = self.path(name)
+        with refused_by_disk(path):
+            for orphan in path.parent.glob(f".{path.name}.*.tmp"):
+                orphan.unlink(missing_ok=True)  # left by a writer that was killed: only we hold the lock
+            write_atomically(path, written)
 
 
 def as_bytes(table: Table, ticker: str) -> bytes:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from stockml.errors import quantity
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 
 
 @dataclass(frozen=True)

@@ -1,73 +1,127 @@
-"""Connecting to MLflow, a database or a server: a client, or TrackingUnavailable with the reason."""
+"""Connecting to MLflow, a database or a server: its client, or TrackingUnavailable with the reason."""
 
 import os
 import re
 import socket
-import sqlite3
-import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
+from uuid import uuid4
 
-from stockml.errors import TrackingUnavailable
+from filelock import FileLock
+
+from stockml.errors import TrackingOutdated, TrackingUnavailable
 from stockml.home import HomePaths
-from stockml.tracking import database
+from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_TIMEOUT_S = 3.0
-PORTS = {"https": 443, "http": 80, "mysql": 3306, "mssql": 1433}  # by scheme; any other is PostgreSQL's
+PORTS = {"https": 443, "http": 80, "mysql": 3306, "mssql": 1433}  # any other is PostgreSQL's
+SQLITE = "sqlite:///"
 SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server is noticed in 4 s instead of 200
+    # a dead server is noticed in 4 s instead of 200
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a gateway may name an hour, for which a night would wait
-    "PGCONNECT_TIMEOUT": "10",  # a database that takes connections and never answers: instead of 130 s
+    # a gateway may name an hour, for which a night would wait
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    # for a database that takes connections and never answers: instead of 130 s
+    "PGCONNECT_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-REFUSALS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND"}  # whatever is asked
-# not MLflow's answer, but another program's or a proxy's; or a database of another MLflow version
-FOREIGN_ANSWERS = ("API request to endpoint", "Detected out-of-date database schema")
-MISSING_ID = "Missing value for required parameter"  # an earlier answer came empty, without the id that is missing
+# what MLflow answers to a request that is wrong; all else is a server, database or disk that fails
+MISTAKES = {
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+}
 LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of an address within a text
-MAX_RESULTS = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
+MAX_RESULTS = 50_000  # asked of MLflow at once: more than a century of nights
+WRITTEN_BY = "mlflow-version.txt"  # in the home: the newest MLflow that opened its database
+
+
+def is_server(uri: str) -> bool:
+    return urlsplit(uri).scheme in {"http", "https"}
 
 
 @contextmanager
 def client(home: HomePaths) -> "Iterator[MlflowClient]":
-    """MLflow's client for the home's database or server; a database is made first if it is missing.
+    """MLflow's client for the home's database or server; a missing SQLite file is made first.
 
-    Raises TrackingUnavailable if either is away or refuses, also from within the block; other errors pass.
+    Raises TrackingUnavailable if either is away or refuses, also from within the block, and
+    TrackingOutdated for a database of a newer MLflow; other errors pass.
     """
     uri = home.tracking_uri
-    is_server = urlsplit(uri).scheme in {"http", "https"}
     # shows in milliseconds, before mlflow is imported, whether a server is away
-    if is_server and (fault := connection_fault(uri)):
+    if is_server(uri) and (fault := connection_fault(uri)):
         raise TrackingUnavailable(without_password(uri), str(fault)) from fault
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with nullcontext() if is_server else database.exclusive_access(uri, home.locks):
-            database.create_or_update(uri, home.artifacts)
-            mlflow_client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        yield mlflow_client
-    except _outages(MlflowException) as error:
-        repeats_login = without_login(uri, str(error)) != str(error)  # which tracebacks would carry into logs
-        if not repeats_login and not _is_outage(error):
+        if not is_server(uri):
+            _open_database(home)
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        repeats_login = without_login(uri, str(error)) != str(error)  # as its traceback would
+        if getattr(error, "error_code", None) in MISTAKES and not repeats_login:
             raise
-        raise TrackingUnavailable(without_password(uri), reason(uri, error)) from (None if repeats_login else error)
+        cause = None if repeats_login else error
+        raise TrackingUnavailable(without_password(uri), reason(uri, error)) from cause
+
+
+def _open_database(home: HomePaths) -> None:
+    """Make the tables if there are none, and see that this MLflow reads them; one process at once.
+
+    MLflow makes an SQLite file in sixty steps, and cannot go on from a killed attempt: so beside
+    it, then moved.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri, note, installed = home.tracking_uri, home.root / WRITTEN_BY, metadata.version("mlflow")
+    with FileLock(home.locks / "mlflow-database.lock", timeout=120):
+        path = Path(uri.removeprefix(SQLITE))
+        if uri.startswith(SQLITE) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for killed in path.parent.glob(f".{path.name}.*"):
+                killed.unlink()
+            beside = path.with_name(f".{path.name}.{uuid4().hex}")
+            MlflowClient(f"{SQLITE}{beside}").search_experiments(max_results=1)
+            os.replace(beside, path)
+        elif uri.startswith(SQLITE) and not path.stat().st_size:
+            raise OSError("an empty file where its database was")
+        newest = note.read_text().strip() if note.exists() else ""
+        try:
+            MlflowClient(uri).search_experiments(max_results=1)
+        except MlflowException as refused:
+            if refused.error_code == "INTERNAL_ERROR" and _numbers(newest) > _numbers(installed):
+                shown, why = without_password(uri), reason(uri, refused)
+                raise TrackingOutdated(shown, why, newest, installed) from None
+            raise
+        if _numbers(newest) < _numbers(installed):
+            write_atomically(note, installed.encode())
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Send each of the block's requests once: repeated after a lost answer, it would create a second thing.
+    """Send each of the block's requests once: again after a lost answer, it would create a second thing.
 
     Whoever asks again must first look for what was created.
     """
@@ -77,26 +131,6 @@ def without_retries() -> Iterator[None]:
         yield
     finally:
         os.environ[name] = before
-
-
-def _outages(*also: type[Exception]) -> tuple[type[Exception], ...]:
-    """Exceptions of a failed network, disk or database (S3's once imported), and `also`."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    errors = [*also, SQLAlchemyError, sqlite3.Error, OSError]
-    if "boto3" in sys.modules:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        errors += [Boto3Error, BotoCoreError, ClientError]
-    return tuple(errors)
-
-
-def files_at(client: "MlflowClient", address: str) -> Any:
-    """MLflow's access to the folder at an artifact address, which has methods to list and delete what is there."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(address, tracking_uri=client.tracking_uri)
 
 
 class Suppressed(AbstractContextManager[None]):
@@ -109,6 +143,13 @@ class Suppressed(AbstractContextManager[None]):
         return getattr(error, "error_code", None) in self._codes
 
 
+def folder_at(address: str | None) -> Path | None:
+    """The folder of this machine at an artifact address; None where MLflow's files are elsewhere."""
+    parts = urlsplit(address or "")
+    is_local = parts.path and parts.scheme in ("", "file")
+    return Path(url2pathname(parts.path)) if is_local else None
+
+
 def without_password(uri: str) -> str:
     """The address without user and password, fit for a message."""
     if "://" not in uri:  # user:password@host, say
@@ -117,13 +158,13 @@ def without_password(uri: str) -> str:
 
 
 def reason(uri: str, error: BaseException) -> str:
-    """The first line of what MLflow or its database says, without the user and password of `uri`, fit for a message."""
+    """The first line of what MLflow or its database says, without user and password of `uri`."""
     line = str(error).strip().partition("\n")[0]
     return without_login(uri, line)[:300] or type(error).__name__
 
 
 def without_login(uri: str, text: str) -> str:
-    """The text without the user and password of `uri`, which the library requests escapes in another way."""
+    """The text without user and password of `uri`, which the library requests escapes otherwise."""
     return LOGIN.sub("", text.replace(_login(uri), ""))
 
 
@@ -134,7 +175,8 @@ def _login(uri: str) -> str:
 
 def host_and_port(url: str) -> tuple[str, int]:
     address = urlsplit(url)
-    return address.hostname or "", address.port or PORTS.get(address.scheme.partition("+")[0], 5432)
+    port = address.port or PORTS.get(address.scheme.partition("+")[0], 5432)
+    return address.hostname or "", port
 
 
 def connection_fault(url: str) -> OSError | None:
@@ -144,22 +186,3 @@ def connection_fault(url: str) -> OSError | None:
     except OSError as error:
         return error
     return None
-
-
-def _is_outage(error: BaseException | None) -> bool:
-    """Whether the network, a disk or a database failed, rather than the request being wrong."""
-    from mlflow.exceptions import MlflowException, RestException
-
-    outages = _outages()
-    while error is not None:
-        code = getattr(error, "error_code", "")
-        if isinstance(error, outages) or code in {"TEMPORARILY_UNAVAILABLE", *REFUSALS}:
-            return True
-        if type(error) is MlflowException and str(error).startswith(FOREIGN_ANSWERS):
-            return True
-        # from a server that failed, or whose own database did, which MLflow calls a bad request
-        is_bad_request = any(marker in str(error) for marker in ("sqlalche.me", MISSING_ID))
-        if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or is_bad_request):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

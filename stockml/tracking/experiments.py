@@ -1,27 +1,24 @@
 """MLflow's experiments: names and locations, the arrangement of their pages, renaming a ticker."""
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from filelock import FileLock
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import LOOPBACK
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import MAX_RESULTS, Suppressed, without_password
-from stockml.tracking.database import ALL_TICKERS
-from stockml.tracking.models import about, link, versions_of
+from stockml.tracking.connection import MAX_RESULTS, Suppressed, folder_at, is_server, without_password
+from stockml.tracking.models import about
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
+
+ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
 
 
 def experiment_name(ticker: str) -> str:
@@ -41,6 +38,7 @@ def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) ->
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
     if experiment := _existing_or_restored(client, name):
+        check_files(client, artifacts, name)
         return experiment
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
         location = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
@@ -48,6 +46,19 @@ def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) ->
     if experiment := _existing_or_restored(client, name):
         return experiment
     raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")
+
+
+def check_files(client: "MlflowClient", artifacts: str, name: str = "stockml%") -> None:
+    """Raise TrackingUnavailable where the home was moved: MLflow keeps full addresses, and would write to the old."""
+    ours = folder_at(artifacts)
+    if is_server(client.tracking_uri) or not ours:
+        return
+    for experiment in client.search_experiments(filter_string=f"name LIKE '{name}'", max_results=MAX_RESULTS):
+        folder = folder_at(experiment.artifact_location)
+        if folder and ours not in folder.parents and not folder.exists() and not folder.parent.exists():
+            moved = f"it keeps the files of {experiment.name} in {folder}, which is gone; if the home was moved"
+            remedy = f"leave a link where it was: `ln -s {ours.parent} {folder.parent.parent}`"
+            raise TrackingUnavailable(without_password(client.tracking_uri), f"{moved}, {remedy}")
 
 
 def _existing_or_restored(client: "MlflowClient", name: str) -> "Experiment | None":
@@ -61,17 +72,6 @@ def _existing_or_restored(client: "MlflowClient", name: str) -> "Experiment | No
     return experiment
 
 
-def arrange(client: "MlflowClient", locks: Path, experiment: "Experiment", view: str, note: Callable[[], str]) -> None:
-    """Set view and note once per version, so that a person's changes stay; locked, or one of two writers fails."""
-    version = hashlib.sha256(view.encode()).hexdigest()[:16]
-    if experiment.tags.get(views.ARRANGED) == version:
-        return
-    page_text = note()
-    with FileLock(locks / "mlflow-pages.lock", timeout=60):
-        for name, value in ((views.TAG, view), (views.NOTE, page_text), (views.ARRANGED, version)):
-            client.set_experiment_tag(experiment.experiment_id, name, value)
-
-
 def rename(client: "MlflowClient", old: str, new: str) -> list[str]:
     """Rename `old`'s experiment, track records and registered model to `new`, if free; returns what moved."""
     moved = []
@@ -83,9 +83,6 @@ def rename(client: "MlflowClient", old: str, new: str) -> list[str]:
             name = run.info.run_name or ""
             if name.startswith(f"{old} "):  # unless a person gave it another
                 client.update_run(run.info.run_id, name=new + name.removeprefix(old))
-        for model in client.search_logged_models([experiment.experiment_id], max_results=MAX_RESULTS):
-            for version in versions_of(model):
-                link(client, model.model_id, model_name(new), version)
         client.set_experiment_tag(experiment.experiment_id, views.NOTE, _renamed_note(experiment.tags, old, new))
         client.rename_experiment(experiment.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")

@@ -21,7 +21,7 @@ from stockml.models.vintage_set import VintageSet
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
 from stockml.storage.records import unsealed
-from stockml.tracking.connection import Suppressed, files_at, without_retries
+from stockml.tracking.connection import Suppressed, without_retries
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -31,72 +31,77 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
-VERSIONS = "mlflow.modelVersions"  # MLflow's own tag
+KEY = "stockml.key"  # the tag with a night's key
 SERVED = "tracking.served_model"
 SCRIPT = Path(__file__).with_name("served_model.py")
 PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars", "pydantic")
 EXAMPLE_SESSIONS = 300
 
 
-def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> str | None:
-    """Log and register tonight's model once; returns the night's version.  is_new: the run has no model yet."""
-    name, registered = model_name(night.ticker), version_of(client, night)
+def log(client: "MlflowClient", run: "Run", night: Night) -> str | None:
+    """Log tonight's model once, with all its files; returns its id in MLflow.
+
+    None if the night made no model, or its files are gone or another version's.
+    """
+    from mlflow.entities import LoggedModelOutput
+
     if night.keeps_champion:
-        return registered
-    version = registered if registered and has_model(client, name, registered) else None
+        return None
     try:
         load_model(Path(night.model_folder or ""))
         read_assessment(Path(night.evaluation_folder or ""))
-    except InvalidFile:  # gone, or another version's: only the run can be logged again
-        return version
-    if version is None:
-        model = _logged_model(client, run, night, is_new=is_new)
-        if registered:
-            client.delete_model_version(name, registered)
+    except InvalidFile:
+        return None
+    experiment_id, run_id = run.info.experiment_id, run.info.run_id
+    # a killed attempt's, to be completed
+    models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    with without_retries():
+        model, *_ = models or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
+    if str(model.status) != "READY":
+        if not (run.outputs and run.outputs.model_outputs):
+            client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+        _upload(client, model, run, night)
+        client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def register(client: "MlflowClient", run: "Run", night: Night, model_id: str) -> str:
+    """Register the night's logged model once; returns its version, to which the alias `challenger` points."""
+    name = model_name(night.ticker)
+    if registered := version_of_key(client, name, night.key):
+        version = str(registered.version)
+    else:
         version = new_version(
             client,
             name,
             about(night.ticker),
             {"ticker": night.ticker},
-            source=model.artifact_location,
+            source=client.get_logged_model(model_id).artifact_location,
             run_id=run.info.run_id,
-            model_id=model.model_id,
+            model_id=model_id,
             tags=_version_tags(night),
             description=version_note(night),
         )
-        link(client, model.model_id, name, version)
     challenger = version_by_alias(client, name, "challenger")
     if challenger is None or challenger.tags.get("session", "") <= str(night.session):  # not by a late night
-        set_alias(client, name, "challenger", version)
+        client.set_registered_model_alias(name, "challenger", version)
     return version
-
-
-def has_model(client: "MlflowClient", name: str, version: str) -> bool:
-    """Whether the version's model is still there: MLflow lets a person delete it and keep the version."""
-    return bool(files_at(client, client.get_model_version_download_uri(name, version)).list_artifacts())
 
 
 def about(ticker: str) -> str:
     return f"Forecasts {ticker}'s mid price: daily bars in, the path with intervals out."
 
 
-def set_alias(client: "MlflowClient", name: str, alias: str, version: str) -> None:
-    """Point the alias at this version; MLflow's public method would first ask the server if the name is a prompt's."""
-    client._get_registry_client().set_registered_model_alias(name, alias, version)  # type: ignore[no-untyped-call]
+def version_of_key(client: "MlflowClient", name: str, key: str) -> "ModelVersion | None":
+    """The version that the night with this key registered."""
+    versions = client.search_model_versions(f"name = '{name}' AND tags.`{KEY}` = '{key}'")
+    return min(versions, key=lambda version: int(version.version), default=None)
 
 
-def version_of(client: "MlflowClient", night: Night) -> str | None:
-    """The version that this night registered; for a night that kept the champion, the champion's."""
-    name = model_name(night.ticker)
-    if night.keeps_champion:
-        champion = version_by_alias(client, name, "champion")
-        return str(champion.version) if champion else None
-    return version_of_key(client, name, night.key)
-
-
-def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
-    versions = client.search_model_versions(f"name = '{name}' AND tags.`stockml.key` = '{key}'")
-    return str(min(versions, key=lambda version: int(version.version)).version) if versions else None
+def id_of_key(client: "MlflowClient", experiment_id: str, key: str) -> str | None:
+    """The id of the model that the night with this key logged."""
+    models = client.search_logged_models([experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1)
+    return next((str(model.model_id) for model in models), None)
 
 
 def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
@@ -106,29 +111,13 @@ def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVer
     return None
 
 
-def _logged_model(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> "LoggedModel":
-    """The run's logged model with all its files: a killed attempt's, completed, or a new one."""
-    from mlflow.entities import LoggedModelOutput
-
-    experiment_id, run_id = run.info.experiment_id, run.info.run_id
-    models = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-    with without_retries():
-        model, *_ = models or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
-    if model.model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else ())}:
-        client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
-    if str(model.status) != "READY" or not files_at(client, model.artifact_location).list_artifacts():
-        _upload(client, model, run, night)
-        client.finalize_logged_model(model.model_id, "READY")
-    return model
-
-
 def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> None:
     """Write the pyfunc model beside its weights, bands and the source it needs, and upload the folder."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # a model rebuilt from a backup has no example bars; its signature says as much
+        # a night whose series is gone by now has no example bars
         warnings.filterwarnings("ignore", ".*input example was not provided")
         path, code, script = (Path(folder) / name for name in ("model", "stockml.zip", SCRIPT.name))
         code.write_bytes(zipped_code())
@@ -202,21 +191,12 @@ def _example(night: Night) -> "pd.DataFrame | None":
 
 def _version_tags(night: Night) -> dict[str, str]:
     tags = {
-        "stockml.key": night.key,
+        KEY: night.key,
         "stockml.model_sha256": night.model_sha256 or "",
         "session": night.session.isoformat(),
         "mode": night.mode,
     }
     return {name: value for name, value in tags.items() if value}
-
-
-def link(client: "MlflowClient", model_id: str, name: str, version: str) -> None:
-    """Name the version on the pages of a logged model and its run; without a server, MLflow does not."""
-    client.set_logged_model_tags(model_id, {VERSIONS: json.dumps([{"name": name, "version": version}])})
-
-
-def versions_of(model: "LoggedModel") -> list[str]:
-    return [entry["version"] for entry in json.loads(model.tags.get(VERSIONS, "[]"))]
 
 
 @without_retries()

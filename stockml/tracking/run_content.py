@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ANSWERS = {  # metric → number of the verdict
     "network_adds_crps_pct": "network_adds_crps",
-    "base_adds_to_width_crps_pct": "base_crps_skill",
+    "width_base_adds_crps_pct": "base_crps_skill",
     "published_beats_last_close_pct": "published_skill",
     "network_adds_pct": "network_adds",  # of the path; the name is the first versions'
     "crps_skill_pct": "crps_skill",  # of tonight's network, whichever is published
@@ -43,7 +43,6 @@ CURVES = {
     "correlation": "training/move_correlation",
 }
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
-DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
 HASHES = ("data_hash", "config_hash", "code_hash")
 SOURCE = {"mlflow.user": "stockml", "mlflow.source.name": "flows/nightly.py", "mlflow.source.type": "JOB"}
 WITH_ALL_FIGURES = ("lstm", "champion", "published", "without_network")  # the others: MSE and skill
@@ -55,7 +54,8 @@ def metrics(
     """The night's figures under the same names every night; undefined ones are left out.
 
     MLflow sorts its charts by the part before the slash and labels bars with two decimals. So `answer/…` comes first,
-    in percent, with what a person wants to know in the morning; the figures as measured follow.
+    in percent, with what a person wants to know in the morning; the figures as measured follow. Its "Compare" opens
+    with the alphabetically first name, `answer/coverage_80_pct`.
     `live`: the ledger's scores, `live/skill` and so on.  shares: more of the answers, by name without `_pct`.
     """
     answers = _answers(assessment, live) | {f"{name}_pct": share for name, share in shares.items()}
@@ -79,7 +79,7 @@ def _answers(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, f
     published = over_regression.get(row_of(assessment.publisher))
     return {
         **{name: numbers.get(number) for name, number in ANSWERS.items()},
-        "beats_champion_pct": champion.skill_difference if champion else numbers.get("crps_against_champion"),
+        "over_champion_pct": champion.skill_difference if champion else numbers.get("crps_against_champion"),
         "published_crps_skill_pct": published.skill if published else None,
         "live_beats_last_close_pct": first_known(live, "skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,

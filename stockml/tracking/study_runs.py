@@ -10,11 +10,12 @@ from filelock import FileLock
 
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import digest
-from stockml.tracking import views
+from stockml.tracking import glossary, views
 from stockml.tracking.client import Tracking
+from stockml.tracking.connection import without_retries
 from stockml.tracking.models import new_version
 from stockml.tracking.run_content import image, metric_points
-from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
+from stockml.tracking.runs import log_points, milliseconds
 from stockml.training.tuned_settings import TrialRecord
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def log_base(
         "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage, newest first. "
         "Whether one forecasts better than another, `stockml backtest` measures on later nights."
     )
-    note = partial(views.study_note, about, views.BASE)
+    note = partial(glossary.study_note, about, glossary.BASE)
     lock = FileLock(tracking.home.locks / "mlflow-base.lock", timeout=60)
     with tracking.study("base", views.base_view(), note) as (client, experiment_id), lock:
         sha256, vintage = digest(base), f"{base.through:%Y-%m}"
@@ -45,7 +46,7 @@ def log_base(
         if versions:
             return str(versions[0].version)
         spent = round(1000 * sum(row.seconds for row in epochs))
-        run = _run_of(tracking, client, experiment_id, {SHA256: sha256}, milliseconds(now) - spent, f"base {vintage}")
+        run = _run_of(client, experiment_id, {SHA256: sha256}, milliseconds(now) - spent, f"base {vintage}")
         at = run.info.start_time + spent  # by which MLflow knows a point again
         losses = ((f"training/loss, {row.member}", row.loss, row.epoch) for row in epochs)
         scores = ((name, value, 0) for name, value in base.scores.items())
@@ -74,12 +75,12 @@ def log_base(
 def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
     """Log a trial, identified by its study and number."""
     about = f"{trial.ticker}: one run per trial of `stockml tune`, the lowest validation loss first."
-    note, name = partial(views.study_note, about, views.TRIALS), f"{trial.ticker}/trials"
+    note, name = partial(glossary.study_note, about, glossary.TRIALS), f"{trial.ticker}/trials"
     with tracking.study(name, views.trials_view(), note) as (client, experiment_id):
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
         identity = {STUDY: trial.study, TRIAL: str(trial.number)}
-        run = _run_of(tracking, client, experiment_id, identity, start, f"trial {trial.number + 1}")
+        run = _run_of(client, experiment_id, identity, start, f"trial {trial.number + 1}")
         if run.info.status == "RUNNING":
             of_no_move = {"last_value_loss": trial.last_value_loss}
             lowest = {} if trial.loss is None else {"lowest_validation_loss": trial.loss}
@@ -94,13 +95,13 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
 def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
     """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's id."""
     about = "The published tutorial: one run per training, with its pictures beside the page's figures."
-    note_above = partial(views.study_note, about, views.TUTORIAL)
+    note_above = partial(glossary.study_note, about, glossary.TUTORIAL)
     with tracking.study("tutorial", views.tutorial_view(), note_above) as (client, experiment_id):
         recipe = report.fitted.recipe
         name = f"{report.name} seed {recipe.settings.training.seed}"
         spent = round(1000 * sum(row["seconds"] for row in report.fitted.history))
         identity = {TUTORIAL: recipe.fingerprint(None)}
-        run = _run_of(tracking, client, experiment_id, identity, milliseconds(now) - spent, name)
+        run = _run_of(client, experiment_id, identity, milliseconds(now) - spent, name)
         run_id, at = str(run.info.run_id), run.info.start_time + spent
         if run.info.status != "FINISHED":
             pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
@@ -116,14 +117,9 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
         return run_id
 
 
-def _run_of(
-    tracking: Tracking, client: "MlflowClient", experiment_id: str, identity: Mapping[str, str], at: int, name: str
-) -> "Run":
-    """The run with these tags, perhaps a killed process's; duplicates, after a lost answer, go to the trash."""
+def _run_of(client: "MlflowClient", experiment_id: str, identity: Mapping[str, str], at: int, name: str) -> "Run":
+    """The run with these tags, perhaps a killed process's, else a new one."""
     query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in identity.items())
-    if not client.search_runs([experiment_id], query, max_results=1):
-        client.create_run(experiment_id, at, {**identity, INSTALLATION: tracking.installation}, name)
-    run, *twins = client.search_runs([experiment_id], query, order_by=["attributes.status"])  # FINISHED, then RUNNING
-    for twin in twins:
-        client.delete_run(twin.info.run_id)
-    return run
+    runs = client.search_runs([experiment_id], query, max_results=1)
+    with without_retries():
+        return next(iter(runs), None) or client.create_run(experiment_id, at, dict(identity), name)

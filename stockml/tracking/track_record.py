@@ -1,37 +1,30 @@
 """Track records: one run per ticker in the experiment `stockml`, one step per session, by its last finished night."""
 
-import colorsys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from itertools import chain
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from stockml.nights.key_figures import KeyFigures
 from stockml.redaction import escape_markdown
 from stockml.tracking.connection import without_retries
 from stockml.tracking.run_content import SOURCE, Point, metric_points
-from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
+from stockml.tracking.runs import log_points, milliseconds
 from stockml.tracking.views import NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-COLOUR = "mlflow.runColor"  # the tag by which MLflow's page remembers a colour that somebody chose
-FIRST_HUE, GOLDEN_ANGLE = 0.95, 0.381966  # of a turn: each hue is far from those before, for the colour-blind too
-DISTINCT_COLOURS = 30
-
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """The run of a ticker's record; homes that log to one MLflow keep one each. One process per ticker at a time."""
+    """The run of a ticker's record. One process per ticker at a time."""
 
     client: "MlflowClient"
     experiment_id: str
     ticker: str
-    installation: str
 
     def write(self, key_figures: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str) -> None:
         """Add the session's figures, of its last finished night, in place of other figures logged for it.
@@ -40,7 +33,7 @@ class TrackRecord:
         """
         run = self._finished_run()
         if run and str(key_figures.session) > run.data.tags["session"]:
-            log_points(self.client, run.info.run_id, points(key_figures), self._coloured(run, _tags(key_figures, page)))
+            log_points(self.client, run.info.run_id, points(key_figures), _tags(key_figures, page))
             return
         by_end = sorted([*earlier(), key_figures], key=lambda figures: figures.finished_at)
         nights = {figures.session: figures for figures in by_end}
@@ -55,8 +48,7 @@ class TrackRecord:
 
         So does one whose tag of the newest session a person deleted: it is made again from the nights' records.
         """
-        query = f"tags.ticker = '{self.ticker}' AND tags.`{INSTALLATION}` = '{self.installation}'"
-        runs = self.client.search_runs([self.experiment_id], query)
+        runs = self.client.search_runs([self.experiment_id], f"tags.ticker = '{self.ticker}'")
         finished = [run for run in runs if run.info.status == "FINISHED" and "session" in run.data.tags][:1]
         for run in runs:
             if run not in finished:
@@ -65,29 +57,15 @@ class TrackRecord:
 
     def _begin(self, measured: list[Point], tags: Mapping[str, str]) -> None:
         times = [at for _, _, at, _ in measured] or [milliseconds(datetime.fromisoformat(tags["session"] + "T12:00Z"))]
-        run_tags = {**self._coloured(None, tags), INSTALLATION: self.installation}
         with without_retries():
-            run = self.client.create_run(self.experiment_id, min(times), run_tags, self.ticker)
+            run = self.client.create_run(self.experiment_id, min(times), dict(tags), self.ticker)
         log_points(self.client, run.info.run_id, measured)
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
-
-    def _coloured(self, run: "Run | None", tags: Mapping[str, str]) -> dict[str, str]:
-        """The tags, with a colour if neither they nor the run has one: MLflow's own colours often look alike.
-
-        It differs clearly from those of the first DISTINCT_COLOURS records; after that, the ticker decides.
-        """
-        if COLOUR in (run.data.tags if run else tags):
-            return dict(tags)
-        runs = self.client.search_runs([self.experiment_id], max_results=DISTINCT_COLOURS)
-        count = sum(COLOUR in each.data.tags for each in runs)
-        count = crc32(self.ticker.encode()) if count == DISTINCT_COLOURS else count
-        rgb = colorsys.hls_to_rgb((FIRST_HUE + count * GOLDEN_ANGLE) % 1, 0.33 + 0.1 * (count % 3), 0.6)  # h, l, s
-        return {COLOUR: "#" + "".join(f"{round(255 * part):02x}" for part in rgb), **tags}
 
     def _insert(self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str) -> None:
         """Add an earlier session; if other figures are logged for it, which cannot be changed, begin a new run.
 
-        That one gets every session's record at once, so that a rebuild begins one run and not one a session.
+        That one gets every session's record at once.
         """
         run_id, newest = run.info.run_id, run.data.tags["session"]
         measurements = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
@@ -98,9 +76,8 @@ class TrackRecord:
             log_points(self.client, run_id, expected[step_of(session)])
         elif sorted(of_session) != sorted(expected[step_of(session)]):
             others = [point for point in logged if point[3] not in expected]
-            colour = {COLOUR: run.data.tags[COLOUR]} if COLOUR in run.data.tags else {}
             tags = _tags(nights[session], page) if str(session) == newest else run.data.tags
-            self._begin([*others, *chain.from_iterable(expected.values())], {**colour, **tags})
+            self._begin([*others, *chain.from_iterable(expected.values())], tags)
             self.client.delete_run(run_id)
 
 

@@ -19,12 +19,12 @@ from datetime import date
 from pathlib import Path
 
 from stockml.evaluation.distribution_scores import base_score
+from stockml.evaluation.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import learning_origins
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.vintage_set import VintageSet
-from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.training.base_trainer import MemberSettings, members_of

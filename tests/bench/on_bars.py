@@ -87,7 +87,7 @@ def baselines(scene: Scene) -> Iterator[Measured]:
 
 
 def _empty(folder: Path) -> BarStore:
-    return BarStore(str(folder / "store"), folder / "locks")
+    return BarStore(folder / "store", folder / "locks")
 
 
 def _store(folder: Path, bars: Bars) -> BarStore:

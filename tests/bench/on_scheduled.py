@@ -21,11 +21,11 @@ FEW, TWENTY, HUNDRED, MANY = 3, 20, 100, 500
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
 # a worker takes runs due within 10 s, so all are planned further ahead, as Prefect plans nights days ahead
 PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15
-PARTS = {
-    "prefect_program": "Prefect's server",
-    "mlflow_program": "MLflow's server",
-    "worker_program": "the worker",
-    "warm_server": "the nights themselves",
+PARTS = {  # a process's part, by the words of its command; the worker is told from the nights that it starts
+    "deployments.servers.prefect_app": "Prefect's server",
+    "mlflow": "MLflow's server",
+    "worker start": "the worker",
+    "prefect.flow_engine": "the nights themselves",
 }
 
 

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from deployments.servers.environment import set_environment
+from stockml.evaluation.assessment import read_assessment
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths, current_home
+from stockml.nights import promote
+from stockml.nights.dataset import renormalise
+from stockml.nights.decide import decide_mode
+from stockml.nights.evaluate import evaluate_night
+from stockml.nights.night_key import night_key
 from stockml.nights.record import read_night
-from stockml.pipeline import promote, publish
-from stockml.pipeline.dataset import renormalise
-from stockml.pipeline.decide import decide_mode
-from stockml.pipeline.evaluate import evaluate_night
-from stockml.pipeline.log import StepReceipts, log_night
-from stockml.pipeline.night_key import night_key
-from stockml.pipeline.train import train_night
+from stockml.nights.train import train_night
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.settings import Settings
 from stockml.storage.receipts import RunReceipt
+from stockml.tracking.night_log import StepReceipts, log_night
 from tests.bench.material import TICKER
 from tests.bench.measuring import Measured, Scene, timed
 from tests.support.recordings import recorded
@@ -79,4 +81,5 @@ class Nights:
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
         promote.promote(self.place, done.model, run.key, run.model_version, verdict, at=now)
-        publish.publish(self.place, done.evaluation, run.key, now=now)
+        entry = LedgerEntry(done.evaluation.ticker, run.key, now, read_assessment(Path(done.evaluation.path)).forecast)
+        Ledger(self.place.ledger).publish(entry)

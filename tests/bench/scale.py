@@ -1,7 +1,6 @@
 """Resources that many tickers on many exchanges need, from measured constants and a simulated night.
 
-    python -m tests.bench.scale measure     # the constants: nights of one ticker, alternating two machines' caches
-    python -m tests.bench.scale             # the simulation, with the constants below
+    python -m tests.bench.scale
 
 The simulation uses every exchange's real closing time on one day, in UTC; its tickers' nights join one queue 30 minutes
 later. A night sends one request to the provider, as soon as the key's rate allows, then occupies a worker process for
@@ -11,66 +10,38 @@ are arguments, not findings.
 
 import argparse
 import heapq
-import resource
 import sys
-import tempfile
-from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 import exchange_calendars
-import fsspec
 import numpy as np
-import psycopg
 
-from deployments.replay.feed import Feed
-from deployments.servers import databases
-from stockml.home import current_home
-from stockml.prices.bars import days_of
-from tests.bench.processes import stockml
-from tests.support.object_store import object_store
-from tests.support.postgres_server import postgres_server
-from tests.support.recordings import recorded
-
-NIGHTS, TICKER, STATE = 5, "IBM", "s3://state/stockml"
 DAY = date(2026, 11, 23)  # a Monday when most exchanges trade
 AFTER_CLOSE = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
 class Constants:
-    """What a ticker's night takes, as printed by `measure` and `python -m tests.bench --only=hundred`."""
+    """What a ticker's night takes, as printed by `python -m tests.bench --only=hundred`."""
 
-    cpu_s: float = 0.83  # of the night itself, in a warm process, and of the worker
+    cpu_s: float = 6.0  # of the night's own process, and of the worker
     prefect_cpu_s: float = 0.28
     mlflow_cpu_s: float = 0.18
     requests: int = 1  # to the provider
-    reads: int = 31  # of the object store: GET, HEAD, LIST
-    writes: int = 49
-    stored_kb: float = 1_300.0
     prefect_rows: int = 148
     mlflow_rows: int = 301
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["simulate", "measure"], default="simulate")
     parser.add_argument("--tickers", type=int, nargs="+", default=[500, 2_000, 10_000])
     parser.add_argument("--exchanges", type=int, default=50)
     parser.add_argument("--processes", type=int, nargs="+", default=[2, 8, 32])
     parser.add_argument("--rate", type=int, nargs="+", default=[75, 1_200], help="requests a minute")
     parser.add_argument("--vcpu-hour", type=float, default=0.04, help="dollars")
-    parser.add_argument("--writes", type=float, default=0.005, help="dollars a thousand")
-    parser.add_argument("--reads", type=float, default=0.0004, help="dollars a thousand")
-    parser.add_argument("--gb-month", type=float, default=0.023, help="dollars")
-    asked = parser.parse_args()
-    if asked.what == "measure":
-        measure()
-    else:
-        simulate(asked)
+    simulate(parser.parse_args())
 
 
 def simulate(asked: argparse.Namespace) -> None:
@@ -97,14 +68,9 @@ def needs(known: Constants, asked: argparse.Namespace) -> list[tuple[str, float]
     return [
         ("CPU hours, servers included", hours),
         ("of which Prefect's and MLflow's servers, which are one process each", servers / 3600),
-        ("object store: writes", known.writes),
-        ("object store: reads", known.reads),
-        ("object store: GB written", known.stored_kb / 1e6),
         ("rows in Prefect's database", known.prefect_rows),
         ("rows in MLflow's database", known.mlflow_rows),
         ("dollars: processors", hours * asked.vcpu_hour),
-        ("dollars: requests to the object store", (known.writes * asked.writes + known.reads * asked.reads) / 1000),
-        ("dollars a month: what a night leaves there", known.stored_kb / 1e6 * asked.gb_month),
     ]
 
 
@@ -146,53 +112,6 @@ def night(ready: np.ndarray, rate: float, processes: int, known: Constants) -> n
         heapq.heappush(free, done)
         waits.append(done - moment)
     return np.array(waits)
-
-
-def measure() -> None:
-    with (
-        tempfile.TemporaryDirectory() as made,
-        postgres_server(Path(made) / "postgres") as address,
-        object_store(Path(made), "state") as store,
-        Feed() as feed,
-    ):
-        databases.create(current_home({"STOCKML_DATABASE_URL": address}))
-        environ = {
-            **store.environ,
-            "STOCKML_STATE": STATE,
-            "STOCKML_DATABASE_URL": address,
-            "STOCKML_ARTIFACTS": "s3://state/mlflow",
-        }
-        before: Counter[str] = Counter()
-        for number, day in enumerate(days_of(recorded(TICKER)).tolist()[-NIGHTS:]):
-            feed.set_clock(day)
-            ended = stockml(Path(made) / f"cache-{number % 2}", feed, "nightly", TICKER, "--json", **environ)
-            assert ended.answer()["status"] == "completed", ended
-            after = counted(store.asked(), address, store.environ)
-            if number:
-                print(day, dict(after - before), flush=True)
-            before = after
-
-
-def counted(requests: Counter[str], address: str, environ: dict[str, str]) -> Counter[str]:
-    """Requests, CPU time, stored bytes and objects, and database rows so far."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = Counter({"CPU ms": round(1000 * (usage.ru_utime + usage.ru_stime)), **requests})
-    fs = fsspec.filesystem("s3", key="testing", secret="testing", endpoint_url=environ["AWS_ENDPOINT_URL"])
-    fs.invalidate_cache()
-    for part in ("stockml", "mlflow"):
-        sizes = fs.du(f"state/{part}", total=False)
-        found[f"{part} bytes"], found[f"{part} objects"] = sum(sizes.values()), len(sizes)
-    for name in ("prefect", "mlflow", "stockml"):
-        with psycopg.connect(f"{address}/{name}", autocommit=True) as database:
-            found[f"{name} rows"] = sum(_rows(database))
-    return found
-
-
-def _rows(database: psycopg.Connection) -> Iterator[int]:
-    tables = database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-    for (table,) in tables:
-        [(rows,)] = database.execute(f'SELECT count(*) FROM "{table}"').fetchall()
-        yield rows
 
 
 if __name__ == "__main__":

@@ -21,13 +21,12 @@ from tests.support.scripted_feed import ScriptedFeed
 WAITS = ("wait (threading.py", "select (selectors.py", "poll (selectors.py", "accept (socket.py", "wait (subprocess.py")
 PARTS = {
     "imports": ("_find_and_load (<frozen importlib",),
-    "Prefect's server": ("prefect_program.py", "prefect/server/"),
-    "MLflow's server": ("mlflow_program.py", "mlflow/server/"),
-    "the exit": ("leave (deployments/process.py",),
-    "plots": ("stockml/plots/", "stockml/pipeline/plots.py"),
+    "Prefect's server": ("deployments/servers/prefect_app.py", "prefect/server/"),
+    "MLflow's server": ("mlflow/server/",),
+    "plots": ("stockml/plots/",),
     "MLflow's client": ("stockml/tracking/",),
-    "train": ("stockml/pipeline/train.py",),
-    "evaluate": ("stockml/pipeline/evaluate.py",),
+    "train": ("stockml/nights/train.py",),
+    "evaluate": ("stockml/nights/evaluate.py",),
     "the other steps": ("call_task_fn (prefect/task_engine.py",),
     "Prefect's client": ("prefect/",),
     "Dask": ("distributed/", "tornado/", "dask/"),

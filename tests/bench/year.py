@@ -21,10 +21,9 @@ from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths, current_home
 from stockml.maintenance.rename import rename
-from stockml.nights import states
-from stockml.pipeline import ingest
-from stockml.pipeline.dataset import renormalise
-from stockml.pipeline.session_status import session_status
+from stockml.nights import ingest, states
+from stockml.nights.dataset import renormalise
+from stockml.nights.session_status import session_status
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore

@@ -19,11 +19,10 @@ from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import night_path, write_night
 from stockml.provider.price_source import claim
-from stockml.storage.sharing import ticker_lock
+from stockml.storage.locks import ticker_lock
 from tests.support.commands import Captured, here, store_of
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
-from tests.support.postgres_server import needs_postgres
 
 OVER_ALL_RIGHTS = 0b110  # Linux: those by which root reads and writes whatever it likes
 CAPABILITIES_3 = 0x20080522
@@ -196,19 +195,6 @@ def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: HomePa
         with pytest.raises(InvalidFile, match=r"tickers\.yaml: expected a list of tickers, found no file"):
             change()
     assert home.tickers.is_symlink()
-
-
-@needs_postgres
-def test_a_shared_state_that_can_only_be_read_is_a_problem(
-    home: HomePaths, plainly: Command, stockml_database: str, tmp_path: Path
-) -> None:
-    claim(home, "replay")
-    (state := tmp_path / "state").mkdir(mode=0o555)
-    there = {"STOCKML_STATE": state.as_uri(), "STOCKML_DATABASE_URL": stockml_database}
-    advice = "correct its rights, or STOCKML_STATE"
-    assert f"PROBLEM shared state: {state} cannot be written; {advice}\n" in plainly("doctor", **there).stdout
-    state.chmod(0o755)
-    assert "ok      shared state" in plainly("doctor", **there).stdout
 
 
 def closed(path: Path, content: bytes) -> None:

@@ -36,7 +36,6 @@ def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
     digest = "(?!e3b0c442)[0-9a-f]{8}"  # not that of no sources
     assert re.fullmatch(rf"stockml \S+ \(code {digest}(, commit [0-9a-f]{{12}}.*)?\)\n", capsys.readouterr().out)
     commands = stockml("--help", COLUMNS="80").stdout.partition("Commands:")[2]
-    assert "rebuild-tracking  Make MLflow's runs again from" in commands
     assert "..." not in commands, "each description fits on its line"
     assert run(["backfill", "-h"]) == 0
     assert "{TICKER} {FIRST} {LAST}" in capsys.readouterr().out

@@ -6,16 +6,11 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from deployments.cli.command_home import in_home, state_sync
+from deployments.cli.command_home import in_home
 from stockml.errors import InvalidFile, RecordUnreadable
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.prices.store import BarStore
 from stockml.provider.price_source import claim, kind_here, kind_in
-from stockml.storage.sharing import commit_all, refresh
-from tests.support.commands import store_of
 from tests.support.old_homes import moved_to
-from tests.support.postgres_server import needs_postgres
 from tests.support.recordings import recorded
 
 KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
@@ -135,100 +130,6 @@ def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
         in_home("", {"STOCKML_DATABASE_URL_FILE": "/none"}),
     ):
         pass
-
-
-@pytest.mark.slow
-@needs_postgres
-def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the_state(
-    home: HomePaths,
-    s3_folder: str,
-    stockml_database: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Otherwise the next command would bring the old ticker's files back beside the new one's."""
-    there = {"STOCKML_STATE": s3_folder, "STOCKML_DATABASE_URL": stockml_database}
-    away = {"PREFECT_API_URL": "http://127.0.0.1:1/api", "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    for name, value in {**KEY, **there, **away}.items():
-        monkeypatch.setenv(name, value)
-    store_of(here := home_of(), "FB")
-    commit_all(here)
-    assert run(["rename", "FB", "META"]) == 1
-    said = capsys.readouterr()
-    assert "FB is META: bars" in said.out
-    assert "expected Prefect at http://127.0.0.1:1/api, found no answer" in said.err
-    another = home_of({**there, "STOCKML_HOME": str(tmp_path / "another")})
-    refresh(another)
-    assert BarStore.of(another).tickers() == ("META",)
-
-
-@needs_postgres
-def test_a_home_is_the_state_before_servers_and_nights_start_from_it(two_homes: tuple[HomePaths, HomePaths]) -> None:
-    """`up` ends after months, `serve` never: another's night began without the bars, and this one was refused."""
-    here, another = two_homes
-    store_of(here, "IBM")
-    with state_sync(here, "serve"):
-        refresh(another)
-        assert BarStore.of(another).tickers() == ("IBM",)
-
-
-@needs_postgres
-def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(
-    two_homes: tuple[HomePaths, HomePaths],
-) -> None:
-    """As after a kill: the other ticker's next night sets it aside. Each night until then ended in an error."""
-    here, another = two_homes
-    for machine in (here, another):
-        with state_sync(machine, "status"):
-            machine.ledger.mkdir(parents=True, exist_ok=True)
-    (here.ledger / "IBM.parquet").write_text("of a night that was killed")
-    (another.ledger / "IBM.parquet").write_text("of the one that took its place")
-    commit_all(another)
-    with state_sync(here, "nightly"):
-        here.tickers.write_text("MSFT: {}")
-    refresh(another)
-    assert another.tickers.read_text() == "MSFT: {}"
-    assert (another.ledger / "IBM.parquet").read_text() == "of the one that took its place"
-
-
-@needs_postgres
-def test_a_command_that_names_a_ticker_waits_for_no_other(
-    two_homes: tuple[HomePaths, HomePaths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A look at one ticker's bars brought the files of all, minutes of them on a slow line."""
-    here, another = two_homes
-    for ticker in ("IBM", "MSFT"):
-        store_of(here, ticker)
-    commit_all(here)
-    (tmp_path / "MSFT").mkdir()
-    monkeypatch.chdir(tmp_path)
-    for words, brought in (
-        (["backtest", "IBM", "--from", "2012-01-05"], ()),  # its run brings what it needs
-        (["bars", "ibm"], ("IBM",)),
-        (["import", "--calendar", "XNYS", "AAPL", "aapl.csv"], ("IBM",)),
-        (["tickers", "list"], ("IBM",)),
-        (["import", "MSFT"], ("IBM", "MSFT")),
-    ):
-        with state_sync(another, words[0], words[1:]):
-            assert BarStore.of(another).tickers() == brought
-
-
-@needs_postgres
-def test_a_command_that_names_a_ticker_is_refused_for_no_other(two_homes: tuple[HomePaths, HomePaths]) -> None:
-    """The other's next night sets aside what this machine could not commit."""
-    here, another = two_homes
-    for machine, ticker in ((here, "IBM"), (another, "IBM"), (here, "MSFT")):
-        store_of(machine, ticker)
-    (another.ledger / "IBM.parquet").parent.mkdir()
-    (another.ledger / "IBM.parquet").write_text("of this machine alone")
-    commit_all(here)
-    with state_sync(another, "rollback", ["MSFT"]):
-        champion = another.models / "MSFT" / "champion.json"
-        champion.parent.mkdir(parents=True)
-        champion.write_text("the previous one")
-    refresh(here)
-    assert (here.models / "MSFT" / "champion.json").read_text() == "the previous one"
 
 
 def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None:

@@ -13,11 +13,11 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import first_known
 from stockml.home import HomePaths
 from stockml.nights.record import night_path, write_night
-from stockml.pipeline.log import live_metrics
 from stockml.prices.bars import PRICES, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.tracking.night_log import live_metrics
 from tests.support.commands import Captured, shown
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, SATURDAY, publish, record

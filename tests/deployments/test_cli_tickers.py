@@ -53,7 +53,7 @@ def test_bars_are_not_renamed_to_a_symbol_of_another_currency(home: HomePaths, f
     assert run(["rename", "MBG.LON", "MBG.DEX"]) == 0, "without bars, a misspelt one can be corrected"
 
 
-@pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "audit", "backfill"])
+@pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "backfill"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
     home: HomePaths, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, listed: bool, command: str

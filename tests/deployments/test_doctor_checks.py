@@ -1,7 +1,6 @@
 """The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -14,19 +13,15 @@ from deployments.doctor.check import Check
 from deployments.doctor.checks import examine
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
 from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import TURNS
 from stockml.storage.documents import FileNotes
-from stockml.storage.sharing import commit_merged, rename_marker
-from stockml.tracking.client import WAITING, Tracking
-from tests.faults.flipped_bits import kinds
+from stockml.storage.locks import rename_marker
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
-from tests.support.postgres_server import needs_postgres
 from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -70,7 +65,6 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
         ({"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"}, "MLflow", "problem", "check MLFLOW_TRACKING_URI"),
         ({"MLFLOW_TRACKING_URI": "databricks"}, "MLflow", "note", "databricks, which only nights ask"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
-        ({"STOCKML_STORE": "nosuch://bars"}, "store", "problem", "that the address answers"),
         ({"STOCKML_DIGEST_AT": "7am"}, "digest", "problem", 'such as "07:00"'),
         ({"STOCKML_DIGEST_AT": "06:30"}, "digest", "ok", "reported at 06:30 in New York"),
         ({"STOCKML_ADDRESS": "256.1.1.1"}, "pages", "problem", "an IP address of this machine"),
@@ -147,11 +141,11 @@ def test_checking_the_price_service_costs_no_request(home: HomePaths, feed: Scri
     assert feed.requests == 0
 
 
-def test_a_missing_mlflow_database_is_noted_with_the_command_that_rebuilds_it(home: HomePaths) -> None:
+def test_a_missing_mlflow_database_is_noted(home: HomePaths) -> None:
     assert found(home)["MLflow"].verdict == "ok", "before the first night"
     write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
     check = found(home)["MLflow"]
-    assert (check.verdict, check.advice) == ("note", "`stockml rebuild-tracking`")
+    assert (check.verdict, check.advice) == ("note", "it is made anew")
 
 
 def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: HomePaths) -> None:
@@ -241,54 +235,10 @@ def test_bars_recorded_while_the_clock_was_ahead_are_reported_with_the_repair(ho
     assert "stockml nightly IBM --force" in check.advice
 
 
-def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: HomePaths, empty_database: Path) -> None:
-    kinds(home.root)
-    champion = Registry(home.models).champion("IBM")
-    assert champion
-    shutil.copy(empty_database, home.root / "mlflow.db")
-    write_night(recorded_night(key=champion.key), path := night_path(home.nights, "IBM", champion.key))
-    assert f"no run of IBM {champion.session}, whose model is champion" in found(home)["MLflow's runs"].found
-    (waiting := path.with_name(WAITING)).touch()
-    assert ("MLflow's runs" in (told := found(home)), told["nights"].found) == (False, "1 night not in MLflow yet")
-    waiting.unlink()
-    assert "stockml rebuild-tracking" in found(home)["MLflow's runs"].advice
-    for _ in ("begun anew", "deleted"):
-        night = next(each for each in Tracking(home).rebuild() if each.key == champion.key)
-        assert "MLflow's runs" not in found(home)
-        with Tracking(home).client() as client:
-            client.delete_run(str(night.mlflow_run_id))
-        assert "it was deleted" in found(home)["MLflow's runs"].found
-
-
 def test_a_renaming_that_was_cut_short_is_named_with_the_command_that_finishes_it(home: HomePaths) -> None:
     home.locks.mkdir(parents=True)
     rename_marker(home, "FB", "META").touch()
     assert "`stockml rename FB META`" in str(found(home)["rename"])
-
-
-def test_changes_that_another_machine_kept_from_being_committed_are_named(home: HomePaths) -> None:
-    aside = home.root / "uncommitted" / "_common" / "0a1b2c3d" / "tickers.yaml"
-    aside.parent.mkdir(parents=True)
-    assert "uncommitted" not in found(home)
-    aside.touch()
-    check = found(home)["uncommitted"]
-    assert check.verdict == "note"
-    assert f"1 file of this machine that another was faster to change, such as {aside}" in check.found
-    assert f"do again what you miss of their changes, and delete {home.root / 'uncommitted'}" in check.advice
-
-
-@needs_postgres
-def test_a_home_that_was_never_a_cache_of_the_state_is_a_problem(two_homes: tuple[HomePaths, HomePaths]) -> None:
-    """Every other command refused it, while the doctor found nothing amiss."""
-    for machine in two_homes:
-        machine.root.mkdir(parents=True, exist_ok=True)
-        machine.tickers.write_text(f"tickers: [KO]  # of {machine.root.name}\n")
-    first, other = two_homes
-    commit_merged(first)
-    assert found(first)["shared state"].verdict == "ok"
-    check = found(other)["shared state"]
-    assert check.verdict == "problem"
-    assert "found tickers.yaml, which is this folder's own; name an empty folder in STOCKML_HOME" in str(check)
 
 
 def test_where_no_server_is_up_the_doctor_loads_no_client_of_one_and_no_scipy(tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ from tests.deployments.test_doctor_checks import NOW, found
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured
 from tests.support.nights import recorded_night
-from tests.support.postgres_server import needs_postgres, postgres_server
 from tests.support.small_disk import files_of_at_most
 
 DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
@@ -41,8 +40,8 @@ DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
 @pytest.mark.parametrize(
     ("place", "content", "says"),
     [
-        ("mlflow.db", b"", "stockml rebuild-tracking"),
-        ("mlflow.db", b"no database, but long enough to be one" * 9, "stockml rebuild-tracking"),
+        ("mlflow.db", b"", "nights are logged anew from then on"),
+        ("mlflow.db", b"no database, but long enough to be one" * 9, "nights are logged anew from then on"),
         ("prefect/prefect.db", b"no database, but long enough to be one" * 9, "stockml deploy"),
         ("prefect/prefect.db", b"", "stockml deploy"),
         ("settings/IBM.json", b"{}", "restore it from a backup"),
@@ -145,7 +144,6 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: HomePaths
         aside = (file := kept[of].files[0]).rename(home.root.with_name("aside"))
         assert (told := problem(home).found).startswith(f"{file}: expected the ")
         assert "that records of nights tell of, found no file; restore it from a backup" in told in [*faults(home)]
-        assert not list(missing(replace(home, state="s3://bucket/state"))), "it holds what its own nights needed"
         aside.rename(file)
     kept["promotions"].files[0].unlink()
     last = replace(promoted, finished_at=promoted.finished_at + timedelta(2), session=promoted.session - timedelta(9))
@@ -198,44 +196,19 @@ def test_a_database_with_a_damaged_page_is_named(home: HomePaths, empty_database
     assert fault_of(database, "experiments") is None
     check = problem(home)
     assert (check.name, str(database) in check.found) == ("mlflow.db", True)
-    assert "stockml rebuild-tracking" in check.advice
+    assert "nights are logged anew from then on" in check.advice
 
 
-def test_files_left_behind_when_the_home_was_moved_are_named(home: HomePaths, empty_database: Path) -> None:
+def test_a_home_that_was_moved_is_told_the_link_that_finds_mlflows_files(home: HomePaths, empty_database: Path) -> None:
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
-    night = Tracking(home).keep_and_log(recorded_night())
+    Tracking(home).keep_and_log(recorded_night())
     moved = home_of({"STOCKML_HOME": str(home.root.with_name("moved"))})
     shutil.move(home.root, moved.root)
-    assert [check for check in found(moved).values() if check.name == "artifacts"] == [], "they moved too"
-    shutil.rmtree(moved.root / "artifacts")
-    for place in (home, moved):  # where MLflow looks before the next night, and after it
-        check = found(moved)["artifacts"]
-        assert check.verdict == "problem"
-        assert f"{place.root / 'artifacts' / night.ticker}, which are not there" in check.found
-        assert f"to {moved.root}" in check.advice
-        Tracking(moved).prepare()
-
-
-@pytest.mark.slow
-@needs_postgres
-def test_a_moved_home_with_mlflow_on_postgresql_gets_the_command_that_finds_its_files(
-    home: HomePaths, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
-        database = {"STOCKML_DATABASE_URL": address}
-        databases.create(home_of(database))
-        before, moved = (
-            home_of({"STOCKML_HOME": str(home.root.with_name(name)), **database}) for name in ("before", "moved")
-        )
-        assert "artifacts" not in found(before), "MLflow has no tables yet"
-        Tracking(before).keep_and_log(recorded_night("AAPL"))
-        shutil.move(before.root, moved.root)
-        check = found(moved)["artifacts"]
-        assert f"{before.root / 'artifacts' / 'AAPL'}, which are not there" in check.found
-        before.root.mkdir()
-        subprocess.run(check.advice.split("`")[3], shell=True, check=True)
-        assert "artifacts" not in found(moved)
+    check = found(moved)["MLflow's runs"]
+    assert (check.verdict, f"`ln -s {moved.root} {home.root}`" in check.found) == ("problem", True)
+    home.root.symlink_to(moved.root)
+    assert "MLflow's runs" not in found(moved)
 
 
 @pytest.mark.slow
@@ -249,11 +222,9 @@ def test_a_full_disk_is_reported(home: HomePaths, tmp_path: Path) -> None:
     assert (ran.returncode, "0.1 GB free; free at least 2 GB" in line) == (1, True), ran
 
 
-@pytest.mark.parametrize("state", ["", "s3://bucket/team"])
 def test_a_malformed_database_address_is_one_line_without_its_password(
-    home: HomePaths, state: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    monkeypatch.setenv("STOCKML_STATE", state)
     monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://me:sec/ret@127.0.0.1:1")
     assert run(["doctor"]) == 1
     [line] = capsys.readouterr().err.splitlines()

@@ -23,11 +23,11 @@ def test_an_environment_is_made_anew_only_if_its_python_has_gone(
     programs.mkdir(parents=True)
     for name in ("Makefile", *PINS):
         shutil.copy(PROJECT / name, tmp_path)
-    for stamp in ("pip.stamp", "run.stamp"):
+    for stamp in ("made.stamp", "run.stamp"):
         (tmp_path / ".venv" / stamp).touch()
     (programs / "python").symlink_to(shutil.which(python) or python)
     planned = subprocess.run(
-        ["make", "--dry-run", f"PYTHON={sys.executable}", ".venv/run.stamp"],
+        ["make", "--dry-run", "UV=", f"PYTHON={sys.executable}", ".venv/run.stamp"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -20,7 +20,6 @@ from deployments.registration.prefect_deployments import (
 )
 from deployments.registration.tickers_file import TickersFile, digest_time, read_tickers
 from flows.form import DAY
-from stockml.home import HomePaths
 
 
 def listed(*entries: Any, **defaults: Any) -> TickersFile:
@@ -72,21 +71,6 @@ def test_every_day_in_a_form_says_how_it_is_written() -> None:
 def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
     found = form_of("nightly.nightly")["definitions"]["TrainingSettings"]["properties"]["decay_on"]
     assert found["enum"] == ["validation"]
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_where_machines_share_a_state_deployments_hand_it_on_to_runs_and_no_longer_once_they_do_not(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (wanted,) = ticker_deployments(listed("SHARED").tickers)
-    for state in ("s3://bucket/state", ""):
-        monkeypatch.setenv("STOCKML_STATE", state)
-        monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://me:secret@db:5432" if state else "")
-        register([wanted], delete_others=False)
-        with get_client(sync_client=True) as client:
-            env = client.read_deployment_by_name("nightly/SHARED").job_variables.get("env", {})
-        assert env.get("STOCKML_STATE", "") == state
-        assert "secret" not in str(env)
 
 
 def test_every_number_in_a_form_says_its_bounds() -> None:

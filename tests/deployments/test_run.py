@@ -20,9 +20,9 @@ from deployments.cli.command_home import NO_PROXY
 from flows.form import chosen
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
+from stockml.nights.finished_nights import FILE, finished_night
 from stockml.nights.record import Night
 from stockml.nights.status import LastRun, record_run, rows
-from stockml.pipeline.finished_nights import FILE, finished_night
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
 from tests.support.commands import Captured, here, make_run, stockml

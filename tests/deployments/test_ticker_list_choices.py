@@ -69,7 +69,6 @@ def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None
     found = {(night.calendar, night.settings["evaluation.direction_step"]) for night in nights(listed)}
     assert found == {("NYSE", 20), ("XNYS", 15)}
     assert {night.settings["evaluation.test_sessions"] for night in nights(listed)} == {300}
-    assert here("audit", "VOD", ON) == 0
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_the_image_holds_every_package_of_the_project() -> None:
     recipe = (PROJECT / "deployments/docker/Dockerfile").read_text()
     for package in ("stockml", "tasks", "flows", "deployments"):
         assert f"COPY {package} {package}" in recipe
-    assert "--require-hashes" in recipe
+    assert "--no-deps --require-hashes" in recipe
     assert "&& chmod -R a+rX ." in recipe, "a clone made with umask 077 has files that the image's user cannot read"
     assert "USER stockml" in recipe
     assert "MPLCONFIGDIR=/tmp/" in recipe, "where the disk is read-only, matplotlib warns at each plot"

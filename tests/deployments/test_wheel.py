@@ -21,7 +21,6 @@ READ_AT_RUN_TIME = (
     "stockml/py.typed",
     "stockml/models/vintages/*.json",
     "stockml/models/vintages/*.npz",
-    "deployments/servers/prefect_schema.sql",
     "deployments/tickers.yaml",
 )
 ABOUT = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
@@ -42,7 +41,7 @@ print(len(read_tickers().tickers) > 0, len(code_hash("training.train")) == 64, l
 
 @dataclass(frozen=True)
 class Installed:
-    """The wheel after `pip install --target`; `names` are its files, `source` is what it was built from.
+    """The wheel after an install with `--target`; `names` are its files, `source` is what it was built from.
 
     `said` is what its quiet build printed.
     """
@@ -82,12 +81,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     elsewhere.mkdir()
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-index", "--no-deps"]
-    build = [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp, source]
+    uv = [sys.executable, "-m", "uv", "--quiet", "--offline"]
+    build = [*uv, "build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", tmp, source]
     said = subprocess.run(build, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
     [wheel] = tmp.glob("*.whl")
-    subprocess.run([*pip, "install", *offline, "--target", folder, wheel], check=True)
+    subprocess.run([*uv, "pip", "install", "--no-deps", "--target", folder, wheel], check=True)
     return Installed(source, folder, frozenset(zipfile.ZipFile(wheel).namelist()), elsewhere, said)
 
 

@@ -124,7 +124,7 @@ def killings(prices: Path) -> dict[str, Killing]:
     thursday = {"session": replaying.THURSDAY, **NIGHT}
     past = {"first": WEDNESDAY, "last": replaying.THURSDAY, "learn": "every night", "settings": replaying.SMALL}
     grid = {"trials": 3, "sampler": "grid", "settings": SMALL_TUTORIAL}
-    two = {"tickers": ["IBM", "AAPL"], "processes": 1, "memory_gb": 8.0}
+    two = {"tickers": ["IBM", "AAPL"], "processes": 1}
     return {
         each.flow: each
         for each in (

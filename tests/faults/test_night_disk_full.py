@@ -22,7 +22,7 @@ import pytest
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.support import replaying
 from tests.support.night_process import Standing, copied, forked, nights, reporting, standing, start_night, stored
 from tests.support.patience import PATIENCE_S

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
 
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
@@ -93,7 +91,6 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready
         tries = list(at_once.map(killed_and_run_again, TRIES * [ready], folders, 4 * [True, *4 * [False]], moments))
     wrong = [each for each in tries if (each.exit_code, each.bars_as_left, each.held) != (0, True, [])]
     assert wrong + [each for each in tries if each.after != expected] == [], f"of {length_s:.2f} s; expected {expected}"
-    assert signed_and_unfinished() == []
     again = sum(len(each.moments_s) > 1 for each in tries)
     print(f"{TRIES} kills within {length_s:.1f} s, {again} of them drawn again")
 
@@ -114,13 +111,6 @@ def test_a_champion_to_be_whose_night_was_killed_before_it_was_promoted_is_so_by
     assert "1 new session" in second.reason
     assert Registry(ready.models).history("IBM")[0].key == first.key
     check_every_page_says_the_same(ready, second)
-
-
-def signed_and_unfinished() -> list[str]:
-    """The server's runs that are recorded as unfinished and name their process."""
-    unfinished = FlowRunFilter(state={"type": {"any_": ["RUNNING", "CANCELLING"]}})
-    with get_client(sync_client=True) as client:
-        return [run.name for run in client.read_flow_runs(flow_run_filter=unfinished) if run.infrastructure_pid]
 
 
 def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: HomePaths, tmp_path: Path, feed: ScriptedFeed) -> None:

@@ -1,11 +1,8 @@
 """Beyond one machine: `make run` on PostgreSQL, and many nights at once with both servers on it."""
 
-import multiprocessing
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import date
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.commands import make_run, stockml
-from tests.support.night_process import forked, nights, standing, start_night
+from tests.support.night_process import nights, standing, start_night
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S, until
 from tests.support.postgres_server import needs_postgres, postgres_server
@@ -60,25 +56,6 @@ def test_both_servers_on_postgresql_take_many_nights_at_once(
             assert finished == [("FINISHED", 2 * (1 + len(PLAYED_BY)))], "each ticker also has its track record's run"
     assert not (home.root / "mlflow.db").exists()
     assert not (home.prefect / "prefect.db").exists()
-
-
-def test_homes_that_open_an_empty_mlflow_database_at_once_all_get_it(
-    home: HomePaths, tmp_path: Path, stockml_database: str
-) -> None:
-    """A night that came second found tables without their last migrations, and was not logged until the next."""
-    with psycopg.connect(f"{stockml_database}/postgres", autocommit=True) as server:
-        server.execute("CREATE DATABASE opened_at_once")
-    uri = f"{stockml_database.replace('postgresql', 'postgresql+psycopg')}/opened_at_once"
-    at_once = multiprocessing.get_context("forkserver").Barrier(3, timeout=PATIENCE_S)
-    openers = [forked(open_mlflow, at_once, replace(home, root=tmp_path / name), uri) for name in "abc"]
-    for opener in openers:
-        opener.join(PATIENCE_S)
-    assert [opener.exitcode for opener in openers] == [0, 0, 0]
-
-
-def open_mlflow(at_once: Barrier, home: HomePaths, uri: str) -> None:
-    at_once.wait()
-    Tracking(replace(home, tracking_uri=uri)).prepare()
 
 
 def nights_at_once(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:

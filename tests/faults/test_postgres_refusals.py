@@ -1,23 +1,15 @@
 """A PostgreSQL server that refuses the password, or is away: each is called what it is, and no password is shown."""
 
 import json
-import re
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from deployments.cli.app import run
-from stockml.errors import StoreError
 from stockml.home import HomePaths
-from stockml.nights.record import night_path, write_night
-from stockml.provider.price_source import claim
-from stockml.storage.documents import Database
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Loopback, silent
-from tests.support.nights import recorded_night
 from tests.support.own_servers import free_port
 from tests.support.postgres_server import needs_postgres, postgres_server
 
@@ -55,10 +47,9 @@ def test_the_doctor_tells_a_password_that_is_accepted_from_one_that_is_not(
 
 
 def test_the_doctor_asks_a_server_that_never_answers_no_more_than_it_reports(
-    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waited a third time, after the last line; and where state is shared, four times for its locks and quota."""
-    monkeypatch.setenv("STOCKML_STATE", tmp_path.as_uri())
+    """It waited a third time, after the last line."""
     connect = psycopg.connect
     monkeypatch.setattr(
         psycopg, "connect", lambda *at, connect_timeout, **more: connect(*at, connect_timeout=2, **more)
@@ -76,30 +67,3 @@ def test_a_command_says_that_the_password_was_refused(guarded: str, home: HomePa
     assert ended.returncode == 1, ended
     assert f"found {REFUSED}; check STOCKML_DATABASE_URL" in ended.stderr
     assert WRONG not in ended.stdout + ended.stderr
-
-
-def test_a_refused_login_to_the_shared_locks_is_told_at_once(guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that restarts is waited for; it would go on refusing the password, or a database that it lacks."""
-
-    def waits(seconds: float) -> None:
-        raise AssertionError(f"waited {seconds} s, as for a server that comes back")
-
-    monkeypatch.setattr(time, "sleep", waits)
-    place = guarded.partition("@")[2]
-    for login, found in {
-        f":{WRONG}": REFUSED,
-        "": "a refusal",
-        f":{RIGHT}": 'database "stockml" does not exist',
-    }.items():
-        with pytest.raises(StoreError, match=re.escape(found)) as refused:
-            Database(f"stockml{login}@{place}", "s3://bucket/state").read("anything")
-        assert WRONG not in f"{refused.value!r}{refused.value}"
-
-
-def test_without_the_database_tracking_is_not_rebuilt_and_one_line_says_so(home: HomePaths) -> None:
-    """MLflow's own attempts would take half a minute, and a screen of warnings."""
-    claim(home, "market")
-    write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
-    ended = stockml("rebuild-tracking", STOCKML_DATABASE_URL=f"postgresql://stockml:{WRONG}@127.0.0.1:9")
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
-    assert "expected PostgreSQL at 127.0.0.1:9, found no answer (Connection refused)" in ended.stderr

@@ -18,7 +18,7 @@ from stockml.errors import StoreError, StoreUnreadable
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append
 from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import files_of_at_most
@@ -26,7 +26,7 @@ from tests.support.small_disk import files_of_at_most
 
 @pytest.fixture
 def store(tmp_path: Path) -> BarStore:
-    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
+    return BarStore(tmp_path / "store", tmp_path / "locks")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

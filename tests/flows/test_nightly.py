@@ -25,13 +25,13 @@ from stockml.forecasts.forecast import SUPERSEDED
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
+from stockml.nights.finished_nights import finished_night
 from stockml.nights.key_figures import newest
 from stockml.nights.record import night_path, read_night
 from stockml.nights.tables import paths
-from stockml.pipeline.finished_nights import finished_night
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
-from stockml.storage.sharing import ticker_lock
+from stockml.storage.files import sha256_of
+from stockml.storage.locks import ticker_lock
 from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY
 from tests.support.scripted_feed import ScriptedFeed
@@ -180,14 +180,6 @@ def test_a_night_killed_once_its_bars_were_stored_still_counts_them_when_rerun(r
     assert replay.feed.requests == asked
 
 
-def test_a_late_bar_is_asked_for_again_and_then_reported(replay: Replay) -> None:
-    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
-    assert state.name == "Late"
-    assert "the newest published is 2013-02-28" in state.message
-    assert replay.feed.requests == 3
-    assert replay.store.last_session("IBM") == THURSDAY
-
-
 def test_a_night_that_waits_in_vain_for_another_of_its_ticker_says_so(
     replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +199,7 @@ def test_a_run_whose_calendar_is_unknown_has_a_name_and_says_what_is_wrong(repla
 def test_a_stale_feed_is_reported_with_its_age(replay: Replay, caplog: pytest.LogCaptureFixture) -> None:
     """And a setting that does nothing is named."""
     replay.feed.set_clock(date(2013, 2, 19))
-    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0, settings={"policy": {"scale_drift": 3.0}})
+    state = replay.night(session=FRIDAY, late_retries=2, settings={"policy": {"scale_drift": 3.0}})
     assert "policy.scale_drift acts on the tutorial profile only" in caplog.text
     assert state.name == "Stale"
     assert "8 sessions" in state.message

@@ -42,7 +42,7 @@ CHANGES: dict[str, tuple[Change, Steps]] = {
     "a line of prices/store.py": (a_line_of("prices/store"), ("fetch", "append", "renormalise", "log run")),
     "a line of models/pooled_regression.py": (a_line_of("models/pooled_regression"), ("renormalise", *FROM_DECIDE)),
     "a line of training/ticker_training.py": (a_line_of("training/ticker_training"), FROM_DECIDE),
-    "a line of pipeline/train.py": (a_line_of("pipeline/train"), ("train",)),
+    "a line of nights/train.py": (a_line_of("nights/train"), ("train",)),
     "a comment in errors.py and ticker_training.py": (A_COMMENT, ()),
     "a shipped vintage": (a_vintage_less, ("renormalise", *FROM_DECIDE)),
     "the models lost": (a_lost("models"), ("train", "promote")),

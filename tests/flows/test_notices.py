@@ -3,18 +3,21 @@
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import AwaitingConcurrencySlot, Completed, Scheduled
+from prefect.states import AwaitingConcurrencySlot, Completed, Pending, Scheduled, State
 
 from flows.notices import missing_forecasts, notice
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
-from tasks.run_records import run_on_page
 from tests.support.loopback import Exchange, Loopback
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
@@ -34,6 +37,17 @@ def test_the_digests_state_says_which_tickers_lack_a_forecast(home: HomePaths, m
     assert "found 'XXXX'" in str(state.message), "a calendar belongs to its ticker in small letters too"
 
 
+def begun(client: SyncPrefectClient, deployment: UUID) -> FlowRun:
+    """A run of the digest's deployment that a worker has taken."""
+    asked = {"tickers": ["IBM"]}
+    return client.create_flow_run_from_deployment(deployment, parameters=asked, state=Pending())
+
+
+def done(run: FlowRun) -> State:
+    state: Any = run_flow(missing_forecasts, flow_run=run, return_type="state")
+    return state
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server", "home")
 def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
@@ -46,10 +60,10 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
         late, _ = [client.create_flow_run_from_deployment(deployment, state=state) for state in states]
         waits = AwaitingConcurrencySlot(scheduled_time=now + timedelta(minutes=1))  # for the deployment's only slot
         client.set_flow_run_state(late.id, waits, force=True)
-        first = run_on_page(missing_forecasts, name, ["IBM"])
+        first = done(begun(client, deployment))
         assert (first.name, first.message) == ("Completed", "left to the next one, which is due too")
         client.set_flow_run_state(late.id, Completed(), force=True)
-        assert run_on_page(missing_forecasts, name, ["IBM"]).name == FORECASTS_MISSING
+        assert done(begun(client, deployment)).name == FORECASTS_MISSING
         client.delete_deployment(deployment)
 
 
@@ -80,8 +94,9 @@ def test_one_wrong_answer_of_prefects_leaves_no_morning_without_its_digest(what:
 
     with get_client(sync_client=True) as client:
         deployment = client.create_deployment(client.create_flow_from_name("missing forecasts"), name="wrong answers")
+        run = begun(client, deployment)
     with Loopback(pass_on) as proxy, temporary_settings({PREFECT_API_URL: f"{proxy.address}/api"}):
-        ended = run_on_page(missing_forecasts, "wrong answers", ["IBM"])
+        ended = done(run)
     assert (ended.name, wrong) == (FORECASTS_MISSING, set()), ended
     with get_client(sync_client=True) as client:
         client.delete_deployment(deployment)

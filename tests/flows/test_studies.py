@@ -3,23 +3,20 @@
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import PREFECT_API_URL
 
 from flows.maintenance import maintenance
-from flows.studies import backtest, pretrain, tune
+from flows.studies import backtest, pretrain
 from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.storage.process_marks import mark
 from tests.faults.flow_kills import write_thirty
 from tests.support.commands import Captured, here
 from tests.support.json_fields import check_fields
@@ -50,18 +47,6 @@ def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home: HomePat
     state = backtest([], return_state=True)
     assert "all of them are left out: " in str(state.message)
     assert "IBM.parquet: expected a readable Parquet file of bars, found damage" in str(state.message)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("flow", [backtest, pretrain, tune, maintenance], ids=lambda flow: flow.name)
-def test_a_run_in_a_terminal_says_which_process_works_on_it_so_that_a_killed_one_is_found(
-    home: HomePaths, flow: Flow[[], Any]
-) -> None:
-    """Without it, the run stayed Running for twelve hours after its process was killed."""
-    state = flow(return_state=True)
-    with get_client(sync_client=True) as client:
-        assert client.read_flow_run(state.state_details.flow_run_id).infrastructure_pid == mark()
 
 
 @pytest.mark.slow

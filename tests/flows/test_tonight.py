@@ -1,180 +1,159 @@
-"""A worker's run whose bar is late goes back into Prefect's queue, and holds neither process nor lock meanwhile."""
+"""What is not there tonight, a late bar or any answer, is asked for by another run of the same deployment."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectAlreadyExists, Pause
 from prefect.flow_engine import run_flow
-from prefect.states import AwaitingRetry, Cancelling, Running, State
+from prefect.states import Scheduled, State
 
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from tasks.lost_runs import MAX_DEATHS, requeue
+from stockml.nights.status import last_run
+from stockml.nights.status import rows as status_rows
+from tasks.run_records import in_state, runs_of
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
-from tests.support import PAYLOADS, patience
+from tests.support import PAYLOADS
 from tests.support.loopback import Loopback
 from tests.support.night_process import held_locks, nights
 from tests.support.replaying import SMALL, THURSDAY, fill, store_of, use
 from tests.support.scripted_feed import Fault, ScriptedFeed
-from tests.support.workers import one_slot, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 FRIDAY = date(2013, 3, 1)
-POOL = "late bars"
-TWENTY_MINUTES = timedelta(minutes=20)
+BUSY = Fault.of((PAYLOADS / "html_503_heroku_2018.html").read_bytes(), 503)
+
+
+class Deployed:
+    """IBM's deployment, whose runs a worker takes as they come due."""
+
+    def __init__(self, client: SyncPrefectClient, id: UUID) -> None:
+        self.client, self.id = client, id
+
+    def waiting(self) -> list[FlowRun]:
+        filtered = in_state([StateType.SCHEDULED], deployment_id={"any_": [self.id]})
+        return list(runs_of(self.client, filtered))
+
+    def next_run(self) -> State:
+        """The end of the only one that waits, taken as if it were due."""
+        [run] = self.waiting()
+        self.client.set_flow_run_state(run.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
+        state: Any = run_flow(nightly, flow_run=self.client.read_flow_run(run.id), return_type="state")
+        return state
 
 
 @contextmanager
-def deployed_run(
-    late_retries: int, late_wait_s: float = 1200.0, session: date = FRIDAY
-) -> Iterator[tuple[SyncPrefectClient, UUID]]:
-    """A run of IBM's deployment for the session, due now, that nobody has picked up yet."""
+def deployed(**asked: Any) -> Iterator[Deployed]:
+    """With a first run of Friday's session that nobody has taken yet."""
+    parameters = {"ticker": "IBM", "session": str(FRIDAY), "settings": SMALL, **asked}
     with get_client(sync_client=True) as client:
-        with suppress(ObjectAlreadyExists):
-            client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        deployment = client.create_deployment(
-            client.create_flow(nightly),
-            "IBM",
-            concurrency_limit=1,
-            work_pool_name=POOL,
-            entrypoint="flows.nightly.nightly",  # with a path, Prefect copies the checkout, environment and all
-        )
-        asked = {"ticker": "IBM", "session": str(session), "settings": SMALL}
-        waits = {"late_retries": late_retries, "late_wait_s": late_wait_s}
-        yield client, client.create_flow_run_from_deployment(deployment, parameters=asked | waits).id
+        id = client.create_deployment(client.create_flow(nightly), "IBM", concurrency_limit=1)
+        client.create_flow_run_from_deployment(id, parameters=parameters)
+        yield Deployed(client, id)
+        client.delete_deployment(id)
 
 
-def picked_up(client: SyncPrefectClient, run_id: UUID) -> State | None:
-    """How the run ends in a worker's process; None where it left without an end."""
-    try:
-        state: Any = run_flow(nightly, flow_run=client.read_flow_run(run_id), return_type="state")
-    except Pause:
-        return None
-    return state
-
-
-def make_due(client: SyncPrefectClient, run_id: UUID) -> None:
-    """Make the run due now."""
-    client.set_flow_run_state(run_id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
-
-
-def assert_waits(run: FlowRun, home: HomePaths, since: datetime, wait: timedelta) -> None:
-    """The run is in the queue, due when the bar is asked for again; it holds no lock and has published nothing."""
-    assert run.state
-    assert (run.state.name, run.state.type.value) == ("AwaitingRetry", "SCHEDULED")
-    assert f"the bar of {FRIDAY} is late; the newest published is {THURSDAY}; asked again at " in str(run.state.message)
-    due = run.state.state_details.scheduled_time
-    assert due
-    assert since + wait <= due <= datetime.now(UTC) + wait
-    assert list(held_locks(home)) == []
-    assert Ledger(home.ledger).entries("IBM") == ()
-    assert not list((home.nights / "IBM").rglob("*.json")), "no end is remembered"
-    assert store_of(home).last_session("IBM") == THURSDAY, "the bars that came are kept"
-
-
-def test_after_the_last_attempt_the_run_ends_as_late(ready: HomePaths, feed: ScriptedFeed) -> None:
-    with deployed_run(late_retries=2) as (client, run_id):
-        for _ in range(2):
-            assert picked_up(client, run_id) is None
-            make_due(client, run_id)
-        state = picked_up(client, run_id)
-        run = client.read_flow_run(run_id)
-    assert state
-    assert (state.name, state.is_completed(), run.run_count) == ("Late", True, 3)
-    assert feed.requests == 3, "asked anew at each attempt"
+def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last_ends_as_late(
+    ready: HomePaths, feed: ScriptedFeed
+) -> None:
+    """Each asks anew, and holds neither slot nor lock until the next is due."""
+    with deployed(late_retries=2, late_wait_s=1200.0, mode="keep") as night:
+        since = datetime.now(UTC)
+        state = night.next_run()
+        assert (state.name, state.is_completed()) == ("Waiting", True)
+        assert f"the bar of {FRIDAY} is late; the newest published is {THURSDAY}; asked again at " in str(state.message)
+        [again] = night.waiting()
+        due = again.next_scheduled_start_time
+        assert due
+        assert since + timedelta(minutes=20) <= due <= datetime.now(UTC) + timedelta(minutes=20)
+        assert (again.parameters["late_retries"], again.parameters["mode"]) == (1, "keep")
+        assert list(held_locks(ready)) == []
+        assert store_of(ready).last_session("IBM") == THURSDAY, "the bars that came are kept"
+        assert [night.next_run().name for _ in range(2)] == ["Waiting", "Late"]
+        assert night.waiting() == []
+    assert feed.requests == 3
     assert Ledger(ready.ledger).entries("IBM") == ()
+
+
+def test_the_run_that_finds_the_bar_completes_the_night(ready: HomePaths, feed: ScriptedFeed) -> None:
+    with deployed(late_retries=1) as night:
+        assert night.next_run().name == "Waiting"
+        waiting = last_run(ready.nights, "IBM")
+        assert waiting
+        assert waiting.state == "Waiting"
+        feed.set_clock(FRIDAY)
+        assert night.next_run().name == "Completed"
+    [done] = nights(ready)
+    assert (done.session, done.rows_added) == (FRIDAY, 1), "what its own answer brought"
+    assert "waiting" not in status_rows(ready, ["IBM"], datetime(2013, 3, 2, 12, tzinfo=UTC))[0].state
+
+
+def test_an_evening_without_answers_is_waited_for_and_then_skipped_with_the_reason(
+    ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A burst notice and then HTTP 503 used to end the night, with 23 of the day's 25 requests unspent."""
+    monkeypatch.setattr("flows.tonight.fetch_daily", undelayed())
+    feed.outage(BUSY)
+    with deployed(late_retries=1, session=str(THURSDAY)) as night:
+        assert night.next_run().name == "Waiting"
+        state = night.next_run()
+        assert (state.name, state.is_completed()) == ("Skipped: no answer", True)
+        assert "HTTP 503" in str(state.message)
+        assert night.waiting() == []
+
+
+def undelayed() -> Any:
+    from tasks.steps import fetch_daily
+
+    return fetch_daily.with_options(retries=0)
+
+
+def test_a_run_that_is_repeated_after_a_kill_asks_for_no_second_one(ready: HomePaths) -> None:
+    with deployed(late_retries=3) as night:
+        [first] = night.waiting()
+        assert night.next_run().name == "Waiting"
+        night.client.set_flow_run_state(first.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
+        run_flow(nightly, flow_run=night.client.read_flow_run(first.id), return_type="state")
+        assert len(night.waiting()) == 1
+
+
+@pytest.mark.parametrize("how", ["a command", "a replay"])
+def test_without_a_deployment_or_with_a_frozen_clock_a_late_bar_ends_the_night(
+    ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "a command":
+        state = nightly("IBM", session=FRIDAY, settings=SMALL, late_retries=3, return_state=True)
+    else:
+        monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T12:00:00+00:00")
+        with deployed(late_retries=3) as night:
+            state = night.next_run()
+            assert night.waiting() == []
+    assert (state.name, feed.requests) == ("Late", 1)
 
 
 def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_asks_it_once(
     with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its next attempt finds the newest hundred sessions in the store, where no history seems to be missing."""
+    """The next run finds the newest hundred sessions in the store, where no history seems to be missing."""
     use(feed, monkeypatch, plan="free")
     feed.set_clock(THURSDAY)
-    with Loopback(sends(tiingo_rows("IBM"))) as second, deployed_run(late_retries=1) as (client, run_id):
+    with Loopback(sends(tiingo_rows("IBM"))) as second, deployed(late_retries=1) as night:
         monkeypatch.setenv("TIINGO_API_KEY", "mine1234567")
         monkeypatch.setenv("TIINGO_URL", second.address)
-        assert picked_up(client, run_id) is None
+        assert night.next_run().name == "Waiting"
         assert len(store_of(with_tables).adjusted("IBM")) > 3_000
         feed.set_clock(FRIDAY)
-        make_due(client, run_id)
-        state = picked_up(client, run_id)
-        assert state
-        assert (state.name, len(second.asked)) == ("Completed", 1)
+        assert (night.next_run().name, len(second.asked)) == ("Completed", 1)
     assert {asked.outputsize for asked in feed.asked} == {"compact"}
-    [night] = nights(with_tables)
-    assert night.session == FRIDAY
-
-
-def test_a_weeks_first_night_that_waits_asks_the_second_provider_once(
-    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(feed, monkeypatch, plan="free")
-    monday, before = date(2013, 2, 25), date(2013, 2, 22)
-    feed.set_clock(before)
-    short = sends([row for row in tiingo_rows("IBM") if row["date"] < str(monday)][-100:])
-    with Loopback(short) as second, deployed_run(late_retries=1, session=monday) as (client, run_id):
-        monkeypatch.setenv("TIINGO_API_KEY", "mine1234567")
-        monkeypatch.setenv("TIINGO_URL", second.address)
-        assert picked_up(client, run_id) is None
-        make_due(client, run_id)
-        state = picked_up(client, run_id)
-    assert state
-    assert (state.name, store_of(with_tables).last_session("IBM")) == ("Late", before)
-    assert (feed.requests, len(second.asked)) == (2, 1)
-
-
-def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(
-    ready: HomePaths, feed: ScriptedFeed
-) -> None:
-    with deployed_run(late_retries=MAX_DEATHS) as (client, run_id):
-        for _ in range(MAX_DEATHS):
-            client.set_flow_run_state(run_id, Running(), force=True)
-            assert requeue(client, run_id, "killed")
-            make_due(client, run_id)
-            assert picked_up(client, run_id) is None, "waits"
-            make_due(client, run_id)
-        state = picked_up(client, run_id)
-    assert state
-    assert state.name == "Late"
-
-
-def test_a_waiting_run_can_be_cancelled_at_once(ready: HomePaths, feed: ScriptedFeed) -> None:
-    with deployed_run(late_retries=3) as (client, run_id):
-        assert picked_up(client, run_id) is None
-        client.set_flow_run_state(run_id, Cancelling())  # as the page's button does
-        run = client.read_flow_run(run_id)
-    assert (run.state_name, run.state_type) == ("Cancelled", StateType.CANCELLED)
-    assert Ledger(ready.ledger).entries("IBM") == ()
-
-
-def test_a_worker_puts_the_run_back_and_picks_it_up_again(ready: HomePaths, feed: ScriptedFeed, tmp_path: Path) -> None:
-    with deployed_run(late_retries=1) as (client, run_id), one_slot(tmp_path, POOL, every_s=1) as worker:
-        began = datetime.now(UTC)
-        until(client, run_id, "AwaitingRetry")
-        patience.until(lambda: len(psutil.Process(worker.pid).children(recursive=True)) == 1)  # the warm process
-        assert_waits(client.read_flow_run(run_id), ready, began, TWENTY_MINUTES)
-        feed.set_clock(FRIDAY)
-        make_due(client, run_id)
-        until(client, run_id, "Completed")
-        assert client.read_flow_run(run_id).run_count == 2
-        names = [state.name for state in client.read_flow_run_states(run_id)]
-        assert "Crashed" not in names, names
-    [night] = nights(ready)
-    assert (night.session, night.rows_added, night.rows_restated) == (FRIDAY, 7, 1), "what both attempts brought"
-    assert feed.requests == 2
-    assert Ledger(ready.ledger).last_session("IBM") == FRIDAY
+    [done] = nights(with_tables)
+    assert done.session == FRIDAY
 
 
 def test_on_the_first_night_without_a_series_one_listing_tells_delisted_shares_from_a_typo(

@@ -9,17 +9,15 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import Failed, State
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.flow_engine import run_flow
+from prefect.states import Failed, Scheduled, State
 
-from deployments.registration.prefect_deployments import register, ticker_deployments
-from deployments.registration.tickers_file import TickerEntry
 from deployments.replay.feed import Asked
 from flows.nightly import nightly
 from flows.tonight import NightRequest, turn
@@ -37,6 +35,7 @@ from stockml.settings import Settings
 from stockml.storage.documents import FileNotes
 from tasks.artifacts import final_state, row_of
 from tasks.provider import join_turns, provider, turn_of
+from tasks.run_records import in_state, runs_of
 from tests.support.nights import recorded_night
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
@@ -58,7 +57,7 @@ class Killer:
 
 
 def workers() -> list[psutil.Process]:
-    """This test's Dask worker processes."""
+    """This test's worker processes."""
     return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
 
 
@@ -91,21 +90,31 @@ def nights_of(state: State) -> list[FlowRun]:
         return list(client.read_flow_runs(flow_run_filter=children))
 
 
-def registered(*tickers: str) -> dict[str, UUID]:
-    """The tickers' deployments, as `stockml up` makes them."""
-    register(ticker_deployments([TickerEntry(ticker=ticker) for ticker in tickers]), delete_others=False)
-    with get_client(sync_client=True) as client:
-        return {ticker: client.read_deployment_by_name(f"nightly/{ticker}").id for ticker in tickers}
-
-
 @pytest.mark.slow
-def test_a_night_whose_bar_is_late_waits_within_its_universe_run(home: HomePaths, replay: ScriptedFeed) -> None:
-    fill(home, {"T1": "IBM"})
-    [page] = registered("T1").values()
-    state = run(["T1"], session=date(2013, 3, 1), late_retries=1, late_wait_s=0.0, processes=1)
-    [row], [night] = state.result(), nights_of(state)
-    assert (row.outcome, night.state_name, night.deployment_id) == ("Late", "Late", page)
-    assert [asked.symbol for asked in replay.asked] == ["T1", "T1"]
+@pytest.mark.usefixtures("with_tables")
+def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(
+    home: HomePaths, replay: ScriptedFeed
+) -> None:
+    """And the session's table keeps the nights of the first run."""
+    fill(home, {"T1": "IBM"}, date(2013, 2, 27))
+    Path(store_of(home).path("BAD")).write_bytes(b"PAR1")
+    asked = {"tickers": ["T1", "BAD"], "session": str(THURSDAY), "settings": SMALL, "late_retries": 2}
+    replay.set_clock(date(2013, 2, 27))
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(universe), "all")
+        first = client.create_flow_run_from_deployment(deployment, parameters=asked)
+        state: Any = run_flow(universe, flow_run=first, return_type="state")
+        [again] = runs_of(client, in_state([StateType.SCHEDULED], deployment_id={"any_": [deployment]}))
+        assert again.parameters == asked | {"tickers": ["T1"], "late_retries": 1}
+        assert {row.ticker: row.outcome for row in state.result()} == {"T1": "Late", "BAD": "Failed"}
+        assert "; 1 ticker asked again at " in str(state.message)
+        replay.set_clock(THURSDAY)
+        client.set_flow_run_state(again.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
+        run_flow(universe, flow_run=client.read_flow_run(again.id))
+        client.delete_deployment(deployment)
+    with (home.universe / "2013-02-28.csv").open() as file:
+        outcomes = [(line["ticker"], line["outcome"]) for line in csv.DictReader(file)]
+    assert outcomes == [("T1", "Completed"), ("BAD", "Failed")]
 
 
 @pytest.mark.slow
@@ -118,24 +127,23 @@ def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
     damaged = Path(store_of(home).path("BAD"))
     damaged.write_bytes(b"PAR1")
     killer.symbol = "T2"
-    pages = registered("T1", "NOPE")
     state = run(["T1", "T2", "NOPE", "BAD"])
     assert killer.killed
     rows = {row.ticker: row for row in state.result()}
     assert state.name == "Completed with failures"
-    assert state.message.startswith("2 completed, 2 failed. Failed: ")
+    assert state.message.startswith("1 completed, 3 failed. Failed: ")
     assert "NOPE 2013-02-28: UnknownSymbol" in state.message
-    assert [rows[ticker].status for ticker in ("T1", "T2", "NOPE", "BAD")] == [*2 * ["completed"], *2 * ["failed"]]
+    outcomes = [rows[ticker].outcome for ticker in ("T1", "T2", "NOPE", "BAD")]
+    assert outcomes == ["Completed", "Crashed", "Failed", "Failed"]
     assert rows["BAD"].why.startswith(f"StoreUnreadable: {damaged}")
-    assert all(len(Ledger(home.ledger).entries(ticker)) == 1 for ticker in ("T1", "T2"))
-    nights = nights_of(state)
-    assert {run.state_name for run in nights} == {"Completed", "Crashed", "Failed"}
-    shown = {str(run.parameters["ticker"]): run.deployment_id for run in nights}
-    assert shown == {"T1": pages["T1"], "T2": None, "NOPE": pages["NOPE"], "BAD": None}
+    assert [len(Ledger(home.ledger).entries(ticker)) for ticker in ("T1", "T2")] == [1, 0]
+    ends = {str(night.parameters["ticker"]): night.state_name for night in nights_of(state)}
+    assert ends == {"T1": "Completed", "T2": "Crashed", "NOPE": "Failed", "BAD": "Failed"}
+    assert last_run(home.nights, "T2").state == "Crashed"
     with (home.universe / "2013-02-28.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert [line["ticker"] for line in table] == ["BAD", "NOPE", "T1", "T2"]
-    assert float(table[2]["naive_mse"]) > 0
+    assert [line["ticker"] for line in table] == ["BAD", "NOPE", "T2", "T1"]
+    assert float(table[3]["naive_mse"]) > 0
     assert "universe" in artifacts(state)
 
 
@@ -199,7 +207,7 @@ def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
 ) -> None:
     use(replay, monkeypatch, plan="free")
     fill(home, ["IBM"], THURSDAY)
-    past = NightRequest("IBM", Settings(), None, force=False, late_retries=0, late_wait_s=0)
+    past = NightRequest("IBM", Settings(), None, force=False)
     assert turn(past, date(2013, 2, 19)) is None
     assert noted_turns(FileNotes(home.quota), clock.now()) == {"IBM": THURSDAY}
 

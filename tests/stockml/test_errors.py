@@ -33,7 +33,6 @@ SAMPLES = [
     errors.StoreUnreadable("IBM.parquet", "a truncated file"),
     errors.DiskFull("night.json", "No space left on device"),
     errors.StoreBusy("IBM.lock", "waited 10 s"),
-    errors.CommitConflict("s3://state/parts/_common.json", "tickers.yaml"),
     errors.NoBars("IBM.parquet", "no bars yet"),
     errors.NoOverlap("IBM", tuple(date(2013, 2, day) for day in range(1, 9))),
     errors.InconsistentOverlap("IBM", date(2013, 3, 1), 0.5, 0.25),
@@ -44,12 +43,11 @@ SAMPLES = [
     errors.NightBusy("IBM", 30.0),
     errors.BadTiingoKey("IBM", "none"),
     ProcessKilled(8),
-    errors.WorkerMismatch("tcp://10.0.0.6:40001", (("STOCKML_HOME", "/srv/a", "/srv/b"),)),
     NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),
     errors.LooksAhead("champion", "2010-03-01"),
-    errors.RowUnavailable("GJR-GARCH", "needs the extra `garch`"),
+    errors.RowUnavailable("all of them are left out:", "ends in 1999: OLD"),
     errors.NoForecast("IBM", "/home/me/.stockml"),
     ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
@@ -57,6 +55,7 @@ SAMPLES = [
     PortTaken("MLflow", 5000, "--mlflow-port"),
     PasswordNeeded("0.0.0.0"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
+    errors.TrackingOutdated("sqlite:////home/mlflow.db", "another revision", "3.18.0", "3.17.2"),
 ]
 
 

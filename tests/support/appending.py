@@ -59,7 +59,7 @@ def live_until_killed(write: Callable[[int], object], begun: int, life_s: float)
     return [int.from_bytes(acknowledged[at : at + 4], "big") for at in range(0, len(acknowledged), 4)]
 
 
-def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
+def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None:
     """Check that no acknowledged session is lost or doubled, and that the final store equals an undisturbed run's."""
     store, chance = BarStore(root, locks), random.Random(seed)
     store.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
@@ -69,11 +69,11 @@ def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
             lambda stop: append(store, stop), stored(store), chance.uniform(0, LONGEST_LIFE_S)
         )
         assert stored(store) - acknowledged in (0, 1), (stored(store), acknowledged)
-        caught_writing += any(Path(root).glob(".*.tmp"))
+        caught_writing += any(root.glob(".*.tmp"))
     reached = stored(store) + 1
     append(store, reached)
-    assert not list(Path(root).glob(".*.tmp"))
-    undisturbed = BarStore(f"{root}-undisturbed", locks)
+    assert not list(root.glob(".*.tmp"))
+    undisturbed = BarStore(root.with_name(f"{root.name}-undisturbed"), locks)
     undisturbed.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
     for stop in range(FIRST_BATCH + 1, reached + 1):
         append(undisturbed, stop)
@@ -81,7 +81,7 @@ def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
     print(f"store: {kills} killed, {caught_writing} of them while a temporary file stood there; {reached} sessions")
 
 
-def write(root: str, locks: Path, first: int, step: int) -> None:
+def write(root: Path, locks: Path, first: int, step: int) -> None:
     """Append every `step`-th session from position `first`, one at a time."""
     store = BarStore(root, locks)
     for at in range(first, 200, step):
@@ -93,6 +93,6 @@ if __name__ == "__main__":
     assert np.isfinite(BARS.to_numpy()).all()
     job, root, locks, *numbers = sys.argv[1:]
     if job == "kill":
-        kill_writers(root, Path(locks), int(numbers[0]))
+        kill_writers(Path(root), Path(locks), int(numbers[0]))
     else:
-        write(root, Path(locks), int(numbers[0]), int(numbers[1]))
+        write(Path(root), Path(locks), int(numbers[0]), int(numbers[1]))

@@ -5,20 +5,17 @@ Of the 3.4 CPU seconds of a small night these were 1.5; a child gets them for no
 
 from importlib import import_module
 
-from deployments.process import imports_uncollected
+for name in (
+    *("flows.nightly", "stockml.nights.train", "matplotlib.figure", "mlflow.pyfunc"),
+    *("mlflow.store.tracking.sqlalchemy_store", "exchange_calendars", "scipy.fft", "anyio._backends._asyncio"),
+):
+    import_module(name)
 
-with imports_uncollected():
-    for name in (
-        *("flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"),
-        *("mlflow.store.tracking.sqlalchemy_store", "exchange_calendars", "scipy.fft", "anyio._backends._asyncio"),
-    ):
-        import_module(name)
+from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
-    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+from stockml.code_version import code_hash
+from stockml.prices.calendar import sessions_for
 
-    from stockml.code_version import code_hash
-    from stockml.prices.calendar import sessions_for
-
-    warn_dependency_requirement_mismatches(["numpy"])  # reads which packages are installed
-    code_hash("training.train", "evaluation.assessment")  # parses the sources
-    assert sessions_for("IBM").tz  # computes the calendar
+warn_dependency_requirement_mismatches(["numpy"])  # reads which packages are installed
+code_hash("training.train", "evaluation.assessment")  # parses the sources
+assert sessions_for("IBM").tz  # computes the calendar

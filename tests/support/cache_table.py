@@ -16,7 +16,7 @@ from deployments.replay.feed import Feed
 from stockml import code_version
 from stockml.home import HomePaths
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline import dataset
+from stockml.nights import dataset
 from tests.support.copied_code import run_on
 from tests.support.patience import until
 from tests.support.recordings import recorded

@@ -1,11 +1,9 @@
-"""MLflow's server, giving up on an absent database after two attempts instead of ten, which take 101 s."""
+"""MLflow's commands, giving up on an absent database after two attempts instead of ten, which take 101 s."""
 
-import sys
+import runpy
 
 from mlflow.store.db import utils
 
-from deployments.servers import mlflow_program
-
 if __name__ == "__main__":
     utils.MAX_RETRY_COUNT = 2
-    mlflow_program.main(int(sys.argv[1]), sys.argv[2])
+    runpy.run_module("mlflow", run_name="__main__", alter_sys=True)

@@ -25,7 +25,7 @@ from stockml.home import current_home as home_of
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 
 MODULES = {"history": "backfill", "pretrain": "studies", "tune": "studies", "backtest": "studies"}
@@ -76,6 +76,7 @@ def _run(root: str, api: str, quiet: bool, flow: str, asked: dict[str, Any]) -> 
 @contextmanager
 def reporting(api: str, quiet: bool) -> Iterator[None]:
     """Record this process's runs on the server at `api`; quiet as in `start_flow`."""
+    from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -85,7 +86,8 @@ def reporting(api: str, quiet: bool) -> Iterator[None]:
 
     loud = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30, PREFECT_LOGGING_TO_API_ENABLED: True}
     reports = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False} if quiet else loud
-    with temporary_settings({PREFECT_API_URL: api, **reports}):
+    server = temporary_settings({PREFECT_API_URL: api, **reports})
+    with server, _temporary_global_settings_context(get_settings_context()):  # for all threads
         yield
 
 

@@ -20,7 +20,7 @@ from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.tracking import run_content
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from stockml.training.train import training_part

@@ -13,10 +13,10 @@ from typing import Self
 
 import psutil
 
-from deployments.servers import processes
+from deployments.servers import processes, stack
+from deployments.servers.access import Access
 from deployments.servers.environment import settings_of
 from deployments.servers.processes import Child, Program, start
-from deployments.servers.stack import mlflow, prefect
 from stockml.home import HomePaths
 from tests.support.patience import PATIENCE_S
 
@@ -38,7 +38,7 @@ class OwnServer:
     """
 
     home: HomePaths
-    program: Callable[[int, Mapping[str, str]], Program]
+    program: Callable[[int, Access, Mapping[str, str]], Program]
     log: str
     health: str
     more: Mapping[str, str] = field(default_factory=dict)
@@ -47,11 +47,11 @@ class OwnServer:
 
     @classmethod
     def prefect(cls, home: HomePaths, **more: str) -> Self:
-        return cls(home, prefect, "prefect.log", "/api/health", more)
+        return cls(home, stack.prefect, "prefect.log", "/api/health", more)
 
     @classmethod
     def mlflow(cls, home: HomePaths, **more: str) -> Self:
-        return cls(home, partial(mlflow, home), "mlflow.log", "/health", more)
+        return cls(home, partial(stack.mlflow, home), "mlflow.log", "/health", more)
 
     @property
     def address(self) -> str:
@@ -60,7 +60,7 @@ class OwnServer:
     def start(self) -> Self:
         """Start it; `wait` for it to answer."""
         environ = {**os.environ, **settings_of(self.home, self.more), **self.more}
-        self.child = start(self.program(self.port, environ), self.home.root / "logs" / self.log)
+        self.child = start(self.program(self.port, Access.of(environ), environ), self.home.root / "logs" / self.log)
         return self
 
     def wait(self) -> Self:

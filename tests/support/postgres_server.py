@@ -6,15 +6,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from deployments.servers import databases
-from stockml.home import HomePaths
-from stockml.home import current_home as home_of
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
@@ -60,6 +58,13 @@ def _started(folder: Path, cluster: Path, listens: str) -> int:
     return port
 
 
+def create_databases(address: str, *names: str) -> None:
+    """Create databases as a person does before a first start; by default all that this project uses."""
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as server:
+        for name in names or ("prefect", "mlflow", "stockml"):
+            server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
 def _run(program: str, *arguments: str, folder: Path) -> None:
     """Run a program of PostgreSQL's; if we are root, which it refuses, as user `postgres`, who must reach `folder`."""
     as_user = {}
@@ -86,13 +91,5 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
 def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with this project's databases, shared by all tests of a process."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        databases.create(home_of({"STOCKML_DATABASE_URL": running}))
+        create_databases(running)
         yield running
-
-
-@pytest.fixture
-def two_homes(home: HomePaths, s3_folder: str, stockml_database: str, tmp_path: Path) -> tuple[HomePaths, HomePaths]:
-    """The test's home and another machine's, which share a new state."""
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
-    away = tmp_path / "away"
-    return here, replace(here, root=away, store=str(away / "store"))

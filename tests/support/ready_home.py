@@ -1,7 +1,6 @@
 """Homes just before Thursday's night, for tests that interfere with that night."""
 
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,8 @@ def before_the_night(tmp_path_factory: pytest.TempPathFactory, empty_database: P
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's empty tables: creating them takes seconds, copying them no time."""
     folder = tmp_path_factory.mktemp("mlflow")
-    Tracking(home_of({"STOCKML_HOME": str(folder)})).sweep_orphans(now=datetime.now(UTC))
+    with Tracking(home_of({"STOCKML_HOME": str(folder)})).client():  # makes them
+        pass
     return folder / "mlflow.db"
 
 

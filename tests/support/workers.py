@@ -1,9 +1,8 @@
-"""A worker on the test's Prefect server, deployments for it, and waiting for the state of a run."""
+"""The stock worker on the test's Prefect server, deployments for it, and waiting for the state of a run."""
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,35 +11,28 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL
 
+from deployments.registration import POOL
+from deployments.servers import processes, stack
+from deployments.servers.processes import Child
 from tests.support import patience
-from tests.support.patience import PATIENCE_S
-
-WORKER = ("-m", "deployments.servers.worker_program")
 
 
 @contextmanager
-def one_slot(
-    folder: Path, pool: str, every_s: int = 3600, program: Sequence[str] = WORKER
-) -> "Iterator[subprocess.Popen[bytes]]":
-    """Run a worker with one slot that polls every `every_s` and after each run; started as by `&` in a script."""
-    arguments = ("--pool", pool, "--type", "process")
-    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, *program, *arguments]
-    settings = {"PREFECT_WORKER_QUERY_SECONDS": str(every_s), "STOCKML_HOME": str(folder / "home")}
-    server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
-    worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})
+def worker(folder: Path, **more: str) -> Iterator[Child]:
+    """Run the worker as `stockml up` does, in `folder`; it looks for runs every second. more: environment variables."""
+    server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(filter(None, sys.path))}
+    own = {"PREFECT_WORKER_QUERY_SECONDS": "1", "STOCKML_HOME": str(folder / "home"), **more}
+    child = processes.start(stack.worker({**os.environ, **server, **own}), folder / "logs" / "worker.log")
     try:
-        yield worker
+        yield child
     finally:
-        worker.terminate()
-        worker.wait(PATIENCE_S)
+        processes.stop([child])
 
 
-def deployed(
-    client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str, called: str = "", **more: Any
-) -> UUID:
+def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, called: str = "", **more: Any) -> UUID:
     """Deploy the flow of this name in `source`. called: the deployment's name, if it is not the flow's."""
     (folder / f"{name}.py").write_text(source)
-    place = {"work_pool_name": pool, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
+    place = {"work_pool_name": POOL, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
     return client.create_deployment(client.create_flow_from_name(name), called or name, **place, **more)
 
 

@@ -12,8 +12,7 @@ from prefect.settings import PREFECT_API_URL
 
 from stockml.home import HomePaths, current_home
 from stockml.settings import NetworkSettings
-from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tasks.caching import identity, step, with_home_storage
 from tests.support.copied_code import copied, run_on

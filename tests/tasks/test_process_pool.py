@@ -54,7 +54,7 @@ mount_small_disk(shared)
 called("mount", None, bytes(shared), None, ctypes.c_ulong(0x21), None)  # MS_REMOUNT | MS_RDONLY
 from flows.cluster import workers
 from tasks.process_pool import process_pool
-for several in (lambda: process_pool(2), lambda: workers(None, 2, 1.0)):
+for several in (lambda: process_pool(2), lambda: workers("", 2)):
     try:
         with several():
             pass

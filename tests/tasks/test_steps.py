@@ -16,8 +16,7 @@ from tests.support.recordings import recorded
 @pytest.mark.parametrize(
     ("module", "of"),
     [
-        ("pipeline.evaluate", {"evaluate"}),
-        ("pipeline.publish", {"publish"}),
+        ("nights.evaluate", {"evaluate"}),
         ("plots.forecast", {"log run"}),
         ("tracking.runs", {"log run"}),
         ("nights.universe", set()),

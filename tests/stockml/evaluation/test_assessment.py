@@ -18,7 +18,7 @@ from stockml.models.pooled_regression import POOLED
 from stockml.models.retrain_policy import Decision
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.stockml.evaluation.seers import (
     AGE,

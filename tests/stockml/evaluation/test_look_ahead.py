@@ -21,7 +21,9 @@ from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.baselines import baseline_paths
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
+from stockml.storage.arrays import Floats
 from stockml.training.ticker_training import train_ticker
 from tests.stockml.evaluation.seers import (
     NARROW,
@@ -104,6 +106,20 @@ def test_every_row_of_both_tables_is_checked() -> None:
         "the last close is the price itself, and what is published comes from one of the networks"
     )
     assert {BASE, TREND_PRIOR, *baseline_paths(SERIES.mid, TEST, 1)} <= {*rows}
+
+
+def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:
+    """One later bar among the four thousand that a slow average looks back on; a product's last bits."""
+
+    def rows(series: PriceSeries, seen: int) -> dict[str, list[Floats | None]]:
+        weights = 0.999 ** np.arange(4_000)
+        return {"row": [np.array([np.resize(series.close[: MIDDLE + 1 + seen], 4_000)[::-1] @ weights])]}
+
+    check_rows(SERIES, MIDDLE, lambda series: rows(series, 0))
+    with pytest.raises(LooksAhead, match="the forecast of row"):
+        check_rows(SERIES, MIDDLE, lambda series: rows(series, 1))
+    last = float(SERIES.close[-1])
+    check_rows(SERIES, MIDDLE, lambda series: {"row": [np.array([1.0 + 1e-7 * (series.close[-1] == last)])]})
 
 
 @pytest.mark.parametrize("wanted", ["open", "high", "low", "close", "volume"])

@@ -89,12 +89,14 @@ def test_after_a_hole_a_share_is_computed_as_if_it_had_been_listed_then() -> Non
         np.testing.assert_array_equal(compute(series)[600:], compute(second))
     np.testing.assert_array_equal(trend_prior_moves(series, at + 600, 50), trend_prior_moves(second, at, 50))
     vintages, leads = VintageSet.ending_before(date(2030, 1, 1)), np.array(LEADS)
-    np.testing.assert_array_equal(
-        vintages.simple_quantiles(series, at + 600, leads), vintages.simple_quantiles(second, at, leads)
+    # matrix products: their last bits depend on shapes and on the processor
+    np.testing.assert_allclose(
+        vintages.simple_quantiles(series, at + 600, leads), vintages.simple_quantiles(second, at, leads), rtol=1e-6
     )
-    np.testing.assert_array_equal(
+    np.testing.assert_allclose(
         vintages.network_quantiles(series, at + 600, leads, np.zeros(4)),
         vintages.network_quantiles(second, at, leads, np.zeros(4)),
+        rtol=1e-6,
     )
 
 

@@ -20,8 +20,7 @@ from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.nights.status import known_tickers, rows
 from stockml.prices.store import BarStore
-from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from tasks.maintenance import _kept_keys
 from tests.stockml.models.test_registry import night
 from tests.support.counting import calls_of

@@ -1,7 +1,6 @@
 """A share goes on under another symbol: everything kept of it follows, wherever the rename is interrupted."""
 
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,9 +19,8 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
-from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
-from stockml.storage.sharing import interrupted_renames, ticker_lock
+from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.locks import interrupted_renames, ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry
 from tests.support.loopback import Exchange, Loopback, whole
@@ -84,7 +82,7 @@ def test_everything_kept_follows_a_renamed_share(filled: HomePaths) -> None:
 
 
 def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(filled: HomePaths, tmp_path: Path) -> None:
-    here = replace(filled, root=filled.root.rename(tmp_path / "elsewhere"), store=str(tmp_path / "elsewhere/store"))
+    here = replace(filled, root=filled.root.rename(tmp_path / "elsewhere"), store=tmp_path / "elsewhere" / "store")
     before = everything(here, "IBM")
     rename(here, "IBM", "BIM", missed=lambda _: None)
     check_followed(here, before)
@@ -115,23 +113,6 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
     assert times > len(["bars", "forecasts", "models", "nights", "settings", "champions"])
     with ticker_lock(filled, "BIM"):
         check_followed(filled, before)
-
-
-def test_a_rename_that_was_killed_is_finished_beside_what_the_shared_state_brought_back(
-    filled: HomePaths, tmp_path: Path
-) -> None:
-    """What had moved was committed under the new name, and the old one has had a night since."""
-    shutil.copytree(filled.root, tmp_path / "state")
-    while moves_one(filled):
-        killed = replace(filled, root=tmp_path / "killed", store=str(tmp_path / "killed" / "store"))
-        for folder in (filled.root, tmp_path / "state"):
-            shutil.copytree(folder, killed.root, dirs_exist_ok=True)
-        Ledger(killed.ledger).publish(entry(61))
-        BarStore.of(killed).append("IBM", BARS.iloc[-1:] + 1.0, recorded_at=NOW, source="test", session=DAY)
-        before = everything(killed, "IBM")
-        rename(killed, "IBM", "BIM", missed=lambda _: None)
-        check_followed(killed, before)
-        shutil.rmtree(killed.root)
 
 
 def test_mlflow_follows_a_share_that_is_renamed_again_before_mlflow_was_told(with_tables: HomePaths) -> None:

@@ -14,9 +14,8 @@ from stockml.home import HomePaths
 from stockml.maintenance.retention import Removal, RetentionSettings, needed, outdated, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
-from stockml.storage.files import write_atomically
-from stockml.storage.manifests import ATTEMPT
-from stockml.storage.objects import sha256_of
+from stockml.nights.status import ATTEMPT
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.training import checkpoint
 from tests.support.models import write_model
 
@@ -238,7 +237,7 @@ def test_files_that_a_running_night_writes_and_removes_do_not_stop_the_plan(home
 
 def test_the_store_and_the_ledger_are_never_touched(home: HomePaths) -> None:
     old = [put(home.root / place, 5_000) for place in ("store/IBM.parquet", "store/.x.tmp", "ledger/IBM.parquet")]
-    inside = replace(home, store=str(home.payloads / "IBM"))
+    inside = replace(home, store=home.payloads / "IBM")
     for number in range(3):
         put(home.payloads / "IBM" / f"{number}.json.gz", 5_000)
     assert plan(inside) == ()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy, StoreError
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry, champion_for
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.support.models import write_model
 
 EVENING = datetime(2013, 2, 28, 23, 30, tzinfo=UTC)

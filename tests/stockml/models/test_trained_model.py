@@ -17,7 +17,7 @@ from stockml.errors import InvalidFile, OtherVersion
 from stockml.models.trained_model import Provenance, load_model, same_forecast, save, unscored, vintage_files
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.calendar import A_DAY
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.training.test_ticker_training import SERIES, TURNED, learned, network, usual
 
 

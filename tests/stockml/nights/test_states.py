@@ -12,7 +12,7 @@ from deployments.registration.automations import ENDS
 from stockml.nights import states
 
 PROJECT = Path(__file__).parents[3]
-ROOMS = ("flows", "tasks", "stockml/nights", "stockml/pipeline")
+ROOMS = ("flows", "tasks", "stockml/nights")
 MODULES = sorted(path for room in ROOMS for path in (PROJECT / room).glob("*.py"))
 KNOWN = {end.removeprefix("prefect.flow-run.") for end in ENDS}
 # calls that name a state: by the keyword `name`, or at this position

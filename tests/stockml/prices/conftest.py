@@ -9,4 +9,4 @@ from stockml.prices.store import BarStore
 
 @pytest.fixture
 def store(tmp_path: Path) -> BarStore:
-    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
+    return BarStore(tmp_path / "store", tmp_path / "locks")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import SCHEMAS, BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append, restated
 from tests.stockml.prices.test_store import counts
 from tests.support import strategies
@@ -25,7 +25,7 @@ from tests.support.strategies import RECORDING_STARTS, bars_of
 @contextmanager
 def empty_store():
     with tempfile.TemporaryDirectory() as folder:
-        yield BarStore(f"{folder}/store", Path(folder) / "locks")
+        yield BarStore(Path(folder) / "store", Path(folder) / "locks")
 
 
 def values_of(bars: Bars) -> dict:

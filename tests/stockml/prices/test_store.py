@@ -163,17 +163,9 @@ def test_tickers_are_those_with_bars_or_history(store):
 
 
 def test_another_calendar_can_be_named(tmp_path):
-    london = BarStore(str(tmp_path / "store"), tmp_path / "locks", "XLON")
+    london = BarStore(tmp_path / "store", tmp_path / "locks", "XLON")
     with pytest.raises(BadPayload, match="expected sessions of XLON"):
         append(london, IBM)
-
-
-def test_a_local_address_is_the_same_store_as_its_folder(store):
-    append(store, IBM)
-    by_address = BarStore(Path(store.root).as_uri(), store.locks)
-    assert by_address.path("IBM") == store.path("IBM")
-    assert by_address.tickers() == ("IBM",)
-    assert append(by_address, IBM).unchanged == 3270
 
 
 def test_a_store_travels_between_processes(store):

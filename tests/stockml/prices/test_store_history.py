@@ -11,7 +11,7 @@ import pytest
 
 from stockml.errors import InconsistentOverlap, NoBars, NoOverlap
 from stockml.prices.bars import Split
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append, restated, scaled
 from tests.support.recordings import recorded
 

@@ -6,7 +6,7 @@ import pytest
 
 from stockml.errors import NoData, UnknownSymbol
 from stockml.home import HomePaths
-from stockml.pipeline import ingest
+from stockml.nights import ingest
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import HEADER, Delistings, parse_delisted

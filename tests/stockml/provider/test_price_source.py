@@ -36,9 +36,9 @@ def test_recorded_prices_are_played_only_without_a_key_in_a_home_for_them(home: 
 
 
 def test_a_replay_has_a_home_of_its_own_within_the_markets_and_is_its_own_once_it_is_one(tmp_path: Path) -> None:
-    environ = {"STOCKML_HOME": str(tmp_path / "home"), "STOCKML_STORE": "s3://bucket/store"}
+    environ = {"STOCKML_HOME": str(tmp_path / "home"), "STOCKML_STORE": "/srv/store"}
     inner = replay_home(environ)
-    assert (inner.root, inner.store) == (tmp_path / "home" / "replay", str(tmp_path / "home" / "replay" / "store"))
+    assert (inner.root, inner.store) == (tmp_path / "home" / "replay", tmp_path / "home" / "replay" / "store")
     assert replay_home({"STOCKML_HOME": str(inner.root)}).root == inner.root
     (own := home_of({"STOCKML_HOME": str(tmp_path / "own")})).root.mkdir()
     claim(own, "replay")

@@ -27,7 +27,7 @@ from stockml.errors import (
     UnknownSymbol,
 )
 from stockml.home import HomePaths
-from stockml.pipeline import ingest
+from stockml.nights import ingest
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split
 from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore

@@ -32,7 +32,7 @@ RECORDED = NEW_YORK.between(date(2005, 2, 7), date(2005, 3, 7))
 class Sixty:
     """Sixty tickers of one key: what a night does up to its bars, with the real quota and client, and a feed over HTTP.
 
-    As in `flows.tonight` and `pipeline.ingest`, with mappings in place of the turns' note and of the store.
+    As in `flows.tonight` and `nights.ingest`, with mappings in place of the turns' note and of the store.
     """
 
     feed: ScriptedFeed

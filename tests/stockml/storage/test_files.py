@@ -14,8 +14,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths, owner_only
 from stockml.maintenance.backup import back_up
 from stockml.models.registry import Registry
-from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import entry
 

@@ -15,15 +15,15 @@ from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.prices.bars import COLUMNS
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
+from stockml.storage.files import sha256_of
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import sha256_of
 from stockml.storage.parquet_files import TableFiles, as_bytes, from_bytes
 from tests.stockml.prices.stored import IBM, NOW, append
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> BarStore:
-    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
+    return BarStore(tmp_path / "store", tmp_path / "locks")
 
 
 def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
@@ -112,7 +112,7 @@ def test_a_table_of_someone_elses_is_read_only_where_that_is_allowed() -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> TableFiles:
-    return TableFiles(str(tmp_path / "store"), tmp_path / "locks")
+    return TableFiles(tmp_path / "store", tmp_path / "locks")
 
 
 def test_a_missing_file_is_an_empty_table_and_reading_creates_nothing(files: TableFiles) -> None:
@@ -122,10 +122,10 @@ def test_a_missing_file_is_an_empty_table_and_reading_creates_nothing(files: Tab
 
 def test_a_change_that_changes_nothing_leaves_the_file_as_it_is(files: TableFiles) -> None:
     told, sha256 = files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda before: (table(1.0), len(before)))
-    assert (told, sha256) == (0, sha256_of(files.address("IBM.parquet")))
-    before = Path(files.address("IBM.parquet")).stat()
+    assert (told, sha256) == (0, sha256_of(files.path("IBM.parquet")))
+    before = files.path("IBM.parquet").stat()
     assert files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda there: (None, len(there))) == (1, sha256)
-    assert Path(files.address("IBM.parquet")).stat() == before
+    assert files.path("IBM.parquet").stat() == before
 
 
 def test_a_renamed_table_is_its_new_owners_and_never_lies_over_rows_of_another(files: TableFiles) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import DiskFull
-from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import PayloadReceipt, Receipt, RunReceipt
 
 

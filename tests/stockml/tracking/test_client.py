@@ -1,6 +1,5 @@
 """A night is logged once, its run says what it found, and links open the pages as they were arranged."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -38,12 +37,6 @@ def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(trac
     assert tracking.keep_and_log(night).mlflow_nights_url is None, "no page is up"
 
 
-def registered_as(tracking: Tracking, ticker: str) -> list[dict[str, str]]:
-    """Which versions the page of the ticker's only logged model names."""
-    [model] = client(tracking).search_logged_models([experiment(tracking, ticker).experiment_id])
-    return list(json.loads(model.tags["mlflow.modelVersions"]))
-
-
 def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Night) -> None:
     tracking.log_plots(night)
     logged = tracking.log_night(night)
@@ -52,7 +45,6 @@ def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Ni
     plots = client(tracking).list_artifacts(logged.mlflow_run_id, "plots")
     assert [each.path for each in plots] == ["plots/forecast.png"]
     assert len(runs(tracking)) == len(versions(tracking)) == 1
-    assert registered_as(tracking, "IBM") == [{"name": "lstm-IBM", "version": "1"}]
 
 
 def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(tracking: Tracking, night: Night) -> None:

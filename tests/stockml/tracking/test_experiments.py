@@ -17,14 +17,12 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.experiments import artifact_location, rename
 from stockml.tracking.views import NOTE
 from tests.stockml.tracking.logged import client, experiment, runs, versions
-from tests.stockml.tracking.test_client import registered_as
 
 
 def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
-    assert registered_as(tracking, "BIM") == [{"name": "lstm-BIM", "version": logged.model_version}]
     [run] = runs(tracking, "BIM")
     assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.mlflow_run_id, "BIM")
     assert (run.data.tags["ticker"], run.info.run_name) == ("BIM", replace(night, ticker="BIM").run_name)

@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from mlflow.tracking._model_registry.client import ModelRegistryClient
+from mlflow import MlflowClient
 
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 from tasks.maintenance import resume_what_waited
 from tests.stockml.tracking.logged import NOW, changed, client, runs, versions
@@ -39,10 +39,12 @@ def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_c
 def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tracking: Tracking, night: Night) -> None:
     first = tracking.log_night(night)
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True)
-    assert tracking.log_night(kept).model_version is None
-    tracking.follow_champion("IBM", night.key)
+    tracking.follow_champion("IBM", first.key)
+    tracking.log_night(replace(night, key="e" * 64))
+    line = (night.key, str(night.model_folder), str(night.model_sha256), None, night.session, "better", NOW)
+    Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
     assert tracking.log_night(kept).model_version == first.model_version
-    assert len(versions(tracking)) == 1
+    assert len(versions(tracking)) == 2
 
 
 def test_tickers_with_dots_and_dashes_have_models_too(tracking: Tracking, night: Night) -> None:
@@ -69,7 +71,7 @@ def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_aw
         changed(tracking, tracking_uri="http://127.0.0.1:9").keep_and_log(night)
     line = (night.key, str(night.model_folder), str(night.model_sha256), None, night.session, "better", NOW)
     Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
-    resume_what_waited.fn(NOW, dry_run=False)
+    resume_what_waited.fn(dry_run=False)
     assert client(tracking).get_model_version_by_alias("lstm-IBM", "champion").tags["stockml.key"] == night.key
 
 
@@ -86,14 +88,14 @@ def promoted(home: HomePaths, tracking: Tracking, night: Night) -> dict[str, str
 
 
 def _rolled_back_until_killed(when: str) -> None:
-    real = ModelRegistryClient.set_registered_model_alias
+    real = MlflowClient.set_registered_model_alias
 
     def die(*arguments: Any) -> None:
         if when == "after":
             real(*arguments)
         os.kill(os.getpid(), 9)
 
-    ModelRegistryClient.set_registered_model_alias = die  # type: ignore[method-assign]
+    MlflowClient.set_registered_model_alias = die  # type: ignore[method-assign]
     run(["rollback", "IBM"])
 
 

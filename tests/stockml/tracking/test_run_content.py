@@ -44,7 +44,7 @@ def test_the_answers_of_the_morning_are_those_of_the_forecast_in_percent() -> No
     path = recorded_night(share=0.6)
     assert path.evaluation
     assert (rival := path.evaluation.comparison("LSTM", "champion"))
-    assert path.metrics["answer/beats_champion_pct"] == pytest.approx(100 * (rival.skill_difference or 0))
+    assert path.metrics["answer/over_champion_pct"] == pytest.approx(100 * (rival.skill_difference or 0))
 
 
 def test_unknown_answers_are_left_out_and_a_zero_is_known() -> None:

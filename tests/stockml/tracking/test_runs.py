@@ -1,28 +1,23 @@
-"""A night is one run that holds all of it, even if it is killed, logged twice at once or left by a lost answer."""
+"""A night is one run that holds all of it, even if it is killed or logged twice at once."""
 
 import json
 import math
 import os
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.tracking._model_registry.client import ModelRegistryClient
-from tenacity import Retrying, retry_if_exception_type, wait_random
 
-from stockml.errors import TrackingUnavailable
-from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import Night, night_path, read_night
 from stockml.settings import settings_for
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import log_points
-from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, versions
+from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
 from tests.support.night_process import KILLED, forked
 from tests.support.nights import SETTINGS
 from tests.support.patience import PATIENCE_S
@@ -36,7 +31,7 @@ STEPS = (
     (MlflowClient, "finalize_logged_model"),
     (MlflowClient, "create_registered_model"),
     (MlflowClient, "create_model_version"),
-    (ModelRegistryClient, "set_registered_model_alias"),
+    (MlflowClient, "set_registered_model_alias"),
     (MlflowClient, "set_terminated"),
 )
 
@@ -74,127 +69,27 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
     assert len(client(tracking).get_metric_history(once.mlflow_run_id, "published/skill")) == 1
 
 
-def _log_until_killed(tracking: Tracking, night: Night) -> None:
+def _keep_until_killed(tracking: Tracking, night: Night) -> None:
     MlflowClient.log_model_artifacts = lambda *_, **__: os.kill(os.getpid(), 9)  # type: ignore[method-assign]
-    tracking.log_night(night)
+    tracking.keep_and_log(night)
 
 
-@pytest.fixture
-def killed(tracking: Tracking, night: Night) -> Night:
-    """A night whose process was killed while it uploaded the model: its run is RUNNING."""
-    process = forked(_log_until_killed, tracking, night)
+@pytest.mark.slow
+def test_a_killed_nights_run_is_resumed_from_its_record(tracking: Tracking, night: Night) -> None:
+    process = forked(_keep_until_killed, tracking, night)
     process.join(PATIENCE_S)
     assert process.exitcode == KILLED
     assert [run.info.status for run in runs(tracking)] == ["RUNNING"]
-    return night
-
-
-@pytest.mark.slow
-def test_an_orphan_is_resumed_from_its_record(tracking: Tracking, killed: Night) -> None:
-    path = night_path(tracking.home.nights, killed.ticker, killed.key)
-    write_night(killed, path)
-    assert list(tracking.sweep_orphans(now=NOW).values()) == ["resumed"]
+    tracking.resume()
     assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
-    assert read_night(path).model_version == "1"
+    assert read_night(night_path(tracking.home.nights, night.ticker, night.key)).model_version == "1"
 
 
-@pytest.mark.slow
-def test_an_orphan_without_a_record_is_marked_failed_and_its_key_can_still_be_logged(
-    tracking: Tracking, killed: Night
-) -> None:
-    assert list(tracking.sweep_orphans(now=NOW).values()) == ["failed"]
-    assert [run.info.status for run in runs(tracking)] == ["FAILED"]
-    tracking.log_night(killed)
-    assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
-    assert len(versions(tracking)) == 1
-
-
-def test_a_home_gives_way_where_another_begins_the_nights_run_at_the_same_moment(
-    tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as at_once:
-        real, made = MlflowClient.create_run, list[Run]()
-
-        def create_run(*arguments: Any, **named: Any) -> Run:
-            made.extend(real(*arguments, **named) for _ in ("another's", "this one's"))
-            return made[-1]
-
-        at_once.setattr(MlflowClient, "create_run", create_run)
-        with pytest.raises(TrackingUnavailable, match="another home logs this very night"):
-            tracking.log_night(night)
-    assert [run.info.run_id for run in runs(tracking)] == [made[0].info.run_id]
-    assert tracking.log_night(night).mlflow_run_id == made[0].info.run_id
-
-
-@pytest.mark.parametrize(("host", "swept"), [("here", 0), ("elsewhere", 0), ("elsewhere long ago", 1)])
-def test_a_run_is_left_alone_while_its_process_may_be_alive(
-    host: str, swept: int, tracking: Tracking, night: Night
-) -> None:
-    """However long ago the night was: one that waited for MLflow, or is logged again, is logged only now."""
-    run_id = tracking.log_night(night).mlflow_run_id
-    mlflow = client(tracking)
-    if host != "here":
-        mlflow.set_tag(run_id, "stockml.process", "another-host:1")
-    mlflow.update_run(run_id, status="RUNNING")
-    mine = mlflow.create_run(experiment(tracking).experiment_id, start_time=1, run_name="a person's")
-    now = datetime.now(UTC) + timedelta(hours=3 if host == "elsewhere long ago" else 0)
-    assert list(tracking.sweep_orphans(now=now)) == [run_id] * swept
-    assert mlflow.get_run(mine.info.run_id).info.status == "RUNNING"
-
-
-def test_there_is_nothing_to_sweep_in_an_empty_mlflow(tracking: Tracking) -> None:
-    assert tracking.sweep_orphans(now=NOW) == {}
-
-
-@pytest.mark.parametrize("homes", [1, 2])
-def test_two_loggers_at_once_make_one_run(homes: int, tracking: Tracking, night: Night, tmp_path: Path) -> None:
-    """In one home, or in two that log the same night to one MLflow; the one that gives way catches up later."""
-    tracking.log_night(replace(night, ticker="HPQ"))
-    elsewhere = changed(tracking, root=tmp_path)
-    patient = Retrying(retry=retry_if_exception_type(TrackingUnavailable), wait=wait_random(0, 1))
-    loggers = (tracking, elsewhere if homes == 2 else tracking)
+def test_two_loggers_at_once_make_one_run(tracking: Tracking, night: Night) -> None:
     with ThreadPoolExecutor(2) as at_once:
-        one, other = at_once.map(lambda by: patient(by.log_night, night), loggers)
+        one, other = at_once.map(tracking.log_night, [night, night])
     assert one == other
     assert len(runs(tracking)) == len(versions(tracking)) == 1
-
-
-def test_two_runs_left_by_a_lost_answer_become_one(tracking: Tracking, night: Night) -> None:
-    """MLflow's client repeats a request whose answer was lost, and the first may already have created a run."""
-    tags = {"stockml.key": night.key, "stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
-    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.home.artifacts)
-    begun, ended = (client(tracking).create_run(experiment_id, start_time=1, tags=tags) for _ in range(2))
-    at_work = ({"stockml.process": "elsewhere:1"}, {"stockml.installation": "another home on this machine"})
-    others = [client(tracking).create_run(experiment_id, tags={**tags, **theirs}) for theirs in at_work]
-    client(tracking).set_terminated(ended.info.run_id)
-    assert tracking.log_night(night).mlflow_run_id == ended.info.run_id
-    assert {run.info.run_id for run in runs(tracking)} == {run.info.run_id for run in (ended, *others)}
-    assert client(tracking).get_run(begun.info.run_id).info.lifecycle_stage == "deleted"
-
-
-@pytest.mark.parametrize("found", [b"", b"\xb9", b"another"])
-def test_a_damaged_installation_id_is_replaced(found: bytes, tracking: Tracking, night: Night) -> None:
-    tracking.home.nights.mkdir(parents=True, exist_ok=True)
-    (tracking.home.nights / ".installation").write_bytes(found)
-    tracking.log_night(night)
-    [run] = runs(tracking)
-    assert len(run.data.tags["stockml.installation"]) == 32
-    assert (tracking.home.nights / ".installation").read_text() == run.data.tags["stockml.installation"]
-
-
-def test_another_homes_run_is_waited_for_until_nobody_can_be_working_on_it(tracking: Tracking, night: Night) -> None:
-    """It is on another host, whose processes cannot be seen from here: after two hours it is taken for dead."""
-    tags = {"stockml.key": night.key, "stockml.process": "elsewhere:1", "stockml.installation": "another"}
-    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.home.artifacts)
-    begun = client(tracking).create_run(experiment_id, tags=tags)
-    with pytest.raises(TrackingUnavailable, match="another home logs this"):
-        tracking.log_night(night)
-    assert client(tracking).get_run(begun.info.run_id).data.tags == {**tags, "mlflow.runName": begun.info.run_name}
-    client(tracking).delete_run(begun.info.run_id)
-    long_ago = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1000)
-    dead = client(tracking).create_run(experiment_id, start_time=long_ago, tags=tags)
-    assert tracking.log_night(night).mlflow_run_id == dead.info.run_id
-    assert client(tracking).get_run(dead.info.run_id).data.tags["stockml.installation"] == tracking.installation
 
 
 IDLE = ("network.", "training.", "policy.scale_drift", "policy.live_skill_floor")  # in the nightly profile
@@ -244,8 +139,8 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     assert table.against_champion
     expected = {
         "network_adds_crps_pct": table.network_adds.skill,
-        "base_adds_to_width_crps_pct": table.widths["base network"].skill,
-        "beats_champion_pct": table.against_champion.skill,
+        "width_base_adds_crps_pct": table.widths["base network"].skill,
+        "over_champion_pct": table.against_champion.skill,
         "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
         "crps_skill_pct": table.whole["LSTM"].skill,
         "width_crps_skill_pct": table.widths["LSTM"].skill,
@@ -266,14 +161,40 @@ def test_metrics_that_are_not_finite_are_left_out(tracking: Tracking, night: Nig
     assert run.data.metrics["published/mse"] == 0.5
 
 
-def test_however_many_points_and_parameters_there_are_mlflow_gets_them_all_in_batches_that_it_accepts() -> None:
-    batches: list[tuple[Any, ...]] = []
+def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(tracking: Tracking) -> None:
+    reached = client(tracking)
+    run_id = reached.create_run(reached.create_experiment("many")).info.run_id
+    points = [("loss", float(step), 0, step) for step in range(250)] + [(f"m{at}", 1.0, 0, 0) for at in range(250)]
+    for _ in range(2):
+        log_points(reached, run_id, points, {"a": "b"}, {f"p{at}": at for at in range(90)})
+    assert [each.step for each in reached.get_metric_history(run_id, "loss")] == list(range(250))
+    run = reached.get_run(run_id)
+    assert (len(run.data.metrics), len(run.data.params), run.data.tags["a"]) == (251, 90, "b")
 
-    class Received(MlflowClient):
-        def log_batch(self, _: str, metrics: Any = (), params: Any = (), tags: Any = (), *more: Any) -> None:
-            batches.append((metrics, params, tags))
 
-    known = [("loss", float(step), 0, step) for step in range(2500)]
-    log_points(Received("sqlite://"), "1", known, {"a": "b"}, {"c": 1, "d": 2})
-    assert [tuple(map(len, batch)) for batch in batches] == [(997, 2, 1), (1000, 0, 0), (503, 0, 0)]
-    assert [each.step for metrics, *_ in batches for each in metrics] == list(range(2500))
+def test_mlflow_ranks_a_tickers_models_by_a_metric_and_opens_its_comparison_with_one_that_says_something(
+    tracking: Tracking, night: Night
+) -> None:
+    for key, coverage in (("a", 0.7), ("b", 0.9), ("c", 0.8)):
+        figures = {**night.metrics, "answer/coverage_80_pct": 100 * coverage}
+        tracking.log_night(replace(night, key=key * 64, metrics=figures))
+    bars = {"dataset_name": "IBM bars", "dataset_digest": night.data_hash[:16]}
+    best_first = {"field_name": "metrics.answer/coverage_80_pct", "ascending": False, **bars}
+    ids = [experiment(tracking).experiment_id]
+    ranked = client(tracking).search_logged_models(ids, order_by=[best_first])
+    assert [model.tags["stockml.key"][0] for model in ranked] == ["b", "c", "a"]
+    above = client(tracking).search_logged_models(ids, "metrics.`answer/coverage_80_pct` > 75", datasets=[bars])
+    assert {model.tags["stockml.key"][0] for model in above} == {"b", "c"}
+    [run, *_] = runs(tracking)
+    assert min(run.data.metrics) == "answer/coverage_80_pct"
+
+
+def test_a_night_that_kept_the_champion_scores_the_champions_model_again(tracking: Tracking, night: Night) -> None:
+    tracking.log_night(night)
+    line = (night.key, str(night.model_folder), str(night.model_sha256), None, night.session, "better", NOW)
+    Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
+    kept = replace(night, key="f" * 64, mode="keep", champion_kept=True, data_hash="9" * 64)
+    tracking.log_night(kept)
+    [model] = client(tracking).search_logged_models([experiment(tracking).experiment_id])
+    digests = {metric.dataset_digest for metric in model.metrics if metric.key == "answer/coverage_80_pct"}
+    assert digests == {night.data_hash[:16], "9" * 16}

@@ -1,10 +1,10 @@
-"""A search's trials are logged once, each as it ended, and are another home's to clear away."""
+"""A search's trials are logged once, each as it ended."""
 
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from stockml.tracking import retention, views
+from stockml.tracking import glossary, views
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_trial
 from stockml.training.tuned_settings import State, TrialRecord
@@ -33,12 +33,7 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
     curve = client(tracking).get_metric_history(logged[1].info.run_id, "validation_loss")
     assert {point.step: point.value for point in curve} == {1: 0.2, 2: 0.1}
     assert [unfilled(run, views.trials_view()) for run in logged] == [[], *[["metrics.`lowest_validation_loss`"]] * 2]
-    assert unexplained(logged[0].data.metrics, views.TRIALS) == []
-    for home, ended in ((tracking, "trial 2"), (other, "trial 1")):
-        old = retention.outdated(client(tracking), NOW + timedelta(days=200), [], home.is_own)
-        assert [run.name for run in old] == [ended]
-    client(tracking).update_run(old[0].run_id, status="RUNNING")
-    assert retention.outdated(client(tracking), NOW + timedelta(days=200), [], other.is_own) == ()
+    assert unexplained(logged[0].data.metrics, glossary.TRIALS) == []
     page = experiment(tracking, "IBM/trials").experiment_id
     for tag in (views.NOTE, views.ARRANGED):
         client(tracking).delete_experiment_tag(page, tag)  # as an earlier version made it
@@ -48,17 +43,4 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
     client(tracking).delete_experiment_tag(page, views.ARRANGED)  # written before an upgrade
     log_trial(tracking, replace(trials[0], study="another"))
     assert experiment(tracking, "IBM/trials").tags[views.NOTE] == "a person's"
-    assert len(again := runs(tracking, "IBM/trials")) == len(trials) + 1
-    assert {run.info.run_id: run.info.status for run in again}[old[0].run_id] == "FINISHED"
-
-
-def test_two_runs_of_a_trial_left_by_a_lost_answer_become_one(tracking: Tracking) -> None:
-    """The second stood in MLflow as running, for good."""
-    trial = TrialRecord("IBM", "s", 0, 3, "complete", {}, (0.2, 0.1), 0.1, 0.1, NOW, 1.5, 0.15)
-    log_trial(tracking, trial)
-    [ended] = runs(tracking, "IBM/trials")
-    tags = {name: value for name, value in ended.data.tags.items() if name.startswith("stockml.")}
-    for later_ms in (-1, 1):
-        client(tracking).create_run(ended.info.experiment_id, ended.info.start_time + later_ms, tags)
-    log_trial(tracking, trial)
-    assert [run.info.run_id for run in runs(tracking, "IBM/trials")] == [ended.info.run_id]
+    assert len(runs(tracking, "IBM/trials")) == len(trials) + 1

@@ -6,14 +6,10 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from mlflow.entities import ViewType
 
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking.client import Tracking
-from stockml.tracking.runs import INSTALLATION
-from stockml.tracking.track_record import COLOUR
 from tests.stockml.tracking.logged import client
-from tests.support.colours import SEEN, distances
 
 
 def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
@@ -52,7 +48,7 @@ def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one
     write_night(older, night_path(tracking.home.nights, "IBM", older.key))
     tracking.prepare()
     overview = client(tracking).get_experiment_by_name("stockml")
-    client(tracking).create_run(overview.experiment_id, tags={"ticker": "IBM", INSTALLATION: tracking.installation})
+    client(tracking).create_run(overview.experiment_id, tags={"ticker": "IBM"})
     tracking.log_night(night)
     _, figures = track_record(tracking)
     assert set(figures["record/network_adds_crps_pct"]) == {20130227, 20130228}
@@ -68,50 +64,6 @@ def test_a_track_record_whose_session_a_person_deleted_among_its_tags_is_made_an
     again, figures = track_record(tracking)
     assert again.data.tags["session"] == "2013-03-01"
     assert all(set(figures[name]) == {20130228, 20130301} for name in before)
-
-
-def test_a_rebuild_with_other_figures_for_every_session_begins_the_record_once(
-    tracking: Tracking, night: Night
-) -> None:
-    """As of an earlier version, which rounded them otherwise; it made a run for every session, all but one deleted."""
-    days = [night.session + timedelta(days) for days in range(4)]
-
-    def with_skill(day: date, skill: float) -> Night:
-        return replace(
-            night,
-            session=day,
-            key=sha256(str(day).encode()).hexdigest(),
-            metrics={**night.metrics, "live/skill": skill},
-        )
-
-    for day in days:
-        tracking.keep_and_log(with_skill(day, 0.0123))
-    gone = night_path(tracking.home.nights, "IBM", with_skill(days[1], 0).key)
-    gone.unlink()  # by now: its figures stay
-    for day in (days[0], *days[2:]):
-        changed = with_skill(day, 0.01)
-        write_night(changed, night_path(tracking.home.nights, "IBM", changed.key))
-    tracking.rebuild()
-    run, figures = track_record(tracking)
-    steps = [int(f"{day:%Y%m%d}") for day in days]
-    assert figures["record/live_skill_pct"] == pytest.approx(dict(zip(steps, (1.0, 1.23, 1.0, 1.0), strict=True)))
-    assert run.data.tags["session"] == str(days[-1])
-    overview = client(tracking).get_experiment_by_name("stockml")
-    every = client(tracking).search_runs([overview.experiment_id], run_view_type=ViewType.ALL)
-    assert len(every) == 2, "the one before it, and itself"
-
-
-def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracking, night: Night) -> None:
-    """MLflow's page colours runs by id, so that two tickers often looked alike, to the colour-blind above all."""
-    for ticker in ("AAPL", "GOOG", "IBM", "MSFT", "KO", "XOM", "HPQ", "GE"):
-        tracking.log_night(replace(night, ticker=ticker, key=sha256(ticker.encode()).hexdigest()))
-    overview = client(tracking).get_experiment_by_name("stockml").experiment_id
-    before = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([overview])}
-    assert min(apart for sight in SEEN for apart in distances(before, sight).values()) > 7
-    again = replace(night, ticker="IBM", key="2" * 64, metrics={**night.metrics, "live/skill": 0.5})
-    tracking.log_night(replace(again, finished_at=night.finished_at + timedelta(hours=1)))
-    after = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([overview])}
-    assert after == before
 
 
 def test_a_night_without_any_figure_begins_a_record_too(tracking: Tracking, night: Night) -> None:

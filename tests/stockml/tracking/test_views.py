@@ -1,55 +1,8 @@
-"""The text above the runs explains exactly what stands below it, in as much room as MLflow has."""
+"""Each page opens as it was arranged, by the links above it."""
 
 import json
-from dataclasses import replace
-from datetime import date
-from fnmatch import fnmatch
 
-import pytest
-from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH
-
-from stockml.forecasts.ledger_scores import RealisedScores
-from stockml.nights import status, summary
-from stockml.nights.key_figures import WIDTH
-from stockml.nights.record import Night
-from stockml.tracking import run_content, views
-from stockml.tracking.client import Tracking
-from tests.stockml.tracking.logged import client, experiment, unexplained, versions
-from tests.stockml.tracking.test_track_record import track_record
-from tests.support.nights import recorded_night
-
-
-def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Night) -> None:
-    logged = tracking.log_night(replace(night, metrics={**night.metrics, WIDTH: 80.0}))
-    shown = set(client(tracking).get_run(logged.mlflow_run_id).data.metrics)
-    of_a_path = {"answer/network_adds_pct", "answer/lstm_beats_last_close_pct"}
-    named = {name for line in views.NIGHTS for name in line.split(", ")}
-    assert {name for name in named if "*" not in name} - of_a_path <= shown
-    path = recorded_night("GOOG", share=0.6)
-    by_a_path = {name for name, *_ in run_content.points(path, 0)}
-    assert unexplained(shown | by_a_path, views.NIGHTS) == []
-    assert of_a_path <= by_a_path
-    explained, _, counted_there = views.NIGHTS["live/*"][1].partition("counts: ")
-    assert "by tonight's prices (first_known_*: by first-known ones" in explained
-    assert "late: all others, backfilled ones too" in explained
-    counted = counted_there.split(", ")
-    counts = [name for name, kind in RealisedScores.__annotations__.items() if kind is int]
-    assert [name for name in counts if not any(fnmatch(name, each) for each in counted)] == []
-    run, _ = track_record(tracking)
-    unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}
-    assert set(run.data.metrics) | unknown == set(views.RECORD)
-    assert max(map(len, (views.nights_view(), views.record_view(), views.nights_note("IBM", "12", "1")))) < 5000
-    client(tracking).create_experiment("a person's")
-    tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 300)
-    assert client(tracking).search_experiments(order_by=["last_update_time DESC"])[0].name == "stockml"
-    note = client(tracking).get_experiment_by_name("stockml").tags[views.NOTE]
-    assert MAX_EXPERIMENT_TAG_VAL_LENGTH - 200 < len(note) <= MAX_EXPERIMENT_TAG_VAL_LENGTH
-    assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&")
-    assert "| record/promoted | 0 or 1 |" in note
-    assert run.data.metrics["record/live_independent"] == night.metrics["live/independent"]
-    (version,) = versions(tracking)
-    assert "2013-02-28 (fine-tune: 1 new session)" in version.description
-    assert f"That night {summary.headline(night)}." in version.description
+from stockml.tracking import glossary, views
 
 
 def test_nights_open_with_the_newest_first_and_each_link_with_the_table_or_the_charts() -> None:
@@ -58,27 +11,6 @@ def test_nights_open_with_the_newest_first_and_each_link_with_the_table_or_the_c
     assert order == [("tags.`session`", False), ("tags.`ticker`", True)]
     table = "#/experiments/12/runs?viewStateShareKey=stockml&workflowType=machine_learning"
     assert views.view_url("http://mlflow.example/", "12") == f"http://mlflow.example/{table}"
-    for note in (views.nights_note("IBM", "12", "1"), views.record_note("", "12")):
+    for note in (glossary.nights_note("IBM", "12", "1"), glossary.record_note("", "12")):
         assert f"[Table]({table}) · [" in note
         assert f"]({table}&compareRunsMode=CHART)" in note
-
-
-@pytest.mark.parametrize("reasons", [1, 400])
-def test_of_more_tickers_than_mlflow_has_room_for_the_last_are_counted(reasons: int) -> None:
-    names, day = [f"T{at:03}" for at in range(500)], date(2013, 2, 28)
-    listed = [
-        status.TickerRow(name, day, f"failed: {at if at < reasons else reasons}", brief="failed")
-        for at, name in enumerate(names)
-    ]
-    links = {name: views.view_url("", str(at)) for at, name in enumerate(names)}
-    note = views.record_note(status.markdown(listed, links), "1")
-    lines = note.splitlines()
-    shown = [line for line in lines if line.startswith("| [T")]
-    assert MAX_EXPERIMENT_TAG_VAL_LENGTH - 250 < len(note) <= MAX_EXPERIMENT_TAG_VAL_LENGTH
-    assert "- T000: failed: 0" in lines
-    assert lines[lines.index(shown[-1]) + 1 :][:2] == [
-        "",
-        f"{500 - len(shown)} more tickers: `stockml status`, or the artifact `status` in Prefect",
-    ]
-    assert status.LEGEND in lines
-    assert "| record/promoted | 0 or 1 | whether that night's model was promoted |" in lines

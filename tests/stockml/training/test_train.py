@@ -15,7 +15,7 @@ from stockml.models.trained_model import load_model, same_forecast, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import Mode, settings_for
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.training.train import facts_about, learning_sha256, train
 from tests.stockml.training.test_ticker_training import FINE_TUNE, ONE, RETRAIN, SERIES, usual
 from tests.support.walks import SMALL, turning, walk, with_prices

@@ -20,7 +20,7 @@ from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, input_windows, prepare, rollout
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import train
 from stockml.training.tutorial import Recipe, TutorialFit, fit

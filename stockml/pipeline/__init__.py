@@ -1,1 +1,0 @@
-"""One module a step of the night: receipts in, receipts out. Never here: formulas."""

@@ -1,0 +1,75 @@
+"""A width that leaves the share's usual ones is told once; a close outside its band is told whatever was split."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stockml.forecasts.forecast import Band, Forecast
+from stockml.forecasts.surprises import AT_LEAST, missed_band, unusual_width
+from tests.support.nights import recorded_night
+
+DAYS = pd.bdate_range("2013-01-01", periods=60)
+
+
+def steps(widths: list[float]) -> pd.DataFrame:
+    """The first lead of a forecast after each day, from a price of 100."""
+    low, high = (100 * np.exp(np.array(widths) / 2 * sign) for sign in (-1, 1))
+    frame = {"session": DAYS[: len(widths)], "due": DAYS[1 : len(widths) + 1], "lead": 1}
+    prices = {"last_value": 100.0, "low_80": low, "high_80": high}
+    return pd.DataFrame({**frame, **prices, "published_at": frame["session"].tz_localize("UTC")})
+
+
+def tonight(width: float, day: date) -> Forecast:
+    forecast = recorded_night().forecast
+    assert forecast
+    low, high = (100 * float(np.exp(width / 2 * sign)) for sign in (-1, 1))
+    return replace(forecast, origin=day, bands=(Band(80, (low,), (high,)),))
+
+
+USUAL = [0.02, 0.03] * 15
+
+
+@pytest.mark.parametrize(
+    ("past", "width", "side"),
+    [
+        (USUAL, 0.025, None),
+        (USUAL, 0.05, "wide"),
+        (USUAL, 0.01, "narrow"),
+        ([*USUAL, 0.05], 0.06, None),  # it was wide already
+        ([*USUAL, 0.05, 0.025], 0.06, "wide"),  # it has been usual since
+        ([*USUAL, 0.01], 0.06, "wide"),
+        (USUAL[: AT_LEAST - 1], 0.05, None),
+    ],
+)
+def test_an_unusual_width_is_told_until_it_returns_only_once(past: list[float], width: float, side: str | None) -> None:
+    found = unusual_width(steps(past), tonight(width, DAYS[len(past)].date()))
+    assert (found and found.side) == side
+
+
+def test_of_two_forecasts_of_a_session_the_later_is_its_width() -> None:
+    before = steps([*USUAL, 0.05])
+    later = before.tail(1).assign(low_80=99.0, high_80=101.5, published_at=pd.Timestamp.now("UTC"))
+    assert unusual_width(pd.concat([later, before]), tonight(0.06, DAYS[31].date())) is not None
+
+
+@pytest.mark.parametrize(("close", "missed"), [(100.5, False), (102.0, True), (98.0, True)])
+@pytest.mark.parametrize("split", [1.0, 0.5])
+def test_a_close_outside_the_band_of_the_forecast_before_is_told(close: float, missed: bool, split: float) -> None:
+    """Adjusted prices of both days are halved by a split of that day; the band is in the shares before it."""
+    day = DAYS[3]
+    closes = pd.Series([100.0 * split, close * split], index=DAYS[2:4])
+    found = missed_band(steps([0.02] * 3), closes, day.date())
+    assert (found is not None) == missed
+    if found:
+        assert found.close == pytest.approx(close)
+        assert found.origin == DAYS[2].date()
+
+
+def test_without_a_forecast_for_the_day_or_a_close_none_is_missed() -> None:
+    closes = pd.Series([100.0, 200.0], index=[DAYS[2], DAYS[4]])
+    assert missed_band(steps([0.02] * 3), closes, DAYS[4].date()) is None
+    assert missed_band(steps([0.02] * 3), closes, DAYS[3].date()) is None
+    assert missed_band(steps([]), closes, DAYS[3].date()) is None

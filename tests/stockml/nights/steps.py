@@ -1,0 +1,49 @@
+"""From a dataset to the verdict, through the steps' files, for nights of a share that never was."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from stockml.evaluation.assessment import Assessment, read_assessment
+from stockml.home import HomePaths
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.decide import decide_mode
+from stockml.nights.evaluate import evaluate_night
+from stockml.nights.train import train_night
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings
+from stockml.storage.files import sha256_of
+from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
+from tests.support.walks import SMALL, turning
+
+ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
+ALONE, OWN = turning(903, turn=680), turning(903, turn=903)  # what is learned: not worth using; worth using
+
+
+@dataclass(frozen=True)
+class Night:
+    decision: DecisionReceipt
+    model: ModelReceipt
+    found: Assessment
+
+    def promoted(self, home: HomePaths) -> None:
+        made = {"key": self.model.sha256, "path": self.model.path, "sha256": self.model.sha256, "version": None}
+        now = datetime(2013, 3, 2, 4, tzinfo=UTC)
+        Registry(home.models).promote(
+            Promotion("ABC", "promote", session=self.model.session, reason="better", at=now, **made)
+        )
+
+
+def dataset_of(home: HomePaths, series: PriceSeries) -> DatasetReceipt:
+    path, session = home.datasets / "ABC" / f"{len(series)}.parquet", series.sessions[-1].item()
+    series.write(path)
+    return DatasetReceipt("ABC", str(path), sha256_of(path) or "", session, len(series))
+
+
+def night(home: HomePaths, series: PriceSeries, settings: Settings = ONE) -> Night:
+    dataset, session = dataset_of(home, series), series.sessions[-1].item()
+    decision = decide_mode(home, dataset, settings)
+    model = train_night(home, dataset, decision, settings)
+    upcoming = tuple(session + timedelta(days=k) for k in range(1, 6))
+    found = evaluate_night(home, dataset, decision, model, settings.evaluation, upcoming=upcoming)
+    return Night(decision, model, read_assessment(Path(found.path)))

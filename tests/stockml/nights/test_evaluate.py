@@ -1,0 +1,76 @@
+"""Tonight's model and the champion of its decision are scored on the same origins; without a base, it is said why."""
+
+import shutil
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from stockml.evaluation.assessment import read_assessment
+from stockml.home import HomePaths
+from stockml.models.pooled_vintages import write
+from stockml.models.trained_model import Provenance, load_model
+from stockml.models.vintage_set import VintageSet
+from stockml.nights.decide import decide_mode
+from stockml.nights.evaluate import evaluate_night
+from stockml.prices.series import PriceSeries
+from stockml.storage.files import sha256_of
+from tests.stockml.nights.steps import ALONE, ONE, OWN, dataset_of, night
+
+
+def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: HomePaths) -> None:
+    first = night(home, OWN.until(900))
+    assert first.model.mode == "retrain"
+    first.promoted(home)
+    second = night(home, OWN.until(902))
+    assert (second.decision.mode, second.decision.reason) == ("fine-tune", "2 new sessions")
+    assert (second.model.mode, second.found.kept) == ("fine-tune", False)
+    assert second.found.distributions.against_champion is not None
+    assert load_model(Path(second.model.path)).retrained_at == OWN.sessions[899]
+    second.promoted(home)
+    again = night(home, OWN.until(902))
+    assert (again.decision, again.model) == (second.decision, second.model), "as before its own promotion"
+    shutil.rmtree(first.model.path)
+    anew = decide_mode(home, dataset_of(home, OWN.until(902)), ONE)  # beside the one that is left
+    assert (anew.mode, anew.reason) == ("keep", "nothing new since the champion learned")
+    after_a_split = replace(dataset_of(home, OWN.until(903)), adjustment="of other splits")
+    assert decide_mode(home, after_a_split, ONE).reason == "price adjustment changed since the champion learned"
+    Provenance("", "of an earlier version", "").write(Path(second.model.path))
+    replace(second, model=replace(second.model, sha256=sha256_of(second.model.path) or "")).promoted(home)
+    assert decide_mode(home, dataset_of(home, OWN.until(903)), ONE).reason == "code changed since the champion learned"
+
+
+def test_each_step_reads_a_models_folder_and_the_series_once(home: HomePaths) -> None:
+    """Deciding and training need the champion, evaluating needs both models, and each needs the series."""
+    night(home, OWN.until(900)).promoted(home)
+    read: list[object] = []
+    code = {load_model.__code__: "model", PriceSeries.read.__func__.__code__: "series"}
+    sys.setprofile(lambda frame, event, _: read.append(code.get(frame.f_code)) if event == "call" else None)
+    try:
+        second = night(home, OWN.until(902))
+    finally:
+        sys.setprofile(None)
+    assert second.decision.mode == "fine-tune"
+    assert (read.count("model"), read.count("series")) == (1 + 1 + 2, 3)
+
+
+def test_a_base_that_is_made_between_a_nights_steps_is_not_taken_for_look_ahead(home: HomePaths) -> None:
+    series = OWN.until(900)
+    dataset, first = dataset_of(home, series), night(home, series)
+    upcoming = tuple(first.found.forecast.sessions)
+    last = series.sessions[load_model(Path(first.model.path)).parts.validation.start - 1].item()
+    vintages = VintageSet.ending_before(date(2000, 1, 1))
+    for each in filter(None, (vintages.regression, vintages.ridge, vintages.base)):
+        write(replace(each, through=last), home.bases)
+    found = evaluate_night(home, dataset, first.decision, first.model, ONE.evaluation, upcoming=upcoming)
+    assert read_assessment(Path(found.path)).forecast == first.found.forecast
+
+
+def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_published(home: HomePaths) -> None:
+    found = night(home, replace(ALONE, sessions=ALONE.sessions - np.timedelta64(10_000, "D")).until(900))
+    (reason,) = found.found.distributions.reasons.values()
+    assert "the oldest has seen sessions through 1999-06-30" in reason
+    assert found.model.reason == f"nothing to train: {reason}"
+    assert found.found.forecast.without_network

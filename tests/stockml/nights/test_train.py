@@ -1,0 +1,39 @@
+"""Tonight's model: the base left alone is no new one on the next night, and a damaged vintage ends no night."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+from stockml.evaluation.path_scores import LSTM
+from stockml.home import HomePaths
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.trained_model import load_model
+from tests.stockml.nights.steps import ALONE, night
+
+
+def test_a_base_left_alone_is_not_a_new_model_on_the_next_night(home: HomePaths) -> None:
+    first = night(home, ALONE.until(900))
+    assert (first.decision.mode, first.model.mode, first.found.kept) == ("retrain", "keep", False)
+    assert first.model.reason.startswith("the base left alone was no worse")
+    assert (first.found.verdict.promoted, first.found.publisher) == (True, LSTM)
+    first.promoted(home)
+    second = night(home, ALONE.until(901))
+    assert (second.decision.mode, second.found.kept, second.found.publisher) == ("fine-tune", True, LSTM)
+    assert not second.found.verdict.promoted
+    assert second.found.verdict.reason.endswith("the champion stays")
+
+
+def test_a_damaged_vintage_in_the_home_is_named_and_the_night_goes_on(home: HomePaths) -> None:
+    bases = home.bases
+    bases.mkdir(parents=True)
+    for kind in ("base-2017-06.npz", "pooled-2017-06.json"):
+        name = kind.replace("2017-06", "2002-03")
+        shutil.copy(SHIPPED / kind, bases / name)
+        (bases / name).write_bytes((bases / name).read_bytes()[:-9])
+    found = night(home, ALONE.until(900))
+    vintages = load_model(Path(found.model.path)).published.vintages
+    assert vintages.through == date(2001, 6, 29)
+    for said in ("\n".join(found.found.distributions.reasons.values()), "\n".join(vintages.reasons.values())):
+        assert "base-2002-03.npz" in said
+        assert "pooled-2002-03.json" in said
+    assert found.found.publisher == LSTM

@@ -1,0 +1,146 @@
+"""A night has every figure it can have, drawn from its own values, and no other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, time
+from typing import Any, cast
+
+import numpy as np
+
+from stockml.features.origins import OriginSplit, every_nth
+from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.home import HomePaths
+from stockml.models.trained_model import TrainedModel
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.nights import summary
+from stockml.nights.record import Night
+from stockml.plots import forecast, training, tutorial
+from stockml.plots.night import Makers, figures, makers
+from stockml.plots.style import png
+from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings, settings_for
+from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
+from tests.support.nights import assessed, history, recorded_night
+from tests.support.walks import with_prices
+
+NIGHTLY = settings_for("nightly")
+DRAWN = ("volatility", "leads", "calibration", "residuals", "averages", "history", "normalised")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the figures show of a trained model."""
+
+    parts: OriginSplit
+    history: tuple[Mapping[str, Any], ...]
+    settings: Settings = NIGHTLY
+    held_out: TutorialForecaster | None = None
+
+
+def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None = None, **of_model: Any) -> Makers:
+    """What makes the night's figures; `rows` are the model's epochs."""
+    learned = cast(TrainedModel, Learned(split(), rows, **of_model))
+    return figures("IBM", prices or series(), assessed("IBM", DAY), learned)
+
+
+def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
+    found, sessions, mid = assessed("IBM", DAY), series().sessions, series().mid
+    rows = history()
+    expected = {name: drawn(name) for name in DRAWN}
+    expected |= {
+        "forecast": forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
+        "training": training.training_curves("IBM", per_step(rows, NIGHTLY.network.look_back)),
+    }
+    found_figures = figures_of(rows)
+    assert set(found_figures) == set(expected)
+    assert [name for name, figure in expected.items() if png(found_figures[name]()) != png(figure)] == []
+
+
+def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: HomePaths) -> None:
+    """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the price."""
+    prices = with_prices(series(), np.where(np.arange(len(series())) < len(series()) - 22, 100.0, 1.0))
+    usual, found = figures_of(()), figures_of((), prices)
+    assert [name for name in ("forecast", "averages") if png(found[name]()) != png(usual[name]())] == []
+    titles = (training.price_history("IBM", each, split()).texts[0].get_text() for each in (prices, series()))
+    assert len(set(titles)) == 1
+    for said in past_forecasts():
+        then = float(prices.mid[prices.sessions == np.datetime64(said.origin)][0])
+        publish(home, replace(said, last_value=then), str(said.origin))
+    (axes,) = made(home, recorded_night("IBM", DAY), prices)["ledger"]().axes
+    assert axes.get_ylim()[1] < 2 * series().mid.max()
+
+
+def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home: HomePaths) -> None:
+    night = recorded_night("IBM", DAY)
+    publish(home, assessed("IBM", DAY).forecast, night.key)
+    assert "ledger" not in made(home, night, series())
+    for said in past_forecasts():
+        publish(home, said, str(said.origin))
+    assert png(made(home, night, series())["ledger"]()) == png(drawn("ledger"))
+
+
+def test_the_ledger_figure_leaves_out_a_forecast_whose_origin_has_lost_its_bar(home: HomePaths) -> None:
+    for said in past_forecasts():
+        publish(home, said, str(said.origin))
+    there = series().sessions != np.datetime64(past_forecasts()[2].origin)
+    left = replace(series(), **{each.name: getattr(series(), each.name)[there] for each in fields(PriceSeries)})
+    scores = Ledger(home.ledger).live("IBM", left, sessions_for("IBM"))
+    title, subtitle = made(home, recorded_night("IBM", DAY), left)["ledger"]().texts
+    assert f"held {scores.coverage_80:.0%} of {scores.steps} prices" in title.get_text()
+    assert subtitle.get_text().startswith("4 live forecasts with sessions that came due")
+
+
+def test_the_ledger_figures_title_counts_by_first_known_prices_as_the_nights_text_does(home: HomePaths) -> None:
+    for said in past_forecasts():
+        publish(home, said, str(said.origin))
+    night = recorded_night("IBM", DAY)
+    night = replace(night, metrics={**night.metrics, "live/first_known_coverage_80": 0.123})
+    title, _ = made(home, night, series())["ledger"]().texts
+    assert "have held 12% of" in title.get_text()
+    assert "12% inside the 80% band" in summary.text(night)
+
+
+def made(home: HomePaths, night: Night, prices: PriceSeries) -> Makers:
+    return makers(home, night, prices, assessed("IBM", DAY), cast(TrainedModel, Learned(split(), ())))
+
+
+def publish(home: HomePaths, said: Forecast, key: str) -> None:
+    """Publish the forecast on the evening of its origin."""
+    evening = datetime.combine(said.origin, time(23), UTC)
+    Ledger(home.ledger).publish(LedgerEntry("IBM", key, evening, said))
+
+
+def test_a_model_with_no_epochs_or_one_has_no_training_curve() -> None:
+    for rows in ((), (history()[0], *history()[5:])):
+        found = figures_of(rows)
+        assert len(found) == 8
+        assert "training" not in found
+
+
+def test_a_tutorial_night_draws_what_its_network_was_fed() -> None:
+    end = split().train_end + 50
+    prepared = prepare(series().mid, end)
+    scale = TutorialScale.of(prepared, series().sessions)
+    learned = TutorialForecaster(settings_for("tutorial"), (), scale, series().sessions[end - 1])
+    found = figures_of(history(), settings=settings_for("tutorial"), held_out=learned)
+    assert [text.get_text() for text in found["normalised"]().axes[0].texts[-1:]] == [" validation"], "not yet the test"
+    expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared, then="validation")
+    assert png(found["normalised"]()) == png(expected)
+    assert png(found["training"]()) == png(training.training_curves("IBM", per_step(history(), 50)))
+
+
+def test_a_tutorial_night_draws_how_its_test_predictions_changed() -> None:
+    watched = every_nth(split().test, assessed("IBM", DAY).evaluation.horizon)
+    last, leads = series().mid[watched, None], np.arange(1, 51)
+    by_epoch = [np.round(last * (1 + rise * leads / 1_000), 4) for rise in (3, 1, 2, 4, 5)]
+    of_held_out = zip(history()[:5], by_epoch, strict=True)
+    rows = tuple({**row, "watched": paths.tolist()} for row, paths in of_held_out) + history()[5:]
+    expected = training.evolution("IBM", series().sessions, series().mid, watched, np.array(by_epoch))
+    assert png(figures_of(rows)["evolution"]()) == png(expected)
+    assert "evolution" not in figures_of(history()), "a nightly network has no epochs to show"
+
+
+def per_step(rows: tuple[Mapping[str, Any], ...], steps: int) -> list[dict[str, Any]]:
+    return [{**row, "loss": row["loss"] / steps} for row in rows]

@@ -1,0 +1,117 @@
+"""A champion that a person sets in MLflow is honoured as a rollback; whatever else happens, the alias follows."""
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from stockml.home import HomePaths
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import Night
+from stockml.storage.files import sha256_of
+from stockml.tracking.champions import honour
+from stockml.tracking.client import Tracking
+from tests.stockml.tracking.logged import NOW, changed, client
+
+
+@dataclass(frozen=True)
+class Nights:
+    """Nights `a` and `b`, whose models were champions in turn, and `c`, whose model was not promoted."""
+
+    tracking: Tracking
+    versions: dict[str, str]
+
+    def set_by_hand(self, key: str) -> None:
+        client(self.tracking).set_registered_model_alias("lstm-IBM", "champion", self.versions[key])
+
+    def honoured(self) -> str:
+        return honour(self.tracking.home, "IBM", at=NOW + timedelta(days=1))
+
+    @property
+    def history(self) -> list[str]:
+        lines = Registry(self.tracking.home.models).history("IBM")
+        return [f"{line.event} {line.key[0]}" for line in lines]
+
+    @property
+    def alias(self) -> str:
+        found = client(self.tracking).get_model_version_by_alias("lstm-IBM", "champion")
+        return str(found.tags["stockml.key"][0])
+
+
+@pytest.fixture
+def nights(tracking: Tracking, night: Night) -> Nights:
+    versions = {}
+    for key in "abc":
+        folder = Path(shutil.copytree(str(night.model_folder), tracking.home.models / "IBM" / key))
+        sha256 = sha256_of(str(folder)) or ""
+        made = replace(night, key=key * 64, model_folder=str(folder), model_sha256=sha256)
+        versions[key] = str(tracking.keep_and_log(made).model_version)
+        if key != "c":
+            line = (key * 64, str(folder), sha256, versions[key], night.session, "better", NOW)
+            Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
+            tracking.follow_champion("IBM", key * 64)
+    return Nights(tracking, versions)
+
+
+@pytest.mark.parametrize("key", ["a", "c"])
+def test_a_champion_set_by_hand_is_a_rollback_whether_it_was_champion_before_or_not(key: str, nights: Nights) -> None:
+    nights.set_by_hand(key)
+    nights.tracking.follow_champion("IBM", "b" * 64)
+    assert nights.alias == key, "no night undoes it before one has seen it"
+    said = nights.honoured()
+    assert said.startswith(f"somebody set MLflow's alias `champion` to version {nights.versions[key]}: the model of ")
+    assert nights.history == ["promote a", "promote b", f"rollback {key}"]
+    champion = Registry(nights.tracking.home.models).champion("IBM")
+    assert champion
+    assert (champion.key, champion.reason, champion.intact()) == (key * 64, "set by hand in MLflow", True)
+    assert (nights.honoured(), len(nights.history)) == ("", 3), "once"
+    nights.tracking.follow_champion("IBM", "b" * 64)
+    assert nights.alias == "b", "a night that promotes moves it again"
+
+
+def test_a_rollback_goes_back_from_a_champion_set_by_hand(nights: Nights) -> None:
+    nights.set_by_hand("c")
+    nights.honoured()
+    registry = Registry(nights.tracking.home.models)
+    assert [each.key[0] for each in registry.champion_history("IBM")] == ["a", "b", "c"]
+    assert registry.rollback("IBM", at=NOW, reason="by command").key[0] == "b"
+
+
+def test_an_alias_that_is_behind_because_mlflow_was_away_is_nobodys_choice(nights: Nights) -> None:
+    champion = Registry(nights.tracking.home.models).champion("IBM")
+    assert champion
+    Registry(nights.tracking.home.models).promote(replace(champion, key="c" * 64))
+    assert (nights.honoured(), nights.alias) == ("", "b")
+    nights.tracking.follow_champion("IBM", "c" * 64)
+    assert nights.alias == "c"
+
+
+@pytest.mark.parametrize("lost", ["the folder", "a file", "the record"])
+def test_a_version_whose_model_is_not_here_is_said_and_changes_nothing(
+    lost: str, nights: Nights, home: HomePaths
+) -> None:
+    nights.set_by_hand("c")
+    folder = home.models / "IBM" / "c"
+    if lost == "the folder":
+        shutil.rmtree(folder)
+    elif lost == "a file":
+        next(path for path in folder.rglob("*") if path.is_file()).unlink()
+    else:
+        shutil.rmtree(home.nights / "IBM")
+    assert nights.honoured().endswith("whose model is not in this home: 2013-02-28's stays champion")
+    assert nights.history == ["promote a", "promote b"]
+
+
+def test_mlflow_being_away_or_a_ticker_without_champion_changes_nothing(nights: Nights) -> None:
+    nights.set_by_hand("a")
+    away = changed(nights.tracking, tracking_uri="http://127.0.0.1:9")
+    assert (honour(away.home, "IBM", at=NOW), nights.history) == ("", ["promote a", "promote b"])
+    assert honour(nights.tracking.home, "AAPL", at=NOW) == ""
+
+
+def test_a_command_that_rolls_back_moves_the_alias_over_a_persons(nights: Nights) -> None:
+    nights.set_by_hand("c")
+    assert nights.tracking.follow_champion("IBM", "a" * 64, over_hand=True) == nights.versions["a"]
+    assert (nights.alias, nights.honoured()) == ("a", "")
