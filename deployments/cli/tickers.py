@@ -130,7 +130,7 @@ def rename(
     if not (listed or is_known(home, old) or is_known(home, new)):
         raise BadParameter(f"expected a ticker that {home.root} knows, found {old}", param_hint="OLD")
     ticker_list.rename(home, old, new, only_check=True)
-    moved = move(home, old, new, missed=lambda away: print(f"{away}; run the command again then"))
+    moved = move(home, old, new)
     if ticker_list.rename(home, old, new):
         moved = (*moved, "its place in the list")
     # also where nothing was left to move: an earlier run may have been killed before it updated Prefect

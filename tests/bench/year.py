@@ -97,7 +97,7 @@ def play(place: HomePaths, nights: int) -> Year:
             if number == 6:
                 store.record_import("IBM", history, recorded_at=now, source=f"from {began.date()}")
             if number == RENAMED_BY_HAND:
-                rename(place, "OLD", "NEW", missed=lambda away: None)
+                rename(place, "OLD", "NEW")
             if any(number - cycle in OUTAGE for cycle in year.cycles()):
                 continue  # the machine is off
             old = "NEW" if number >= RENAMED_BY_HAND else "OLD"

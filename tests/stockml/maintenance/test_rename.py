@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from mlflow import MlflowClient
@@ -23,7 +22,6 @@ from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import interrupted_renames, ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry
-from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 
@@ -33,8 +31,9 @@ DAY = date(2013, 2, 28)
 
 
 @pytest.fixture
-def filled(home: HomePaths) -> HomePaths:
-    """A home with everything that can be kept of IBM; MLflow cannot be reached."""
+def filled(with_tables: HomePaths) -> HomePaths:
+    """A home with everything that can be kept of IBM, and an MLflow without anything."""
+    home = with_tables
     store = BarStore.of(home)
     store.append("IBM", BARS.iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     store.record_import("IBM", BARS.iloc[:-50], recorded_at=NOW, source="test")
@@ -52,7 +51,7 @@ def filled(home: HomePaths) -> HomePaths:
     write_night(night, night_path(home.nights, "IBM", night.key))
     write_tuned_settings(home, "IBM", {"training.epochs": 2}, {})
     write_atomically(home.root / "plots" / "IBM" / "a" / "forecast.png", b"drawn")
-    return replace(home, tracking_uri="http://127.0.0.1:9")
+    return home
 
 
 def everything(home: HomePaths, ticker: str) -> list[object]:
@@ -73,18 +72,16 @@ def everything(home: HomePaths, ticker: str) -> list[object]:
 
 def test_everything_kept_follows_a_renamed_share(filled: HomePaths) -> None:
     before = everything(filled, "IBM")
-    away: list[TrackingUnavailable] = []
-    moved = rename(filled, "IBM", "BIM", missed=away.append)
-    assert {"bars", "forecasts", "models", "nights", "champions", "records of 1 night"} <= {*moved}
+    moved = rename(filled, "IBM", "BIM")
+    assert {"bars", "forecasts", "models", "nights", "champions", "settings"} <= {*moved}
     check_followed(filled, before)
-    assert len(away) == 1
-    assert rename(filled, "IBM", "BIM", missed=away.append) == ()
+    assert rename(filled, "IBM", "BIM") == ()
 
 
 def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(filled: HomePaths, tmp_path: Path) -> None:
     here = replace(filled, root=filled.root.rename(tmp_path / "elsewhere"), store=tmp_path / "elsewhere" / "store")
     before = everything(here, "IBM")
-    rename(here, "IBM", "BIM", missed=lambda _: None)
+    rename(here, "IBM", "BIM")
     check_followed(here, before)
 
 
@@ -106,7 +103,7 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
         ]
         for old, new in (("IBM", "CIM"), ("BIM", "CIM")):
             with pytest.raises(StoreError, match="finish it: `stockml rename IBM BIM`"):
-                rename(filled, old, new, missed=print)
+                rename(filled, old, new)
         for ticker in ("IBM", "BIM"):
             with pytest.raises(StoreError, match="finish it: `stockml rename IBM BIM`"), ticker_lock(filled, ticker):
                 raise AssertionError
@@ -115,39 +112,22 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
         check_followed(filled, before)
 
 
-def test_mlflow_follows_a_share_that_is_renamed_again_before_mlflow_was_told(with_tables: HomePaths) -> None:
-    missed: list[TrackingUnavailable] = []
-    mlflow = MlflowClient(with_tables.tracking_uri)
+def test_mlflow_follows_a_renamed_share_and_nothing_moves_while_it_is_away(filled: HomePaths) -> None:
+    mlflow, before = MlflowClient(filled.tracking_uri), everything(filled, "IBM")
     of_ibm = mlflow.create_experiment("stockml/IBM")
-    rename(replace(with_tables, tracking_uri="http://127.0.0.1:9"), "IBM", "BIM", missed=missed.append)
-    assert len(missed) == 1
-    assert rename(with_tables, "BIM", "CIM", missed=missed.append) == ("MLflow's experiment",)
-    assert mlflow.get_experiment(of_ibm).name == "stockml/CIM"
-    assert rename(with_tables, "BIM", "CIM", missed=missed.append) == ()
-    assert (len(missed), [*with_tables.locks.glob("* *.*")]) == (1, [])
-
-
-def test_mlflow_is_told_by_one_of_two_renames_at_once(filled: HomePaths) -> None:
-    nothing_there = whole(b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}', 404)
-    missed: list[TrackingUnavailable] = []
-
-    def meanwhile(exchange: Exchange) -> None:
-        other.start()
-        other.join(1)  # one that does not wait for its turn needs less
-        nothing_there(exchange)
-
-    with Loopback(meanwhile, nothing_there) as server:
-        here = replace(filled, tracking_uri=server.address)
-        other = Thread(target=rename, args=(here, "IBM", "BIM"), kwargs={"missed": missed.append})
-        rename(here, "IBM", "BIM", missed=missed.append)
-        other.join()
-    assert (missed, [*here.locks.glob("* *.*")]) == ([], [])
+    with pytest.raises(TrackingUnavailable):
+        rename(replace(filled, tracking_uri="http://127.0.0.1:9"), "IBM", "BIM")
+    assert everything(filled, "IBM") == before
+    with ticker_lock(filled, "IBM"):
+        assert not [*filled.locks.glob("* *.*")], "nothing has to be finished first"
+    assert "MLflow's experiment" in rename(filled, "IBM", "BIM")
+    assert mlflow.get_experiment(of_ibm).name == "stockml/BIM"
 
 
 def test_settings_of_its_own_are_in_the_way_of_a_rename(filled: HomePaths) -> None:
     write_tuned_settings(filled, "BIM", {"training.epochs": 3}, {})
     with pytest.raises(StoreError, match=r"settings.BIM\.json: expected nothing there yet"):
-        rename(filled, "IBM", "BIM", missed=print)
+        rename(filled, "IBM", "BIM")
     assert tuned_settings(filled, "BIM") == {"training.epochs": 3}
 
 
@@ -168,7 +148,7 @@ def moves_one(home: HomePaths) -> bool:
         for name in ("replace", "rename"):
             patch.setattr(os, name, once(getattr(os, name)))
         with suppress(KeyboardInterrupt):
-            rename(home, "IBM", "BIM", missed=lambda _: None)
+            rename(home, "IBM", "BIM")
     return bool(moved)
 
 
@@ -179,7 +159,7 @@ def check_followed(home: HomePaths, before: list[object]) -> None:
 
 
 def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: HomePaths) -> None:
-    """As where another machine renamed it: the cache keeps its empty folders and the locks in them."""
+    """Empty folders, and the locks in them."""
     before = everything(filled, "IBM")
     for folder in (filled.models / "BIM" / "key", filled.nights / "BIM", filled.evaluations / "BIM"):
         folder.mkdir(parents=True)
@@ -187,20 +167,20 @@ def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Ho
     write_tuned_settings(filled, "KO", {}, {})
     Ledger(filled.ledger).publish(replace(entry(60), ticker="PEP"))
     assert [is_known(filled, ticker) for ticker in ("BIM", "KO", "PEP")] == [False, True, True]
-    rename(filled, "IBM", "BIM", missed=lambda _: None)
+    rename(filled, "IBM", "BIM")
     check_followed(filled, before)
     (filled.models / "IBM").mkdir()
-    assert rename(filled, "IBM", "BIM", missed=lambda _: None) == ()
+    assert rename(filled, "IBM", "BIM") == ()
 
 
 def test_a_symbol_in_use_is_not_overwritten(filled: HomePaths) -> None:
     store = BarStore.of(filled)
     store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     with pytest.raises(StoreError, match="expected no rows there yet"):
-        rename(filled, "IBM", "MSFT", missed=print)
+        rename(filled, "IBM", "MSFT")
     Ledger(filled.ledger).publish(replace(entry(61), ticker="KO"))
     with pytest.raises(StoreError, match=r"KO\.parquet: expected nothing there yet"):
-        rename(filled, "IBM", "KO", missed=print)
+        rename(filled, "IBM", "KO")
     assert store.tickers() == ("IBM", "MSFT")
     for ticker in ("IBM", "MSFT", "KO"):  # nothing was begun, so nothing has to be finished before the next night
         with ticker_lock(filled, ticker):
@@ -208,7 +188,7 @@ def test_a_symbol_in_use_is_not_overwritten(filled: HomePaths) -> None:
     (filled.models / "MSFT" / "key").mkdir(parents=True)
     (filled.models / "MSFT" / "key" / "model.json").touch()
     with pytest.raises(StoreError, match="expected nothing there yet"):
-        rename(filled, "IBM", "MSFT", missed=print)
+        rename(filled, "IBM", "MSFT")
     with pytest.raises(InvalidTicker):
-        rename(filled, "IBM", "../IBM", missed=print)
+        rename(filled, "IBM", "../IBM")
     assert Path(store.path("IBM")).exists()
