@@ -1,4 +1,4 @@
-"""What the weekly maintenance did, or would do, as Markdown: one line per step, and what was removed."""
+"""What the weekly maintenance did, or would do, as Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MAX_LISTED = 50  # things named per step; the table has their number
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step's result. `size`: in bytes, None where unknown; `failed`: what kept the step from its work."""
+    """One step's result. `size`: in bytes, if known; `failed`: what kept the step from its work."""
 
     name: str
     count: int = 0
@@ -24,31 +24,22 @@ class StepReport:
 
 def markdown(steps: Sequence[StepReport], *, dry_run: bool) -> str:
     """A table with one row per step, then the things of each step."""
-    title = "What maintenance would do (dry run: nothing was changed)" if dry_run else "What maintenance did"
-    rows = ["| step | things | size |", "|---|--:|--:|", *(_row(step) for step in steps)]
-    return escape_markdown(
-        "\n\n".join([f"## {title}", "\n".join(rows), *(_listed(step) for step in steps if step.things)])
-    )
+    done = "would do (dry run: nothing was changed)" if dry_run else "did"
+    text = f"## What maintenance {done}\n\n| step | things | size |\n|---|--:|--:|"
+    for step in steps:
+        size = "–" if step.size is None else decimal(step.size)
+        count = f"not done: {step.failed}" if step.failed else step.count
+        text += f"\n| {step.name} | {count} | {size} |"
+    for step in (step for step in steps if step.things):
+        text += "\n".join([f"\n\n### {step.name}\n", *(f"- {x}" for x in step.things[:MAX_LISTED])])
+        more = len(step.things) - MAX_LISTED
+        text += f"\n- and {more} more" if more > 0 else ""
+    return escape_markdown(text)
 
 
 def summary(steps: Sequence[StepReport]) -> str:
     """One line: how much went, or would go, and which steps could not be done."""
     things, size = sum(step.count for step in steps), sum(step.size or 0 for step in steps)
     failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
-    line = f"{quantity(things, 'thing')}, {size_text(size)}" if things else "nothing was due"
+    line = f"{quantity(things, 'thing')}, {decimal(size)}" if things else "nothing was due"
     return f"{line}. Not done: {'; '.join(failed)}" if failed else line
-
-
-def size_text(size: int) -> str:
-    """Bytes with a unit: 999 B, 1.0 kB, 2.5 MB."""
-    return f"{size} B" if size < 1000 else decimal(size)
-
-
-def _row(step: StepReport) -> str:
-    size = "–" if step.size is None else size_text(step.size)
-    return f"| {step.name} | {f'not done: {step.failed}' if step.failed else step.count} | {size} |"
-
-
-def _listed(step: StepReport) -> str:
-    more = [f"- and {len(step.things) - MAX_LISTED} more"] if len(step.things) > MAX_LISTED else []
-    return "\n".join([f"### {step.name}", "", *(f"- {thing}" for thing in step.things[:MAX_LISTED]), *more])

@@ -1,11 +1,9 @@
-"""Retention: finds what is old and no longer needed, and its size in bytes, and removes it on request.
+"""Retention: finds what is old and no longer needed, and removes it.
 
-Never removed: the store, the ledger, promotion histories, champions, earlier ones that a rollback needs, and the files
-of nights that MLflow lacks. What cannot be read counts as needed. Half-written files of killed writers go, wherever
-they are.
+Never removed: the store, the ledger, promotion histories, champions and those that a rollback
+needs, and the files of nights that MLflow lacks. What cannot be read counts as needed.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -23,31 +21,22 @@ from stockml.nights.record import kept_night, night_path, read_night
 from stockml.settings import FrozenSettings
 from stockml.tickers import TICKER
 
-LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
-REMOVED = ".removed"
-HALF_WRITTEN = re.compile(r"\..+\.\d+-\d+\.tmp").fullmatch  # by `write_atomically`, which was killed
-NOT_SEARCHED = {"artifacts", "replay", "results"}  # MLflow's, a home of its own, and where all goes by age
+HALF_WRITTEN = re.compile(r"\..+\.(\d+-\d+\.tmp|removed)").fullmatch  # by a process that was killed
+NOT_SEARCHED = {"artifacts", "replay", "results"}  # MLflow's, a home of its own, gone by age
 Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class RetentionSettings(FrozenSettings, prefix="keep."):
-    """How many days each thing is kept after it was last written; each ticker's newest is kept in any case."""
-
-    # a year of fifty tickers should fit in 2 GB: `python -m tests.bench --only disk` prints what each part takes of it
+    """How many days each thing is kept after it was last written; each ticker's newest stays."""
 
     payload_days: Count = Field(400, description="The provider's answers; they can be parsed again")
-    model_days: Count = Field(30, description="Models that are neither champion nor needed for a rollback")
-    champions: int = Field(
-        2, description="Champions kept whatever their age: the present one and those before it", ge=2, le=1_000
-    )
-    checkpoint_days: Count = Field(7, description="Interrupted trainings that were not resumed")
-    dataset_days: Count = Field(10, description="Adjusted series; recomputed when missing")
-    evaluation_days: Count = Field(10, description="Evaluations; recomputed when missing")
+    model_days: Count = Field(30, description="Models that are no champion's")
+    champions: int = Field(2, description="Champions kept whatever their age", ge=2, le=1_000)
+    cache_days: Count = Field(10, description="What is recomputed: series, evaluations, results")
     plot_days: Count = Field(1, description="Plots; MLflow has its own copies")
     night_days: Count = Field(800, description="Records of nights that MLflow has")
-    result_days: Count = Field(14, description="Cached results of steps")
-    mlflow_nights: Count = Field(5, description="Each ticker's newest nights whose plots and models stay in MLflow")
-    mlflow_days: Count = Field(120, description="MLflow's runs of models that are not kept as champions")
+    mlflow_nights: Count = Field(5, description="Each ticker's newest nights with models in MLflow")
+    mlflow_days: Count = Field(120, description="MLflow's runs of models that are no champion's")
 
 
 @dataclass(frozen=True)
@@ -60,128 +49,88 @@ class Removal:
     written: datetime
 
 
-@dataclass(frozen=True)
-class Needed:
-    """What must stay: these paths with their content, and everything of tickers with unreadable files."""
-
-    paths: frozenset[Path]
-    tickers: frozenset[str]
-    unreadable: tuple[str, ...]  # which files, a line each
-
-    def without(self, removals: Iterable[Removal]) -> tuple[Removal, ...]:
-        """Those of them that may go."""
-        return tuple(removal for removal in removals if HALF_WRITTEN(removal.path.name) or not self._has(removal.path))
-
-    def _has(self, path: Path) -> bool:
-        return not (self.tickers.isdisjoint(path.parts) and self.paths.isdisjoint((path, *path.parents)))
-
-
-def needed(home: HomePaths, champions: int) -> Needed:
-    """Each ticker's newest `champions`, and the files of its newest night and of those that MLflow lacks."""
-    paths = {home.ledger, home.store}
-    tickers: set[str] = set()
-    unreadable: list[str] = []
+def due(home: HomePaths, keep: RetentionSettings, now: datetime) -> tuple[list[Removal], list[str]]:
+    """What may go at `now` (with its zone), largest first; the faults of unreadable records."""
+    old = sorted(_old(home, keep, now), key=lambda each: (-each.size, str(each.path)))
+    needed, faults = {home.ledger, Path(home.store)}, list[str]()  # asked last: a night may end now
     for folder in (*_folders(home.models), *_folders(home.nights)):
         try:
-            paths |= _of_nights(folder) if folder.parent == home.nights else _of_champions(home, folder.name, champions)
+            needed |= set(_needed(home, folder, keep.champions))
         except (RecordUnreadable, InvalidFile) as error:
-            tickers.add(folder.name)
-            unreadable.append(str(error))
-    return Needed(frozenset(paths), frozenset(tickers), tuple(unreadable))
+            faults.append(str(error))
+            needed |= {each.path for each in old if folder.name in each.path.parts}
+    free = (each for each in old if needed.isdisjoint((each.path, *each.path.parents)))
+    return [*free, *_leftovers(home, now)], faults
 
 
-def outdated(home: HomePaths, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
-    """All that is older at `now` (with its zone) than its retention, largest first; some of it may be needed.
-
-    Ask what is needed afterwards, just before removing: so the files of a night that ends meanwhile stay.
-    """
-    return tuple(sorted(_candidates(home, keep, now), key=lambda removal: (-removal.size, str(removal.path))))
-
-
-def remove(removals: Iterable[Removal]) -> tuple[Removal, ...]:
-    """Remove what is still there; returns what went. A kill leaves nothing half removed in place."""
-    removed = []
-    for removal in removals:
-        if not removal.path.exists():
-            continue
-        # a model's folder is complete or missing
-        renamed = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")
-        if renamed != removal.path:  # an interrupted removal's; the folder has been made again since
-            shutil.rmtree(renamed, ignore_errors=True)
-        removal.path.rename(renamed)
+def remove(removals: Iterable[Removal]) -> None:
+    """Remove what is still there. A kill leaves nothing half removed in place."""
+    for path in (removal.path for removal in removals if removal.path.exists()):
+        renamed = path.with_name(f".{path.name.strip('.').removesuffix('.removed')}.removed")
+        if renamed != path:
+            shutil.rmtree(renamed, ignore_errors=True)  # an interrupted removal's
+        path.rename(renamed)
         shutil.rmtree(renamed) if renamed.is_dir() else renamed.unlink()
-        removed.append(removal)
-    return tuple(removed)
 
 
-def _candidates(home: HomePaths, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
-    """All that is older than its kind's retention; of most kinds, each ticker's newest is left out."""
-    for kind, folder, pattern, days in (
-        ("payloads", home.payloads, "*.json.gz", keep.payload_days),
-        ("datasets", home.datasets, "*.parquet", keep.dataset_days),
-        ("evaluations", home.evaluations, "[!.]*", keep.evaluation_days),
-        ("plots", home.plots, "[!.]*", keep.plot_days),
-        ("nights", home.nights, "[!.]*", keep.night_days),
-    ):
-        for ticker_folder in _folders(folder):
-            yield from _older(kind, ticker_folder.glob(pattern), now, days, newest_stays=True)
-    for ticker_folder in _folders(home.models):
-        models = [path for path in ticker_folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        unfinished = [path for path in models if not (path / "model.json").exists()]  # which a training writes last
-        yield from _older("checkpoints", unfinished, now, keep.checkpoint_days)
-        yield from _older("models", set(models).difference(unfinished), now, keep.model_days, newest_stays=True)
-    bases = (*home.pretraining.glob("*"), *home.bases.glob("_pretraining-*"))  # the latter an earlier version's
-    yield from _older("checkpoints", bases, now, keep.checkpoint_days)
-    locks = (*home.locks.glob("results"), *home.locks.glob("run-*.mark"))  # an earlier version's; of killed runs
-    yield from _older("results", (*home.results.glob("*"), *locks), now, keep.result_days)
-    for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):
-        yield from _older("leftovers", folder.glob(f"*/.*{REMOVED}"), now, LEFTOVER_DAYS)
-    for root, subfolders, files in os.walk(home.root):
-        subfolders[:] = subfolders if Path(root) != home.root else set(subfolders) - NOT_SEARCHED
-        yield from _older("leftovers", (Path(root, name) for name in files if HALF_WRITTEN(name)), now, LEFTOVER_DAYS)
+def _old(home: HomePaths, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
+    for folder in (home.payloads, home.datasets, home.evaluations, home.plots, home.nights):
+        days = {home.payloads: keep.payload_days, home.plots: keep.plot_days}
+        days |= {home.nights: keep.night_days}
+        for of_ticker in _folders(folder):
+            found = _measured(folder.name, of_ticker.glob("[!.]*"))
+            yield from _before(now, days.get(folder, keep.cache_days), found[:-1])
+    for of_ticker in _folders(home.models):
+        models = {path for path in of_ticker.glob("[!.]*") if path.is_dir()}
+        finished = {path for path in models if (path / "model.json").exists()}  # written last
+        yield from _before(now, keep.model_days, _measured("models", finished)[:-1])
+        yield from _before(now, keep.cache_days, _measured("checkpoints", models - finished))
+    for folder in (home.pretraining, home.results):
+        yield from _before(now, keep.cache_days, _measured(folder.name, folder.glob("*")))
 
 
-def _older(
-    kind: str, paths: Iterable[Path], now: datetime, days: int, *, newest_stays: bool = False
-) -> Iterator[Removal]:
-    measured = (_measured(kind, path) for path in paths if not path.is_symlink())
-    by_age = sorted(filter(None, measured), key=lambda removal: removal.written)
-    for removal in by_age[:-1] if newest_stays else by_age:
-        if removal.written < now - timedelta(days=days):
-            yield removal
+def _leftovers(home: HomePaths, now: datetime) -> Iterator[Removal]:
+    """What killed processes left, a day ago or longer."""
+    places = (path for path in home.root.glob("*") if path.name not in NOT_SEARCHED)
+    found = {hidden for place in places for hidden in (place, *place.rglob(".*"))}
+    yield from _before(now, 1, _measured("leftovers", filter(lambda p: HALF_WRITTEN(p.name), found)))
 
 
-def _measured(kind: str, path: Path) -> Removal | None:
-    """The path's size and newest time; None if one of its files vanishes: a process is at work on it."""
-    try:
-        files = [file.stat() for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path.stat()]
-        written = max((file.st_mtime for file in files), default=path.stat().st_mtime)
-    except FileNotFoundError:
-        return None
-    return Removal(kind, path, sum(file.st_size for file in files), datetime.fromtimestamp(written, UTC))
+def _before(now: datetime, days: int, found: Iterable[Removal]) -> Iterator[Removal]:
+    return (each for each in found if each.written < now - timedelta(days=days))
 
 
-def _of_champions(home: HomePaths, ticker: str, champions: int) -> set[Path]:
-    """The champions' models, and the records and evaluations from which MLflow's versions can be made again."""
-    paths: set[Path] = set()
-    for promotion in Registry(home.models).champion_history(ticker)[-champions:]:
-        night = kept_night(home.nights, ticker, promotion.key)
-        paths |= {Path(promotion.path), night_path(home.nights, ticker, promotion.key).parent}
-        paths |= {Path(night.evaluation_folder)} if night and night.evaluation_folder else set()
-    return paths
+def _measured(kind: str, paths: Iterable[Path]) -> list[Removal]:
+    """Oldest first, without links, and what vanishes: a process is at work on it."""
+    removals = []
+    for path in (path for path in paths if not path.is_symlink()):
+        try:
+            stats = [file.stat() for file in path.rglob("*") if file.is_file()] or [path.stat()]
+        except FileNotFoundError:
+            continue
+        written = datetime.fromtimestamp(max(stat.st_mtime for stat in stats), UTC)
+        removals.append(Removal(kind, path, sum(stat.st_size for stat in stats), written))
+    return sorted(removals, key=lambda removal: removal.written)
 
 
-def _of_nights(folder: Path) -> set[Path]:
-    """The paths of a ticker's newest night and of those that MLflow lacks. Raises InvalidFile."""
-    records = {path.parent: read_night(path) for path in folder.glob("*/night.json")}
-    pending = {path for path, night in records.items() if night.mlflow_run_id is None}
-    newest = max(records, key=lambda path: (records[path].session, records[path].finished_at), default=None)
-    needed_nights = pending | ({newest} if newest else set())
-    fields = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
-    paths = (getattr(records[path], field) for path in needed_nights for field in fields)
-    return needed_nights | {Path(each) for each in paths if each}
+def _needed(home: HomePaths, folder: Path, champions: int) -> Iterator[Path]:
+    """What a ticker's champions need, or its newest night and those that MLflow lacks."""
+    if folder.parent == home.models:
+        for promotion in Registry(home.models).champion_history(folder.name)[-champions:]:
+            yield Path(promotion.path)
+            yield night_path(home.nights, folder.name, promotion.key).parent
+            night = kept_night(home.nights, folder.name, promotion.key)
+            if night and night.evaluation_folder:
+                yield Path(night.evaluation_folder)
+        return
+    nights = {path.parent: read_night(path) for path in folder.glob("*/night.json")}
+    newest = max(nights, key=lambda p: (nights[p].session, nights[p].finished_at), default=None)
+    for path, night in nights.items():
+        if path == newest or night.mlflow_run_id is None:
+            made = (night.model_folder, night.evaluation_folder, night.dataset_path)
+            yield from (path, *(Path(each) for each in (*made, night.plots_folder) if each))
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The tickers' folders in it; folders of other names, such as manual copies, are left alone."""
-    return sorted(path for path in folder.glob("*") if path.is_dir() and TICKER.fullmatch(path.name))
+    """The tickers' folders in it; others, such as copies made by hand, are left alone."""
+    return sorted(p for p in folder.glob("*") if p.is_dir() and TICKER.fullmatch(p.name))
