@@ -95,7 +95,7 @@ def faults(source: str, own: Set[str] = frozenset()) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             name = dotted(node) or f"(…).{node.attr}"
-            if is_another_packages(name) or node.attr not in own and name not in DOCUMENTED:
+            if is_another_packages(name) or (node.attr not in own and name not in DOCUMENTED):
                 found.add((node.lineno, f"uses {name}"))
         elif isinstance(node, ast.Call) and dotted(node.func) in ("getattr", "hasattr"):
             name = f"{dotted(node.args[0]) or '(…)'}.{constant(node.args[1])}"
