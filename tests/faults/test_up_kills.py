@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from deployments.registration.automations import install
-from deployments.servers.prefect_api import prefect_api
+from deployments.servers.prefect_api import prefect_api, unhealthy
 from stockml.home import current_home as home_of
 from tests.pages.prefect_session import Up, up
 from tests.support.night_process import standing
@@ -47,8 +47,8 @@ def kill(process: psutil.Process) -> None:
 
 
 def in_training(running: Up, ticker: str) -> dict[str, Any]:
-    """A night of the ticker, by its deployment, in the middle of its training."""
-    run_id = running.start(f"nightly/{ticker}", profile="tutorial", settings=LONG)
+    """A night of the ticker, by IBM's deployment, in the middle of its training."""
+    run_id = running.start("nightly/IBM", ticker=ticker, profile="tutorial", settings=LONG)
     running.training(ticker)
     return running.run(run_id)
 
@@ -81,4 +81,5 @@ def test_a_run_outlives_a_server_that_is_killed(running: Up, words: str, ticker:
     run, [server] = in_training(running, ticker), programs(running, words)
     kill(server)
     until(lambda: [each for each in programs(running, words) if each.pid != server.pid])
+    until(lambda: not unhealthy(f"{running.prefect}/api"), every_s=0.3)
     assert done_once(running, ticker, run) == 1
