@@ -165,10 +165,10 @@ def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the
 
 @needs_postgres
 def test_a_home_is_the_state_before_servers_and_nights_start_from_it(two_homes: tuple[HomePaths, HomePaths]) -> None:
-    """`up` ends after months, `serve` never: another's night began without the bars, and this one was refused."""
+    """`up` ends after months: another's night began without the bars, and this one was refused."""
     here, another = two_homes
     store_of(here, "IBM")
-    with state_sync(here, "serve"):
+    with state_sync(here, "up"):
         refresh(another)
         assert BarStore.of(another).tickers() == ("IBM",)
 

@@ -9,11 +9,9 @@ import signal
 import subprocess
 import sys
 import zipfile
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
@@ -27,7 +25,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.sharing import ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.own_servers import free_port
-from tests.support.patience import PATIENCE_S, until
+from tests.support.patience import PATIENCE_S
 
 Captured = pytest.CaptureFixture[str]
 
@@ -138,23 +136,6 @@ def test_ctrl_c_while_a_line_is_printed_stops_as_at_any_other_moment(
         for number, handler in before.items():
             signal.signal(number, handler)
     assert capfd.readouterr().out == "stopping\n"
-
-
-def test_a_feed_whose_lines_nobody_can_read_any_more_goes_on(home: HomePaths) -> None:
-    """Nor does a full disk below its output end it; `stockml up` prints in the same way."""
-    command = [sys.executable, "-m", "deployments.cli", "feed", "--port", str(port := free_port())]
-
-    def answer() -> bytes:
-        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/query?function=SPLITS&symbol=IBM&apikey=k") as reply:
-            return bytes(reply.read())
-        assert process.poll() is None
-        return b""
-
-    with Path("/dev/full").open("wb") as full, subprocess.Popen(command, stdout=full) as process:
-        try:
-            assert b"IBM" in until(answer)
-        finally:
-            process.terminate()
 
 
 @pytest.mark.slow

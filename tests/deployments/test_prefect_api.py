@@ -7,16 +7,14 @@ import textwrap
 import traceback
 from contextlib import closing
 
-import httpx
 import psutil
 import pytest
 
 from deployments.doctor import services
-from deployments.errors import ServerFailed, ServerUnavailable
+from deployments.errors import ServerUnavailable
 from deployments.servers.prefect_api import configured_api, prefect_api, rejects_password, running_server
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
-from tests.support.commands import stockml
 from tests.support.loopback import Exchange, Loopback
 from tests.support.patience import PATIENCE_S, until
 
@@ -117,15 +115,6 @@ def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home
     assert given == ["Basic bWU6c2VjcmV0", None]
 
 
-def test_a_worker_without_a_server_is_told_so_at_once(home: HomePaths) -> None:
-    """By the address that it was given, or that of this machine's server on the port that the environment names."""
-    for named in ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, {"STOCKML_PREFECT_PORT": "9"}):
-        ran = stockml("serve", "worker", "--no-deploy", **named)
-        assert ran.returncode == 1
-        assert ran.stderr.startswith("stockml: expected Prefect at http://127.0.0.1:9/api, found no answer; ")
-        assert ran.stderr.count("\n") == 1
-
-
 def test_a_record_of_servers_that_are_gone_is_not_trusted(home: HomePaths) -> None:
     home.root.mkdir()
     for content in ("{", "[]", '{"prefect_api": "http://127.0.0.1:9/api"}'):
@@ -153,27 +142,8 @@ def test_a_killed_command_leaves_no_server_behind(home: HomePaths) -> None:
     assert process.stdout is not None
     until(lambda: "done" in process.stdout.readline())
     servers = psutil.Process(process.pid).children()
-    assert ["prefect_program" in " ".join(each.cmdline()) for each in servers] == [True]
+    assert ["prefect_app" in " ".join(each.cmdline()) for each in servers] == [True]
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
     assert alive == []
-
-
-@pytest.mark.slow
-def test_a_commands_own_server_that_is_killed_is_started_again_but_not_for_ever(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("deployments.servers.prefect_api.RESTARTS", 1)
-    killed: list[psutil.Process] = []
-
-    def kill_after_each_answer() -> None:
-        with prefect_api(home) as address:
-            while len(killed) < 3 and httpx.get(f"{address}/health", timeout=PATIENCE_S).text == "true":
-                [server] = [each for each in psutil.Process().children() if str(home.prefect) in each.cmdline()]
-                server.kill()
-                killed.append(server)
-
-    with pytest.raises(ServerFailed, match="found that it ended with code -9"):
-        kill_after_each_answer()
-    assert len(killed) == 2

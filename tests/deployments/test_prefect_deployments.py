@@ -12,7 +12,6 @@ from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT, temporary_setting
 from deployments.registration import MANAGED, NIGHTS
 from deployments.registration.prefect_deployments import (
     RegistrationResult,
-    create_unscheduled,
     form_of,
     other_deployments,
     register,
@@ -20,7 +19,6 @@ from deployments.registration.prefect_deployments import (
 )
 from deployments.registration.tickers_file import TickersFile, digest_time, read_tickers
 from flows.form import DAY
-from stockml.home import HomePaths
 
 
 def listed(*entries: Any, **defaults: Any) -> TickersFile:
@@ -72,21 +70,6 @@ def test_every_day_in_a_form_says_how_it_is_written() -> None:
 def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
     found = form_of("nightly.nightly")["definitions"]["TrainingSettings"]["properties"]["decay_on"]
     assert found["enum"] == ["validation"]
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_where_machines_share_a_state_deployments_hand_it_on_to_runs_and_no_longer_once_they_do_not(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (wanted,) = ticker_deployments(listed("SHARED").tickers)
-    for state in ("s3://bucket/state", ""):
-        monkeypatch.setenv("STOCKML_STATE", state)
-        monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://me:secret@db:5432" if state else "")
-        register([wanted], delete_others=False)
-        with get_client(sync_client=True) as client:
-            env = client.read_deployment_by_name("nightly/SHARED").job_variables.get("env", {})
-        assert env.get("STOCKML_STATE", "") == state
-        assert "secret" not in str(env)
 
 
 def test_every_number_in_a_form_says_its_bounds() -> None:
@@ -190,22 +173,6 @@ def test_the_other_flows_have_deployments_too_at_most_ten_in_all_for_a_newcomer(
     assert len([*ticker_deployments(read_tickers().tickers), *others]) + 1 <= 10, "including that of the notices"
     assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == ("30 9 * * 0", "flows.maintenance.maintenance")
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
-
-
-@pytest.mark.slow
-def test_an_announced_deployment_has_a_page_but_no_schedule_until_it_is_registered(prefect_server: None) -> None:
-    entries = listed("OLD", "NEW", "OTHER").tickers
-    wanted = ticker_deployments(entries[:2])
-    register(wanted[:1], delete_others=False)
-    for _ in range(2):
-        create_unscheduled(entries, ["OLD", "NEW"])
-    with get_client(sync_client=True) as client:
-        before = {name: client.read_deployment_by_name(f"nightly/{name}") for name in ("OLD", "NEW")}
-        assert [len(each.schedules) for each in before.values()] == [1, 0]
-        done = register(wanted, delete_others=False)
-        after = client.read_deployment_by_name("nightly/NEW")
-    assert (done.updated, done.unchanged) == (("NEW",), ("OLD",))
-    assert (after.id, [each.active for each in after.schedules]) == (before["NEW"].id, [True])
 
 
 @pytest.mark.slow
