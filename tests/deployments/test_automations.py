@@ -28,7 +28,15 @@ from prefect.utilities.callables import get_call_parameters
 from deployments.cli.runs import result_of
 from deployments.doctor.services import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
-from deployments.registration.automations import BLOCK, HEARTBEAT, MAX_RUNS, PREFIX, install, refused_notice, webhook_address
+from deployments.registration.automations import (
+    BLOCK,
+    HEARTBEAT,
+    MAX_RUNS,
+    PREFIX,
+    install,
+    refused_notice,
+    webhook_address,
+)
 from flows.notices import missing_forecasts
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
@@ -255,7 +263,7 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_run
     assert until(lambda: taken_for_zombies(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
 
 
-def crashed(client: SyncPrefectClient, times: int') -> FlowRun:
+def crashed(client: SyncPrefectClient, times: int) -> FlowRun:
     """A run whose process died when it had begun this often."""
     run = of_worker(client, failing, state=Pending())
     for number in range(times):
