@@ -11,7 +11,6 @@ import pytest
 import typer
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
@@ -126,8 +125,6 @@ def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
 def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
     prefect_client: SyncPrefectClient,
 ) -> None:
-    earlier: Any = Webhook(url="http://127.0.0.1:9/earlier")
-    earlier.save(BLOCK, _sync=True)
     assert install({}).created == KINDS
     assert install({}).unchanged == KINDS
     (late,) = prefect_client.read_automations_by_name(KINDS[2])
