@@ -9,7 +9,15 @@ from importlib.metadata import packages_distributions
 from tests.support.lock import PROJECT, locked
 
 OURS = ("stockml", "tasks", "flows", "deployments")
-OF_EXTRAS = {"arch", "boto3", "botocore", "psycopg", "psycopg_binary"}  # without it, an error names the extra
+OF_EXTRAS = {
+    "arch",
+    "boto3",
+    "botocore",
+    "distributed",
+    "prefect_dask",
+    "psycopg",
+    "psycopg_binary",
+}  # without it, an error names the extra
 
 
 def imported() -> set[str]:
