@@ -31,13 +31,11 @@ HERE = {  # what replaces it in the person's own folder, and in the recorded wee
     "2026-11-02 2026-11-13": "2013-02-19 2013-02-28",
 }
 ELSEWHERE = {
-    "export STOCKML_HOME=/that/folder/.stockml": "a home of an earlier version: tests/faults/test_old_home.py",
+    "export STOCKML_HOME=/that/folder/.stockml": "an earlier home: tests/deployments/test_cli_command_home.py",
     "mv .stockml ~/.stockml": "the same",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
     "dask worker": "needs a scheduler: tests/flows/test_cluster.py",
-    "stockml up --address 0.0.0.0": "needs an object store; without one: tests/deployments/test_servers_secrets.py",
-    "stockml serve worker --no-deploy": "the same",
-    "stockml deploy": "while `stockml up` runs: tests/deployments/test_prefect_deployments.py",
+    ".venv/bin/prefect worker start --pool stockml --type process --limit 4": "needs a second machine",
     "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
     "stockml rename KO KO-OLD": "the next pages go on with KO: tests/stockml/maintenance/test_rename.py",
     "stockml rename KO NEW": "KO is still traded: the same",

@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from tests.bench.processes import ended
 SIZE = 2048
 FLOP = 2.0 * SIZE**3
 IMPORTED = ("tensorflow", "prefect.flows", "scipy.stats", "matplotlib.backends.backend_agg", "mlflow.pyfunc")
-PACKAGES = ("numpy", "pandas", "pyarrow", "tensorflow", "keras", "prefect", "prefect-dask", "mlflow", "stockml")
+PACKAGES = ("numpy", "pandas", "pyarrow", "tensorflow", "keras", "prefect", "prefect_dask", "mlflow", "stockml")
 
 
 def described() -> dict[str, str]:
@@ -29,7 +29,8 @@ def described() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": sys.version.split()[0],
     }
-    return machine | {name: version(name) for name in PACKAGES}
+    of_package = packages_distributions()  # TensorFlow's has other names, and Dask is an extra
+    return machine | {name: version(of_package[name][0]) for name in PACKAGES if name in of_package}
 
 
 def matrix_speed(scene: Scene) -> Iterator[Measured]:

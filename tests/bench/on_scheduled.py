@@ -21,11 +21,11 @@ FEW, TWENTY, HUNDRED, MANY = 3, 20, 100, 500
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
 # a worker takes runs due within 10 s, so all are planned further ahead, as Prefect plans nights days ahead
 PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15
-PARTS = {  # a process's part, by the words of its command; the worker is told from the nights that it starts
+PARTS = {  # by words of a process's command
     "deployments.servers.prefect_app": "Prefect's server",
     "mlflow": "MLflow's server",
     "worker start": "the worker",
-    "prefect.flow_engine": "the nights themselves",
+    "prefect.engine": "the nights themselves",
 }
 
 
@@ -94,6 +94,6 @@ def _spent(stack: psutil.Process) -> Counter[str]:
             times, module = process.cpu_times(), " ".join(process.cmdline())
         except psutil.Error:
             continue
-        part = next((says for name, says in PARTS.items() if f"deployments.servers.{name}" in module), "the rest")
+        part = next((says for name, says in PARTS.items() if name in module), "the rest")
         found[part] += times.user + times.system + times.children_user + times.children_system
     return found

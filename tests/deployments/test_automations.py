@@ -11,24 +11,31 @@ import pytest
 import typer
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Completed, Late, Running, State
+from prefect.states import AwaitingRetry, Completed, Crashed, Late, Pending, Running, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import result_of
 from deployments.doctor.services import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
-from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, refused_notice, webhook_address
+from deployments.registration.automations import (
+    BLOCK,
+    HEARTBEAT,
+    MAX_RUNS,
+    PREFIX,
+    install,
+    refused_notice,
+    webhook_address,
+)
 from flows.notices import missing_forecasts
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
@@ -36,10 +43,10 @@ from stockml.nights import states
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
-KINDS = tuple(
-    f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts", "zombie runs")
-)
-TELLING = KINDS[:-1]
+TELLING = tuple(f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts"))
+LOST = tuple(f"{PREFIX}{kind}" for kind in ("zombie runs", "runs never begun", "crashed runs"))
+ZOMBIES = LOST[0]
+KINDS = (*TELLING, *LOST)
 Posted = tuple[str, "queue.Queue[Any]"]
 HOOK = "/hooks/12:T0-K3N_a%20b?to=me&sig=%2541%2B%26&empty="
 
@@ -118,32 +125,24 @@ def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
 def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
     prefect_client: SyncPrefectClient,
 ) -> None:
-    earlier: Any = Webhook(url="http://127.0.0.1:9/earlier")
-    earlier.save(BLOCK, _sync=True)
-    never: Any = EventTrigger(posture=Posture.Reactive, threshold=1, expect={"nothing.of.the.kind"})
-    prefect_client.create_automation(AutomationCore(name=f"{PREFIX}crashed runs", trigger=never, actions=[]))
-    limit = GlobalConcurrencyLimitCreate(name="alphavantage", limit=1, slot_decay_per_second=1.0)
-    prefect_client.create_global_concurrency_limit(limit)
     assert install({}).created == KINDS
     assert install({}).unchanged == KINDS
     (late,) = prefect_client.read_automations_by_name(KINDS[2])
     prefect_client.pause_automation(late.id)
     assert install({}).unchanged == KINDS
     changed = install({"STOCKML_WEBHOOK_URL": "http://127.0.0.1:9/hook"})
-    assert (changed.updated, changed.unchanged) == (TELLING, KINDS[-1:])
+    assert (changed.updated, changed.unchanged) == (TELLING, LOST)
     assert install({}).unchanged == KINDS, "an existing block is notified, whoever made it"
     prefect_client.create_automation(AutomationCore.model_validate(late.model_dump() | {"name": KINDS[0]}))
     assert KINDS[0] in (*(again := install({})).unchanged, *again.updated), "as two workers that begin at once make it"
     found = prefect_client.read_automations()
     known = {automation.name: automation for automation in found}
     assert sorted(automation.name for automation in found) == sorted(KINDS)
-    assert [known[name].enabled for name in KINDS] == [True, True, False, True, True]
+    assert [known[name].enabled for name in KINDS] == [name != KINDS[2] for name in KINDS]
     assert known[KINDS[2]].id == late.id
     kept = [block for block in prefect_client.read_block_documents(include_secrets=False) if block.name == BLOCK]
     assert [block.block_type_name for block in kept] == ["Slack Webhook"]
     assert "hook" not in str(kept[0].data)
-    limits = prefect_client.read_global_concurrency_limits(limit=200, offset=0)
-    assert "alphavantage" not in [limit.name for limit in limits]
 
 
 @pytest.mark.slow
@@ -154,7 +153,7 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
     install({"STOCKML_WEBHOOK_URL": address})
     of_worker(prefect_client, failing, state=Completed())
     with pytest.raises(ValueError, match="PEP"):
-        result_of(failing, "PEP", deployment="PEP")
+        result_of(failing, "PEP")
     with pytest.raises(typer.BadParameter):
         result_of(missing_forecasts, ["../etc"])
     work(prefect_client, late_bar)  # left to the digest
@@ -230,13 +229,14 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
 def taken_for_zombies(client: SyncPrefectClient) -> set[str]:
     """The runs that have set off the automation that ends zombies, as far as the server has recorded it."""
     fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
-    of_zombies = [each for each in client.read_events(fired, limit=50).events if each.resource.name == KINDS[-1]]
+    of_zombies = [each for each in client.read_events(fired, limit=50).events if each.resource.name == ZOMBIES]
     return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_zombies}
 
 
 def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
     beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
-    emit_event(HEARTBEAT, beat, occurred=occurred)
+    ours = {"prefect.resource.id": f"prefect.tag.{MANAGED}", "prefect.resource.role": "tag"}
+    emit_event(HEARTBEAT, beat, occurred=occurred, related=[ours])
 
 
 @pytest.mark.slow
@@ -255,9 +255,33 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_run
         emit_heartbeat(run, state.timestamp - timedelta(seconds=1))
     emit_heartbeat(dead, datetime.now(UTC))
     assert told(posted) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
-    ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
-    assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
+    ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting)]
+    assert ended == [states.QUOTA, "AwaitingRetry"]
     assert until(lambda: taken_for_zombies(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
+
+
+def crashed(client: SyncPrefectClient, times: int) -> FlowRun:
+    """A run whose process died when it had begun this often."""
+    run = of_worker(client, failing, state=Pending())
+    for number in range(times):
+        client.set_flow_run_state(run.id, Running())
+        if number < times - 1:
+            client.set_flow_run_state(run.id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
+    client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
+    return client.read_flow_run(run.id)
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_died_goes_back_into_the_queue_but_not_for_ever(prefect_client: SyncPrefectClient) -> None:
+    install({})
+    often, once = crashed(prefect_client, MAX_RUNS + 1), crashed(prefect_client, 1)
+    assert (often.run_count, once.run_count) == (MAX_RUNS + 1, 1)
+
+    def state(run: FlowRun) -> str | None:
+        return prefect_client.read_flow_run(run.id).state_name
+
+    until(lambda: state(once) == "AwaitingRetry", every_s=0.3)
+    assert state(often) == "Crashed", "it crashed first, and stays so"
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])

@@ -11,7 +11,6 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from deployments.cli.command_home import in_home
 from deployments.registration import ticker_list
 from stockml.errors import InvalidFile, StoreError
 from stockml.forecasts.ledger import Ledger
@@ -97,36 +96,6 @@ def test_a_record_that_may_not_be_read_is_not_to_be_moved_away(
         "expected a readable record, found Permission denied; it was left as it is: see that you may read and write it"
     )
     assert told == f"stockml: {home.root / place}: {refused}\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("prefect.toml", "[logging]\nconfig_path = '/tmp/theirs.yml'"),
-        ("pyproject.toml", '[tool."pre\\u0066ect".logging]\nconfig_path = "/tmp/theirs.yml"'),
-        (".env", "prefect_logging_config_path=/tmp/theirs.yml"),
-    ],
-)
-def test_settings_that_another_user_left_in_the_working_folder_are_refused(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, name: str, text: str
-) -> None:
-    """Prefect reads them, and a logging configuration names functions to call."""
-    monkeypatch.chdir(home.root.parent)
-    Path(name).write_text(text)
-    with in_home():  # a person's own are theirs to set
-        pass
-    anyone = Path(name).stat().st_uid + 1
-    monkeypatch.setattr(os, "geteuid", lambda: anyone)
-    if anyone == 1:
-        with in_home():  # root's own are taken
-            pass
-        os.chown(name, 2, 2)
-    with pytest.raises(InvalidFile, match="found another user's; run this in another folder"), in_home():
-        pass
-    Path(name).write_text("[project]\ndependencies = ['prefect']" if name == "pyproject.toml" else "")
-    if name != "prefect.toml":
-        with in_home():
-            pass
 
 
 @pytest.mark.parametrize("place", ["locks/IBM.night.lock", "settings", "store/IBM.parquet"])

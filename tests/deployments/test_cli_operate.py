@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
@@ -16,7 +15,7 @@ from deployments.cli.app import run
 from stockml.home import HomePaths
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.own_servers import free_port
-from tests.support.patience import PATIENCE_S, until
+from tests.support.patience import PATIENCE_S
 
 Captured = pytest.CaptureFixture[str]
 
@@ -65,23 +64,6 @@ def test_ctrl_c_while_a_line_is_printed_stops_as_at_any_other_moment(
         for number, handler in before.items():
             signal.signal(number, handler)
     assert capfd.readouterr().out == "stopping\n"
-
-
-def test_a_feed_whose_lines_nobody_can_read_any_more_goes_on(home: HomePaths) -> None:
-    """Nor does a full disk below its output end it; `stockml up` prints in the same way."""
-    command = [sys.executable, "-m", "deployments.cli", "feed", "--port", str(port := free_port())]
-
-    def answer() -> bytes:
-        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/query?function=SPLITS&symbol=IBM&apikey=k") as reply:
-            return bytes(reply.read())
-        assert process.poll() is None
-        return b""
-
-    with Path("/dev/full").open("wb") as full, subprocess.Popen(command, stdout=full) as process:
-        try:
-            assert b"IBM" in until(answer)
-        finally:
-            process.terminate()
 
 
 @pytest.mark.slow

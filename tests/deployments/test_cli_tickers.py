@@ -120,8 +120,7 @@ def test_who_waits_for_another_command_to_update_prefect_is_told_for_which(
     home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
-    code = "from deployments.cli.tickers import register_all; from stockml.home import current_home"
-    command = [sys.executable, "-c", f"{code}; register_all(current_home())"]
+    command = [sys.executable, "-m", "deployments.registration"]
     with (
         file_lock(home.locks / "deploy.lock", 0),
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting,

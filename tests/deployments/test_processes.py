@@ -1,12 +1,12 @@
 """Started programs: how they end is reported, and none is left behind."""
 
 import os
+import re
 import signal
-import subprocess
-import sys
 import textwrap
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,7 @@ import pytest
 
 from deployments.errors import ServerFailed
 from deployments.servers import processes
-from deployments.servers.stack import SETTLED_S, watch
+from deployments.servers.stack import watch
 from tests.support.patience import PATIENCE_S, until
 
 
@@ -23,6 +23,17 @@ def started(name: str, folder: Path, code: str) -> processes.Child:
     (folder / "program.py").write_text(textwrap.dedent(code))
     environ = {**os.environ, "PYTHONPATH": str(folder)}
     return processes.start(processes.Program(name, "program", [], environ), folder / "log")
+
+
+def stopping_at(words: str, said: list[str]) -> Callable[[str], None]:
+    """A `say` that keeps what it is told, and presses Ctrl-C at these words."""
+
+    def say(told: str) -> None:
+        said.append(told)
+        if words in told:
+            raise KeyboardInterrupt
+
+    return say
 
 
 @pytest.mark.parametrize(
@@ -40,8 +51,9 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code
     child.process.wait(PATIENCE_S)
     with pytest.raises(ServerFailed, match=words):
         child.check()
-    with pytest.raises(ServerFailed, match=words):
-        watch([replace(child, began=child.began - SETTLED_S)], pytest.fail)  # it is not started anew
+    with pytest.raises(KeyboardInterrupt):
+        watch([child], stopping_at("", said := []))
+    assert re.search(words, said[0])
     processes.stop([child])
     child.log.unlink()
     assert "log empty" in str(child.failure())
@@ -75,41 +87,27 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
     processes.stop([other, late])
 
 
-def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) -> None:
-    child, said = started("the worker", tmp_path, "import time; time.sleep(600)"), list[str]()
-    children = [replace(child, began=child.began - SETTLED_S)]
-
-    def kill(text: str = "") -> None:
-        said.append(text)
-        children[0].process.kill()
-        children[0].process.wait()
-
-    kill()
-    with pytest.raises(ServerFailed, match="ended with code -9"):
-        watch(children, kill)  # kills the second as soon as the restart is announced
-    assert said == ["", "the worker was killed, and is started anew"]
-    assert children[0].process.pid != child.process.pid
-    processes.stop(children)
-
-
-def test_a_server_that_is_killed_just_after_it_was_seen_running_is_restarted_too(tmp_path: Path) -> None:
-    child, said = started("the worker", tmp_path, "import time; time.sleep(600)"), list[str]()
-    children, look = [replace(child, began=child.began - SETTLED_S)], child.process.poll
-
-    def look_and_kill() -> int | None:
-        if (found := look()) is None:
-            os.kill(child.process.pid, signal.SIGKILL)
-            child.process.wait()
-        return found
-
-    def end(text: str) -> None:
-        said.append(text)
-        raise KeyboardInterrupt
-
-    child.process.poll = look_and_kill  # type: ignore[method-assign]
+def test_a_program_that_keeps_dying_is_started_again_after_growing_pauses_beside_the_others(
+    tmp_path: Path,
+) -> None:
+    """Two kills of the worker within a minute ended both pages, and a night without memory all later ones."""
+    for name in ("steady", "dying"):
+        (tmp_path / name).mkdir()
+    steady = started("MLflow", tmp_path / "steady", "import time; time.sleep(600)")
+    dying = started("the worker", tmp_path / "dying", "print('no memory'); raise SystemExit(1)")
+    children, said = [steady, dying], list[str]()
     with pytest.raises(KeyboardInterrupt):
-        watch(children, end)
-    assert said == ["the worker was killed, and is started anew"]
+        watch(children, stopping_at("started again in 4 s", said))
+    assert [told.rpartition("; ")[2] for told in said] == [
+        "it is started again in 1 s",
+        "the worker is started again",
+        "it is started again in 2 s",
+        "the worker is started again",
+        "it is started again in 4 s",
+    ]
+    assert all("the worker" in told for told in said)
+    assert (children[0], steady.process.poll()) == (steady, None)
+    assert children[1].process.pid != dying.process.pid
     processes.stop(children)
 
 
@@ -147,8 +145,8 @@ def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tm
         return look()
 
     child.process.poll = stop_and_look  # type: ignore[method-assign]
-    with pytest.raises(ServerFailed, match="in order"):
-        watch([child], print)
+    with pytest.raises(KeyboardInterrupt):
+        watch([child], stopping_at("in order", []))
     kept = child.log.read_text().splitlines()
     assert (len(kept), kept[0], kept[-1]) == (2**19, f"night {2**19 + 1:09d}", "in order")
     processes.stop([child])
@@ -182,17 +180,24 @@ def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     assert not any(psutil.pid_exists(pid) for pid in family)
 
 
-AS_ANOTHER = "import os; os.geteuid = lambda: {}; from deployments.servers.processes import main; main('this', [])"
+PARENT = """
+    import subprocess, sys, time
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print(left.pid, flush=True)
+    time.sleep(600)
+"""
 
 
-def test_a_program_that_is_started_where_another_user_has_since_left_settings_does_not_run(tmp_path: Path) -> None:
-    """A worker that was killed took those that were put into /tmp while `stockml up` was running there."""
-    (file := tmp_path / "prefect.toml").touch()
-    if not os.geteuid():
-        os.chown(file, 2, 2)  # root's own are taken
-    for user, code in ((file.stat().st_uid, 0), (file.stat().st_uid + 1, 1)):
-        command = [sys.executable, "-c", AS_ANOTHER.format(user)]
-        with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
-            program.wait(PATIENCE_S)
-            said = b"" if program.stderr is None else program.stderr.read()
-        assert (program.returncode, b"prefect.toml: expected settings for Prefect of your own" in said) == (code, code)
+@pytest.mark.xfail(strict=True, reason="it lives on, as MLflow's server does, which holds the port")
+def test_what_a_killed_program_leaves_is_ended_before_it_is_started_again(tmp_path: Path) -> None:
+    child = started("MLflow", tmp_path, PARENT)
+    until(lambda: (tmp_path / "log").read_text().endswith("\n"))
+    left = psutil.Process(int((tmp_path / "log").read_text()))
+    child.process.kill()
+    child.process.wait()
+    try:
+        processes.stop([processes.restart(child)])
+        assert not left.is_running()
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()

@@ -10,30 +10,22 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jsonschema
 import pytest
 import yaml
 
-from deployments.cli.app import run
 from deployments.servers.access import PASSWORD, Access
 from stockml.home import HomePaths
-from tests.support.commands import Captured
+from tests.support.commands import up
 from tests.support.own_servers import free_port
-from tests.support.patience import PATIENCE_S, until
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres, postgres_server
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 SCHEMA = Path(__file__).with_name("compose-spec.json")
-OURS, WORD = ("prefect", "mlflow", "worker"), "me:word"
 
 
 def compose() -> dict[str, Any]:
@@ -63,13 +55,11 @@ def test_every_service_is_restarted_and_checked_and_the_file_contains_no_secret(
     assert all(set(secret) == {"file"} for secret in file["secrets"].values())
 
 
-def test_no_service_gains_rights_ours_have_none_and_the_pages_change_nothing_but_the_state() -> None:
-    """The worker's files can be changed: `cp` brings it those to import."""
+def test_no_service_gains_rights_and_ours_has_none_and_changes_nothing_but_the_state() -> None:
     services = compose()["services"]
     assert all(service["security_opt"] == ["no-new-privileges:true"] for service in services.values())
-    assert all(services[name]["cap_drop"] == ["ALL"] for name in OURS)
-    assert [name for name in OURS if services[name].get("read_only")] == ["prefect", "mlflow"]
-    assert all(services[name]["tmpfs"] == ["/tmp"] for name in ("prefect", "mlflow"))
+    ours = services["stockml"]
+    assert (ours["cap_drop"], ours["read_only"], ours["tmpfs"]) == (["ALL"], True, ["/tmp"])
 
 
 @needs_postgres
@@ -110,91 +100,24 @@ def test_a_premium_keys_rate_and_a_proxys_name_are_set_without_changing_the_file
     assert "deployments/.env" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
 
 
-def test_the_commands_are_stockml_serve_with_options_that_exist(capsys: Captured) -> None:
-    for name in OURS:
-        program, *arguments = compose()["services"][name]["command"]
-        assert (program, arguments[:2]) == ("stockml", ["serve", name])
-        assert run(["serve", "--help"]) == 0
-        known = capsys.readouterr().out
-        assert all(option in known for option in arguments if option.startswith("--"))
-
-
-@dataclass(frozen=True)
-class Service:
-    """Prefect's service as compose.yaml starts it, with SQLite, on this machine's loopback."""
-
-    port: int
-    environ: dict[str, str]
-
-    @contextmanager
-    def up(self) -> Iterator[None]:
-        """Run it, from the first answer on."""
-        service = compose()["services"]["prefect"]
-        command = [sys.executable, "-m", "deployments.cli", *service["command"][1:]]
-        environ = {**os.environ, **service["environment"], **self.environ}
-        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            until(lambda: self.answers() or process.poll() is not None, every_s=0.2)
-            assert process.poll() is None, process.communicate()[0]
-            assert self.is_healthy()
-            yield
-        finally:
-            process.terminate()
-            process.communicate(timeout=PATIENCE_S)
-
-    def is_healthy(self, path: str = "/health") -> bool:
-        """By the service's own check."""
-        check = compose()["services"]["prefect"]["healthcheck"]["test"][2:]
-        command = (part.replace("4200", str(self.port)).replace("/health", path) for part in check)
-        return ended([sys.executable, *command]) == 0
-
-    def answers(self) -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/api/health", timeout=PATIENCE_S).is_success
-        return False
-
-    def asked(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> httpx.Response:
-        address = f"http://127.0.0.1:{self.port}/api{path}"
-        return httpx.request(method, address, headers=headers, auth=tuple(WORD.split(":")), timeout=PATIENCE_S, **more)
-
-    def page(self, name: str) -> dict[str, str]:
-        """The headers that the page of this name sends with each change."""
-        token = self.asked("GET", "/csrf-token", {}, params={"client": name}).json()["token"]
-        return {"Prefect-Csrf-Client": name, "Prefect-Csrf-Token": token}
-
-    def changed(self, by: Mapping[str, str], path: str, **content: Any) -> httpx.Response:
-        return self.asked("POST", path, by, json=content)
-
-
 @pytest.mark.slow
-def test_prefects_service_runs_as_written_knows_open_pages_once_restarted_and_refuses_nobody_for_being_busy(
+def test_compose_service_runs_as_written_and_is_healthy_before_anybody_has_given_the_password(
     home: HomePaths, tmp_path: Path
 ) -> None:
-    """A request that reads before it writes, as starting a run does, waits its turn; Prefect's client is not needed."""
-    people, each, port = 8, 4, free_port()
-    (password := tmp_path / "pages-password").write_text(f"{WORD}\n")
-    changes = {
-        "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "", "STOCKML_PREFECT_PORT": str(port),
-        "PREFECT_SERVER_API_AUTH_STRING_FILE": str(password), "ALPHAVANTAGE_API_KEY_FILE": str(password),
-        "PGPASSWORD_FILE": "", "STOCKML_ADDRESS": "127.0.0.1",
-    }  # fmt: skip
-    service = Service(port, changes)
-    with service.up():
-        assert not service.is_healthy("/flows/filter"), "everything else asks for the password"
-        open_before = service.page("first")
-        flow = service.changed(open_before, "/flows/", name="nightly").json()["id"]
-    with service.up():
-        made = service.changed(open_before, "/deployments/", name="IBM", flow_id=flow)
-        assert made.status_code == 201, made.text
-
-        def begin(person: int) -> list[int]:
-            path, state = f"/deployments/{made.json()['id']}/create_flow_run", {"type": "RUNNING"}
-            page = (service.page(f"person-{person}") for _ in range(each))
-            return [service.changed(by, path, state=state).status_code for by in page]
-
-        with ThreadPoolExecutor(people) as all_at_once:
-            answers = Counter(status for found in all_at_once.map(begin, range(people)) for status in found)
-    assert answers == {201: people * each}
+    """With SQLite, on this machine's loopback."""
+    service = compose()["services"]["stockml"]
+    (password := tmp_path / "pages-password").write_text("me:word-of-many-letters\n")
+    (key := tmp_path / "alphavantage-api-key").write_text("K3Y12345\n")
+    own = {"STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "", "STOCKML_ADDRESS": "127.0.0.1"}
+    own |= {"PREFECT_SERVER_API_AUTH_STRING_FILE": str(password), "ALPHAVANTAGE_API_KEY_FILE": str(key)}
+    own |= {"PGPASSWORD_FILE": ""}
+    assert service["command"] == ["stockml", "up"]
+    with up(ports := (free_port(), free_port()), **service["environment"] | own) as (_, said):
+        assert any("both ask for the user and password" in line for line in said)
+        health = [part.replace("4200", str(ports[0])) for part in service["healthcheck"]["test"][2:]]
+        everything_else = [part.replace("/health", "/flows/count") for part in health]
+        codes = [ended([sys.executable, *command]) for command in (health, everything_else)]
+    assert codes == [0, 1]
 
 
 def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:

@@ -1,47 +1,50 @@
-"""Both pages and a worker start once, on ports that are free, or it is said which is not. Start to end: tests/pages."""
+"""Both pages and a worker start once, on ports that are free, and stay up. Start to end: tests/pages."""
 
-import math
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from urllib.request import urlopen
 
 import psutil
 import pytest
 
-from deployments.errors import PortTaken, ServerFailed
+from deployments.errors import ServerFailed
 from deployments.registration import ticker_list
 from deployments.replay.feed import Feed
 from deployments.servers import stack
-from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
-from deployments.servers.processes import Program, start
-from deployments.servers.stack import MANY, _deploy, _print_addresses, up, watch
+from deployments.servers.access import ADDRESS, PASSWORD, Access
+from deployments.servers.prefect_api import running_server
+from deployments.servers.processes import Child, Program, start
+from deployments.servers.stack import MANY, _print_addresses, _register, watch
 from stockml.home import HomePaths
 from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import replay_home
 from stockml.provider.tiingo import Tiingo
-from tests.support.commands import stockml
-from tests.support.loopback import Loopback, whole
+from tests.support.commands import stockml, up
 from tests.support.own_servers import free_port
-from tests.support.patience import until
+from tests.support.patience import PATIENCE_S, until
 
 NOWHERE = "http://127.0.0.1:9"
-WARM = "deployments.servers.warm_server"
-
-
-@pytest.mark.parametrize("part", ["serve prefect --prefect-port", "serve mlflow --mlflow-port"])
-def test_a_server_started_alone_names_its_taken_port_too(home: HomePaths, feed: Feed, part: str) -> None:
-    failed = stockml(*part.split(), port := feed.address.rpartition(":")[2])
-    assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.startswith(f"stockml: expected port {port} to be free for ")
+LOGIN = "me:secret-of-many-letters"
 
 
 def test_the_servers_of_the_pages_hold_no_key_of_a_price_service(home: HomePaths) -> None:
     keys = {provider.key_variable: "K" * 16 for provider in (AlphaVantage, Tiingo)}
-    for program in (stack.prefect(4200, keys | {"PGPASSWORD": "own"}), stack.mlflow(home, 5000, keys)):
+    environ, access = keys | {"PGPASSWORD": "own"}, Access()
+    for program in (stack.prefect(4200, access, environ), stack.mlflow(home, 5000, access, environ)):
         assert program.environ.keys().isdisjoint(keys)
-    assert stack.prefect(4200, keys | {"PGPASSWORD": "own"}).environ == {"PGPASSWORD": "own"}
-    assert stack.worker(keys, "here").environ.items() > keys.items()
+        assert program.environ["PGPASSWORD"] == "own"
+    assert stack.worker(environ).environ.items() > environ.items()
+
+
+def test_no_password_is_in_an_argument_which_every_user_of_the_machine_sees(home: HomePaths) -> None:
+    access, database = Access.of({PASSWORD: LOGIN}), replace(home, database="me:d4tabase@db:5432")
+    for program in (stack.prefect(4200, access, {}), stack.mlflow(database, 5000, access, {})):
+        assert not any(word in " ".join(program.arguments) for word in ("secret-of", "d4tabase"))
+        assert not any(word in repr(program) for word in ("secret-of", "d4tabase"))
 
 
 def test_two_pages_on_one_port_are_refused_before_anything_runs(home: HomePaths) -> None:
@@ -51,73 +54,95 @@ def test_two_pages_on_one_port_are_refused_before_anything_runs(home: HomePaths)
     assert not home.root.exists()
 
 
-@pytest.mark.parametrize(
-    ("environ", "told"),
-    [
-        ({}, []),
-        (
-            {HOSTS: "first.example, second.example:8443"},
-            ["Whoever reaches first.example, second.example:8443 can start runs: a password is set with " + PASSWORD],
-        ),
-        ({ADDRESS: "::1"}, ["They listen on ::1 (IPv6 only); no password is asked for"]),
-        (
-            {ADDRESS: "192.0.2.1", PASSWORD: "me:secret", HOSTS: "first.example"},
-            ["They listen on 192.0.2.1; both ask for the user and password of " + PASSWORD],
-        ),
-    ],
-)
-def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(
-    home: HomePaths, environ: dict[str, str], told: list[str]
-) -> None:
-    said: list[str] = []
-    _print_addresses(home, {"prefect": "http://[::1]:4200", "mlflow": NOWHERE}, Access.of(environ), said.append)
-    assert said[2].startswith(f"MLflow   {NOWHERE}   all tickers"), "the bare address where its pages cannot be asked"
-    assert said[3:-1] == told
+def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home: HomePaths) -> None:
+    pages = {"prefect": "http://127.0.0.1:4200", "mlflow": "http://127.0.0.1:5000"}
+    alone, others = list[str](), list[str]()
+    _print_addresses(home, pages, Access(), alone.append)
+    everywhere = Access.of({ADDRESS: "0.0.0.0", PASSWORD: LOGIN})
+    _print_addresses(home, pages, everywhere, others.append)
+    assert [told.split()[0] for told in alone] == ["home", "Prefect", "MLflow", "Ctrl-C"]
+    told = "\n".join(each for each in others if each not in alone)
+    assert f"the user and password of {PASSWORD}" in told
+    assert all(f"http://{host}:{port}" in told for host in everywhere.elsewhere() for port in (4200, 5000))
+    assert "secret-of" not in told
 
 
-@pytest.mark.parametrize("answer", [b"null", b"{}", b"<html>"])
-def test_a_wrong_answer_of_mlflows_leaves_its_bare_address(home: HomePaths, answer: bytes) -> None:
-    said: list[str] = []
-    with Loopback(whole(answer)) as mlflow:
-        _print_addresses(home, {"prefect": NOWHERE, "mlflow": mlflow.address}, Access(), said.append)
-    assert said[2].startswith(f"MLflow   {mlflow.address}   all tickers")
+def killed(home: HomePaths, port: str) -> Child:
+    """A server that has listened on the port."""
+    program = Program("Prefect", "http.server", (port,), os.environ, ("127.0.0.1", int(port)))
+    child = start(program, home.root / "prefect.log")
+    child.process.kill()
+    child.process.communicate()
+    return child
 
 
 def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: HomePaths) -> None:
-    killed = start(Program("Prefect", "http.server", ("0",), os.environ), home.root / "prefect.log")
-    killed.process.kill()
-    killed.process.communicate()
     ticker_list.add(home, [f"T{number}" for number in range(MANY + 1)], {})
     said: list[str] = []
     with pytest.raises(ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"):
-        _deploy(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, said.append, [killed])
+        _register(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, said.append, [killed(home, "0")])
     assert [f" {MANY + 1} tickers" in told for told in said] == [True], "which take minutes"
 
 
-def test_a_server_that_is_killed_and_whose_port_is_then_taken_is_told_as_at_the_start(
-    home: HomePaths, feed: Feed
-) -> None:
-    program = Program("Prefect", "http.server", (port := feed.address.rpartition(":")[2],), os.environ)
-    killed = replace(start(program, home.root / "prefect.log"), began=-math.inf)
-    killed.process.kill()
-    killed.process.communicate()
-    with pytest.raises(PortTaken, match=f"expected port {port} to be free for Prefect, found another program on it"):
-        watch([killed], print)
+def test_a_registration_that_fails_is_told_with_its_last_line(home: HomePaths) -> None:
+    environ = os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}
+    with pytest.raises(ServerFailed, match=r"^expected the registration to run, found that it ended with code 1 \("):
+        _register(home, environ, print, [])
 
 
-@pytest.mark.slow
-def test_a_ticker_added_while_it_starts_is_scheduled(home: HomePaths) -> None:
-    """`tickers add` found no server to tell of it: it had no night until the list was changed again."""
+def test_a_server_whose_port_was_taken_meanwhile_waits_until_it_is_free(home: HomePaths, feed: Feed) -> None:
     said: list[str] = []
 
     def say(told: str) -> None:
-        if told.startswith("deployments: ") and not said:
-            ticker_list.add(home, ["GOOG"], {})
-        said.extend([told] if told.startswith("deployments: ") else [])
+        said.append(told)
+        if "found another program on it" in told:
+            raise KeyboardInterrupt
 
-    with up(home, free_port(), free_port(), os.environ, say):
-        pass
-    assert [told.partition(",")[0] for told in said][1:] == ["deployments: 1 created"]
+    with pytest.raises(KeyboardInterrupt):
+        watch(children := [killed(home, port := feed.address.rpartition(":")[2])], say)
+    assert said[1].startswith(f"expected port {port} to be free for Prefect, found another program on it")
+    assert children[0].process.poll() == -signal.SIGKILL
+
+
+def answers(address: str) -> bool:
+    with suppress(OSError), urlopen(address, timeout=PATIENCE_S) as reply:
+        return bool(reply.status == 200)
+    return False
+
+
+@pytest.mark.slow
+def test_it_registers_is_up_once_and_stays_up_whatever_is_killed(home: HomePaths) -> None:
+    """Each child twice within a minute, which ended everything. Nights meanwhile: tests/faults/test_up_kills.py."""
+    ports = (free_port(), free_port())
+    health = (f"http://127.0.0.1:{ports[0]}/api/health", f"http://127.0.0.1:{ports[1]}/health")
+    with up(ports) as (process, said):
+        place = replay_home(os.environ)
+        assert any(line.startswith("deployments: 9 created") for line in said), said
+        again = stockml("up", "--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
+        assert again.returncode == 1
+        assert f"found one at http://127.0.0.1:{ports[0]}; use it, or stop it first" in again.stderr
+        for _ in range(2):
+            children = psutil.Process(process.pid).children()
+            assert len(children) == 3
+            for each in [each for child in children for each in (child, *child.children(recursive=True))]:
+                each.kill()
+            psutil.wait_procs(children, PATIENCE_S)
+            until(lambda: len([each for each in psutil.Process(process.pid).children() if is_alive(each)]) == 3)
+            until(lambda: all(map(answers, health)), every_s=0.2)
+        assert process.poll() is None
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert running_server(place) == health[0].removesuffix("/health")
+    assert process.returncode == 0
+    assert [each for each in family if each.is_running()] == []
+    assert sum("is started again in" in line for line in said) == 6
+    assert said[-1] == "stopped"
+    assert running_server(place) is None
+
+
+def is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 @pytest.mark.slow
@@ -144,38 +169,3 @@ def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: HomePath
     assert next(iter(told.values())).startswith(
         "stockml: expected no running `stockml up` in this home, found one that is starting"
     )
-
-
-@pytest.mark.parametrize("key", [(), ("ALPHAVANTAGE_API_KEY",)], ids=["no key", "an empty key"])
-def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(
-    home: HomePaths, key: tuple[str, ...]
-) -> None:
-    """With an empty key, as in compose's trial, it serves its runs recorded prices and says so, as `stockml up` does:
-    the warm process has their address. With none, theirs may be in a Prefect Secret block.
-    """
-    command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
-    place = replay_home(os.environ)
-    with Loopback(whole(b"true")) as server:
-        api = f"{server.address}/api"
-        keyless = {name: value for name, value in os.environ.items() if name != "ALPHAVANTAGE_API_KEY"}
-        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": keyless | dict.fromkeys(key, "")}
-        process = subprocess.Popen([*command, "--prefect-url", api], **quiet)
-        asked = psutil.Process(process.pid)
-        try:
-            (warm,) = until(lambda: [each for each in asked.children() if WARM in each.cmdline()])
-            environ, of_runs = asked.environ(), warm.environ()
-            assert process.stdout
-            told = process.stdout.readline() if key else b""
-        finally:
-            process.kill()
-            process.communicate()
-    assert "ALPHAVANTAGE_URL" not in environ
-    if key:
-        assert told.startswith(b"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session 2013-03-01")
-        assert of_runs["ALPHAVANTAGE_URL"].startswith("http://127.0.0.1:")
-    else:
-        assert "ALPHAVANTAGE_URL" not in of_runs
-    assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
-    assert environ["PREFECT_HOME"] == str(place.prefect)
-    assert place.server("prefect_api") == api  # for commands in its home: in its container
-    assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"

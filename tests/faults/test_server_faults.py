@@ -6,7 +6,6 @@ The night completes once, and leaves what it would have left if its servers had 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.replay.feed import Asked, Feed
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import Standing, copied, nights, standing, start_night
 from tests.support.own_servers import OwnServer
@@ -129,29 +127,11 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
         yield server
 
 
-def test_an_mlflow_server_killed_while_it_creates_its_tables_can_start_again(mlflow: OwnServer) -> None:
-    database = mlflow.home.root / "mlflow.db"
-
-    def is_killed_among_them() -> bool:
-        database.unlink(missing_ok=True)  # of a kill that came too late
-        mlflow.start()
-        made_beside = database.parent.glob
-        until(lambda: any(map(has_tables, made_beside(".mlflow.db.*"))) or database.exists(), every_s=0.02)
-        mlflow.kill()
-        return not database.exists()
-
-    until(is_killed_among_them)
-    mlflow.start().wait()
-    Tracking.prepare(Tracking(replace(mlflow.home, tracking_uri=mlflow.address)))
-    assert has_tables(database)
-
-
 def test_a_night_survives_a_restart_of_mlflow(
     mlflow: OwnServer, undisturbed: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server goes away once the night's run has begun there, and is back ten seconds later."""
-    if mlflow.child is None:
-        mlflow.start().wait()
+    mlflow.start().wait()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.address)
     night = start_night(mlflow.home, **ASKED)
     until(lambda: run_begun(mlflow.home))
@@ -163,15 +143,6 @@ def test_a_night_survives_a_restart_of_mlflow(
     assert night.exitcode == 0
     assert standing(mlflow.home) == undisturbed
     assert nights(mlflow.home)[0].mlflow_run_id
-
-
-def has_tables(database: Path) -> bool:
-    """Whether some tables exist already; a database that is being made may be locked, or have none."""
-    try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as making:
-            return making.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 5
-    except sqlite3.DatabaseError:
-        return False
 
 
 def run_begun(home: HomePaths) -> bool:

@@ -15,7 +15,6 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-import psutil
 from tenacity import retry, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deployments.registration import MANAGED
@@ -100,16 +99,6 @@ class Up:
             if epochs_of(kept) >= epochs:
                 return kept
         raise NotYet
-
-    @retry(
-        retry=retry_if_exception_type((NotYet, psutil.Error)), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S)
-    )
-    def warm(self) -> "Up":
-        """Wait until the worker's warm process listens; an earlier run would not be a fork of it."""
-        started = [each.cmdline() for each in psutil.Process().children(recursive=True)]
-        if not any("deployments.servers.warm_server" in line and Path(line[-1]).exists() for line in started):
-            raise NotYet
-        return self
 
     def epochs(self, run_id: str) -> list[int]:
         """The numbers of the epochs that the run has logged, in order."""
