@@ -3,18 +3,16 @@
 import json
 import os
 import signal
-import socket
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from typer import Argument, Option, Typer
 
-from deployments.cli.options import Json, as_days, as_time
+from deployments.cli.options import Json, as_days
 from deployments.cli.runs import result_of
 from deployments.servers.prefect_api import prefect_api
 from stockml.errors import InvalidFile, quantity

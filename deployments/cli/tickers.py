@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, BadParameter, Exit, Option, Typer

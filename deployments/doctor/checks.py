@@ -14,7 +14,6 @@ from deployments.doctor import services, stored
 from deployments.doctor.check import Check, guarded
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import digest_time
-from deployments.servers.databases import check_server, faults
 from stockml.clock import is_frozen
 from stockml.errors import StockmlError, quantity
 from stockml.home import HomePaths
@@ -28,6 +27,7 @@ from stockml.storage.documents import notes_of
 from stockml.storage.os_errors import check_home, closed_to_us
 from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import refresh
+from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.connection import connection_fault, host_and_port
 
 DISK_NEEDED_GB = 2.0
@@ -37,6 +37,7 @@ RELEASED = datetime(2026, 11, 24, tzinfo=UTC)
 def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
     """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server name."""
     yield Check("Python", "ok", python_version())
+    yield from services.versions()
     yield home_folder(home)
     yield from guarded("home", check_home, home)
     yield from rights(home)
@@ -55,7 +56,6 @@ def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: M
     yield from guarded("pages", services.pages, home, environ, ports)
     yield from guarded("webhook", services.webhook, environ)
     yield from services.prefect_nights(home)
-    yield from guarded("Dask", services.dask, environ)
     yield from stored.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from stored.settings(home)
     yield from stored.nights(home)
@@ -96,16 +96,12 @@ def rights(home: HomePaths) -> Iterator[Check]:
 
 
 def databases(home: HomePaths) -> Iterator[Check]:
-    if home.database:
-        yield from guarded("database", database, home.database)
-    for fault in faults(home, thorough=True):
-        found, _, advice = fault.why.partition("; ")
-        yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
-
-
-def database(account: str) -> Check:
-    check_server(f"{account}/postgres")
-    return Check("database", "ok", f"PostgreSQL at {account.rpartition('@')[2]} answers")
+    """The servers' own, where they are files of the home."""
+    tables = {home.prefect / "prefect.db": "flow_run", home.root / "mlflow.db": "experiments"}
+    for file, table in () if home.database else tables.items():
+        if fault := fault_of(file, table, thorough=True):
+            advice = "end `stockml up` if it is up, and restore it from a backup or move it away: it is made anew"
+            yield Check(file.name, "problem", f"{file}: expected a database, found {fault}", advice)
 
 
 def shared_state(home: HomePaths) -> Check | None:

@@ -14,18 +14,24 @@ from deployments.registration import MANAGED
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import TickerEntry
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
-from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import client_if_up, configured_api, rejects_password, running_server
+from deployments.servers.versions import wrong_versions
 from stockml.code_version import in_words, number_libraries
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import LOOPBACK, HomePaths
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import CONNECT_TIMEOUT_S, SQLITE, connection_fault, without_password
+from stockml.tracking.connection import SQLITE, connection_fault, without_password
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 MAX_NAMED = 8  # tickers in a line
+
+
+def versions() -> Iterator[Check]:
+    for wrong in wrong_versions():
+        found, _, advice = str(wrong).partition("; ")
+        yield Check(wrong.name, "problem", found, advice)
 
 
 def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
@@ -70,19 +76,12 @@ def mlflow_fault(home: HomePaths) -> OSError | str | None:
     """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
     parts = urlsplit(home.tracking_uri)
     try:
-        if parts.scheme.startswith("postgres"):
-            # its own database is made by the first command
-            is_own = home.tracking_uri == home.mlflow_database
-            check_server(f"{home.database}/postgres" if is_own else parts.netloc + parts.path)
-            return None
         if parts.scheme not in ("http", "https"):
             return connection_fault(home.tracking_uri)
         with Tracking(home).client() as client:
             client.search_experiments(max_results=1)
     except TrackingUnavailable as away:
         return away.why
-    except ServerUnavailable as away:
-        return away.found
     return None
 
 
@@ -124,7 +123,7 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
     from deployments.registration.automations import webhook_address
 
     webhook_address(url)
-    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL gets failures, from the next `stockml deploy` on")
+    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL gets failures, from the next `stockml up` on")
 
 
 def prefect_nights(home: HomePaths) -> Iterator[Check]:
@@ -151,7 +150,7 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
             if differ := sorted(missing | ours - listed | outdated):
                 more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
                 found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
-                yield Check("deployments", "note", found, "`stockml deploy` updates Prefect")
+                yield Check("deployments", "note", found, "`stockml up`, started again, updates Prefect")
 
 
 def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
@@ -169,12 +168,3 @@ def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> I
         current = existing.get(each.name)
         if current is None or current.version != spec_of(each)["version"]:  # else a person chose others, in the page
             yield {*current.parameters.get("tickers", ())} if current else set()
-
-
-def dask(environ: Mapping[str, str]) -> Check | None:
-    if not (address := environ.get("STOCKML_DASK_ADDRESS")):
-        return None
-    from flows.cluster import check_scheduler
-
-    check_scheduler(address, timeout_s=CONNECT_TIMEOUT_S)
-    return Check("Dask", "ok", f"a scheduler answers at {address}")

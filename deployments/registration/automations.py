@@ -1,4 +1,4 @@
-"""Prefect automations that report failed, crashed and late runs and missing forecasts, and end runs without heartbeat.
+"""Prefect automations that report failed, lost and late runs and missing forecasts, and do again what crashed.
 
 They cover runs of the deployments made here, whoever starts them. An automation that a person disabled stays disabled.
 
@@ -8,10 +8,10 @@ Mattermost's do. Without any block, the flow `notice` logs the line and keeps it
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from uuid import UUID
 
@@ -30,18 +30,17 @@ from stockml.errors import InvalidSetting
 from stockml.nights import states
 
 Notify = Callable[[str], list[Any]]
-TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then `stockml deploy`"
+TAKE_NOTICES = (
+    "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then start `stockml up` again"
+)
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
-HEARTBEAT, SILENT = "prefect.flow-run.heartbeat", "No heartbeat for"
-# in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name
-PREFECTS_OWN = (
-    *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),
-    *("Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming", "Paused", "Suspended"),
-    *("Pending", "Submitting", "InfrastructurePending"),
-)
-ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
+BEGUN = frozenset(
+    f"prefect.flow-run.{event}" for event in ("Pending", "Submitting", "InfrastructurePending", "Running", "heartbeat")
+)  # after each of these, a run is heard of again, or its process or its worker is gone
 SILENCE = timedelta(minutes=5)  # ten heartbeats
+AGAIN = 3  # times that a run is done again after its process died; Prefect counts how often it has begun
+RUN, COUNT = "prefect.resource.id", "prefect.run-count"  # labels of a run's events
 EACH, HOUR = timedelta(0), timedelta(hours=1)
 # a run is named by its flow when it begins; before, it has a random name of Prefect's
 SUBJECT = (
@@ -65,62 +64,95 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Regi
     with get_client(sync_client=True) as client:
         for automation in templates(notifier(client, environ), silence):
             done[_apply(client, automation)].append(automation.name)
-        forget_earlier(client)
     return RegistrationResult(**{what: tuple(names) for what, names in done.items()})
 
 
 def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
-    """notify: returns the actions that send a text. silence: how long a heartbeat may be missing.
+    """notify: returns the actions that send a text. silence: how long a run may be unheard of.
 
-    Each trigger matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
+    Each notice matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
     """
 
     def notice_of(
-        name: str, meaning: str, tag: str, *ends: str, text: str = TEXT, kind: str = "*", once_in: timedelta = EACH
+        name: str,
+        meaning: str,
+        tag: str,
+        *ends: str,
+        text: str = TEXT,
+        once_in: timedelta = EACH,
+        **labels: str | list[str],
     ) -> AutomationCore:
-        related: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{tag}"]}
-        trigger = EventTrigger(
-            expect={f"prefect.flow-run.{end}" for end in ends},
-            match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
-            match_related=related,
-            for_each=set() if once_in else {"prefect.resource.id"},
-            posture=Posture.Reactive,
-            threshold=1,
-            within=once_in,
-        )
+        expect = {f"prefect.flow-run.{end}" for end in ends}
+        trigger = _trigger(expect, tag, labels, set() if once_in else {RUN}, within=once_in)
         return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
 
-    silent = EventTrigger(
-        after={HEARTBEAT},
-        expect={HEARTBEAT, *ENDS},
-        match={"prefect.resource.id": "prefect.flow-run.*"},
-        for_each={"prefect.resource.id"},
-        posture=Posture.Proactive,
-        threshold=1,
-        within=silence,
-    )
-    crash = ChangeFlowRunState(
-        state=StateType.CRASHED, name="Crashed", message=f"{SILENT} {silence.total_seconds():.0f} s"
-    )
-    nights = (
-        "A night ended in an error, or its process kept dying. Only the first of an hour is sent: an outage ends all"
-    )
-    failed = "A run that is no ticker's night, or a part of it, ended in an error, or its process died"
+    nights = "A night ended in an error. Only the first of an hour is sent: an outage ends all"
+    failed = "A run that is no ticker's night, or a part of it, ended in an error"
+    lost = "A run's process died before it began, or too often: not done again"
     late = "A run did not start in time: is a worker up? Only the first of an hour is sent: without one all are late"
     missed = "Some tickers have no forecast of the newest session"
+    given_up = {COUNT: ["0", str(AGAIN + 1)]}
+    # by state type: a night ended as Late, for want of its bar, is left to the digest
+    scheduled = {"prefect.state-type": StateType.SCHEDULED.value}
     return [
-        notice_of("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),
-        notice_of("failed runs", failed, OTHERS, "Failed", "Crashed", states.WITH_FAILURES),
-        # by state type: a night ended as Late, for want of its bar, is left to the digest
-        notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=HOUR),
+        notice_of("failed nights", nights, NIGHTS, "Failed", text=NIGHT_TEXT, once_in=HOUR),
+        notice_of("failed runs", failed, OTHERS, "Failed", states.WITH_FAILURES),
+        notice_of("lost runs", lost, MANAGED, "Crashed", text=NIGHT_TEXT, once_in=HOUR, **given_up),
+        notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, once_in=HOUR, **scheduled),
         notice_of("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
-        AutomationCore(
-            name=f"{PREFIX}zombie runs",
-            description="A run that says it is running without a heartbeat is ended as Crashed; a night is done again",
-            trigger=silent,
-            actions=[crash],
-        ),
+        _silent_runs(silence),
+        _crashed_runs(),
     ]
+
+
+def _silent_runs(silence: timedelta) -> AutomationCore:
+    """Ends a run of which nothing is heard any more, begun or not: that of a killed machine or worker."""
+    trigger = _trigger(
+        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=silence, after=BEGUN, posture=Posture.Proactive
+    )
+    message = f"nothing was heard of it for {silence.total_seconds():.0f} s"
+    crash = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
+    meaning = "A run that was taken by a worker, and of which nothing is heard any more, is ended as Crashed"
+    return AutomationCore(name=f"{PREFIX}silent runs", description=meaning, trigger=trigger, actions=[crash])
+
+
+def _crashed_runs() -> AutomationCore:
+    """Puts a run whose process died back into the queue, once for each time that it has begun.
+
+    One that dies before it begins is tried once more, and again only after an hour: else one that cannot begin
+    would be tried for ever, as its count stays 0.
+    """
+    counts = {COUNT: [str(count) for count in range(AGAIN + 1)]}
+    trigger = _trigger({"prefect.flow-run.Crashed"}, MANAGED, counts, {RUN, COUNT}, within=HOUR)
+    again = ChangeFlowRunState(
+        state=StateType.SCHEDULED, name="AwaitingRetry", message="its process died; it is done again"
+    )
+    meaning = f"A run whose process died is done again, at most {AGAIN} times"
+    return AutomationCore(name=f"{PREFIX}crashed runs", description=meaning, trigger=trigger, actions=[again])
+
+
+def _trigger(
+    expect: Set[str],
+    tag: str,
+    labels: Mapping[str, str | list[str]],
+    for_each: Set[str],
+    within: timedelta,
+    after: Set[str] = frozenset(),
+    posture: Literal[Posture.Reactive, Posture.Proactive] = Posture.Reactive,
+) -> EventTrigger:
+    """The trigger by events of runs with this tag and these labels."""
+    related: Any = {"prefect.resource.role": "tag", RUN: [f"prefect.tag.{tag}"]}
+    matched: Any = {RUN: "prefect.flow-run.*", **labels}
+    return EventTrigger(
+        after=set(after),
+        expect=set(expect),
+        match=matched,
+        match_related=related,
+        for_each=set(for_each),
+        posture=posture,
+        threshold=1,
+        within=within,
+    )
 
 
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:
@@ -152,16 +184,6 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
         return [RunDeployment(source="selected", deployment_id=log, parameters={"what": what})]
 
     return run_log
-
-
-def forget_earlier(client: SyncPrefectClient) -> None:
-    """Delete what versions before 0.2 made and nothing uses now: an automation, a request limit and a webhook block."""
-    for crashed in client.read_automations_by_name(f"{PREFIX}crashed runs"):
-        client.delete_automation(crashed.id)
-    with suppress(ObjectNotFound):  # the key's quota ledger now limits requests, for all machines
-        client.delete_global_concurrency_limit_by_name("alphavantage")
-    with suppress(ObjectNotFound):  # Prefect sends no notices through a block of this type
-        client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
 
 
 def refused_notice(client: SyncPrefectClient, now: datetime) -> str | None:

@@ -123,7 +123,7 @@ def _drain() -> None:
     from prefect.logging.handlers import APILogHandler
 
     EventsWorker.drain_all(timeout=5)
-    APILogHandler.flush()
+    APILogHandler().flush()
 
 
 @contextmanager

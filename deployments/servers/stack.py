@@ -20,6 +20,7 @@ from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
+from deployments.servers.versions import check_versions
 from stockml.code_version import in_words, number_libraries
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths
@@ -105,10 +106,11 @@ def up(
     """Start everything, yield the children to `watch`, stop everything.
 
     Meanwhile, `servers.json` in the home tells other commands what is up. Raises AlreadyUp,
-    PortTaken, ServerFailed.
+    WrongVersion, PortTaken, ServerFailed.
     """
     if address := running_server(home):
         raise AlreadyUp(f"at {address.removesuffix('/api')}")
+    check_versions()
     access = Access.of(environ)
     for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
         check_port(name, port, PORT_OPTIONS[name], access.address)
