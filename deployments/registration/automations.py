@@ -39,9 +39,10 @@ BEGUN = frozenset(
     f"prefect.flow-run.{event}" for event in ("Pending", "Submitting", "InfrastructurePending", "Running", "heartbeat")
 )  # after each of these, a run is heard of again, or its process or its worker is gone
 SILENCE = timedelta(minutes=5)  # ten heartbeats
-AGAIN = 3  # times that a run is done again after its process died; Prefect counts how often it has begun
-RUN, COUNT = "prefect.resource.id", "prefect.run-count"  # labels of a run's events
-EACH, HOUR = timedelta(0), timedelta(hours=1)
+QUIET = timedelta(minutes=1)  # after a crash: a worker reports it twice, the second time seconds later
+AGAIN = 3  # times that a run is done again after its process died
+RUN, CRASHED = "prefect.resource.id", "prefect.flow-run.Crashed"
+EACH, HOUR, DAY = timedelta(0), timedelta(hours=1), timedelta(days=1)
 # a run is named by its flow when it begins; before, it has a random name of Prefect's
 SUBJECT = (
     "{% set ticker = flow_run.parameters.ticker %}"
@@ -88,20 +89,18 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
 
     nights = "A night ended in an error. Only the first of an hour is sent: an outage ends all"
     failed = "A run that is no ticker's night, or a part of it, ended in an error"
-    lost = "A run's process died before it began, or too often: not done again"
     late = "A run did not start in time: is a worker up? Only the first of an hour is sent: without one all are late"
     missed = "Some tickers have no forecast of the newest session"
-    given_up = {COUNT: ["0", str(AGAIN + 1)]}
     # by state type: a night ended as Late, for want of its bar, is left to the digest
     scheduled = {"prefect.state-type": StateType.SCHEDULED.value}
     return [
         notice_of("failed nights", nights, NIGHTS, "Failed", text=NIGHT_TEXT, once_in=HOUR),
         notice_of("failed runs", failed, OTHERS, "Failed", states.WITH_FAILURES),
-        notice_of("lost runs", lost, MANAGED, "Crashed", text=NIGHT_TEXT, once_in=HOUR, **given_up),
         notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, once_in=HOUR, **scheduled),
         notice_of("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         _silent_runs(silence),
         _crashed_runs(),
+        _dying_runs(),
     ]
 
 
@@ -117,18 +116,25 @@ def _silent_runs(silence: timedelta) -> AutomationCore:
 
 
 def _crashed_runs() -> AutomationCore:
-    """Puts a run whose process died back into the queue, once for each time that it has begun.
-
-    One that dies before it begins is tried once more, and again only after an hour: else one that cannot begin
-    would be tried for ever, as its count stays 0.
-    """
-    counts = {COUNT: [str(count) for count in range(AGAIN + 1)]}
-    trigger = _trigger({"prefect.flow-run.Crashed"}, MANAGED, counts, {RUN, COUNT}, within=HOUR)
+    """Puts a run whose process died back into the queue, unless something else becomes of it."""
+    trigger = _trigger(
+        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=QUIET, after={CRASHED}, posture=Posture.Proactive
+    )
     again = ChangeFlowRunState(
         state=StateType.SCHEDULED, name="AwaitingRetry", message="its process died; it is done again"
     )
     meaning = f"A run whose process died is done again, at most {AGAIN} times"
     return AutomationCore(name=f"{PREFIX}crashed runs", description=meaning, trigger=trigger, actions=[again])
+
+
+def _dying_runs() -> AutomationCore:
+    """Ends a run that keeps dying as Failed, which is told; being at once, it comes before `_crashed_runs`."""
+    deaths = AGAIN + 1
+    trigger = _trigger({CRASHED}, MANAGED, {}, {RUN}, within=DAY, threshold=deaths)
+    message = f"its process died {deaths} times; see the machine's memory and the worker's log"
+    fail = ChangeFlowRunState(state=StateType.FAILED, name="Failed", message=message)
+    meaning = f"A run whose process died {deaths} times within a day has failed"
+    return AutomationCore(name=f"{PREFIX}dying runs", description=meaning, trigger=trigger, actions=[fail])
 
 
 def _trigger(
@@ -139,6 +145,7 @@ def _trigger(
     within: timedelta,
     after: Set[str] = frozenset(),
     posture: Literal[Posture.Reactive, Posture.Proactive] = Posture.Reactive,
+    threshold: int = 1,
 ) -> EventTrigger:
     """The trigger by events of runs with this tag and these labels."""
     related: Any = {"prefect.resource.role": "tag", RUN: [f"prefect.tag.{tag}"]}
@@ -150,7 +157,7 @@ def _trigger(
         match_related=related,
         for_each=set(for_each),
         posture=posture,
-        threshold=1,
+        threshold=threshold,
         within=within,
     )
 
