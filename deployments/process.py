@@ -1,13 +1,11 @@
 """This process: its environment, its garbage collector, its standard streams and its exit."""
 
-import atexit
 import contextlib
 import gc
 import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, NoReturn, TextIO
 
@@ -57,7 +55,7 @@ def as_program(load: Callable[[], Callable[[], int]]) -> NoReturn:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     command = load()
     signal.signal(signal.SIGINT, usual)
-    leave(command())
+    sys.exit(command())
 
 
 def _settle_streams() -> None:
@@ -95,15 +93,3 @@ def lenient(descriptor: int, encoding: str | None) -> TextIO:
     """
     file = io.BufferedWriter(_Lenient(descriptor, "w"))
     return io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)
-
-
-def leave(code: int) -> NoReturn:
-    """Exit with `code` and skip interpreter teardown, which with Prefect, pandas and MLflow costs a second of CPU."""
-    with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined] # join threads, as an exit does: sends what is queued
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)

@@ -16,7 +16,8 @@ ELSEWHERE = {  # modules without a test of their name: the tests that hold them,
     "tasks/errors.py": ("tests/stockml/test_errors.py", "samples of all errors stand together"),
     "deployments/errors.py": ("tests/stockml/test_errors.py", "samples of all errors stand together"),
     "deployments/cli/__main__.py": ("tests/deployments/test_wheel.py", "run as a program, and as `python -m`"),
-    "deployments/servers/worker_program.py": ("tests/deployments/test_process_worker_runs.py", "run as a program"),
+    "deployments/cli/register.py": ("tests/deployments/test_stack.py", "run by `up`"),
+    "deployments/servers/prefect_app.py": ("tests/deployments/test_servers_doors.py", "run as a program"),
 }
 OF_NO_MODULE = {  # tests of what no module holds alone
     "tests/stockml/test_docstrings.py": "every public docstring",

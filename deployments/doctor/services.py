@@ -58,9 +58,7 @@ def mlflow(home: HomePaths) -> Check:
             found = f"{shown} was removed, and the MLflow of `stockml up` writes on into the removed file"
             return Check("MLflow", "problem", found, "start `stockml up` again")
         if not is_there and any(home.nights.glob("*/*/night.json")):
-            return Check(
-                "MLflow", "note", f"{shown} is not there, and nights are", "it is made anew"
-            )
+            return Check("MLflow", "note", f"{shown} is not there, and nights are", "it is made anew")
         return Check("MLflow", "ok", shown)
     if not scheme.startswith(("http", "postgres", "mysql", "mssql")):  # Databricks, or what a plugin reaches
         return Check("MLflow", "note", f"{shown}, which only nights ask")

@@ -159,7 +159,7 @@ def _family(pid: int) -> list[psutil.Process]:
 def main(module: str, arguments: list[str]) -> None:
     """Run `python -m module arguments...` here; when the parent is gone, end with all descendants."""
     threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
-    sys.argv = [module, *arguments]
+    sys.argv[:] = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

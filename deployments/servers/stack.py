@@ -30,9 +30,7 @@ from stockml.storage.locks import file_lock
 START_S = 180.0  # a first start makes the databases
 LONGEST_PAUSE_S, SETTLED_S = 60.0, 300.0
 RUNS_AT_ONCE = 2
-PORT_OPTIONS = {
-    name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")
-}
+PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")}
 KEYS = ("ALPHAVANTAGE_API_KEY", "TIINGO_API_KEY")
 MANY = 50  # tickers: registering more takes so long that it is announced
 
@@ -46,9 +44,7 @@ def prefect(port: int, access: Access, environ: Mapping[str, str]) -> Program:
         prefect_app.HOSTS: ",".join(access.hosts),
     }
     arguments = (access.address, str(port))
-    return Program(
-        "Prefect", prefect_app.__name__, arguments, _without_keys(environ) | own, (access.address, port)
-    )
+    return Program("Prefect", prefect_app.__name__, arguments, _without_keys(environ) | own, (access.address, port))
 
 
 def mlflow(home: HomePaths, port: int, access: Access, environ: Mapping[str, str]) -> Program:
@@ -187,13 +183,11 @@ def _may_start(child: Child, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _register(
-    home: HomePaths, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]
-) -> None:
+def _register(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]) -> None:
     """Tell Prefect of the tickers, in a process that ends and leaves this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
-    program = Program("the registration", "deployments.registration", (), environ)
+    program = Program("the registration", "deployments.cli.register", (), environ)
     child = start(program, home.root / "logs" / "registration.log")
     try:
         while (code := child.process.poll()) != 0:
@@ -205,9 +199,7 @@ def _register(
     say(child.log.read_text().strip())
 
 
-def _print_addresses(
-    home: HomePaths, pages: Mapping[str, str], access: Access, say: Callable[[str], None]
-) -> None:
+def _print_addresses(home: HomePaths, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
     say(f"home     {home.root}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand")
     say(f"MLflow   {pages['mlflow']}   models and runs side by side")

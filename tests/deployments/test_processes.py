@@ -2,11 +2,8 @@
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,7 +11,7 @@ import pytest
 
 from deployments.errors import ServerFailed
 from deployments.servers import processes
-from deployments.servers.stack import SETTLED_S, watch
+from deployments.servers.stack import watch
 from tests.support.patience import PATIENCE_S, until
 
 
@@ -40,8 +37,6 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code
     child.process.wait(PATIENCE_S)
     with pytest.raises(ServerFailed, match=words):
         child.check()
-    with pytest.raises(ServerFailed, match=words):
-        watch([replace(child, began=child.began - SETTLED_S)], pytest.fail)  # it is not started anew
     processes.stop([child])
     child.log.unlink()
     assert "log empty" in str(child.failure())
@@ -75,41 +70,25 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
     processes.stop([other, late])
 
 
-def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) -> None:
-    child, said = started("the worker", tmp_path, "import time; time.sleep(600)"), list[str]()
-    children = [replace(child, began=child.began - SETTLED_S)]
+def test_a_program_that_keeps_dying_is_started_again_after_growing_pauses_and_the_others_stay(tmp_path: Path) -> None:
+    for name in ("dying", "staying"):
+        (tmp_path / name).mkdir()
+    dying, said = started("the worker", tmp_path / "dying", "raise SystemExit('no memory')"), list[str]()
+    children = [dying, started("MLflow", tmp_path / "staying", "import time; time.sleep(600)")]
+    staying = children[1]
 
-    def kill(text: str = "") -> None:
+    def end_after_three(text: str) -> None:
         said.append(text)
-        children[0].process.kill()
-        children[0].process.wait()
+        if len(said) == 5:
+            raise KeyboardInterrupt
 
-    kill()
-    with pytest.raises(ServerFailed, match="ended with code -9"):
-        watch(children, kill)  # kills the second as soon as the restart is announced
-    assert said == ["", "the worker was killed, and is started anew"]
-    assert children[0].process.pid != child.process.pid
-    processes.stop(children)
-
-
-def test_a_server_that_is_killed_just_after_it_was_seen_running_is_restarted_too(tmp_path: Path) -> None:
-    child, said = started("the worker", tmp_path, "import time; time.sleep(600)"), list[str]()
-    children, look = [replace(child, began=child.began - SETTLED_S)], child.process.poll
-
-    def look_and_kill() -> int | None:
-        if (found := look()) is None:
-            os.kill(child.process.pid, signal.SIGKILL)
-            child.process.wait()
-        return found
-
-    def end(text: str) -> None:
-        said.append(text)
-        raise KeyboardInterrupt
-
-    child.process.poll = look_and_kill  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        watch(children, end)
-    assert said == ["the worker was killed, and is started anew"]
+        watch(children, end_after_three)
+    assert [text.rpartition("; ")[2] for text in said[::2]] == [f"it is started again in {s} s" for s in (1, 2, 4)]
+    assert all("(no memory)" in text for text in said[::2])
+    assert said[1::2] == ["the worker is started again"] * 2
+    assert children[1] is staying
+    assert staying.process.poll() is None
     processes.stop(children)
 
 
@@ -147,8 +126,13 @@ def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tm
         return look()
 
     child.process.poll = stop_and_look  # type: ignore[method-assign]
-    with pytest.raises(ServerFailed, match="in order"):
-        watch([child], print)
+
+    def end(text: str) -> None:
+        assert "in order" in text
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch([child], end)
     kept = child.log.read_text().splitlines()
     assert (len(kept), kept[0], kept[-1]) == (2**19, f"night {2**19 + 1:09d}", "in order")
     processes.stop([child])
@@ -180,19 +164,3 @@ def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     assert len(family) == 2
     processes.stop([child], patience_s=0.2)
     assert not any(psutil.pid_exists(pid) for pid in family)
-
-
-AS_ANOTHER = "import os; os.geteuid = lambda: {}; from deployments.servers.processes import main; main('this', [])"
-
-
-def test_a_program_that_is_started_where_another_user_has_since_left_settings_does_not_run(tmp_path: Path) -> None:
-    """A worker that was killed took those that were put into /tmp while `stockml up` was running there."""
-    (file := tmp_path / "prefect.toml").touch()
-    if not os.geteuid():
-        os.chown(file, 2, 2)  # root's own are taken
-    for user, code in ((file.stat().st_uid, 0), (file.stat().st_uid + 1, 1)):
-        command = [sys.executable, "-c", AS_ANOTHER.format(user)]
-        with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
-            program.wait(PATIENCE_S)
-            said = b"" if program.stderr is None else program.stderr.read()
-        assert (program.returncode, b"prefect.toml: expected settings for Prefect of your own" in said) == (code, code)

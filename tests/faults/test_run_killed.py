@@ -25,7 +25,7 @@ from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
-NAME_OF_SERVER = "deployments.servers.prefect_program"
+NAME_OF_SERVER = "deployments.servers.prefect_app"
 REACHED: dict[str, Callable[[HomePaths], bool]] = {
     "its own Prefect server begins": lambda home: (home.prefect / "temporary-server.log").exists(),
     "a model is there": lambda home: any(home.models.rglob("model.json")),

@@ -14,6 +14,7 @@ from typing import Self
 import psutil
 
 from deployments.servers import processes
+from deployments.servers.access import Access
 from deployments.servers.environment import settings_of
 from deployments.servers.processes import Child, Program, start
 from deployments.servers.stack import mlflow, prefect
@@ -38,7 +39,7 @@ class OwnServer:
     """
 
     home: HomePaths
-    program: Callable[[int, Mapping[str, str]], Program]
+    program: Callable[[int, Access, Mapping[str, str]], Program]
     log: str
     health: str
     more: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class OwnServer:
     def start(self) -> Self:
         """Start it; `wait` for it to answer."""
         environ = {**os.environ, **settings_of(self.home, self.more), **self.more}
-        self.child = start(self.program(self.port, environ), self.home.root / "logs" / self.log)
+        self.child = start(self.program(self.port, Access.of(environ), environ), self.home.root / "logs" / self.log)
         return self
 
     def wait(self) -> Self:

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from deployments.servers import databases
 from stockml.home import HomePaths
-from stockml.home import current_home as home_of
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
@@ -28,6 +26,12 @@ def is_installed() -> bool:
 needs_postgres = pytest.mark.skipif(
     not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"
 )
+
+
+def make_databases(address: str) -> None:
+    """Create what a person creates once: the servers make their tables, not their databases."""
+    for name in ("mlflow", "prefect", "stockml"):
+        subprocess.run([str(BINARIES[-1] / "createdb"), "--maintenance-db", f"{address}/postgres", name], check=True)
 
 
 @contextmanager
@@ -86,7 +90,7 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
 def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with this project's databases, shared by all tests of a process."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        databases.create(home_of({"STOCKML_DATABASE_URL": running}))
+        make_databases(running)
         yield running
 
 
