@@ -38,6 +38,15 @@ class ServerFailed(StockmlError):
         return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
 
 
+class WrongVersion(StockmlError):
+    """An installed Prefect or MLflow that this project is not made for."""
+
+    name: str
+    wanted: str
+    found: str
+    text = "expected {name} {wanted}, found {found}; install the versions of requirements.lock (`make run` does)"
+
+
 class AlreadyUp(StockmlError):
     found: str
     text = "expected no running `stockml up` in this home, found one {found}; use it, or stop it first"

@@ -29,16 +29,16 @@ def resume_what_waited(dry_run: bool) -> StepReport:
 @task(name="clear folders", task_run_name="clear folders")
 def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list[StepReport]:
     """Remove what is old and not needed under STOCKML_HOME; one report per kind."""
-    old = retention.outdated(current_home(), keep, now)
-    needed = retention.needed(current_home(), keep.champions)
-    removed = needed.without(old) if dry_run else retention.remove(needed.without(old))
+    removed, unreadable = retention.due(current_home(), keep, now)
+    if not dry_run:
+        retention.remove(removed)
     steps = []
     for kind in sorted({each.kind for each in removed}):
         of_kind = [each for each in removed if each.kind == kind]
         things = tuple(f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}" for each in of_kind)
         steps.append(StepReport(kind, len(of_kind), sum(each.size for each in of_kind), things))
-    if needed.unreadable:
-        steps.append(StepReport("left alone because unreadable", len(needed.unreadable), things=needed.unreadable))
+    if unreadable:
+        steps.append(StepReport("left alone because unreadable", len(unreadable), things=tuple(unreadable)))
     return steps
 
 

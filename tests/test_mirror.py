@@ -16,9 +16,9 @@ ELSEWHERE = {  # modules without a test of their name: the tests that hold them,
     "tasks/errors.py": ("tests/stockml/test_errors.py", "samples of all errors stand together"),
     "deployments/errors.py": ("tests/stockml/test_errors.py", "samples of all errors stand together"),
     "deployments/cli/__main__.py": ("tests/deployments/test_wheel.py", "run as a program, and as `python -m`"),
-    "deployments/registration/__main__.py": ("tests/deployments/test_stack.py", "run as a program by `stockml up`"),
     "deployments/servers/prefect_app.py": ("tests/deployments/test_servers_doors.py", "asked as a running server"),
     "tasks/later_runs.py": ("tests/flows/test_tonight.py", "schedules another run of the flow that calls it"),
+    "deployments/cli/register.py": ("tests/deployments/test_stack.py", "run by `up`"),
 }
 OF_NO_MODULE = {  # tests of what no module holds alone
     "tests/stockml/test_docstrings.py": "every public docstring",

@@ -95,12 +95,13 @@ def _exit_code(error: BaseException) -> int:
         case TyperException():
             return _wrong_usage(error)
         case BrokenPipeError() if _reader_has_gone():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # keeps Python's flush at exit from complaining
+            _drop_unwritten()
             return 0
         case StockmlError():  # its own server may have ended first, for the same settings
             fault = _settings_fault(error.__context__) if isinstance(error, ServerFailed) else None
             return _say(fault or str(error))
         case OSError() if not isinstance(error, BrokenPipeError):
+            _drop_unwritten()
             return _say(_os_error_text(error))
         # Ctrl-C; pydantic turns that into an error that names it in its message or as its cause
         case _ if isinstance(error, Abort) or "KeyboardInterrupt" in "".join(traceback.format_exception(error)):
@@ -108,6 +109,14 @@ def _exit_code(error: BaseException) -> int:
             return INTERRUPTED
         case _:
             return _unexpected(error)
+
+
+def _drop_unwritten() -> None:
+    """Keep Python's flush at exit from failing once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 def _reader_has_gone() -> bool:

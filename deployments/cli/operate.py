@@ -94,14 +94,16 @@ def clear_up(
         from flows.maintenance import maintenance
 
         steps = result_of(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
-    from stockml.maintenance.report import size_text, summary
+    from rich.filesize import decimal
+
+    from stockml.maintenance.report import summary
 
     if as_json:
         plain = [vars(step) for step in steps]
         print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": plain}, default=list))
     else:
         for step in steps:
-            size = "" if step.size is None else f", {size_text(step.size)}"
+            size = "" if step.size is None else f", {decimal(step.size)}"
             result = f"not done: {step.failed}" if step.failed else f"{quantity(step.count, 'thing')}{size}"
             print(f"{step.name:<28} {result}")
             for thing in step.things:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from stockml.settings import Profile, Settings
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-_OURS = str(Path(__file__).parents[2])
+_OURS = tuple(
+    f"{Path(__file__).parents[2] / package}{os.sep}" for package in ("stockml", "tasks", "flows", "deployments")
+)
 
 
 def result_without_run(
@@ -183,6 +185,6 @@ class _NewsPrinter(logging.Handler):
         self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.pathname.startswith(_OURS) and "site-packages" not in record.pathname:
+        if record.pathname.startswith(_OURS):
             step = getattr(record, "task_run_name", None)
             self._show(f"  {f'{step}: ' if step else ''}{record.getMessage().splitlines()[0]}")

@@ -93,7 +93,10 @@ def databases(home: HomePaths) -> Iterator[Check]:
     """The servers' own databases, where they are files of the home."""
     for file, table in ((home.prefect / "prefect.db", "flow_run"), (home.root / "mlflow.db", "experiments")):
         if not home.database and file.exists() and (fault := fault_of(file, table)):
-            yield Check(file.name, "problem", f"{file}: {fault}", "restore it from a backup, or move it away")
+            advice = "restore it from a backup, or move it away"
+            if fault == "disk I/O error":
+                advice = "see that its disk has room, and is sound"
+            yield Check(file.name, "problem", f"{file}: {fault}", advice)
 
 
 def prices(home: HomePaths, environ: Mapping[str, str]) -> Check:

@@ -4,12 +4,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from packaging.requirements import Requirement
 
 from deployments.doctor.check import Check, guarded
 from deployments.errors import PortTaken, ServerUnavailable
@@ -18,11 +15,12 @@ from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import TickerEntry
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.prefect_api import client_if_up, configured_api, rejects_password, running_server
+from deployments.servers.versions import wrong_versions
 from stockml.code_version import in_words, number_libraries
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import LOOPBACK, HomePaths
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import SQLITE, connection_fault, without_password
+from stockml.tracking.connection import SQLITE, connection_fault, postgres_fault, without_password
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -31,13 +29,9 @@ MAX_NAMED = 8  # tickers in a line
 
 
 def versions() -> Iterator[Check]:
-    """Whether the installed Prefect and MLflow are of the ranges that this project is made for."""
-    for requirement in map(Requirement, requires("stockml") or ()):
-        if requirement.name in ("prefect", "mlflow") and not requirement.marker:
-            name, found = requirement.name, version(requirement.name)
-            if not requirement.specifier.contains(found, prereleases=True):
-                wanted = f"expected {name} {requirement.specifier}, found {found}"
-                yield Check(name, "problem", wanted, "`make` installs what the lock names")
+    for wrong in wrong_versions():
+        found, _, advice = str(wrong).partition("; ")
+        yield Check(wrong.name, "problem", found, advice)
 
 
 def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
@@ -80,6 +74,8 @@ def mlflow_fault(home: HomePaths) -> OSError | str | None:
     """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
     parts = urlsplit(home.tracking_uri)
     try:
+        if parts.scheme.startswith("postgres"):
+            return postgres_fault(home.tracking_uri)
         if parts.scheme not in ("http", "https"):
             return connection_fault(home.tracking_uri)
         with Tracking(home).client() as client:
@@ -154,7 +150,7 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
             if differ := sorted(missing | ours - listed | outdated):
                 more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
                 found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
-                yield Check("deployments", "note", found, "`stockml up` started again updates Prefect")
+                yield Check("deployments", "note", found, "`stockml up`, started again, updates Prefect")
 
 
 def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:

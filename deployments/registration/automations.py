@@ -1,4 +1,4 @@
-"""Prefect automations that report failed, crashed and late runs and missing forecasts, and end runs without heartbeat.
+"""Prefect automations that report failed, lost and late runs and missing forecasts, and do again what crashed.
 
 They cover runs of the deployments made here, whoever starts them. An automation that a person disabled stays disabled.
 
@@ -8,10 +8,10 @@ Mattermost's do. Without any block, the flow `notice` logs the line and keeps it
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from uuid import UUID
 
@@ -30,23 +30,19 @@ from stockml.errors import InvalidSetting
 from stockml.nights import states
 
 Notify = Callable[[str], list[Any]]
-TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right; start `stockml up` again"
+TAKE_NOTICES = (
+    "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then start `stockml up` again"
+)
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
-# in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name
-PREFECTS_OWN = (
-    *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),
-    *("Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming", "Paused", "Suspended"),
-    *("Pending", "Submitting", "InfrastructurePending"),
-)
-ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
-HEARTBEAT, PENDING, RUNNING, CRASHED = (
-    f"prefect.flow-run.{event}" for event in ("heartbeat", "Pending", "Running", "Crashed")
-)
-SILENCE = timedelta(minutes=3)  # six heartbeats
-UNBEGUN = timedelta(minutes=5)  # from Pending: a process has imported everything long before
-MAX_RUNS = 3  # of a run whose process died; Prefect counts how often each has begun
-EACH, HOUR = timedelta(0), timedelta(hours=1)
+BEGUN = frozenset(
+    f"prefect.flow-run.{event}" for event in ("Pending", "Submitting", "InfrastructurePending", "Running", "heartbeat")
+)  # after each of these, a run is heard of again, or its process or its worker is gone
+SILENCE = timedelta(minutes=5)  # ten heartbeats
+QUIET = timedelta(minutes=1)  # after a crash: a worker reports it twice, the second time seconds later
+AGAIN = 3  # times that a run is done again after its process died
+RUN, CRASHED = "prefect.resource.id", "prefect.flow-run.Crashed"
+EACH, HOUR, DAY = timedelta(0), timedelta(hours=1), timedelta(days=1)
 # a run is named by its flow when it begins; before, it has a random name of Prefect's
 SUBJECT = (
     "{% set ticker = flow_run.parameters.ticker %}"
@@ -74,95 +70,97 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Regi
 
 
 def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
-    """notify: returns the actions that send a text. silence: how long a heartbeat may be missing.
+    """notify: returns the actions that send a text. silence: how long a run may be unheard of.
 
-    Each trigger matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
+    Each notice matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
     """
 
     def notice_of(
-        name: str, meaning: str, tag: str, *ends: str, text: str = TEXT, kind: str = "*", once_in: timedelta = EACH
+        name: str,
+        meaning: str,
+        tag: str,
+        *ends: str,
+        text: str = TEXT,
+        once_in: timedelta = EACH,
+        **labels: str | list[str],
     ) -> AutomationCore:
-        related: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{tag}"]}
-        trigger = EventTrigger(
-            expect={f"prefect.flow-run.{end}" for end in ends},
-            match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
-            match_related=related,
-            for_each=set() if once_in else {"prefect.resource.id"},
-            posture=Posture.Reactive,
-            threshold=1,
-            within=once_in,
-        )
+        expect = {f"prefect.flow-run.{end}" for end in ends}
+        trigger = _trigger(expect, tag, labels, set() if once_in else {RUN}, within=once_in)
         return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
 
-    nights = (
-        "A night ended in an error, or its process kept dying. Only the first of an hour is sent: an outage ends all"
-    )
-    failed = "A run that is no ticker's night, or a part of it, ended in an error, or its process died"
+    nights = "A night ended in an error. Only the first of an hour is sent: an outage ends all"
+    failed = "A run that is no ticker's night, or a part of it, ended in an error"
     late = "A run did not start in time: is a worker up? Only the first of an hour is sent: without one all are late"
     missed = "Some tickers have no forecast of the newest session"
+    # by state type: a night ended as Late, for want of its bar, is left to the digest
+    scheduled = {"prefect.state-type": StateType.SCHEDULED.value}
     return [
-        notice_of("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),
-        notice_of("failed runs", failed, OTHERS, "Failed", "Crashed", states.WITH_FAILURES),
-        # by state type: a night ended as Late, for want of its bar, is left to the digest
-        notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=HOUR),
+        notice_of("failed nights", nights, NIGHTS, "Failed", text=NIGHT_TEXT, once_in=HOUR),
+        notice_of("failed runs", failed, OTHERS, "Failed", states.WITH_FAILURES),
+        notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, once_in=HOUR, **scheduled),
         notice_of("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
-        *lost_runs(silence),
+        _silent_runs(silence),
+        _crashed_runs(),
+        _dying_runs(),
     ]
 
 
-def lost_runs(silence: timedelta) -> list[AutomationCore]:
-    """A run that went silent is Crashed; a crashed one of our deployments is put back into the queue.
+def _silent_runs(silence: timedelta) -> AutomationCore:
+    """Ends a run of which nothing is heard any more, begun or not: that of a killed machine or worker."""
+    trigger = _trigger(
+        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=silence, after=BEGUN, posture=Posture.Proactive
+    )
+    message = f"nothing was heard of it for {silence.total_seconds():.0f} s"
+    crash = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
+    meaning = "A run that was taken by a worker, and of which nothing is heard any more, is ended as Crashed"
+    return AutomationCore(name=f"{PREFIX}silent runs", description=meaning, trigger=trigger, actions=[crash])
 
-    So is one that a worker took and never began, which sends no heartbeat.
-    """
 
-    def after(event: str, expected: Sequence[str], within: timedelta) -> EventTrigger:
-        return EventTrigger(
-            after={event},
-            expect=set(expected),
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related=OURS,
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=within,
-        )
-
-    counts = [str(count) for count in range(1, MAX_RUNS + 1)]
-    crashed = EventTrigger(
-        expect={CRASHED},
-        match={"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": counts},
-        match_related=OURS,
-        for_each={"prefect.resource.id"},
-        posture=Posture.Reactive,
-        threshold=1,
-        within=EACH,
+def _crashed_runs() -> AutomationCore:
+    """Puts a run whose process died back into the queue, unless something else becomes of it."""
+    trigger = _trigger(
+        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=QUIET, after={CRASHED}, posture=Posture.Proactive
     )
     again = ChangeFlowRunState(
-        state=StateType.SCHEDULED, name="AwaitingRetry", message="Its process died; it is run again"
+        state=StateType.SCHEDULED, name="AwaitingRetry", message="its process died; it is done again"
     )
-    unbegun = [end for end in (HEARTBEAT, RUNNING, *ENDS) if end != PENDING]
-    silent = f"No heartbeat for {silence.total_seconds():.0f} s"
-    return [
-        AutomationCore(
-            name=f"{PREFIX}zombie runs",
-            description="A run that sends no heartbeat any more has crashed",
-            trigger=after(HEARTBEAT, (HEARTBEAT, *ENDS), silence),
-            actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=silent)],
-        ),
-        AutomationCore(
-            name=f"{PREFIX}runs never begun",
-            description="A run that a worker took and did not begin goes back into the queue",
-            trigger=after(PENDING, unbegun, UNBEGUN),
-            actions=[again],
-        ),
-        AutomationCore(
-            name=f"{PREFIX}crashed runs",
-            description=f"A run whose process died is run again, at most {MAX_RUNS} times",
-            trigger=crashed,
-            actions=[again],
-        ),
-    ]
+    meaning = f"A run whose process died is done again, at most {AGAIN} times"
+    return AutomationCore(name=f"{PREFIX}crashed runs", description=meaning, trigger=trigger, actions=[again])
+
+
+def _dying_runs() -> AutomationCore:
+    """Ends a run that keeps dying as Failed, which is told; being at once, it comes before `_crashed_runs`."""
+    deaths = AGAIN + 1
+    trigger = _trigger({CRASHED}, MANAGED, {}, {RUN}, within=DAY, threshold=deaths)
+    message = f"its process died {deaths} times; see the machine's memory and the worker's log"
+    fail = ChangeFlowRunState(state=StateType.FAILED, name="Failed", message=message)
+    meaning = f"A run whose process died {deaths} times within a day has failed"
+    return AutomationCore(name=f"{PREFIX}dying runs", description=meaning, trigger=trigger, actions=[fail])
+
+
+def _trigger(
+    expect: Set[str],
+    tag: str,
+    labels: Mapping[str, str | list[str]],
+    for_each: Set[str],
+    within: timedelta,
+    after: Set[str] = frozenset(),
+    posture: Literal[Posture.Reactive, Posture.Proactive] = Posture.Reactive,
+    threshold: int = 1,
+) -> EventTrigger:
+    """The trigger by events of runs with this tag and these labels."""
+    related: Any = {"prefect.resource.role": "tag", RUN: [f"prefect.tag.{tag}"]}
+    matched: Any = {RUN: "prefect.flow-run.*", **labels}
+    return EventTrigger(
+        after=set(after),
+        expect=set(expect),
+        match=matched,
+        match_related=related,
+        for_each=set(for_each),
+        posture=posture,
+        threshold=threshold,
+        within=within,
+    )
 
 
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:

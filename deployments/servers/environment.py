@@ -3,8 +3,10 @@
 import os
 from collections.abc import Mapping, MutableMapping
 
+from deployments.errors import ServerUnavailable
 from stockml.home import HomePaths
 from stockml.tracking.connection import SETTINGS as MLFLOW_SETTINGS
+from stockml.tracking.connection import postgres_fault, without_password
 
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps finished runs, and their events
 
@@ -56,6 +58,13 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
+
+
+def check_database(home: HomePaths) -> None:
+    """Raise ServerUnavailable where the home's PostgreSQL is away or refuses us: a server says it in its log."""
+    if home.database and (fault := postgres_fault(home.mlflow_database)):
+        place = without_password(home.mlflow_database)
+        raise ServerUnavailable("PostgreSQL", place, "check STOCKML_DATABASE_URL", fault)
 
 
 def prefect_database(home: HomePaths) -> str:

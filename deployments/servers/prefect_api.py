@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from deployments.errors import ServerUnavailable
 from deployments.process import restored
-from deployments.servers.environment import set_environment, settings_of
+from deployments.servers.environment import check_database, set_environment, settings_of
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths, checked_address, owner_only
 
@@ -100,10 +100,11 @@ def _own_server(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[
     from deployments.servers import prefect_app
     from deployments.servers.processes import Program, start, stop
 
+    check_database(home)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         port, number = listening.getsockname()[1], listening.fileno()
-        name, own = prefect_app.__name__, {**environ}
-        program = Program(NAME, name, (str(number),), own, pass_fds=[number])
+        own = {**environ, **prefect_app.closed_to_others([f"http://127.0.0.1:{port}"])}
+        program = Program(NAME, prefect_app.__name__, (str(number),), own, pass_fds=[number])
         server = start(program, home.prefect / "temporary-server.log")
     environ[OWN_SERVER] = "1"
     try:

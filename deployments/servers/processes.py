@@ -128,7 +128,7 @@ def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
     """Stop the children in turn, each with its descendants: SIGTERM, then SIGKILL to those still alive."""
     for child in children:
         with child.process as process:  # closes its stdin in the end
-            family = _family(process.pid) if process.poll() is None else []  # another process may have its pid by now
+            family = _family(process.pid) if process.poll() is None else _left_by(process.pid)
             if child.program.reports:
                 end(family[1:], patience_s)
             process.terminate()
@@ -156,10 +156,19 @@ def _family(pid: int) -> list[psutil.Process]:
     return []
 
 
+def _left_by(session: int) -> list[psutil.Process]:
+    """What is left of the session of a child that was killed: MLflow's own server would keep the port."""
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            left += [process] if os.getsid(process.pid) == session else []
+    return left
+
+
 def main(module: str, arguments: list[str]) -> None:
     """Run `python -m module arguments...` here; when the parent is gone, end with all descendants."""
     threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
-    sys.argv = [module, *arguments]
+    sys.argv[:] = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -17,9 +17,10 @@ from deployments.registration.ticker_list import tickers_of
 from deployments.replay.feed import played
 from deployments.servers import prefect_app, processes
 from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
-from deployments.servers.environment import settings_of
+from deployments.servers.environment import check_database, settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
+from deployments.servers.versions import check_versions
 from stockml.code_version import in_words, number_libraries
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths
@@ -36,12 +37,8 @@ MANY = 50  # tickers: registering more takes so long that it is announced
 
 def prefect(port: int, access: Access, environ: Mapping[str, str]) -> Program:
     """Prefect's server, closed to other origins and, on a local address, to other names."""
-    own = {
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(access.origins(port)),
-        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-        "PREFECT_SERVER_UI_API_URL": "/api",  # relative: works under any of the server's names
-        prefect_app.HOSTS: ",".join(access.hosts),
-    }
+    own = prefect_app.closed_to_others(access.origins(port), access.hosts)
+    own["PREFECT_SERVER_UI_API_URL"] = "/api"  # relative: works under any of the server's names
     arguments = (access.address, str(port))
     return Program("Prefect", prefect_app.__name__, arguments, _without_keys(environ) | own, (access.address, port))
 
@@ -101,10 +98,12 @@ def up(
     """Start everything, yield the children to `watch`, stop everything.
 
     Meanwhile, `servers.json` in the home tells other commands what is up. Raises AlreadyUp,
-    PortTaken, ServerFailed.
+    WrongVersion, PortTaken, ServerFailed.
     """
     if address := running_server(home):
         raise AlreadyUp(f"at {address.removesuffix('/api')}")
+    check_versions()
+    check_database(home)
     access = Access.of(environ)
     for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
         check_port(name, port, PORT_OPTIONS[name], access.address)
@@ -185,7 +184,7 @@ def _register(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], 
     """Tell Prefect of the tickers, in a process that ends and leaves this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
-    program = Program("the registration", "deployments.registration", (), environ)
+    program = Program("the registration", "deployments.cli.register", (), environ)
     child = start(program, home.root / "logs" / "registration.log")
     try:
         while (code := child.process.poll()) != 0:

@@ -186,3 +186,15 @@ def connection_fault(url: str) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def postgres_fault(uri: str) -> str | None:
+    """Why a PostgreSQL database refuses us, or gives no answer; None if it takes us in."""
+    import psycopg
+
+    plain = uri.replace("postgresql+psycopg://", "postgresql://")
+    try:
+        psycopg.connect(plain, connect_timeout=int(CONNECT_TIMEOUT_S)).close()
+    except psycopg.Error as refused:
+        return reason(uri, refused)
+    return None

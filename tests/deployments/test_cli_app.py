@@ -259,7 +259,6 @@ def test_closed_standard_streams_do_not_change_how_a_command_ends(home: HomePath
         assert ended.stderr.count("\n") == ("2>" not in closed and code)
 
 
-@pytest.mark.xfail(strict=True, reason="Python writes what is left once more at exit: code 120, and three lines")
 def test_output_that_cannot_be_written_is_reported(home: HomePaths) -> None:
     command = [sys.executable, "-m", "deployments.cli", "tickers", "list", "--json"]
     environ = {**os.environ, "PYTHONUNBUFFERED": ""}

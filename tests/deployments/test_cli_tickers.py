@@ -120,7 +120,7 @@ def test_who_waits_for_another_command_to_update_prefect_is_told_for_which(
     home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
-    command = [sys.executable, "-m", "deployments.registration"]
+    command = [sys.executable, "-m", "deployments.cli.register"]
     with (
         file_lock(home.locks / "deploy.lock", 0),
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting,

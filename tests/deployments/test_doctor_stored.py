@@ -226,7 +226,6 @@ def test_a_backup_of_a_full_disk_can_go_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="SQLite's `disk I/O error` is told as damage: restore it, or move it away")
 def test_a_full_disk_is_not_called_damage(tmp_path: Path) -> None:
     ran = on_a_full_disk(tmp_path)
     told = [line for line in ran.stdout.splitlines() if "PROBLEM prefect.db" in line]

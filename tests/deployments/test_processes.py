@@ -188,7 +188,6 @@ PARENT = """
 """
 
 
-@pytest.mark.xfail(strict=True, reason="it lives on, as MLflow's server does, which holds the port")
 def test_what_a_killed_program_leaves_is_ended_before_it_is_started_again(tmp_path: Path) -> None:
     child = started("MLflow", tmp_path, PARENT)
     until(lambda: (tmp_path / "log").read_text().endswith("\n"))

@@ -172,7 +172,6 @@ def test_a_web_socket_opens_by_the_servers_own_names_only(servers: Servers) -> N
         assert ask(port, path, Host="evil.example", **UPGRADE).status == 400
 
 
-@pytest.mark.xfail(strict=True, reason="no server checks the Origin of a web socket, which CORS does not cover")
 @pytest.mark.parametrize("path", SOCKETS)
 def test_a_foreign_page_can_open_no_web_socket(servers: Servers, path: str) -> None:
     """Without a password it reads all events and log lines there, and writes events that automations act on."""
@@ -208,7 +207,6 @@ def test_the_server_of_a_single_command_answers_to_its_own_name_and_keeps_its_fi
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
 
 
-@pytest.mark.xfail(strict=True, reason="it is started without Prefect's settings for origins and tokens")
 def test_the_server_of_a_single_command_is_closed_to_foreign_pages_too(home: HomePaths) -> None:
     path, content = CHANGES["prefect"]
     with commands_own(home) as port:

@@ -219,7 +219,7 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
         assert [status(address, given) for given in (None, "me:other", f"{USER}:{PAGES}")] == [401, 401, 200]
     ran = [
         python("-m", "deployments.run", "IBM", **secret),
-        python("-m", "deployments.registration", **secret, STOCKML_HOME=str(replay_home(os.environ).root)),
+        python("-m", "deployments.cli.register", **secret, STOCKML_HOME=str(replay_home(os.environ).root)),
         python("-m", "deployments.cli", "doctor", **secret),
     ]
     assert [each.returncode for each in ran] == [0, 0, 0], [each.stderr for each in ran]

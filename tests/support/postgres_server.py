@@ -28,6 +28,12 @@ needs_postgres = pytest.mark.skipif(
 )
 
 
+def make_databases(address: str) -> None:
+    """Create what a person creates once: the servers make their tables, not their databases."""
+    for name in ("mlflow", "prefect", "stockml"):
+        subprocess.run([str(BINARIES[-1] / "createdb"), "--maintenance-db", f"{address}/postgres", name], check=True)
+
+
 @contextmanager
 def postgres_server(folder: Path, password: str = "", listens: str = "127.0.0.1") -> Iterator[str]:
     """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`; asks for a `password`.

@@ -1,4 +1,4 @@
-"""`python -m deployments.registration`: tell Prefect of the home's tickers."""
+"""`python -m deployments.cli.register`: tell Prefect of the home's tickers."""
 
 from deployments.cli.tickers import register_all
 from stockml.home import current_home
