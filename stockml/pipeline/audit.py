@@ -178,7 +178,7 @@ def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
     last = int((series.sessions <= np.datetime64(session)).sum()) - 1
     origins, leads = np.arange(max(last - ORIGINS + 1, 0), last + 1), np.array([1, 5, 10, 20, 50])
     arrays = {"inputs of the network": width_inputs(series)[: last + 1]}
-    arrays |= {f"path of {name}": path for name, path in baseline_paths(series.mid, origins, int(leads[-1])).items()}
+    arrays |= {f"path of {name}": path for name, path in baseline_paths(series.close, origins, int(leads[-1])).items()}
     vintages = VintageSet.ending_before(series.sessions[origins[0]].item())
     rows, _ = vintage_rows(series, origins, leads, vintages)
     arrays |= {f"quantiles of {name}": quantiles for name, quantiles in rows.items()}

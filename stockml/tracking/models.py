@@ -20,7 +20,6 @@ from stockml.models.trained_model import load_model, vintage_files
 from stockml.models.vintage_set import VintageSet
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
-from stockml.storage.records import unsealed
 from stockml.tracking.connection import Suppressed, files_at, without_retries
 from stockml.tracking.run_content import version_note
 
@@ -123,7 +122,7 @@ def _logged_model(client: "MlflowClient", run: "Run", night: Night, *, is_new: b
 
 
 def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> None:
-    """Write the pyfunc model beside its weights, bands and the source it needs, and upload the folder."""
+    """Write the pyfunc model beside its weights and the source it needs, and upload the folder."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
@@ -165,16 +164,13 @@ def zipped_code() -> bytes:
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
-    """The night's calibration, and its model's folder with the vintages that it names, else that night's newest."""
-    assessment = json.loads(unsealed((Path(night.evaluation_folder or "") / "assessment.json").read_bytes()))
-    calibration = scratch / "calibration.json"
-    calibration.write_text(json.dumps(assessment["calibration"]))
+    """The model's folder with the vintages that it names, else that night's newest."""
     trained = scratch / "trained"
     shutil.copytree(night.model_folder or "", trained)
     vintages = vintage_files(Path(night.model_folder or ""))
     for file in vintages or VintageSet.ending_before(night.session).files((SHIPPED,)):
         shutil.copyfile(file, trained / file.name)
-    return {"model": str(trained), "calibration": str(calibration)}
+    return {"model": str(trained)}
 
 
 def _signature() -> "ModelSignature":

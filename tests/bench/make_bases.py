@@ -23,6 +23,7 @@ from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import learning_origins
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.replay import Replay
 from stockml.models.vintage_set import VintageSet
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.csv_import import read_folder
@@ -61,12 +62,14 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     """Train one vintage, score it on the data it learned from, write it, and return its path."""
     pooled, ridge = regressions(series, end, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
-    base = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
+    base, stretches = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
     at = {name: learning_origins(bars)[::MEASURED_EVERY] for name, bars in known.items()}
     skill, share = base_score(VintageSet(pooled, ridge, base), known, at)
     learned = {SKILL: round(skill, 6), SHARE: round(share, 1)}
-    path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)
+    base = replace(base, scores={**base.scores, **learned})
+    pooled_vintages.write(Replay.of(stretches, base, pooled_vintages.digest(base)), into)
+    path = pooled_vintages.write(base, into)
     shutil.rmtree(folder)
     return path
 
