@@ -137,8 +137,8 @@ def evaluate(
 
     prices: (n,), what is forecast, through the last outcome.  origins: (m,), ascending, with `horizon` sessions after
     each.  paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
-    close: (n,), price.  Every path is compared with the last close and, where given, with the champion and with what would have been
-    published without a network.
+    close: (n,), price.  Every path is compared with the last close and, where given, with the champion and with what
+    would have been published without a network.
     """
     horizon = settings.horizon
     actual = prices[origins[:, None] + np.arange(1, horizon + 1)]

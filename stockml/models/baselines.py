@@ -18,7 +18,7 @@ USUAL_RISE = 0.0003  # log return per session at the usual volatility, 8 % a yea
 USUAL_VOLATILITY = 0.018  # daily, from close to close
 RISE_POWER = 0.75  # of volatility / usual; 0: the same rise for every share, 1: the same return for each unit of risk
 RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
-MAX_VOLATILITY = 0.15  # daily; a share that halved in a day. No rise was measured beyond it before 1999
+MAX_VOLATILITY = 0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to reverse, is left out of the year
 

@@ -28,7 +28,8 @@ class Night:
     `reason`: why this mode was chosen, or why the night did not complete. `metrics`: the night's numbers under MLflow's
     names (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN. `history`: one row per step of a
     training, of the tutorial's per epoch. `model_folder`: tonight's model; `champion_kept`: whether that is the
-    champion unchanged. `plots_folder`: those of the `figures` that are drawn, as PNG files. `evaluation_folder`: the assessment.
+    champion unchanged. `plots_folder`: those of the `figures` that are drawn, as PNG files.
+    `evaluation_folder`: the assessment.
     `dataset_path`: the series that the model saw. `calendar`: the exchange's, where the ticker's suffix does not tell.
     `data_notes`: what a reader should know about the bars, in sentences. `finished_at`: when the night was measured; it
     stamps every metric, so that logging a night again adds nothing.
