@@ -60,8 +60,12 @@ def forecast(
     if timing != "live":
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
     prefix = "" if close is None else f"last close {price_text(close)}, "
-    mids = f"last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2"
-    print(prefix + (mids if published.price == "mid" else "the forecast is of closes"))
+    if published.price == "close":
+        print(f"last close {price_text(published.now)}; the forecast is of closes")
+    else:
+        print(
+            f"{prefix}last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2"
+        )
     print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))

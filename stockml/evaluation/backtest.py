@@ -31,7 +31,7 @@ from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import same_forecast
+from stockml.models.trained_model import same_forecast, unscored
 from stockml.models.vintage_set import VintageSet, vintage_cache
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -192,7 +192,8 @@ def run_nights(
     trained_at = 0
     for origin, split in splits.items():
         known = series.until(origin + 1)
-        if model is None or origin >= trained_at + span.train_every:
+        first = series.sessions[split.validation.start]
+        if model is None or origin >= trained_at + span.train_every or unscored(model, first):
             model, trained_at = train_ticker(known, settings, DUE, start=None, folders=folders), origin
         champion_kept = champion is not None and same_forecast(model, champion)
         unseen = ScoringData.of(known, split, settings.evaluation, model)

@@ -7,7 +7,7 @@ from typing import Any
 
 from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear, p_text
 from stockml.features.volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
@@ -202,6 +202,8 @@ def _why_width(night: Night) -> str:
     whose = night.forecast.width_by if night.forecast else None
     if whose is None:
         return ""
+    if night.publisher == CHAMPION:
+        return ", as the champion stays"
     if whose == FINE_TUNED:
         return ", as training helped on the validation part"
     if whose == PRETRAINED:

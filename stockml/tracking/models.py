@@ -76,7 +76,7 @@ def has_model(client: "MlflowClient", name: str, version: str) -> bool:
 
 
 def about(ticker: str) -> str:
-    return f"Forecasts {ticker}'s mid price: daily bars in, the path with intervals out."
+    return f"Forecasts {ticker}'s close: daily bars in, the path with intervals out."
 
 
 def set_alias(client: "MlflowClient", name: str, alias: str, version: str) -> None:

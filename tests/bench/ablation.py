@@ -10,11 +10,11 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from stockml.forecasts.publishing import Calibration
 
 from stockml.errors import TooFewBars
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.forecasts.proper_scores import band, crps
-from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import LEADS, moves
 from stockml.models.retrain_policy import Decision
 from stockml.prices.csv_import import read_folder

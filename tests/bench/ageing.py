@@ -12,10 +12,10 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from stockml.forecasts.publishing import INITIAL_SHARE
 
 from stockml.evaluation.distribution_scores import Losses
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, simple_distributions
-from stockml.forecasts.publishing import INITIAL_SHARE
 from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pooled_vintages import KINDS, read
 from stockml.prices.csv_import import read_folder

@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_random
 
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.settings import settings_for
+from stockml.settings import ONLY_TUTORIAL, settings_for
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import log_points
@@ -197,7 +197,7 @@ def test_another_homes_run_is_waited_for_until_nobody_can_be_working_on_it(track
     assert client(tracking).get_run(dead.info.run_id).data.tags["stockml.installation"] == tracking.installation
 
 
-IDLE = ("network.", "training.", "policy.scale_drift", "policy.live_skill_floor")  # in the nightly profile
+IDLE = ONLY_TUTORIAL  # in the nightly profile
 
 
 def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
@@ -231,7 +231,7 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
     assert decided["numbers"] == dict(night.verdict.numbers)
     assert night.forecast
-    assert (decided["publisher"], tuple(decided["weights"])) == (night.publisher, night.forecast.weights)
+    assert (decided["publisher"], decided["width_by"]) == (night.publisher, night.forecast.width_by)
 
 
 def check_headline(night: Night, shown: dict[str, float]) -> None:
@@ -244,7 +244,7 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     assert table.against_champion
     expected = {
         "network_adds_crps_pct": table.network_adds.skill,
-        "base_adds_to_width_crps_pct": table.widths["base network"].skill,
+        "pretrained_width_crps_skill_pct": table.widths["pretrained network"].skill,
         "beats_champion_pct": table.against_champion.skill,
         "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
         "crps_skill_pct": table.whole["LSTM"].skill,
