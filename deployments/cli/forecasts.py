@@ -63,9 +63,8 @@ def forecast(
     if published.price == "close":
         print(f"last close {price_text(published.now)}; the forecast is of closes")
     else:
-        print(
-            f"{prefix}last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2"
-        )
+        mid = price_text(published.last_value)
+        print(f"{prefix}last mid price {mid}; the forecast is of mid prices, (high + low) / 2")
     print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))

@@ -62,7 +62,8 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     """Train one vintage, score it on the data it learned from, write it, and return its path."""
     pooled, ridge = regressions(series, end, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
-    base, stretches = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
+    tell = said(f"{end:%Y-%m}")
+    base, stretches = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=tell)
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
     at = {name: learning_origins(bars)[::MEASURED_EVERY] for name, bars in known.items()}
     skill, share = base_score(VintageSet(pooled, ridge, base), known, at)

@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_random
 
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.settings import ONLY_TUTORIAL, settings_for
+from stockml.settings import ONLY_NIGHTLY, ONLY_TUTORIAL, settings_for
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import log_points
@@ -208,10 +208,10 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     assert run.info.run_name == "IBM 2013-02-28 fine-tune"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == int(night.seconds * 1000)
-    assert set(run.data.params) == {name for name in SETTINGS.flat() if not name.startswith(IDLE)}
+    assert set(run.data.params) == {name for name in SETTINGS.flat() if name not in IDLE}
     of_tutorial = settings_for("tutorial")
     params = run_content.params(replace(night, settings=of_tutorial.flat()))
-    assert set(params) == set(of_tutorial.flat())
+    assert set(params) == set(of_tutorial.flat()) - set(ONLY_NIGHTLY)
     assert params["network.units"] == " ".join(str(units) for units in of_tutorial.network.units)
     expected = {"ticker": "IBM", "session": "2013-02-28", "mode": "fine-tune", "reason": "1 new session"}
     expected |= {"verdict": "not promoted", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
