@@ -36,11 +36,12 @@ BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"
 
 PART = """{begin}
 
-# The base network, by vintage
+# The pretrained network, by vintage
 
 Each `base-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, trained for eight epochs on all files of
 the folder up to that month (USB's without its doubtful bars). Each corrects the width of the month's ridge regression.
-The forecast is their mean, symmetric about the last close: `stockml/models/base_network.py`.
+The forecast of the close is their mean, symmetric about the last close: `stockml/models/base_network.py`.
+Each `replay-YYYY-MM.npz` holds 250 of the stretches (eight origins each) that it learned from, for a night's training.
 The files are plain arrays in half precision with a JSON header and a SHA-256 over everything; they hold no code.
 A forecast uses the newest one that ends before the origins it is scored on: chosen by date, never by score. Made
 (and, if killed, resumed) by

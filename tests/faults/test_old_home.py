@@ -140,7 +140,7 @@ def test_the_nights_record_can_be_read(old: HomePaths) -> None:
 def test_the_nights_summary_names_the_reference_that_its_skill_was_over(old: HomePaths) -> None:
     text = summary.text(read_night(night_path(old.nights, "IBM", KEY)))
     assert text.splitlines()[0] == "IBM · session 2013-03-01 · published: skill +0.050 over the last mid price"
-    assert "now mid price 201.15" in " ".join(text.split())
+    assert "now 201.15" in " ".join(text.split())
     assert "last close" not in text
 
 
