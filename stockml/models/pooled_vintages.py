@@ -171,9 +171,10 @@ def _network(learned_from: dict[str, Any], header: Header, arrays: list[NDArray[
     for array in arrays:
         if array.dtype not in (np.dtype("<f2"), np.dtype("<f4")):
             raise ValueError(f"an array of {array.dtype} among the weights")
-    count, left_over = divmod(len(arrays), int(header["members"]))
-    if left_over:
-        raise ValueError(f"{len(arrays)} arrays for {header['members']} networks")
+    members = int(header["members"])
+    if members < 1 or len(arrays) % members:
+        raise ValueError(f"{len(arrays)} arrays for {members} networks")
+    count = len(arrays) // members
     singles = [array.astype(np.float32) for array in arrays]
     return BaseNetwork(
         **learned_from,

@@ -185,10 +185,10 @@ def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path:
     damaged = tmp_path / "base-2003-06.npz"
     damaged.write_bytes(b"no base")
     table = backtest_table([backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))], {})
-    assert table.missing[PRETRAINED].startswith(f"1 of 1 ticker (ABC): {damaged}: expected a base")
+    assert table.missing[PRETRAINED].startswith(f"1 of 1 ticker (ABC): {damaged}: expected a pretrained")
     (tmp_path / "base-2001-06.npz").unlink()
     damaged.rename(renamed := tmp_path / "base-2001-06.npz")
-    with pytest.raises(InvalidFile, match=f"{renamed}: expected a base"):
+    with pytest.raises(InvalidFile, match=f"{renamed}: expected a pretrained"):
         backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
