@@ -14,8 +14,8 @@ from stockml.settings import (
     Profile,
     Settings,
     Units,
+    acts_in,
     night_settings,
-    only_tutorial,
     settings_for,
 )
 from stockml.training.tuned_settings import tuned_settings
@@ -67,7 +67,7 @@ def form_of(settings: FrozenSettings) -> type[Form]:
     fields: dict[str, Any] = {}
     for name, schema in settings.model_json_schema()["properties"].items():
         kind: Any = list[Units] if "items" in schema else type(settings).model_fields[name].annotation
-        word = "tutorial" if only_tutorial(settings.PREFIX + name) else "usually"
+        word = "usually" if acts_in("nightly", settings.PREFIX + name) else "tutorial"
         field = Field(
             None,
             title=name.replace("_", " ").capitalize(),

@@ -27,6 +27,7 @@ Sampler = Literal["tpe", "random", "grid"]  # of the hyperparameter search
 DecimalMark = Literal["comma", "point"]
 FailWhen = Literal["all fail", "any fails", "never"]  # when a run over many tickers counts as failed
 MAX_LAYERS = 6
+PRETRAINED_LAYERS = ("cell", "units", "look_back")
 Units = Annotated[int, Field(ge=1, le=1024)]
 Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS, strict=False)]  # JSON has lists
 SessionsTo250 = Annotated[int, Field(ge=1, le=250)]
@@ -82,27 +83,45 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 class NetworkSettings(FrozenSettings, prefix="network."):
-    """The tutorial's network; the nightly one is the base's, which `stockml pretrain` learns."""
+    """The network. Nightly, its layers are those of the pretrained one, which `stockml pretrain` learns."""
 
     cell: Cell = Field("lstm", description="Recurrent cell")
-    units: Layers = Field((16,), description="Units of each recurrent layer, first to last")
-    dropout: float = Field(0.0, description="Share of outputs dropped while learning", ge=0.0, le=0.9)
+    units: Layers = Field((48, 48), description="Units of each recurrent layer, first to last")
+    dropout: float = Field(0.3, description="Share of outputs dropped while learning", ge=0.0, le=0.9)
     look_back: int = Field(
-        20, description="Steps a stream is unrolled for; a forecast sees one session fewer", ge=5, le=500
+        64, description="Sessions a forecast sees; in the tutorial, steps unrolled: one more", ge=5, le=500
     )
 
 
 class TrainingSettings(FrozenSettings, prefix="training."):
-    """How the tutorial's network learns."""
+    """How a network learns from a ticker.
 
-    optimizer: Optimizer = Field("adam", description="Optimiser")
-    loss: Loss = Field("mse", description="Loss of the scaled path")
-    learning_rate: Rate = Field(1e-3, description="Learning rate of a full training")
-    batch_size: int = Field(256, description="Streams of the series that learn side by side", ge=1, le=65_536)
-    epochs: int = Field(3, description="Passes over the training part", ge=1, le=1_000)
-    fine_tune_epochs: int = Field(1, description="Passes when the champion is continued", ge=1, le=1_000)
+    Nightly: steps from the pretrained network, on batches of stretches of the ticker and of many others.
+    """
+
+    optimizer: Optimizer = Field("adamw", description="Optimiser")
+    # forecasting.md's gentle training, which harmed in no era; higher rates gained in one and lost in two
+    learning_rate: Rate = Field(1e-4, description="Learning rate of a full training, at its start")
+    batch_size: int = Field(
+        64, description="Stretches in a batch; in the tutorial, streams side by side", ge=1, le=65_536
+    )
+    steps: int = Field(20, description="Steps of a full training (nightly profile only)", ge=1, le=1_000)
+    own_share: float = Field(
+        0.25, description="Share of a batch that is the ticker's own (nightly profile only)", ge=0.0, le=1.0
+    )
+    start_share: float = Field(
+        0.0, description="Weight of the network that training started from (nightly profile only)", ge=0.0, le=1.0
+    )
+    fine_tune_steps: int = Field(
+        5, description="Steps when the champion is continued (nightly profile only)", ge=1, le=1_000
+    )
     # A night adds one window to thousands: at a full training's rate the weights would drift towards the newest year.
-    fine_tune_learning_rate: Rate = Field(1e-5, description="Learning rate when the champion is continued")
+    fine_tune_learning_rate: Rate = Field(3e-5, description="Learning rate when the champion is continued")
+    loss: Loss = Field("mse", description="Loss of the scaled path (tutorial profile only)")
+    epochs: int = Field(3, description="Passes over the training part (tutorial profile only)", ge=1, le=1_000)
+    fine_tune_epochs: int = Field(
+        1, description="Passes when the champion is continued (tutorial profile only)", ge=1, le=1_000
+    )
     decay_on: DecayPart = Field(
         "validation", description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)"
     )
@@ -168,6 +187,16 @@ class Settings(FrozenSettings):
     policy: InstanceOf[PolicySettings] = PolicySettings()
     ageing: InstanceOf[AgeingSettings] = AgeingSettings()
 
+    @model_validator(mode="after")
+    def _layers_of_the_pretrained_network(self) -> Self:
+        if self.profile == "nightly":
+            for name in PRETRAINED_LAYERS:
+                value, only = getattr(self.network, name), NetworkSettings.model_fields[name].default
+                if value != only:
+                    why = f"{only}: a night trains the pretrained network further, whose layers are these"
+                    raise InvalidSetting(f"network.{name}", value, why)
+        return self
+
     def flat(self) -> dict[str, Any]:
         """All settings in one level, by dotted name, as MLflow logs them."""
         return _flat(self.model_dump())
@@ -183,7 +212,9 @@ PROFILES: dict[str, Settings] = {
     "tutorial": Settings(
         profile="tutorial",
         network=NetworkSettings(units=(200, 200, 150), dropout=0.2, look_back=50),
-        training=TrainingSettings(learning_rate=1e-4, batch_size=500, epochs=30, fine_tune_learning_rate=1e-4),
+        training=TrainingSettings(
+            optimizer="adam", learning_rate=1e-4, batch_size=500, epochs=30, fine_tune_learning_rate=1e-4
+        ),
     ),
 }
 
@@ -210,22 +241,31 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def without_effect(settings: Settings) -> tuple[str, ...]:
-    """Dotted names of changed settings that do nothing in this profile: the nightly network comes from the base."""
-    if settings.profile != "nightly":
-        return ()
-    defaults = PROFILES["nightly"].flat()
+    """Dotted names of changed settings that do nothing in this profile."""
+    defaults = PROFILES[settings.profile].flat()
     changed = (name for name, value in settings.flat().items() if value != defaults[name])
-    return tuple(name for name in changed if only_tutorial(name))
+    return tuple(name for name in changed if not acts_in(settings.profile, name))
 
 
-def only_tutorial(name: str) -> bool:
-    """Whether the setting of this dotted name affects the tutorial's network only."""
-    return name.startswith(("network.", "training.")) or name in ("policy.scale_drift", "policy.live_skill_floor")
+def acts_in(profile: str, name: str) -> bool:
+    """Whether the setting of this dotted name has an effect in the profile."""
+    return name not in (ONLY_NIGHTLY if profile == "tutorial" else ONLY_TUTORIAL)
+
+
+ONLY_TUTORIAL = (
+    *(f"training.{name}" for name in ("loss", "epochs", "fine_tune_epochs", "decay_on")),
+    *("policy.scale_drift", "policy.live_skill_floor"),
+)
+ONLY_NIGHTLY = tuple(f"training.{name}" for name in ("steps", "own_share", "start_share", "fine_tune_steps"))
 
 
 USED_BY_TUTORIAL = (
     *(f"network.{name}" for name in NetworkSettings.model_fields),
-    *(f"training.{name}" for name in TrainingSettings.model_fields if not name.startswith("fine_tune_")),
+    *(
+        f"training.{name}"
+        for name in TrainingSettings.model_fields
+        if not name.startswith("fine_tune_") and f"training.{name}" not in ONLY_NIGHTLY
+    ),
     *(f"evaluation.{name}" for name in ("horizon", "direction_step")),
 )
 

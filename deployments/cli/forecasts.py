@@ -39,7 +39,6 @@ def forecast(
     from stockml import clock
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger, entries_of
-    from stockml.models.pooled_regression import POOLED
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
@@ -61,7 +60,11 @@ def forecast(
     if timing != "live":
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
     prefix = "" if close is None else f"last close {price_text(close)}, "
-    print(f"{prefix}last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2")
+    if published.price == "close":
+        print(f"last close {price_text(published.now)}; the forecast is of closes")
+    else:
+        mid = price_text(published.last_value)
+        print(f"{prefix}last mid price {mid}; the forecast is of mid prices, (high + low) / 2")
     print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
@@ -70,7 +73,7 @@ def forecast(
         warning = f"the holidays of {sessions.name} are known through {last_day}: after it every weekday counts as a "
         print(fill(f"{warning}session, so later dates may be too early", width))
     print(fill(rise(night, published), width))
-    if night and night.publisher == POOLED:
+    if night and not night.by_network:
         print("no network has a part in it: the last close and the usual rise, with the regression's interval")
     print("\n".join([*outlook(published, night).lines(), ""]).lstrip("\n"))
 

@@ -87,8 +87,8 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
 
 
 def entry_line(entry: LedgerEntry, sessions: Sessions, close: float, counts: bool) -> str:
-    """close: the origin's, where the path begins; NaN without a bar: the ledger keeps only its mid price."""
+    """close: the origin's, where the path begins; NaN without a bar: the ledger keeps only the price forecast."""
     end = entry.forecast
-    start = f"mid price {price_text(end.last_value)}" if math.isnan(close) else f"close {price_text(close)}"
+    start = f"{end.price} {price_text(end.last_value)}" if math.isnan(close) else f"close {price_text(close)}"
     path = f"{end.origin}  {start} → {price_text(end.path[-1])} on {end.sessions[-1]}"
     return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}{'' if counts else '*'}"

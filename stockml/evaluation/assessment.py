@@ -1,8 +1,8 @@
 """Tonight's assessment: networks in; scores beside the baselines, bands, the verdict and the forecast out.
 
 Everything is scored on the test part, with networks that saw nothing of it, as it would have been published then.
-Tonight's forecast comes, by the same procedure, from the network that learned from all that is known. The procedure
-without a network is scored too: the difference is what the network adds.
+Tonight's forecast comes, by the same procedure, from the network that learned from all that is known. The ridge
+regression on the same inputs is scored too: the difference is what the network adds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,11 @@ from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Evaluation, evaluate
 from stockml.features.origins import OriginSplit
 from stockml.features.segments import to_newest_units
-from stockml.forecasts.forecast import Band, Forecast
+from stockml.forecasts.forecast import Band, Forecast, Price
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_bands
-from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import MEDIAN
-from stockml.models.pooled_regression import POOLED
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -42,9 +41,8 @@ VOLATILITY_SESSIONS = 20
 class Findings:
     """What a night finds out about its models, as figures.
 
-    `publisher` says whose distribution is published: "LSTM" (tonight's), "champion", or "pooled regression", which is
-    the same procedure without a network. `band_scores` are those of the published bands, `calibration` is that of
-    tonight's model, whoever publishes. `kept`: tonight's model is the champion, or forecasts the same.
+    `publisher` says whose distribution is published: "LSTM" (tonight's), "champion" or "ridge regression".
+    `band_scores` are those of the published bands. `kept`: tonight's model is the champion, or forecasts the same.
     """
 
     session: date
@@ -54,7 +52,6 @@ class Findings:
     publisher: str
     forecast: Forecast
     distributions: DistributionTable
-    calibration: Calibration
     kept: bool
     outlook_scores: tuple[OutlookScore, ...] = ()
 
@@ -97,37 +94,38 @@ def assess(
     check_look_ahead(unseen, candidates)
     published, close = candidates[row_of(publisher)], series.close[unseen.test]
     evaluation = _evaluated(unseen, candidates, published)
-    actual = series.mid[unseen.test[:, None] + np.arange(1, settings.horizon + 1)]
-    forecast = _forecast(series, published, upcoming, settings.direction_step)
-    simple = None if publisher == POOLED else candidates[WITHOUT_NETWORK].test.quantiles
+    prices = getattr(series, price_of(published))
+    actual = prices[unseen.test[:, None] + np.arange(1, settings.horizon + 1)]
+    forecast = _forecast(series, published, upcoming, settings.direction_step, selection.width_by)
+    simple = None if publisher == RIDGE else candidates[RIDGE].test
     span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
-        band_scores=score_bands(close[:, None, None] * np.exp(published.test.quantiles), actual),
-        verdict=promotion_gate.verdict(selection.promoted, selection.reason, evaluation, table, forecast.weights),
+        band_scores=score_bands(close[:, None, None] * np.exp(published.test), actual),
+        verdict=promotion_gate.verdict(selection.promoted, selection.reason, evaluation, table),
         publisher=publisher,
         forecast=forecast,
         distributions=table,
-        calibration=candidates[LSTM].tonight.calibration(),
         kept=kept,
-        outlook_scores=tuple(each for each, _ in outlook_scores(series, unseen.test, published.test.quantiles, simple)),
+        outlook_scores=tuple(each for each, _ in outlook_scores(series, unseen.test, published.test, simple)),
         test_origins=unseen.test,
         paths={PUBLISHED: published.paths(close)},
         unseen=unseen.origins,
-        volatility=annualised(published.earlier.quantiles[:, span - 1], span),
+        volatility=annualised(published.earlier[:, span - 1], span),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class ModelSelection:
-    """Each model as it would have been published, on the same origins; who is champion, and who publishes."""
+    """Each model as it would have been published, on the same origins; who is champion, who publishes, whose width."""
 
     candidates: dict[str, Candidate]
     table: DistributionTable
     promoted: bool
     reason: str
     publisher: str
+    width_by: str
 
 
 def select_model(
@@ -149,7 +147,7 @@ def select_model(
         incumbent = promotion_gate.Incumbent(age, unscored(champion, np.datetime64(unseen.first)))
     elif unreadable:
         incumbent = promotion_gate.Incumbent(0, unreadable)
-    models: dict[str, TrainedModel | None] = {LSTM: model, WITHOUT_NETWORK: None}
+    models: dict[str, TrainedModel | None] = {LSTM: model, RIDGE: None}
     if champion and incumbent and incumbent.unscored is None:
         models[CHAMPION] = champion
     candidates = {name: Candidate.of(unseen, each) for name, each in models.items()}
@@ -161,9 +159,16 @@ def select_model(
     network_row = CHAMPION if CHAMPION in candidates and not promoted else LSTM
     has_network = candidates[network_row].has_network
     worse = table.is_worse(network_row, clearly=candidates[network_row].own_path is None)
-    publisher = network_row if has_network and not worse else POOLED
+    publisher = network_row if has_network and not worse else RIDGE
     adds = table.over_simple.get(network_row) if has_network else None
-    return ModelSelection(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
+    publishing = models.get(publisher)
+    width_by = publishing.published.width_by if publishing else RIDGE
+    return ModelSelection(candidates, replace(table, network_adds=adds), promoted, reason, publisher, width_by)
+
+
+def price_of(candidate: Candidate) -> Price:
+    """Of which price the candidate is a forecast: the tutorial's network forecasts mid prices, all others closes."""
+    return "close" if candidate.own_path is None else "mid"
 
 
 def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], published: Candidate) -> Evaluation:
@@ -173,30 +178,35 @@ def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], publish
     """
     series, test, settings = unseen.series, unseen.test, unseen.settings
     paths = {name: each.own_path for name, each in candidates.items() if each.own_path is not None}
-    others = {PUBLISHED: published} | ({WITHOUT_NETWORK: candidates[WITHOUT_NETWORK]} if paths else {})
+    others = {PUBLISHED: published} | ({WITHOUT_NETWORK: candidates[RIDGE]} if paths else {})
     rises = {name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()}
     paths |= {name: each.paths(series.close[test]) for name, each in others.items()}
     paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
     units = to_newest_units(series)
     paths = {name: units[test, None] * path for name, path in paths.items()}
-    return evaluate(units * series.mid, test, paths, settings, rises, close=units * series.close)
+    prices = series.mid if LSTM in paths else series.close
+    return evaluate(units * prices, test, paths, settings, rises, close=units * series.close)
 
 
-def _forecast(series: PriceSeries, published: Candidate, upcoming: Sequence[date], step: int) -> Forecast:
-    quantiles, close = published.tonight.quantiles[0], series.close[-1]
+def _forecast(
+    series: PriceSeries, published: Candidate, upcoming: Sequence[date], step: int, width_by: str
+) -> Forecast:
+    quantiles, close, price = published.tonight[0], series.close[-1], price_of(published)
     prices = close * np.exp(quantiles)
     ends = {coverage: [tuple(end.tolist()) for end in band(prices, coverage)] for coverage in COVERAGES}
     return Forecast(
         origin=series.sessions[-1].item(),
-        last_value=float(series.mid[-1]),
+        last_value=float(getattr(series, price)[-1]),
         sessions=tuple(upcoming),
-        path=tuple((close * np.exp(quantiles[:, MEDIAN])).tolist()),
+        path=tuple(prices[:, MEDIAN].tolist()),
         bands=tuple(Band(int(percent(coverage)), low, high) for coverage, (low, high) in ends.items()),
         probability_of_rise=float(chance_above(quantiles[step - 1], 0.0)),
         direction_step=step,
-        weights=tuple(published.tonight.shares[0].tolist()),
+        weights=(float(width_by != RIDGE),) * len(quantiles),
         last_close=float(close),
-        outlook=outlooks(published.earlier.quantiles, quantiles),
+        outlook=outlooks(published.earlier, quantiles),
+        price=price,
+        width_by=width_by,
     )
 
 

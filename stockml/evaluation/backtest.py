@@ -1,7 +1,7 @@
 """Past nights as the product would have run and published them, gate and fallbacks included, without look-ahead.
 
-Each night's own steps train, judge and choose what to publish, on the series as it stood. What they publish is scored
-beside every simple forecast from the same origins, of the distribution and of the path.
+Now and then a night trains, from the pretrained network; those between keep its model. Each judges and chooses what to
+publish, on the series as it stood, and is scored beside every simple forecast from the same origins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,20 @@ from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlE
 from stockml.evaluation.assessment import select_model
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, score
-from stockml.evaluation.distribution_table import corrections, row_of
+from stockml.evaluation.distribution_table import pretrained_row, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
 from stockml.evaluation.simple_distributions import QuantileRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
 from stockml.models.baselines import baseline_paths, trend_prior_moves
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
 from stockml.models.pooled_regression import POOLED
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import same_forecast
+from stockml.models.trained_model import same_forecast, unscored
 from stockml.models.vintage_set import VintageSet, vintage_cache
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -43,12 +44,13 @@ CENTRED = f"{POOLED}, pooled shape"
 WITH_LOCATION = "published, location included"
 LOCATION = "of which the location"
 AS_IT_IS = "over the regression as it is"
+DUE = Decision("retrain", "a training was due")
 MIN_PATH = 0.01  # of the close: a path that falls below zero has no logarithm
 
 
 @dataclass(frozen=True)
 class Span:
-    """Which past nights: first and last session, and how many sessions from one to the next.
+    """Which past nights: first and last session, and how many sessions from one, and from one training, to the next.
 
     Raises InvalidSession for a last one before the first.
     """
@@ -56,6 +58,7 @@ class Span:
     first: date
     last: date
     every: int = 5
+    train_every: int = 120
 
     def __post_init__(self) -> None:
         if self.last < self.first:
@@ -64,7 +67,7 @@ class Span:
 
 @dataclass(frozen=True)
 class BacktestNight:
-    """The result of a night's training and of its gate.  evidence: CRPS skill of the ticker's own training."""
+    """A night's model and the result of its gate.  evidence: CRPS skill of its training on the validation part."""
 
     mode: str
     evidence: float | None
@@ -108,6 +111,19 @@ def backtest(
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
         raise InvalidSetting("evaluation.horizon of a backtest", horizon, f"at least {LEADS[-1]}")
+    splits = splits_of_nights(series, span, settings, folders)
+    origins, leads = np.array(list(splits)), np.array(LEADS)
+    nights, published, ridge = run_nights(series, splits, span, settings, folders)
+    rows, reasons = _simple_rows(series, origins, leads, folders)
+    rows |= {PUBLISHED: published[:, leads - 1], RIDGE: ridge[:, leads - 1]}
+    outlook = outlook_scores(series, origins, published, ridge)
+    return _scored(ticker, series, origins, rows, nights, outlook, reasons)
+
+
+def splits_of_nights(
+    series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path]
+) -> dict[int, OriginSplit]:
+    """By origin, the parts of each night that could have run.  Raises as `backtest`."""
     first = int(np.searchsorted(series.sessions, np.datetime64(span.first)))
     last = int(np.searchsorted(series.sessions, np.datetime64(span.last), side="right"))
     furthest = max(LEADS[-1], settings.evaluation.direction_step)
@@ -120,12 +136,7 @@ def backtest(
             splits[origin] = split_after_vintages(series.until(origin + 1), settings.evaluation, folders)
     if len(splits) < MIN_NIGHTS:
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
-    origins, leads = np.array(list(splits)), np.array(LEADS)
-    nights, published, without_network = _nights(series, splits, settings, folders)
-    rows, reasons = _simple_rows(series, origins, leads, folders)
-    rows |= {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without_network[:, leads - 1]}
-    outlook = outlook_scores(series, origins, published, without_network)
-    return _scored(ticker, series, origins, rows, nights, outlook, reasons)
+    return splits
 
 
 def outcome_of_backtest(
@@ -172,26 +183,26 @@ def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) 
     return len(series)
 
 
-def _nights(
-    series: PriceSeries, splits: Mapping[int, OriginSplit], settings: Settings, folders: Sequence[Path]
+def run_nights(
+    series: PriceSeries, splits: Mapping[int, OriginSplit], span: Span, settings: Settings, folders: Sequence[Path]
 ) -> tuple[tuple[BacktestNight, ...], Floats, Floats]:
-    """Run the nights in order; also return (m, horizon, 21) quantiles as published, and those without a network.
-
-    Each night continues from what the night before learned; this equals retraining, which `auto` does now and then.
-    """
+    """Run the nights in order; also return (m, horizon, 21) quantiles as published, and the ridge regression's."""
     nights, quantiles = [], []
     model = champion = None
+    trained_at = 0
     for origin, split in splits.items():
         known = series.until(origin + 1)
-        model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
+        first = series.sessions[split.validation.start]
+        if model is None or origin >= trained_at + span.train_every or unscored(model, first):
+            model, trained_at = train_ticker(known, settings, DUE, start=None, folders=folders), origin
         champion_kept = champion is not None and same_forecast(model, champion)
         unseen = ScoringData.of(known, split, settings.evaluation, model)
         selection = select_model(unseen, model, champion, kept=champion_kept, simple_rows=False)
         champion = model if selection.promoted else champion
         own_skill = model.evidence.skill if model.evidence else None
         nights.append(BacktestNight(model.decision.mode, own_skill, selection.promoted, selection.publisher))
-        chosen = (selection.candidates[row] for row in (row_of(selection.publisher), WITHOUT_NETWORK))
-        quantiles.append(np.array([each.tonight.quantiles[0] for each in chosen]))  # a view would keep every origin's
+        chosen = (selection.candidates[row] for row in (row_of(selection.publisher), RIDGE))
+        quantiles.append(np.array([each.tonight[0] for each in chosen]))  # a view would keep every origin's
     check_look_ahead(unseen, selection.candidates)  # of the last: its inputs were computed with all later bars there
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
@@ -204,7 +215,7 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
         of_group = list(group)
         origins, vintages = at[of_group], vintage_sets[of_group[0]]
         assert vintages.regression is not None
-        quantiles, reasons = corrections(series, origins, leads, vintages)
+        quantiles, reasons = pretrained_row(series, origins, leads, vintages)
         for shape_of in SHAPE_SOURCES:
             simple, missing = simple_distributions(series, origins, leads, vintages.regression, shape_of)
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.items()}
@@ -217,14 +228,13 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
 
 def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floats) -> dict[str, Floats]:
     """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m, leads), likewise."""
-    close, mid = np.log(series.close)[origins, None], np.log(series.mid)[origins, None]
     furthest, units = int(leads[-1]), to_newest_units(series)  # averages span changes of units
-    simple = baseline_paths(units * series.mid, origins, furthest)
+    simple = baseline_paths(units * series.close, origins, furthest)
     now = (units * series.close)[origins, None]
     return {
         LAST_CLOSE: np.zeros((len(origins), len(leads))),
         **{name: np.log(np.maximum(path[:, leads - 1], MIN_PATH * now)) - np.log(now) for name, path in simple.items()},
-        TREND_PRIOR: mid - close + trend_prior_moves(series, origins, furthest)[:, leads - 1],
+        TREND_PRIOR: trend_prior_moves(series, origins, furthest)[:, leads - 1],
         PUBLISHED: published,
     }
 

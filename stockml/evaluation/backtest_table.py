@@ -9,14 +9,15 @@ import numpy as np
 from stockml.errors import RowUnavailable, quantity
 from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
-from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
+from stockml.evaluation.distribution_table import SHOWN_LEADS
 from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, OWN_HAR
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED
 from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ticker_network import PRETRAINED
 
 ROWS = (
     f"{CONSTANT_WIDTH}, own shape",
@@ -27,12 +28,12 @@ ROWS = (
     f"{POOLED}, own shape",
     CENTRED,
     RIDGE,
-    BASE,
-    WITHOUT_NETWORK,
+    PRETRAINED,
     PUBLISHED,
 )
-ADDS = "network adds"
-OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", CENTRED, RIDGE, BASE)
+NETWORK_ADDS, TRAINING_ADDS = "network adds", "training adds"
+OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", CENTRED)
+ADDS = {NETWORK_ADDS: RIDGE, TRAINING_ADDS: PRETRAINED}
 MAX_NAMED = 3
 IN_TWENTY = 20
 FEWER = " †"  # a row that some ticker lacks
@@ -66,8 +67,9 @@ class BacktestRow:
 
 @dataclass(frozen=True)
 class BacktestTable:
-    """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the same procedure
-    without a network; over: over other forecasts; whole: of the published forecast as it is, as a ticker's; paths: MSE
+    """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the ridge regression
+    (network adds) and over the pretrained network left alone (training adds); over: over other forecasts;
+    whole: of the published forecast as it is, as a ticker's; paths: MSE
     skill in log price over the last close; outlook: published volatilities and chances.  missing: why some ticker
     lacks a row, or has it from older vintages than it should.  left_out: tickers and reasons.  doubtful: tickers whose
     prices should be looked at, and why; they count unless left out."""
@@ -77,7 +79,7 @@ class BacktestTable:
     tickers: int
     origins: int
     distributions: list[BacktestRow]
-    adds: BacktestRow
+    adds: list[BacktestRow]
     over: list[BacktestRow]
     whole: list[BacktestRow]
     paths: list[BacktestRow]
@@ -115,15 +117,15 @@ def backtest_table(
         tickers=len(moved),
         origins=sum(each.origins for each in moved),
         distributions=[_width_line(row, tickers) for row, tickers in by_row.items() if tickers],
-        adds=_line(ADDS, [each.over[WITHOUT_NETWORK] for each in moved]),
+        adds=[_line(row, [each.over[of] for each in by_row[of]]) for row, of in ADDS.items() if by_row[of]],
         over=[_line(f"over {row}", [each.over[row] for each in by_row[row]]) for row in OVER if by_row[row]],
         whole=[_line(row, [each.whole[row] for each in moved]) for row in moved[0].whole],
         paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
         outlook=outlook_lines([each.outlook for each in moved]),
         trained={
             "nights": len(nights),
-            "own training used": sum(night.mode != "keep" for night in nights),
-            "own training, mean skill": 100 * float(np.mean([night.evidence or 0.0 for night in nights])),
+            "training used": sum(night.mode != "keep" for night in nights),
+            "training, mean skill": 100 * float(np.mean([night.evidence or 0.0 for night in nights])),
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
@@ -203,7 +205,9 @@ def contents(table: BacktestTable) -> list[str | Cells]:
         f"{table}.",
         "",
         *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table, table.distributions),
-        *_skills("CRPS skill of the published width over the same procedure without a network", table, [table.adds]),
+        *_skills(
+            "CRPS skill of the published width over the ridge regression and the pretrained network", table, table.adds
+        ),
         *_skills("CRPS skill of the published width over other forecasts", table, table.over),
         *_skills(
             "CRPS skill of the published forecast, location included, over the centred pooled regression",
@@ -213,8 +217,8 @@ def contents(table: BacktestTable) -> list[str | Cells]:
         *_bands(table),
         *_skills("Skill of the path over the last close (1 - MSE / MSE), in log price", table, table.paths),
         *_outlook(table),
-        "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f}% of "
-        "CRPS on the validation part, mean over all nights), {promoted} promoted a model, {without a network} "
+        "nights: {nights}; {training used} used a fine-tuned network ({training, mean skill:+.3f}% of CRPS on the "
+        "validation part, mean over all nights), {promoted} promoted a model, {without a network} "
         "published without a network.".format(**table.trained),
         *(f"{_short(row)}{FEWER if row in fewer else ''}: {why}." for row, why in table.missing.items()),
         *(f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()),

@@ -11,28 +11,29 @@ import numpy as np
 
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compare_crps, score
-from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import is_clear, overlap
 from stockml.evaluation.simple_distributions import QuantileRows, simple_distributions
 from stockml.models.lead_grid import moves, symmetrised
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import KINDS
+from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
-BASE = "base network"
 
 
 @dataclass(frozen=True)
 class DistributionTable:
     """Scores by row; `widths`: each against the pooled regression, both symmetrised; `whole`: with their location.
 
-    against_champion: tonight's distribution against the champion's.  over_simple: each network's against the same
-    procedure without one.  network_adds: the publishing network's.  All three with their location.  through: the last
-    session that the vintages have seen.  reasons: why a row is missing.
+    against_champion: tonight's distribution against the champion's.  over_simple: each network's against the ridge
+    regression's, both symmetrised unless the network forecasts a path.  network_adds: the publishing network's.
+    training_adds: tonight's trained network's width against that of the pretrained one left alone; None where that is
+    what is published.  through: the last session that the vintages have seen.  reasons: why a row is missing.
     """
 
     leads: tuple[int, ...]
@@ -44,9 +45,10 @@ class DistributionTable:
     through: date | None
     reasons: dict[str, str]
     over_simple: dict[str, CrpsComparison] = field(default_factory=dict)
+    training_adds: CrpsComparison | None = None
 
     def is_worse(self, name: str, *, clearly: bool) -> bool:
-        """Whether this network's distribution is worse than the same procedure without it; clearly: beyond the noise.
+        """Whether this network's distribution is worse than the ridge regression's; clearly: beyond the noise.
 
         A network learned from a hundred tickers is trusted until this ticker's scores clearly speak against it; one
         learned from this ticker alone is not.
@@ -63,31 +65,31 @@ class DistributionTable:
             "crps_skill_p_value": with_location.p_value if with_location else None,
             "network_adds_crps": adds.skill if adds else None,
             "network_adds_crps_p_value": adds.p_value if adds else None,
-            "base_crps_skill": self.widths[BASE].skill if BASE in self.widths else None,
+            "training_adds_crps": self.training_adds.skill if self.training_adds else None,
+            "pretrained_crps_skill": self.widths[PRETRAINED].skill if PRETRAINED in self.widths else None,
             "crps_against_champion": self.against_champion.skill if self.against_champion else None,
         }
 
 
 def row_of(publisher: str) -> str:
-    return WITHOUT_NETWORK if publisher == POOLED else publisher
+    """The row of what is published: a network's, or the ridge regression's."""
+    return publisher if publisher in (LSTM, CHAMPION) else RIDGE
 
 
 def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
-    """The base and the ridge regression as they are, and every other simple row.
+    """The pretrained network as it is, and every simple row but the ridge regression, which is a candidate.
 
     vintages: ends before the first of the origins, (m,).
     """
     regression = vintages.regression
     simple, missing = simple_distributions(series, origins, leads, regression) if regression else ({}, {})
-    corrected, reasons = corrections(series, origins, leads, vintages)
-    return simple | corrected, reasons | missing
+    network, reasons = pretrained_row(series, origins, leads, vintages)
+    return simple | network, reasons | missing
 
 
-def corrections(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
-    """The rows that correct the pooled regression, (m, leads, 21) each, and why one of the vintages is missing."""
-    quantiles = {RIDGE: vintages.simple_quantiles(series, origins, leads)} if vintages.ridge is not None else {}
-    if vintages.base is not None:
-        quantiles[BASE] = vintages.network_quantiles(series, origins, leads)
+def pretrained_row(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
+    """The pretrained network's row, (m, leads, 21), and why one of the vintages is missing."""
+    quantiles = {PRETRAINED: vintages.network_quantiles(series, origins, leads)} if vintages.base is not None else {}
     return quantiles, {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
 
 
@@ -99,11 +101,17 @@ def distribution_table(
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= unseen.settings.horizon])
     actual = moves(series, origins, leads)
     simple, reasons = vintage_rows(series, origins, leads, vintages) if simple_rows else ({}, {})
-    rows = simple | {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
+    rows = simple | {name: each.test[:, leads - 1] for name, each in candidates.items()}
     losses = {name: Losses.of(each, actual, leads) for name, each in rows.items()}
-    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.items() if simple_rows}
+    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.items()}
     shared = overlap(origins, int(leads[-1]))
-    over_simple = compare_crps(losses, shared, reference=WITHOUT_NETWORK)
+    over_simple = compare_crps(widths, shared, reference=RIDGE, symmetric=True)
+    whole_over_simple = compare_crps(losses, shared, reference=RIDGE)
+    with_path = {name for name, each in candidates.items() if each.own_path is not None}
+    over_simple |= {name: each for name, each in whole_over_simple.items() if name in with_path}
+    network = candidates[LSTM].held_out
+    is_trained = network is not None and network.width_by == FINE_TUNED
+    over_pretrained = compare_crps(widths, shared, reference=PRETRAINED, symmetric=True) if is_trained else {}
     return DistributionTable(
         leads=tuple(leads.tolist()),
         scores={name: score(each, actual, losses[name]) for name, each in rows.items()},
@@ -114,4 +122,5 @@ def distribution_table(
         through=vintages.through,
         reasons=reasons,
         over_simple={name: over_simple[name] for name in (LSTM, CHAMPION) if name in over_simple},
+        training_adds=over_pretrained.get(LSTM),
     )

@@ -48,8 +48,8 @@ def outlook_scores(
 ) -> tuple[ScoredStatement, ...]:
     """Score each statement about each of SPANS; not the volatility where the close stood still for a whole span.
 
-    origins: (m,), with known outcomes.  published, simple: (m, horizon, 21), quantiles at LEVELS of log(mid / close of
-    the origin), as published and by the same procedure without a network; None where that is what was published.
+    origins: (m,), with known outcomes.  published, simple: (m, horizon, 21), quantiles at LEVELS of log(close / close
+    of the origin), as published and by the same procedure without a network; None where that is what was published.
     """
     scores, squares = [], np.diff(np.log(series.close)) ** 2
     overlapping = overlap(origins, SPANS[-1])  # even of short spans: two volatilities differ for longer than these last

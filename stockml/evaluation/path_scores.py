@@ -25,7 +25,7 @@ SKILL_LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
 PUBLISHED = "published"  # tonight's, or the champion's, as it would have been published
-WITHOUT_NETWORK = "without network"  # the same procedure without one
+WITHOUT_NETWORK = "without network"  # the same procedure without one, beside a path of the tutorial's network
 TREND_PRIOR = "trend prior"
 LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference of all skill
 
@@ -125,7 +125,7 @@ class Evaluation:
 
 
 def evaluate(
-    mid: Floats,
+    prices: Floats,
     origins: Indices,
     paths: Mapping[str, Floats],
     settings: EvaluationSettings,
@@ -135,17 +135,18 @@ def evaluate(
 ) -> Evaluation:
     """Score the named paths and all baselines on identical origins.
 
-    mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
-    paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.  close: (n,),
-    price.  Every path is compared with the last close and, where given, with the champion and with what would have been
-    published without a network.
+    prices: (n,), what is forecast, through the last outcome.  origins: (m,), ascending, with `horizon` sessions after
+    each.  paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
+    close: (n,), price.  Every path is compared with the last close and, where given, with the champion and with what
+    would have been published without a network.
     """
     horizon = settings.horizon
-    actual = mid[origins[:, None] + np.arange(1, horizon + 1)]
-    start, rolling = close[origins], pd.Series(mid).rolling(settings.scale_sessions, min_periods=1)
+    actual = prices[origins[:, None] + np.arange(1, horizon + 1)]
+    start, rolling = close[origins], pd.Series(prices).rolling(settings.scale_sessions, min_periods=1)
     scale = np.asarray(rolling.max() - rolling.min(), dtype=np.float64)[origins]
-    step = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)[origins]
-    named = {**paths, LAST_CLOSE: np.repeat(start[:, None], horizon, axis=1), **baseline_paths(mid, origins, horizon)}
+    step = mean_step(np.cumsum(np.abs(np.diff(prices, prepend=prices[0]))), settings.scale_sessions)[origins]
+    last_close = np.repeat(start[:, None], horizon, axis=1)
+    named = {**paths, LAST_CLOSE: last_close, **baseline_paths(prices, origins, horizon)}
     errors = {name: path - actual for name, path in named.items()}
     squared = {name: (error[scale > 0] / scale[scale > 0, None]) ** 2 for name, error in errors.items()}
     naive, overlapping = squared[LAST_CLOSE], overlap(origins, horizon)

@@ -1,4 +1,4 @@
-"""The pretrain step: both regressions and a base network, learned across tickers, kept as the home's own vintages."""
+"""The pretrain step: regressions, a network and its replay, learned across tickers, kept as the home's own vintages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,7 +11,8 @@ from stockml.home import HomePaths
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import file_name, write
+from stockml.models.pooled_vintages import digest, file_name, write
+from stockml.models.replay import Replay
 from stockml.models.vintage_set import VintageSet, keep_superseded
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
@@ -34,7 +35,7 @@ def pretrain_base(
     fewest_sessions: int = MIN_SESSIONS,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> tuple[BaseNetwork, Path]:
-    """Learn from the bars through `until`, write the three files, and return the base with its path.
+    """Learn from the bars through `until`, write the four files, and return the network with its path.
 
     Needs 30 tickers of `fewest_sessions`, and then also learns from the shorter ones.
     An interrupted call, made again, resumes from its last epoch; a completed one learns nothing more, until
@@ -48,13 +49,15 @@ def pretrain_base(
         regression = PooledRegression.fit(usable, until)
         ridge = PooledRidge.fit(usable, until, regression)
         working = home.pretraining / str(regression.through)
-        base = pretrain(usable, until, regression, ridge, folder=working, members=members_of(seeds), on_epoch=on_epoch)
+        members = members_of(seeds)
+        base, stretches = pretrain(usable, until, regression, ridge, folder=working, members=members, on_epoch=on_epoch)
         origins = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in usable.items()}
         skill, gaining = base_score(VintageSet(regression, ridge, base), usable, origins)
         scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(gaining, 1)}
         base = replace(base, scores=scores)
-        # only now: a night meanwhile would use the old base with the new ridge; the largest first: the disk may be full
-        for each in (base, ridge, regression):
+        replay = Replay.of(stretches, base, digest(base))
+        # only now: a night meanwhile would use the old network with the new ridge; the largest first: disks may be full
+        for each in (replay, base, ridge, regression):
             keep_superseded(home.bases, each)
             write(each, home.bases)
     return base, home.bases / file_name(base)

@@ -3,7 +3,7 @@
 Never here: files, MLflow, or a figure that was not computed tonight on the same origins for all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stockml.errors import quantity
@@ -40,7 +40,7 @@ def judge(
 
     table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts the same.
     replace_after: sessions after which a champion gives way to a challenger that is as good.
-    It must have a network, and not be worse, beyond the noise, than the same procedure without one. It then replaces a
+    It must have a network, and not be worse, beyond the noise, than the ridge regression. It then replaces a
     champion that is missing, unscored, noticeably and clearly worse, or no better and at least `replace_after` old.
     """
     if kept:
@@ -50,11 +50,11 @@ def judge(
         return False, f"no network tonight: {stays}"
     if table.is_worse(LSTM, clearly=True):
         _, by = _difference(table.over_simple.get(LSTM))
-        return False, f"worse than the same forecast without a network ({by}): {stays}"
+        return False, f"worse than the ridge regression ({by}): {stays}"
     if incumbent is None:
         over = table.over_simple.get(LSTM)
         finding = "not worse, by more than the noise, than" if over and over.test else "too little to compare it with"
-        return True, f"no champion to compare with: {finding} the same forecast without a network"
+        return True, f"no champion to compare with: {finding} the ridge regression"
     return _against_champion(incumbent, table.against_champion, replace_after)
 
 
@@ -87,10 +87,8 @@ def _difference(comparison: CrpsComparison | None) -> tuple[str, str]:
     return (BETTER if comparison.skill > 0 else WORSE), figures
 
 
-def verdict(
-    promoted: bool, reason: str, evaluation: Evaluation, table: DistributionTable, weights: Sequence[float]
-) -> Verdict:
-    """The decision with the numbers that it and the published forecast rest on.  weights: the network's, by lead."""
+def verdict(promoted: bool, reason: str, evaluation: Evaluation, table: DistributionTable) -> Verdict:
+    """The decision with the numbers that it and the published forecast rest on."""
     scores, adds = evaluation.scores, evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     models = {who: scores[row] for who, row in (("challenger", LSTM), ("champion", CHAMPION)) if row in scores}
     numbers = {
@@ -102,7 +100,5 @@ def verdict(
         "network_adds": adds.skill_difference if adds else None,
         "network_adds_p_value": adds.p_value if adds else None,
         **table.figures(),
-        "weight_of_first_lead": weights[0],
-        "weight_of_last_lead": weights[-1],
     }
     return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})

@@ -37,11 +37,11 @@ BEFORE_SCORES = "(only those before the scored part count)"
 
 ShapeSource = Literal["pooled", "own"]  # of all tickers, or of the ticker's own past
 Width = Callable[[PriceSeries, Indices, Indices], Floats]
-"""(series, origins, leads) → (m, leads), the spread of log(mid / close of the origin); row i sees nothing later."""
+"""(series, origins, leads) → (m, leads), the spread of log(close / close of the origin); row i sees nothing later."""
 
 
 QuantileRows = tuple[dict[str, Floats], dict[str, str]]
-"""By row, (m, leads, 21) quantiles at LEVELS of log(mid at the lead / close of the origin); why others are missing."""
+"""By row, (m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin); why others are missing."""
 
 
 def simple_distributions(

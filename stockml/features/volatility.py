@@ -15,7 +15,6 @@ from stockml.storage.arrays import Floats
 
 RANGE_SESSIONS = (1, 5, 22, 250, 1_000)  # a day, a week, a month (Corsi 2009), a year, four years
 VOLATILITY_FLOOR = 1e-4  # a halted share has no variance, and returns are divided by it
-USUAL_VOLATILITY = 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +46,6 @@ def _volatilities(series: PriceSeries) -> Floats:
     terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
     ewmas = [close_volatility(series, span) for span in (20, 60)]
     return np.column_stack([*terms, *ewmas, _root(squares.expanding().mean()), squares.notna().cumsum()])
-
-
-@cached_causal
-@each_segment
-def ewma_volatility(series: PriceSeries) -> Floats:
-    """(n,) daily volatility of the log mid price, EWMA of span 60; USUAL_VOLATILITY at a segment's first session."""
-    squares = pd.Series(np.diff(np.log(series.mid), prepend=np.nan) ** 2)
-    return _root(squares.ewm(span=60).mean().fillna(USUAL_VOLATILITY**2))
 
 
 def close_volatility(series: PriceSeries, span: int) -> Floats:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
@@ -35,6 +35,8 @@ def _by_lead(weights: Any, forecast: ValidationInfo) -> Any:
     return tuple(weights) if isinstance(weights, list | tuple) else (weights,) * len(forecast.data.get("path", ()))
 
 
+Price = Literal["close", "mid"]
+
 StoredWeights = Annotated[
     tuple[float, ...], BeforeValidator(_by_lead), Field(validation_alias=AliasChoices("weights", "weight"))
 ]
@@ -42,11 +44,12 @@ StoredWeights = Annotated[
 
 @dataclass(frozen=True)
 class Forecast:
-    """The published path: mid prices of the sessions after `origin`, with intervals.
+    """The published path: prices of the sessions after `origin`, with intervals.
 
-    `weights` are the network's share of the width at each lead, 0 … 1; in an earlier version's forecasts, of the path.
-    `last_value` is the origin's mid price, `last_close` its close, `outlook` the distribution in words for the next 5,
-    20 and 50 sessions. A forecast of the ledger or of an earlier version has no close (None) and no outlook (empty).
+    `price`: closes or, by the tutorial's network and in earlier versions, mid prices; `last_value` is the origin's,
+    `last_close` its close. `width_by`: FINE_TUNED, PRETRAINED or RIDGE. `weights`: by lead, 1 where the width is a
+    network's, else 0; in earlier versions shares between them. `outlook`: the distribution in words for the next 5, 20
+    and 50 sessions. A forecast of the ledger or of an earlier version lacks close, width_by (None) and outlook.
     """
 
     origin: date
@@ -59,13 +62,15 @@ class Forecast:
     direction_step: int = 30
     last_close: float | None = None
     outlook: tuple[Outlook, ...] = ()
+    price: Price = "mid"
+    width_by: str | None = None
 
     def band(self, coverage: int) -> Band:
         return next(band for band in self.bands if band.coverage == coverage)
 
     @property
     def now(self) -> float:
-        """The newest price known at the origin: the close, or the mid price where no close was kept."""
+        """The newest price known at the origin: the close, or what was forecast where no close was kept."""
         return self.last_value if self.last_close is None else self.last_close
 
     @property
@@ -115,7 +120,7 @@ def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None
     """
     series = segments(series)[-1]
     step, band = forecast.direction_step, forecast.band(80)
-    moves = np.log(series.mid[step:] / series.close[:-step])[-USUAL_SESSIONS:]
+    moves = np.log(series.close[step:] / series.close[:-step])[-USUAL_SESSIONS:]
     if len(moves) < MIN_MOVES:
         return None
     low, high = np.quantile(moves, (0.1, 0.9))

@@ -1,6 +1,6 @@
 """The ledger: every published forecast, and how it turned out.
 
-One Parquet file per ticker, one row per step of a path, readable by pandas, DuckDB and Polars without this project.
+One Parquet file per ticker, one row per lead of a path, readable by pandas, DuckDB and Polars without this project.
 Only what was published is stored; errors are computed from the bars on demand.
 Never here: a row that is changed or removed, or a model.
 """
@@ -53,8 +53,10 @@ SCHEMA = pa.schema(
         ("due", pa.date32()),
         ("path", pa.float64()),
         *((f"{side}_{band}", pa.float64()) for band in BANDS for side in ("low", "high")),
+        ("price", pa.string()),
     ]
 )
+OF_MID_PRICES = SCHEMA.remove(SCHEMA.get_field_index("price"))  # of earlier versions, whose forecasts were of these
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Ledger:
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)
         try:
-            table = from_bytes(path.read_bytes(), ticker, SCHEMA, unmarked=True)
+            table = _parsed(path.read_bytes(), ticker)
             if not {CHECKSUM_KEY, NUMBERS_KEY} & set(table.schema.metadata or {}):
                 _check_unmarked(ticker, table)
             return table.replace_schema_metadata()
@@ -174,6 +176,15 @@ class Ledger:
             return SCHEMA.empty_table()
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from error
+
+
+def _parsed(content: bytes, ticker: str) -> pa.Table:
+    """The file's table; forecasts of earlier versions get the price that they are of.  Raises ValueError."""
+    try:
+        return from_bytes(content, ticker, SCHEMA, unmarked=True)
+    except ValueError:
+        table = from_bytes(content, ticker, OF_MID_PRICES, unmarked=True)
+        return table.append_column(SCHEMA.field("price"), pa.array(["mid"] * len(table), pa.string()))
 
 
 @lru_cache(maxsize=1)  # a night asks three times before it publishes; no caller modifies the frame
@@ -209,6 +220,7 @@ def _rows(entry: LedgerEntry) -> pa.Table:
         "last_value": forecast.last_value,
         "probability_of_rise": forecast.probability_of_rise,
         "direction_step": forecast.direction_step,
+        "price": forecast.price,
     }
     by_lead = {"lead": range(1, count + 1), "due": forecast.sessions, "path": forecast.path, "weight": forecast.weights}
     bands = {f"{side}_{name}": getattr(forecast.band(int(name)), side) for name in BANDS for side in ("low", "high")}
@@ -253,6 +265,7 @@ def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
             probability_of_rise=float(first["probability_of_rise"]),
             direction_step=int(first["direction_step"]),
             weights=tuple(rows["weight"].tolist()),
+            price=first["price"],
         )
         run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
         entries.append(LedgerEntry(ticker, str(key), first["published_at"].to_pydatetime(), forecast, run_id, version))

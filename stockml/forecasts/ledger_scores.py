@@ -1,8 +1,9 @@
 """How published forecasts turned out: which are live, their steps beside the outcomes, and the record so far.
 
-Everything is relative (path / last value against price / price at the origin), so that a later split changes nothing.
-Where the origin's mid price was restated, the last value replaces it, in today's shares: the path stays as published.
-As on the test part, skill and rises are measured from the last close, here relative to the origin's mid price.
+Each is scored against the price that it is of: the close or, of the tutorial's network and in earlier versions, the mid
+price. Everything is relative (path / last value against price / price at the origin), so that a later split changes
+nothing. Where the origin's price was restated, the last value replaces it, in today's shares: the path stays as
+published. Skill and rises are measured from the last close, relative to the origin's price.
 
 A *live* forecast was published before the market opened on its first session, a *late* one after that open, and a
 *backfilled* one once that session's bar was final. Only live forecasts count; the others are scored apart.
@@ -86,7 +87,7 @@ class RestatedBar:
     """A bar that scores rest on and that was changed after it was first recorded; prices in today's shares.
 
     price: which one is shown, the mid price where that changes an outcome, else the close.  steps: how many scored
-    steps have the restated close as their origin's, or the restated mid price as their outcome.
+    steps have the restated close as their origin's, or the restated price as their outcome.
     """
 
     session: date
@@ -137,13 +138,13 @@ def one_forecast_per_session(steps: pd.DataFrame, sessions: Sessions) -> pd.Data
 def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None) -> pd.DataFrame:
     """The counting steps that came due, with their outcomes.  series: split-adjusted, any length.
 
-    units: as for `origin_prices`.  Added columns, relative to the origin's mid price: start (its close), actual, error,
+    units: as for `origin_prices`.  Added columns, relative to the origin's price: start (its close), actual, error,
     naive_error; the price in the origin's shares: reached; inside_50/80/95; matured: whether every step
     of its forecast is past. Steps from or to a session without a bar, or across a change of units, are left out.
     """
-    price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
+    close = _by_session(series, series.close)
     origin = origin_prices(counting, series, units)
-    actual, start = counting["due"].map(price) / origin, counting["session"].map(close) / origin
+    actual, start = _prices_on(counting["due"], counting, series) / origin, counting["session"].map(close) / origin
     reached = actual * counting["last_value"]
     scored = counting.assign(
         start=start,
@@ -151,7 +152,7 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[
         error=counting["path"] / counting["last_value"] - actual,
         naive_error=start - actual,
         reached=reached,
-        matured=counting.groupby("key")["due"].transform("max") <= price.index.max(),
+        matured=counting.groupby("key")["due"].transform("max") <= close.index.max(),
         **{f"inside_{band}": reached.between(counting[f"low_{band}"], counting[f"high_{band}"]) for band in BANDS},
     )
     across = [_lies_across(scored, day) for day in changes_of_units(series)]
@@ -161,14 +162,20 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[
 def origin_prices(
     counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None
 ) -> "pd.Series[float]":
-    """The mid price that each step was forecast from, in the series' units; NaN where it has no bar of the origin.
+    """The price that each step was forecast from, in the series' units; NaN where it has no bar of the origin.
 
-    units: by `BarStore.restated_price_factors`, today's value of one unit as traded, since a restated mid price is not
-    the one forecast from. None if no origin was restated.
+    units: by `BarStore.restated_price_factors`, today's value of one unit as traded, since a restated price is not the
+    one forecast from. None if no origin was restated.
     """
-    now = counting["session"].map(_by_session(series, series.mid))
+    now = _prices_on(counting["session"], counting, series)
     then = now if units is None else counting["session"].map(units) * counting["last_value"]
     return now.where(now.isna() | then.isna(), then)
+
+
+def _prices_on(days: "pd.Series[Any]", counting: pd.DataFrame, series: PriceSeries) -> "pd.Series[float]":
+    """The series' price on each step's day of `days`, the close or the mid price: what the forecast is of."""
+    closes, mids = (days.map(_by_session(series, prices)) for prices in (series.close, series.mid))
+    return closes.where(counting["price"] == "close", mids)
 
 
 def last_closes(
@@ -243,8 +250,10 @@ def _mean(values: "pd.Series[float]") -> float | None:
 def restated_bars(counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
     """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted alike."""
     bars, scored = dict[date, RestatedBar](), scored_steps(counting, series)
-    # an outcome is a mid price; of an origin, the close counts, from which the last close's error is measured
-    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {"close": scored["session"], "mid": scored["due"]}
+    of_closes = scored["price"] == "close"
+    # of an origin, the close counts, from which the last close's error is measured
+    closes = pd.concat([scored["session"], scored["due"][of_closes]])
+    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {"close": closes, "mid": scored["due"][~of_closes]}
     for price, days in uses.items():
         first, now = (_by_session(each, getattr(each, price)) for each in (first_known, series))
         counts, moved = days.value_counts(), (first / now - 1).abs() > SAME_PRICE

@@ -12,9 +12,6 @@ MOVES = (0.05, 0.1)
 USUAL_PERCENTILES = (40, 60)  # between them a volatility is neither calm nor wild
 SESSIONS_A_YEAR = 252
 MIN_USUAL = 20  # earlier forecasts, at least, to say what is usual
-# sessions of variance that a mid price lacks: it holds 0.46 of its own session's, the median of 100 tickers (0.46, 0.46
-# and 0.48 for moves since 1980, 1999 and 2009)
-MID_LAG_SESSIONS = 0.54
 # the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
 TAIL_INDEX = 4.0
 # mean square beyond the outermost quantile over that quantile's square; for the moves of 50 tickers up to each of 1989,
@@ -64,10 +61,10 @@ def outlooks(quantiles: Floats, newest: Floats) -> tuple[Outlook, ...]:
 
 
 def annualised(quantiles: Floats, lead: int) -> Floats:
-    """(…) annualised close-to-close volatility, by quantiles (…, 21) of log(mid at `lead` / close), symmetrised."""
+    """(…) annualised close-to-close volatility, by quantiles (…, 21) of log(close at `lead` / close), symmetrised."""
     squares = symmetrised(quantiles) ** 2
     variance = np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * TAIL_MEAN_SQUARE * squares[..., -1]
-    return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / (lead - MID_LAG_SESSIONS)), dtype=np.float64)
+    return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / lead), dtype=np.float64)
 
 
 def chance_above(quantiles: Floats, move: float) -> Floats:

@@ -1,22 +1,22 @@
-"""The base: a few LSTMs learned across many tickers, which forecast how far the price of any ticker will spread.
+"""The pretrained network: a few LSTMs learned across many tickers, which forecast how far any price will spread.
 
-Weights are plain arrays and inference is NumPy, so a night that uses a base loads no TensorFlow. The forecast is of
-log(mid price at a lead / close of the origin), symmetric about that close: how far, not which way.
+Weights are plain arrays and inference is NumPy, so a night that does not train loads no TensorFlow. The forecast is of
+log(close at a lead / close of the origin), symmetric about that close: how far, not which way.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.segments import segment_start
-from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, width_factors
-from stockml.models.pooled_regression import EWMA_60, ORIGIN_STRIDE, POOLED, PooledRegression, Vintage
-from stockml.models.pooled_ridge import RIDGE, PooledRidge
+from stockml.models.pooled_regression import ORIGIN_STRIDE, PooledRegression, Vintage
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
 
@@ -32,12 +32,11 @@ Singles = NDArray[np.float32]
 class Member:
     """A trained network: LSTM layers, whose last state joins the newest inputs in a dense layer (ReLU); a linear head.
 
-    corrects: whose ln width it changes: RIDGE's or, in a base of an earlier version, POOLED's or EWMA_60's.  layers:
-    each (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.
+    It changes the ridge regression's ln width.  layers: each (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)),
+    gates in the order input, forget, candidate, output.
     dense, head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
     """
 
-    corrects: str
     layers: tuple[tuple[Singles, Singles, Singles], ...]
     dense: tuple[Singles, Singles]
     head: tuple[Singles, Singles]
@@ -69,6 +68,19 @@ class Member:
         hidden = np.maximum(features @ self.dense[0] + self.dense[1], 0)
         return np.asarray(hidden @ self.head[0] + self.head[1], dtype=np.float32)
 
+    def arrays(self) -> list[Singles]:
+        """Its arrays in the order of the fields."""
+        return [*(array for layer in self.layers for array in layer), *self.dense, *self.head, self.shape]
+
+    @classmethod
+    def of(cls, arrays: Sequence[Singles]) -> Self:
+        """The inverse of `arrays`. Raises ValueError for arrays that do not fit each other."""
+        *layers, dense, dense_bias, head, head_bias, shape = arrays
+        if len(layers) % 3:
+            raise ValueError(f"expected three arrays a layer, found {len(layers)}")
+        triples = tuple((layers[i], layers[i + 1], layers[i + 2]) for i in range(0, len(layers), 3))
+        return cls(triples, (dense, dense_bias), (head, head_bias), shape)
+
     def quantiles_of(self, leads: Indices) -> Floats:
         """(leads, 21) quantiles at LEVELS of the move over the width."""
         upper = hat_basis(leads) @ self.shape.astype(np.float64)
@@ -79,6 +91,7 @@ class Member:
 class BaseNetwork(Vintage):
     """The mean of a few networks learned from the same tickers, with regressions that saw no later session.
 
+    A fine-tuned network is one as well: of the vintage that it started from, with members trained further.
     scores: by name, training losses; where measured, CRPS skill (a fraction).
     """
 
@@ -91,22 +104,28 @@ class BaseNetwork(Vintage):
             raise ValueError("expected at least one network, found none")
 
     def quantiles(
-        self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression, ridge: PooledRidge | None
+        self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression, ridge: PooledRidge
     ) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
+        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric about 0.
 
-        pooled, ridge: the regressions to correct, usually of the base's own vintage; a base of an earlier version has
-        no ridge.  Else as `PooledRegression.widths`.
+        pooled, ridge: the regressions to correct, usually of its own vintage.  Else as `PooledRegression.widths`.
         """
-        widths = {POOLED: pooled.widths(series, origins, leads)}
-        widths[EWMA_60] = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
-        if ridge is not None:
-            widths[RIDGE] = ridge.widths(series, origins, leads, pooled)
+        widths = ridge.widths(series, origins, leads, pooled)
         total = np.zeros((len(origins), len(leads), len(LEVELS)))
         for member, coefficients in zip(self.members, self.coefficients(series, origins), strict=True):
-            width = widths[member.corrects] * width_factors(coefficients.astype(np.float64), leads)
+            width = widths * width_factors(coefficients.astype(np.float64), leads)
             total += width[..., None] * member.quantiles_of(leads)
         return total / len(self.members)
+
+    def arrays(self) -> tuple[Singles, ...]:
+        """The arrays of its members, one after another."""
+        return tuple(array for member in self.members for array in member.arrays())
+
+    def with_arrays(self, arrays: Sequence[Singles]) -> Self:
+        """The same network with other `arrays`. Raises ValueError where they do not fit."""
+        count = len(self.members[0].arrays())
+        parts = (arrays[first : first + count] for first in range(0, len(arrays), count))
+        return replace(self, members=tuple(map(Member.of, parts)))
 
     def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:
         """(members, m, 4) coefficients of `lead_basis` after each origin, computed once per full series.
@@ -114,7 +133,7 @@ class BaseNetwork(Vintage):
         Always computed for its whole chunk: a product's last bits depend on its size.
         """
         full = series.whole
-        by_base = _COEFFICIENTS.setdefault(full, {})
+        by_base = _COEFFICIENTS.setdefault(full, WeakKeyDictionary())
         if self not in by_base:
             by_base[self] = np.full((len(self.members), len(full), BASIS_SIZE), np.nan, dtype=np.float32)
         cached = by_base[self]
@@ -135,8 +154,8 @@ class BaseNetwork(Vintage):
         return windows
 
 
-_COEFFICIENTS: WeakKeyDictionary[PriceSeries, dict[BaseNetwork, Singles]] = WeakKeyDictionary()
-"""By series and base, (members, n, 4), NaN where not yet computed: a cache, which saves time and changes no result."""
+_COEFFICIENTS: WeakKeyDictionary[PriceSeries, WeakKeyDictionary[BaseNetwork, Singles]] = WeakKeyDictionary()
+"""By series and network, (members, n, 4), NaN where not yet computed: a cache, which changes no result."""
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.features.segments import cached_causal, each_segment
-from stockml.features.volatility import USUAL_VOLATILITY, Volatilities, ewma_volatility
+from stockml.features.volatility import Volatilities
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -13,56 +13,54 @@ EMA_DECAY = 0.5
 DRIFT_SESSIONS = 2_500
 MOMENTUM_SESSIONS = 20
 MOMENTUM_DAMPING = 0.9
-LAST_MID = "last mid price"
 
 USUAL_RISE = 0.0003  # log return per session at the usual volatility, 8 % a year; found walk-forward
+USUAL_VOLATILITY = 0.018  # daily, from close to close
 RISE_POWER = 0.75  # of volatility / usual; 0: the same rise for every share, 1: the same return for each unit of risk
-CLOSE_SHARE = 0.75  # of the way from the mid to the close, the last trade: made at once
 RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
 MAX_VOLATILITY = 0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to reverse, is left out of the year
 
 
-def trailing_mean(mid: Floats, window: int = AVERAGE_WINDOW) -> Floats:
-    """Mean of the last `window` values, or of as many as there are.  mid: (n,).  Returns (n,)."""
-    return np.asarray(pd.Series(mid).rolling(window, min_periods=1).mean(), dtype=np.float64)
+def trailing_mean(prices: Floats, window: int = AVERAGE_WINDOW) -> Floats:
+    """Mean of the last `window` values, or of as many as there are.  prices: (n,).  Returns (n,)."""
+    return np.asarray(pd.Series(prices).rolling(window, min_periods=1).mean(), dtype=np.float64)
 
 
-def exponential_mean(mid: Floats, decay: float = EMA_DECAY, start: float | None = None) -> Floats:
-    """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first one or `start`.  mid: (n,)."""
-    first = mid[:1] if start is None else np.array([start])
-    means = pd.Series(np.concatenate([first, mid])).ewm(alpha=1 - decay, adjust=False).mean()
+def exponential_mean(prices: Floats, decay: float = EMA_DECAY, start: float | None = None) -> Floats:
+    """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first or `start`.  prices: (n,)."""
+    first = prices[:1] if start is None else np.array([start])
+    means = pd.Series(np.concatenate([first, prices])).ewm(alpha=1 - decay, adjust=False).mean()
     return np.asarray(means, dtype=np.float64)[1:]
 
 
-def mean_step(mid: Floats, sessions: int) -> Floats:
-    """Mean change per session over the last `sessions` changes, or as many as there are.  mid: (n,).  Returns (n,)."""
-    newest = np.arange(len(mid))
+def mean_step(prices: Floats, sessions: int) -> Floats:
+    """Mean change per session over the last `sessions` changes, or as many as there are.  prices: (n,)."""
+    newest = np.arange(len(prices))
     oldest = np.maximum(newest - sessions, 0)
-    return np.asarray((mid - mid[oldest]) / np.maximum(newest - oldest, 1), dtype=np.float64)
+    return np.asarray((prices - prices[oldest]) / np.maximum(newest - oldest, 1), dtype=np.float64)
 
 
-def baseline_paths(mid: Floats, origins: Indices, horizon: int) -> dict[str, Floats]:
+def baseline_paths(prices: Floats, origins: Indices, horizon: int) -> dict[str, Floats]:
     """{name: (m, horizon)} price at leads 1 … horizon by every baseline, from the same origins.
 
-    mid: (n,), price.  origins: (m,), session indices.  The forecast after session i depends on mid[: i + 1] alone.
+    prices: (n,), price.  origins: (m,), session indices.  Each forecast depends on prices up to its origin alone.
     """
-    last, still, straight = mid[origins, None], np.zeros(horizon), np.arange(1.0, horizon + 1)
+    last, still, straight = prices[origins, None], np.zeros(horizon), np.arange(1.0, horizon + 1)
     damped = np.cumsum(MOMENTUM_DAMPING**straight)  # a trend that continues, ever weaker (Gardner and McKenzie 1985)
     return {
-        "standard average": trailing_mean(mid)[origins, None] + still,
-        "EMA": exponential_mean(mid)[origins, None] + still,
-        LAST_MID: last + still,
-        "drift": mean_step(mid, DRIFT_SESSIONS)[origins, None] * straight + last,
-        "momentum": mean_step(mid, MOMENTUM_SESSIONS)[origins, None] * damped + last,
+        "standard average": trailing_mean(prices)[origins, None] + still,
+        "EMA": exponential_mean(prices)[origins, None] + still,
+        "drift": mean_step(prices, DRIFT_SESSIONS)[origins, None] * straight + last,
+        "momentum": mean_step(prices, MOMENTUM_SESSIONS)[origins, None] * damped + last,
     }
 
 
 def trend_prior_moves(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
-    """(m, horizon) log move from each origin's mid price that is expected of any share, whatever its own drift.
+    """(m, horizon) log move from each origin's close that is expected of any share, whatever its own drift.
 
-    It starts between the mid, the close and the past week's mean, and rises with the share's volatility and trend: not
+    It starts between the close and the past week's mean, and rises with the share's volatility and trend: not
     at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift over more than a year
     is left out: it says less about its next years than this does.
     """
@@ -73,10 +71,9 @@ def trend_prior_moves(series: PriceSeries, origins: Indices, horizon: int) -> Fl
 
 @each_segment
 def _start(series: PriceSeries) -> Floats:
-    """(n,) log move at once: part of the way from the mid to the close, and back to the past week's mean."""
-    mid = np.log(series.mid)
-    start = CLOSE_SHARE * (np.log(series.close) - mid) + RETURN_SHARE * (trailing_mean(mid, 5) - mid)
-    return np.asarray(start, dtype=np.float64)
+    """(n,) log move at once: part of the way back to the past week's mean."""
+    close = np.log(series.close)
+    return np.asarray(RETURN_SHARE * (trailing_mean(close, 5) - close), dtype=np.float64)
 
 
 @cached_causal
@@ -85,20 +82,18 @@ def expected_drift(series: PriceSeries) -> Floats:
 
     On 105 tickers it was the highest from 1983 to 1998, and lower bounds (0.02 to 0.1) lost there. In later eras it
     gained 0.1 to 0.2 % of CRPS on the 56 origins beyond it, after which prices fell by a fifth in 50 sessions.
-    The volatility is the lesser of those of mid prices and closes: one misprinted low multiplies the former.
     """
-    volatility = np.fmin(ewma_volatility(series), Volatilities.of(series).ewma_60)
-    bounded = np.minimum(volatility, MAX_VOLATILITY)
+    bounded = np.minimum(Volatilities.of(series).ewma_60, MAX_VOLATILITY)
     return np.asarray(USUAL_RISE * (bounded / USUAL_VOLATILITY) ** RISE_POWER, dtype=np.float64)
 
 
 def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise a session.
 
-    Zero at lead 1, whose mid price lies only half a session ahead. On 99 tickers, in eras from 2003 and from 2009,
-    half of the rise gained on nine of ten; adding the trend gained in one era and lost in the other.
+    On 99 tickers, in eras from 2003 and from 2009, half of the rise gained on nine of ten; adding the trend gained in
+    one era and lost in the other.
     """
-    return np.asarray(PUBLISHED_SHARE * expected_drift(series)[origins, None] * (leads - 1), dtype=np.float64)
+    return np.asarray(PUBLISHED_SHARE * expected_drift(series)[origins, None] * leads, dtype=np.float64)
 
 
 @each_segment
@@ -107,7 +102,7 @@ def year_momentum(series: PriceSeries) -> Floats:
 
     With less than a year of history it counts from the first session.
     """
-    mid, n = np.log(series.mid), np.arange(len(series))
+    close, n = np.log(series.close), np.arange(len(series))
     oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)
-    deviation = ewma_volatility(series) * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
-    return np.asarray(np.clip((mid[newest] - mid[oldest]) / deviation, -1.0, 1.0), dtype=np.float64)
+    deviation = Volatilities.of(series).ewma_60 * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
+    return np.asarray(np.clip((close[newest] - close[oldest]) / deviation, -1.0, 1.0), dtype=np.float64)

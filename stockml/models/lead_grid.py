@@ -1,6 +1,6 @@
 """The grid that distributions are forecast on: leads and levels, and smooth functions of the lead.
 
-A forecast is of log(mid price at a lead / close of the origin).
+A forecast is of log(close at a lead / close of the origin).
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ def symmetrised(quantiles: Floats) -> Floats:
 
 
 def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    """(m, leads) actual moves: log(mid price of the session `lead` later / close of the origin)."""
-    later = np.log(series.mid)[origins[:, None] + leads]
-    return np.asarray(later - np.log(series.close)[origins, None], dtype=np.float64)
+    """(m, leads) actual moves: log(close of the session `lead` later / close of the origin)."""
+    close = np.log(series.close)
+    return np.asarray(close[origins[:, None] + leads] - close[origins, None], dtype=np.float64)
 
 
 def hat_basis(leads: Indices) -> Floats:

@@ -1,7 +1,7 @@
 """A simple distribution (HAR): one regression of the width, and one shape, pooled over many tickers.
 
 One ticker's history is too short to learn a width from; that of a hundred tickers is not. The forecast is of
-log(mid price at a lead / close of the origin), centred on that close: how far, not which way.
+log(close at a lead / close of the origin), centred on that close: how far, not which way.
 """
 
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ class PooledRegression(Vintage):
         return cls(**vars(learned_from), **_fitted(*map(np.concatenate, parts)))
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads) widths, e^regression · EWMA 60 · √lead: times a shape, the quantiles of log(mid / close).
+        """(m, leads) widths, e^regression · EWMA 60 · √lead: times a shape, the quantiles of log(close / close).
 
         Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.
         Raises TooFewBars where an origin has less than a month before it, InvalidSetting for other leads.
@@ -96,7 +96,7 @@ class PooledRegression(Vintage):
         return np.asarray(hat_basis(leads) @ self.shapes[width], dtype=np.float64)
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin), rising.  Otherwise as `widths`."""
+        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin), rising.  Otherwise as `widths`."""
         return self.widths(series, origins, leads)[..., None] * self.shape(POOLED, leads)
 
 

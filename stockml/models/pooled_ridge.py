@@ -80,5 +80,5 @@ class PooledRidge(Vintage):
         return pooled.widths(series, origins, leads) * width_factors(inputs @ self.coefficients, leads)
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0."""
+        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric about 0."""
         return self.widths(series, origins, leads, pooled)[..., None] * (hat_basis(leads) @ self.shape)

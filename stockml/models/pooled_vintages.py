@@ -1,8 +1,8 @@
-"""Vintages of both regressions and of the base network as small files, refused if they were changed.
+"""Vintages of both regressions, the pretrained network and its replay as small files, refused if they were changed.
 
-A file holds a header of names and numbers, and plain arrays, nothing executable. A regression's is JSON; a base's is
-.npz, the header first, then the weights in the half precision in which they were scored. The header's SHA-256 covers
-everything else, names and numbers.
+A file holds a header of names and numbers, and plain arrays, nothing executable. A regression's is JSON; the others
+are .npz, the header first, then weights or stretches in the half precision in which they are used. The header's
+SHA-256 covers everything else, names and numbers.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from stockml.errors import InvalidFile
 from stockml.features.width_inputs import AVERAGED, INPUTS, InputScale
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS
-from stockml.models.pooled_regression import EWMA_60, POOLED, TERMS, PooledRegression, Vintage
+from stockml.models.pooled_regression import POOLED, TERMS, PooledRegression, Vintage
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
+from stockml.models.replay import Replay, Stretches
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
 
@@ -34,8 +34,6 @@ OWN = "learn it anew with `stockml pretrain`, or move the file away: an older on
 READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 Header = dict[str, Any]
-CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; True, False: old ones
-WRITTEN = {name: written for written, name in CORRECTED.items()}
 _json = partial(json.dumps, sort_keys=True, default=np.ndarray.tolist)
 
 
@@ -95,10 +93,7 @@ def read(path: Path) -> Any:
                 raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(value)[:80]}")
         through, tickers = date.fromisoformat(header["through"]), tuple(map(str, header["tickers"]))
         learned_from = Vintage(through, tickers, int(header["sessions"]), int(header["origins"]))
-        if kind.type is BaseNetwork:
-            vintage: Vintage = _base(vars(learned_from), header, arrays)
-        else:
-            vintage = kind.type(**vars(learned_from), **{name: _as_arrays(header[name]) for name in kind.fitted})
+        vintage = _vintage(kind, learned_from, header, arrays)
     except READ_ERRORS as problem:
         what = ("" if type(problem) is ValueError else f"{type(problem).__name__}: ") + str(problem)[:160]
         raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {way_back}") from problem
@@ -115,8 +110,7 @@ def _described(vintage: Vintage) -> tuple[Header, Arrays]:
     kind = _kind(vintage)
     through, tickers = vintage.through.isoformat(), list(vintage.tickers)
     learned_from = {"through": through, "tickers": tickers, "sessions": vintage.sessions, "origins": vintage.origins}
-    fitted: Header = {name: getattr(vintage, name) for name in kind.fitted}
-    header, arrays = _base_parts(vintage) if isinstance(vintage, BaseNetwork) else (fitted, ())
+    header, arrays = _parts(vintage)
     return {"format": kind.layout["format"], **learned_from, **kind.layout, **header}, arrays
 
 
@@ -134,66 +128,87 @@ def _as_arrays(content: Any) -> Any:
     return np.array(content, dtype=np.float64)
 
 
-def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
-    """Header and arrays: each network's weights in half precision, then its shape in single."""
+def _parts(vintage: Vintage) -> tuple[Header, Arrays]:
+    """What a vintage has learned, as entries of its header and as arrays: only networks and replay have these."""
+    if isinstance(vintage, BaseNetwork):
+        return _network_parts(vintage)
+    if isinstance(vintage, Replay):
+        part = vintage.stretches
+        halves = [each.astype("<f2") for each in (part.inputs, part.sizes, part.log_widths, part.mask)]
+        return {"network": vintage.network}, [*halves, part.last.astype("<i8")]
+    return {name: getattr(vintage, name) for name in _kind(vintage).fitted}, ()
+
+
+def _network_parts(network: BaseNetwork) -> tuple[Header, Arrays]:
+    """Each member's weights in half precision, then its shape in single."""
     header = {
-        "means": base.scale.means.tolist(),
-        "deviations": base.scale.deviations.tolist(),
-        "members": [{"corrects": WRITTEN[member.corrects], "layers": len(member.layers)} for member in base.members],
-        "scores": dict(base.scores),
+        "means": network.scale.means.tolist(),
+        "deviations": network.scale.deviations.tolist(),
+        "members": len(network.members),
+        "scores": dict(network.scores),
     }
     arrays: list[NDArray[Any]] = []
-    for member in base.members:
-        weights = [array for part in (*member.layers, member.dense, member.head) for array in part]
-        arrays += [array.astype("<f2") for array in weights] + [member.shape.astype("<f4")]
+    for member in network.members:
+        *weights, shape = member.arrays()
+        arrays += [array.astype("<f2") for array in weights] + [shape.astype("<f4")]
     return header, arrays
 
 
-def _base(learned_from: dict[str, Any], header: Header, arrays: Arrays) -> BaseNetwork:
+def _vintage(kind: VintageKind, learned_from: Vintage, header: Header, arrays: list[NDArray[Any]]) -> Vintage:
+    """The inverse of `_parts`."""
+    if kind.type is BaseNetwork:
+        return _network(vars(learned_from), header, arrays)
+    if kind.type is Replay:
+        inputs, sizes, log_widths, mask, days = arrays
+        if any(each.dtype != np.dtype("<f2") for each in arrays[:-1]):
+            raise ValueError("an array of other numbers among the stretches")
+        stretches = Stretches(inputs, sizes, log_widths, mask, days.astype("datetime64[D]"))
+        return Replay(**vars(learned_from), network=str(header["network"]), stretches=stretches)
+    return kind.type(**vars(learned_from), **{name: _as_arrays(header[name]) for name in kind.fitted})
+
+
+def _network(learned_from: dict[str, Any], header: Header, arrays: list[NDArray[Any]]) -> BaseNetwork:
     for array in arrays:
         if array.dtype not in (np.dtype("<f2"), np.dtype("<f4")):
             raise ValueError(f"an array of {array.dtype} among the weights")
-    remaining = iter([array.astype(np.float32) for array in arrays])
-
-    def take(count: int) -> tuple[NDArray[np.float32], ...]:
-        taken = tuple(islice(remaining, count))
-        if len(taken) < count:
-            raise ValueError("fewer arrays than its networks need")
-        return taken
-
-    members: list[Any] = [
-        (CORRECTED[each["corrects"]], tuple(take(3) for _ in range(int(each["layers"]))), take(2), take(2), *take(1))
-        for each in header["members"]
-    ]
-    if next(remaining, None) is not None:
-        raise ValueError("more arrays than its networks have")
+    members = int(header["members"])
+    if members < 1 or len(arrays) % members:
+        raise ValueError(f"{len(arrays)} arrays for {members} networks")
+    count = len(arrays) // members
+    singles = [array.astype(np.float32) for array in arrays]
     return BaseNetwork(
         **learned_from,
         scale=InputScale(*(np.array(header[name], dtype=np.float64) for name in ("means", "deviations"))),
-        members=tuple(Member(*parts) for parts in members),
+        members=tuple(Member.of(singles[first : first + count]) for first in range(0, len(singles), count)),
         scores={str(name): float(score) for name, score in header["scores"].items()},
     )
 
 
-GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
+GRID = {"of": "close", "levels": LEVELS.tolist(), "leads": list(LEADS)}
 WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": BASIS_SIZE}
 KINDS = {
     "regression": VintageKind(
         name=POOLED,
         type=PooledRegression,
         pattern="pooled-*.json",
-        layout={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
+        layout={"format": "stockml pooled regression, 2", **GRID, "terms": list(TERMS)},
     ),
     "ridge": VintageKind(
         name=RIDGE,
         type=PooledRidge,
         pattern="ridge-*.json",
-        layout={"format": "stockml ridge regression, 1", "inputs": list(AVERAGED), "curves": BASIS_SIZE, **GRID},
+        layout={"format": "stockml ridge regression, 2", "inputs": list(AVERAGED), "curves": BASIS_SIZE, **GRID},
     ),
     "base": VintageKind(
-        name="base network",
+        name="pretrained network",
         type=BaseNetwork,
         pattern="base-*.npz",
-        layout={"format": "stockml base network, 1", **WINDOWS, **GRID},
+        layout={"format": "stockml pretrained network, 2", **WINDOWS, **GRID},
+    ),
+    "replay": VintageKind(
+        name="replay of a pretrained network",
+        type=Replay,
+        pattern="replay-*.npz",
+        layout={"format": "stockml replay, 1", **WINDOWS, **GRID},
     ),
 }

@@ -11,7 +11,7 @@ from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.origins import OriginSplit
 from stockml.models.pooled_vintages import READ_ERRORS, SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork, WidthCorrection
+from stockml.models.ticker_network import TickerNetwork
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.models.vintage_set import VintageSet, file_of
 from stockml.settings import Settings, settings_from_dict
@@ -21,7 +21,7 @@ from stockml.storage.records import read_record, record
 
 NETWORKS = ("held_out", "published")
 PROVENANCE = "provenance.json"
-FORM = 2  # version of the folder's layout; 1 held an LSTM of the ticker's own
+FORM = 3  # version of the folder's layout; those before it forecast mid prices
 
 Network = TickerNetwork | TutorialForecaster
 
@@ -49,7 +49,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What own training gained over the base on `origins` of the validation part: skill of CRPS / √lead, a fraction."""
+    """What training gained over the pretrained network on `origins` of the validation part: skill of CRPS / √lead."""
 
     skill: float
     origins: int
@@ -61,8 +61,8 @@ class TrainedModel:
 
     `held_out` saw nothing of the validation and test parts and is scored; `published` learned in the same way from
     every session whose outcome is known. `evidence`: None where there was too little to learn from or to try it on.
-    `history`, the tutorial's only: a row per epoch with network, epoch, loss, validation_loss, learning_rate, seconds
-    and more.
+    `history`: a row per step with network, step, loss, learning_rate and seconds; the tutorial's, a row per epoch, with
+    epoch in place of step, validation_loss and more.
     """
 
     settings: Settings
@@ -105,15 +105,15 @@ def save(model: TrainedModel, folder: Path) -> None:
 def load_model(folder: Path, *, to_forecast: bool = True) -> TrainedModel:
     """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's.
 
-    to_forecast: if false, without its regressions and base: a later version may have replaced their files.
+    to_forecast: if false, without its regressions and networks: a later version may have replaced their files.
     """
     try:
         content = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
         seconds = _seconds(folder, len(history))
-        settings = settings_from_dict(content["settings"])
-        if settings.profile == "nightly" and content.get("form") != FORM:
+        if content["settings"]["profile"] == "nightly" and content.get("form") != FORM:
             raise ValueError("one that an earlier version of stockml made")
+        settings = settings_from_dict(content["settings"])
         folders = vintage_folders(folder) if to_forecast else ()
         networks: dict[str, Any] = {
             name: _network(content["networks"][name], folder / f"{name}.npz", folders, settings) for name in NETWORKS
@@ -149,8 +149,10 @@ def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], set
         return TutorialForecaster(settings, unpacked(weights.read_bytes()), scale, until)
     vintages = VintageSet.from_identity(part["pool"] if folders else {}, folders)
     vintages = replace(vintages, reasons=dict(part["reasons"]))
-    errors = WidthCorrection.from_dict(part["errors"])
-    return TickerNetwork(vintages, errors, bool(part["own"]) and errors.weight > 0, until)
+    fine_tuned = None
+    if vintages.base and weights.is_file():
+        fine_tuned = vintages.base.with_arrays(unpacked(weights.read_bytes()))
+    return TickerNetwork(vintages, fine_tuned, bool(part["used"]), until)
 
 
 def vintage_folders(folder: Path) -> tuple[Path, ...]:
@@ -175,7 +177,7 @@ def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
 
 
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
-    """Whether both models are the same bases, uncorrected, and so forecast the same."""
+    """Whether both models are the same pretrained networks left alone, and so forecast the same."""
     pairs = [[getattr(model, name) for model in (one, other)] for name in NETWORKS]
-    uncorrected = all(each.vintages and not each.corrected for pair in pairs for each in pair)
-    return uncorrected and all(first.vintages.identity() == second.vintages.identity() for first, second in pairs)
+    left_alone = all(each.vintages and not each.used for pair in pairs for each in pair)
+    return left_alone and all(first.vintages.identity() == second.vintages.identity() for first, second in pairs)

@@ -1,4 +1,4 @@
-"""The newest vintages as of a day: of the pooled regression, of the ridge regression and of the base network.
+"""The newest vintages as of a day: of the pooled regression, the ridge regression and the pretrained network.
 
 They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without it and says why:
 the regressions without the network, the pooled one without the ridge, or the EWMA 60 with normal quantiles.
@@ -20,23 +20,24 @@ from stockml.errors import InvalidFile, OtherVersion
 from stockml.features.volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
-from stockml.models.lead_grid import LEADS, LEVELS, lead_basis
+from stockml.models.lead_grid import LEADS, LEVELS
 from stockml.models.pooled_regression import PooledRegression, Vintage, check_history
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import KINDS, SHIPPED
+from stockml.models.replay import Replay
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 
 MAX_NAMED = 2  # damaged files in a note
+FORECASTING = ("regression", "ridge", "base")  # the kinds that a forecast needs, each a correction of the one before
 
 
 @dataclass(frozen=True, eq=False)
 class VintageSet:
-    """The regressions and a base, or None.  reasons: by kind, why there is none, or which damaged files were skipped.
+    """The regressions and a network, or None.  reasons: by kind, why there is none, or which damaged files were passed.
 
-    Neither ridge nor base is used without what it corrects. A set of an earlier version has no ridge, and its base may
-    correct the pooled regression.
+    Neither ridge regression nor network is used without what it corrects.
     """
 
     regression: PooledRegression | None
@@ -47,9 +48,9 @@ class VintageSet:
     @classmethod
     def ending_before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
         """The newest of each kind that has seen no session from `day` on."""
-        vintages: dict[str, Any] = dict.fromkeys(KINDS)
+        vintages: dict[str, Any] = dict.fromkeys(FORECASTING)
         reasons: dict[str, str] = {}
-        for kind in KINDS:  # each corrects the one before it
+        for kind in FORECASTING:  # each corrects the one before it
             vintages[kind], reason = _newest(kind, day, folders)
             if reason:
                 reasons[kind] = reason
@@ -63,8 +64,8 @@ class VintageSet:
         return max((each.through for each in (self.regression, self.ridge, self.base) if each), default=None)
 
     def identity(self) -> dict[str, str | None]:
-        """By kind, the name and content SHA-256 of its file, or None; no ridge is left out, as in earlier versions."""
-        vintages = {kind: getattr(self, kind) for kind in KINDS if kind != "ridge" or self.ridge}
+        """By kind, the name and content SHA-256 of its file, or None."""
+        vintages = {kind: getattr(self, kind) for kind in FORECASTING}
         return {kind: _identity(vintage) if vintage else None for kind, vintage in vintages.items()}
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
@@ -74,15 +75,13 @@ class VintageSet:
     @classmethod
     def from_identity(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
         """The inverse of `identity`. Raises InvalidFile where no folder holds such a file."""
-        files = {kind: _read(file_of(entry, folders)) for kind in KINDS if (entry := identity.get(kind))}
+        files = {kind: _read(file_of(entry, folders)) for kind in FORECASTING if (entry := identity.get(kind))}
         return cls(files.get("regression"), files.get("ridge"), files.get("base"))
 
-    def simple_quantiles(
-        self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
-    ) -> Floats:
+    def simple_quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned.
 
-        coefficients: (4,) of `lead_basis`, the ticker's own part.
+        Those of the ridge regression, symmetric about 0; without one, of what it would correct.
         """
         if self.regression is None:
             from scipy.special import ndtri  # a random walk of the EWMA 60 volatility
@@ -91,20 +90,34 @@ class VintageSet:
             check_history(volatilities, origins)
             spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
             return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
-        capped, scale = _scaled(leads, coefficients)
+        capped, scale = _scaled(leads)
         if self.ridge is None:
             return np.asarray(self.regression.quantiles(series, origins, capped) * scale, dtype=np.float64)
         return np.asarray(self.ridge.quantiles(series, origins, capped, self.regression) * scale, dtype=np.float64)
 
     def network_quantiles(
-        self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
+        self, series: PriceSeries, origins: Indices, leads: Indices, fine_tuned: BaseNetwork | None = None
     ) -> Floats:
-        """(m, leads, 21) the base's symmetric quantiles; else as `simple_quantiles`."""
-        assert self.base is not None
+        """(m, leads, 21) symmetric quantiles of the pretrained or a fine-tuned network; else as `simple_quantiles`."""
+        network = fine_tuned or self.base
+        assert network is not None
         assert self.regression is not None
-        capped, scale = _scaled(leads, coefficients)
-        quantiles = self.base.quantiles(series, origins, capped, self.regression, self.ridge)
+        assert self.ridge is not None
+        capped, scale = _scaled(leads)
+        quantiles = network.quantiles(series, origins, capped, self.regression, self.ridge)
         return np.asarray(quantiles * scale, dtype=np.float64)
+
+
+def replay_of(base: BaseNetwork, folders: Sequence[Path] = (SHIPPED,)) -> Replay:
+    """The stretches from which this pretrained network learned.  Raises InvalidFile where no folder has them."""
+    name = f"replay-{base.through:%Y-%m}.npz"
+    for path in (folder / name for folder in folders if (folder / name).is_file()):
+        replay: Replay = _read(path)
+        if replay.network == pooled_vintages.digest(base):
+            return replay
+    found = "of another network" if any((folder / name).is_file() for folder in folders) else "nothing"
+    way_back = f"expected the stretches that it learned from, found {found}; {pooled_vintages.OWN}"
+    raise InvalidFile(name, way_back)
 
 
 def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
@@ -239,8 +252,7 @@ def _read_once(path: Path, *version: int) -> Any:
     return pooled_vintages.read(path)
 
 
-def _scaled(leads: Indices, coefficients: Floats | None) -> tuple[Indices, Floats]:
-    """The leads, capped at the longest learned, and (leads, 1) factors: √lead beyond it; the ticker's own."""
+def _scaled(leads: Indices) -> tuple[Indices, Floats]:
+    """The leads, capped at the longest learned, and (leads, 1) factors: √lead beyond it."""
     capped = np.minimum(leads, LEADS[-1])
-    log_factor = 0.0 if coefficients is None else lead_basis(capped) @ coefficients
-    return capped, (np.exp(log_factor) * np.sqrt(leads / capped))[:, None]
+    return capped, np.sqrt(leads / capped)[:, None]

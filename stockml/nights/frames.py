@@ -59,7 +59,7 @@ class Home:
         return store.adjusted(ticker, as_of=as_of) if adjusted else store.read(ticker, as_of=as_of)
 
     def forecast(self, ticker: str) -> pd.DataFrame:
-        """The newest published forecast: index `session`, the sessions after its origin; mid prices, (high + low) / 2.
+        """The newest published forecast: index `session`, the sessions after its origin; closes.
 
         Columns: lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
         of the width, 0 without a network. `attrs`: probability_of_rise: the chance (0 to 1) that the price is higher
@@ -91,8 +91,9 @@ class Home:
         """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
 
         Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; key: the night's, as in
-        `nights`; probability_of_rise: above last_close at lead direction_step; forecast, low_50 … high_95, actual: mid
-        prices; last_close: the origin's. Prices are in the origin's share units; actual is NaN until it is known.
+        `nights`; probability_of_rise: above last_close at lead direction_step; forecast, low_50 … high_95, actual:
+        closes or, in earlier versions, mid prices; last_close: the origin's. Prices are in the origin's share units;
+        actual is NaN until it is known.
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
         store, ticker = self._store(ticker), validated_ticker(ticker)

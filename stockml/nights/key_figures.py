@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
 from stockml.forecasts.ledger_scores import first_known
@@ -31,7 +31,8 @@ GainAndP = tuple[float | None, float | None]  # what the network adds, and its p
 class KeyFigures:
     """One completed night. Skills, gains and coverages are fractions (0.01 is one percent); None where unknown.
 
-    network_adds: CRPS skill of the network that would publish, over the same procedure without it; …_p: its p-value.
+    network_adds: CRPS skill of the network that would publish, over the ridge regression; …_p: its p-value.
+    training_adds: of tonight's trained network over the pretrained one; None where that is published.
     path_adds: where the published network forecasts a path, how much of that path's skill is lost without it.
     published_skill: of the published path, over the last close.  crps_skill: of the published distribution, over the
     pooled regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of forecasts
@@ -59,13 +60,13 @@ class KeyFigures:
     live_coverage_80: float | None = None
     live_independent: int | None = None
     width_against_usual: float | None = None
-    own_training: float | None = None
+    training_adds: float | None = None
 
     @classmethod
     def of(cls, night: Night) -> "KeyFigures":
         """A completed night's figures; None where not measured."""
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
-        over_regression = night.over_regression
+        over_regression, training = night.over_regression, night.training_adds
         is_over_close = night.score(LAST_CLOSE) is not None  # first versions: mid price
         fractions = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
         return cls(
@@ -90,8 +91,13 @@ class KeyFigures:
             live_coverage_80=first_known(figures, "coverage_80"),
             live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
             width_against_usual=fractions.get(WIDTH),
-            own_training=fractions.get("answer/own_training_crps_pct"),
+            training_adds=training.skill if training else None,
         )
+
+    @property
+    def by_network(self) -> bool:
+        """Whether a network's distribution is published, and not a regression's."""
+        return self.publisher in (LSTM, CHAMPION)
 
     @property
     def gains(self) -> tuple[GainAndP, GainAndP]:
@@ -116,13 +122,13 @@ class KeyFigures:
             "crps_skill_pct": self.crps_skill,
             "network_adds_pct": self.path_adds,
             "network_adds_crps_pct": self.network_adds,
+            "training_adds_crps_pct": self.training_adds,
             "coverage_80_pct": self.coverage_80,
         }
         fractions = ({} if is_untested(*self.gains) else of_test_part) | {
             "live_skill_pct": self.live_skill,
             "live_coverage_80_pct": self.live_coverage_80,
             "width_against_usual_pct": self.width_against_usual,
-            "own_training_crps_pct": self.own_training,
         }
         metrics = {f"record/{name}": 100 * value for name, value in fractions.items() if value is not None}
         if self.live_independent is not None:

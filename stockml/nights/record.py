@@ -10,10 +10,9 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.outlook_scores import OutlookScore
-from stockml.evaluation.path_scores import LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
+from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
-from stockml.models.pooled_regression import POOLED
 from stockml.storage.files import write_atomically
 from stockml.storage.os_errors import unfinished_rename
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
@@ -27,9 +26,10 @@ class Night:
     """One ticker's night. A skipped one has no evaluation, verdict or forecast.
 
     `reason`: why this mode was chosen, or why the night did not complete. `metrics`: the night's numbers under MLflow's
-    names (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN. `history`: one row per epoch, of the
-    tutorial's network only. `model_folder`: tonight's model; `champion_kept`: whether that is the champion unchanged.
-    `plots_folder`: those of the `figures` that are drawn, as PNG files. `evaluation_folder`: the assessment.
+    names (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN. `history`: one row per step of a
+    training, of the tutorial's per epoch. `model_folder`: tonight's model; `champion_kept`: whether that is the
+    champion unchanged. `plots_folder`: those of the `figures` that are drawn, as PNG files.
+    `evaluation_folder`: the assessment.
     `dataset_path`: the series that the model saw. `calendar`: the exchange's, where the ticker's suffix does not tell.
     `data_notes`: what a reader should know about the bars, in sentences. `finished_at`: when the night was measured; it
     stamps every metric, so that logging a night again adds nothing.
@@ -101,7 +101,7 @@ class Night:
         False where tonight's network does but a champion of the other kind is published in its place.
         """
         if self.forecast and self.forecast.outlook:
-            return self.publisher != POOLED and self.forecast.without_network
+            return self.by_network and self.forecast.without_network
         return self.score(LSTM) is not None  # a record of the first versions
 
     @property
@@ -113,8 +113,18 @@ class Night:
 
     @property
     def network_adds(self) -> CrpsComparison | None:
-        """The distribution of the network that would publish, against the same procedure without it."""
+        """The width of the network that would publish, against the ridge regression's."""
         return self.distributions.network_adds if self.distributions else None
+
+    @property
+    def training_adds(self) -> CrpsComparison | None:
+        """The width of tonight's trained network against the pretrained one's; None where that is published."""
+        return self.distributions.training_adds if self.distributions else None
+
+    @property
+    def by_network(self) -> bool:
+        """Whether a network's distribution is published, and not a regression's."""
+        return self.publisher in (LSTM, CHAMPION)
 
     @property
     def over_regression(self) -> CrpsComparison | None:

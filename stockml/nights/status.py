@@ -12,7 +12,6 @@ from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from stockml.models.pooled_regression import POOLED
 from stockml.models.registry import Registry
 from stockml.nights import states
 from stockml.nights.key_figures import KeyFigures, calendar_of, is_untested, newest
@@ -180,13 +179,13 @@ def _path(figures: KeyFigures) -> str:
 
 def _width(figures: KeyFigures) -> str:
     width = "" if figures.width_against_usual is None else f"{figures.width_against_usual:.0%}"
-    without_network = figures.publisher == POOLED or _publishes_a_path(figures)
+    without_network = not figures.by_network or _publishes_a_path(figures)
     whose = "" if not figures.publisher else "regression" if without_network else "network"
     return f"{whose} {width}".strip() or "–"
 
 
 def _publishes_a_path(figures: KeyFigures) -> bool:
-    return figures.path_adds is not None and figures.publisher != POOLED
+    return figures.path_adds is not None and figures.by_network
 
 
 def _adds(figures: KeyFigures) -> str:

@@ -6,13 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from stockml.errors import quantity
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
+from stockml.evaluation.distribution_scores import CrpsComparison
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear, p_text
 from stockml.features.volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
 from stockml.forecasts.ledger_scores import first_known, with_independent
 from stockml.forecasts.outlook import SPANS
 from stockml.models.pooled_regression import EWMA_60, POOLED
+from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
 from stockml.redaction import escape_markdown
@@ -107,23 +109,24 @@ def _heading(night: Night) -> list[str]:
         return [night.status, *(["no price moved, so nothing can be scored"] if night.stands_still else [])]
     if close is None:  # a record of the first versions
         return [f"published: skill {published.skill:+.3f} over the last mid price"]
-    if night.publisher == POOLED:
+    if not night.by_network:
         has_regression = night.distributions is None or POOLED in night.distributions.scores
-        why = f"the network did worse: {_crps_adds(night)}"
+        why = f"the network did worse: {_crps_adds(night.network_adds)}"
         if night.distributions and night.network_adds is None:
             why = "no network: " + "; ".join(night.distributions.reasons.values())
-        opening = f"published: the {_median(night)}, the {'regression' if has_regression else EWMA_60}'s width"
+        opening = f"published: the {_median(night)}, the {'ridge regression' if has_regression else EWMA_60}'s width"
         return [opening, *_over_regression(night), why]
     if night.publishes_a_path:
         opening = f"published: skill {published.skill:+.3f} over the last close"
         return [opening, f"network adds {adds}"] if (adds := _path_adds(night)) else [opening]
-    opening = f"published: the {_median(night)}, width by the network and the regression"
-    adds = f"network adds {_crps_adds(night)}" if night.network_adds else "network adds: not measured"
-    return [opening, *_over_regression(night), adds]
+    opening = f"published: the {_median(night)}, width by the {_whose_width(night)}"
+    adds = f"network adds {_crps_adds(night.network_adds)}" if night.network_adds else "network adds: not measured"
+    training = [f"training adds {_crps_adds(night.training_adds)}"] if night.training_adds else []
+    return [opening, *_over_regression(night), adds, *training]
 
 
 def _median(night: Night) -> str:
-    """What the median is made of; at lead 1, and in earlier versions (without an outlook), there is no rise."""
+    """What the median is made of; in earlier versions (without an outlook), there is no rise."""
     forecast = night.forecast
     has_drift = forecast and (forecast.outlook or 1 < len(forecast.path) < SPANS[0])
     return "last close and half the usual rise" if has_drift else "last close"
@@ -135,9 +138,13 @@ def _over_regression(night: Night) -> list[str]:
     return [f"CRPS skill {comparison.skill:+z.2%} over the pooled regression, {_significance(comparison.p_value)}"]
 
 
-def _crps_adds(night: Night) -> str:
-    """The network's CRPS gain over the same procedure without it, with its interval and p-value."""
-    comparison = night.network_adds
+def _whose_width(night: Night) -> str:
+    """`fine-tuned network`, `pretrained network` or, of an earlier version, `network and the regression`."""
+    return (night.forecast and night.forecast.width_by) or "network and the regression"
+
+
+def _crps_adds(comparison: CrpsComparison | None) -> str:
+    """A CRPS gain, with its interval and p-value."""
     if comparison is None:
         return "not measured"
     interval = f" ({comparison.interval.low:+z.2%} to {comparison.interval.high:+z.2%})" if comparison.interval else ""
@@ -174,25 +181,34 @@ def _bars(night: Night) -> str:
 
 
 def _end_point(forecast: Forecast) -> str:
-    """The path's end, beside the close, which anyone can look up, and the mid price, which is modelled."""
-    band, close = forecast.band(80), forecast.last_close
-    end, low, high, mid = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.last_value))
-    now = "now" if close is None else f"close {price_text(close)},"
+    """The path's end, beside the newest price."""
+    band = forecast.band(80)
+    end, low, high, now = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.now))
     return (
         f"{end} on {forecast.sessions[-1]}, {quantity(len(forecast.path), 'session')} ahead "
-        f"(80%: {low} to {high}; {now} mid price {mid})"
+        f"(80%: {low} to {high}; {'now' if forecast.last_close is None else 'close'} {now})"
     )
 
 
 def _published(night: Night, forecast: Forecast) -> str:
     """What the published path and width are made of, each credited to its source."""
-    if night.publisher != POOLED and night.publishes_a_path:
+    if night.publishes_a_path:
         return "the network's path, with the regression's width" if forecast.outlook else "the network's path"
-    weights, median = forecast.weights, _median(night)
-    if forecast.without_network:
-        return f"median: {median}; width: the regression's alone"
-    by_lead = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
-    return f"median: {median}; width: the network's share {by_lead}, the rest the regression's"
+    return f"median: {_median(night)}; width: the {_whose_width(night)}'s{_why_width(night)}"
+
+
+def _why_width(night: Night) -> str:
+    """Why that width is published."""
+    whose = night.forecast.width_by if night.forecast else None
+    if whose is None:
+        return ""
+    if night.publisher == CHAMPION:
+        return ", as the champion stays"
+    if whose == FINE_TUNED:
+        return ", as training helped on the validation part"
+    if whose == PRETRAINED:
+        return f"; {night.reason}"
+    return f", as {_heading(night)[-1]}"
 
 
 def _live(night: Night) -> str:

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import BASE, DistributionTable, row_of
+from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Score
 from stockml.evaluation.significance import p_text
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
-from stockml.models.baselines import LAST_MID
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ticker_network import PRETRAINED
 from stockml.nights.record import Night
 
-FIRST = (LAST_CLOSE, LAST_MID, "last value")  # the references; the averages follow them
+FIRST = (LAST_CLOSE, "last mid price", "last value")  # the references; the averages follow them
 LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
-SHOWN_AS = {LSTM: "tonight's network", WITHOUT_NETWORK: "the same without network"}  # of distributions; others as named
+SHOWN_AS = {LSTM: "tonight's network"}  # of distributions; others as named
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
 
@@ -111,7 +111,7 @@ def distributions(night: Night) -> Table:
     coverages = " ".join(f"{metrics[name]:.0%}" for name, metrics in figures if name in metrics)
     note = f"means of leads {', '.join(map(str, table.leads))}"
     note += f"; over all leads the published bands held {coverages}" if coverages else ""
-    scored = "regressions and base network" if BASE in table.scores else "regressions"
+    scored = "regressions and pretrained network" if PRETRAINED in table.scores else "regressions"
     seen = [f"the scored {scored} learned through {table.through}"] if table.through else []
     return Table(rows, template, (note, *seen, *(f"{name}: {why}" for name, why in table.reasons.items())))
 
@@ -135,7 +135,7 @@ def distributions_by_lead(night: Night) -> Table:
 
 def _labels(table: DistributionTable) -> dict[str, str]:
     """The label of each scored distribution, from the simplest to the published one."""
-    names = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in table.scores)  # a file has them by name
+    names = (name for name in (*SHAPES, RIDGE, PRETRAINED, *LAST) if name in table.scores)  # a file has them by name
     return {name: SHOWN_AS.get(name, name) for name in names}
 
 

@@ -1,13 +1,13 @@
 """Last night against tonight: what changed, and its effect."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stockml.errors import quantity
-from stockml.forecasts.forecast import price_text
+from stockml.forecasts.forecast import Price, price_text
 from stockml.nights.record import Night
 from stockml.plots.forecast import fan, scale_of
-from stockml.plots.style import GRID, INK, MODEL, MUTED, TRUTH, canvas, draw_price, mid_price, over_time
+from stockml.plots.style import GRID, INK, MODEL, MUTED, TRUTH, canvas, draw_price, over_time, price_label
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ HISTORY_SHOWN = 40
 ROWS = (
     ("skill, published", "published/skill", "{:+z.4f}"),
     ("network adds, CRPS", "answer/network_adds_crps_pct", "{:+z.2f}%"),
+    ("training adds, CRPS", "answer/training_adds_crps_pct", "{:+z.2f}%"),
     ("network adds, path", "answer/network_adds_pct", "{:+z.2f}%"),
     ("CRPS skill, published", "answer/published_crps_skill_pct", "{:+z.2f}%"),
     ("volatility, 20 sessions", "answer/volatility_20_pct", "{:.1f}%"),
@@ -31,18 +32,19 @@ LIVE = "answer/live_beats_last_close_pct"
 SAME = 0.005  # of the MSE: one session more and one fewer move it as much
 
 
-def nights(previous: Night, latest: Night, sessions: Days, mid: Floats) -> "Figure":
-    """Both forecasts over the last sessions, and the figures side by side. sessions, mid: (n,), through tonight."""
+def nights(previous: Night, latest: Night, sessions: Days, prices: Mapping[Price, Floats]) -> "Figure":
+    """Both forecasts over the last sessions, and the figures side by side. sessions, prices: (n,), through tonight."""
     subtitle = "; ".join(changed(previous, latest))
     figure, (axes, table) = canvas(_finding(previous, latest), subtitle, columns=2, width_ratios=(1.15, 1))
-    draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
+    price: Price = latest.forecast.price if latest.forecast else "close"
+    draw_price(axes, sessions[-HISTORY_SHOWN:], prices[price][-HISTORY_SHOWN:], TRUTH, 1.5)
     ends = []
     for night, colour, dashes in ((previous, MUTED, (0, (4, 1))), (latest, MODEL, "-")):
         if forecast := night.forecast:
-            scale = scale_of(forecast, sessions, mid)
+            scale = scale_of(forecast, sessions, prices)
             fan(axes, forecast, colour, {80: 0.25}, start=forecast.now, linewidth=2, scale=scale, linestyle=dashes)
             ends.append((price_text(scale * forecast.path[-1]), scale * forecast.path[-1], colour))
-    over_time(axes, f"{mid_price(latest.ticker)}, 80% bands", ends)
+    over_time(axes, f"{price_label(latest.ticker, price)}, 80% bands", ends)
     _figures(table, previous, latest, [text for text, _, _ in ends])
     return figure
 

@@ -1,6 +1,6 @@
 """How good the forecasts are: residuals, calibration, realised volatility, and outcomes of published ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from stockml.errors import quantity
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.features.segments import segment_start
-from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.forecast import Forecast, Price
 from stockml.forecasts.ledger_scores import RealisedScores
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
@@ -24,8 +24,8 @@ from stockml.plots.style import (
     dates,
     draw_price,
     label_ends,
-    mid_price,
     over_time,
+    price_label,
     too_few,
 )
 from stockml.prices.series import PriceSeries
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 LEDGER_SHOWN = 6
 
 
-def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
+def residuals(ticker: str, sessions: Days, prices: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
     """The published path's error at the last lead, over time and as a distribution, beside the last close's.
 
-    sessions, mid, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), mid prices.
+    sessions, prices, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), of `prices`.
     """
     horizon = paths.shape[1]
-    actual = mid[origins + horizon]
+    actual = prices[origins + horizon]
     errors, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     span = quantity(horizon, "session")
     bias = f"{errors.mean():+z.1%} from the forecast on average{too_few(len(origins))}"
@@ -131,11 +131,17 @@ def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
     return np.where(unbroken, np.sqrt(means[origins] * SESSIONS_A_YEAR), np.nan)
 
 
-def ledger(ticker: str, published: Sequence[Forecast], scores: RealisedScores, sessions: Days, mid: Floats) -> "Figure":
+def ledger(
+    ticker: str,
+    published: Sequence[Forecast],
+    scores: RealisedScores,
+    sessions: Days,
+    prices: Mapping[Price, Floats],
+) -> "Figure":
     """Past forecasts as fans over what then happened.
 
     published: the live ones, oldest first.  scores: of their steps that have come due, at least one.
-    sessions, mid: (n,), through tonight.
+    sessions, prices: (n,), through tonight.
     """
     bar_days = set(sessions.tolist())
     due = [each for each in published if each.origin in bar_days and not bar_days.isdisjoint(each.sessions)]
@@ -149,9 +155,10 @@ def ledger(ticker: str, published: Sequence[Forecast], scores: RealisedScores, s
     alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
     for i in np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)):  # few stay distinct
         forecast = due[i]
-        scale = scale_of(forecast, sessions, mid)
+        scale = scale_of(forecast, sessions, prices)
         days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
-    draw_price(axes, sessions[shown], mid[shown], TRUTH, 1.8)
-    over_time(axes, mid_price(ticker), [("what happened", float(mid[-1]), TRUTH)])
+    newest = prices[price := due[-1].price]
+    draw_price(axes, sessions[shown], newest[shown], TRUTH, 1.8)
+    over_time(axes, price_label(ticker, price), [("what happened", float(newest[-1]), TRUTH)])
     return figure

@@ -16,20 +16,20 @@ from stockml.evaluation.path_scores import (
     skill_over,
 )
 from stockml.evaluation.significance import is_clear
-from stockml.forecasts.forecast import Forecast, price_text
+from stockml.forecasts.forecast import Forecast, Price, price_text
 from stockml.models.baselines import baseline_paths
-from stockml.models.pooled_regression import POOLED
 from stockml.plots.style import (
     COLOURS,
     DOT_OF_ONE,
     MODEL,
     MUTED,
+    PRICES,
     TRUTH,
     canvas,
     draw_price,
     label_ends,
-    mid_price,
     over_time,
+    price_label,
     too_few,
 )
 from stockml.storage.arrays import Days, Floats
@@ -55,28 +55,27 @@ IN_SUBTITLE = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
 def forecast_fan(
-    ticker: str, forecast: Forecast, publisher: str, sessions: Days, mid: Floats, *, stands_still: bool = False
+    ticker: str, forecast: Forecast, sessions: Days, prices: Floats, *, stands_still: bool = False
 ) -> "Figure":
     """Tonight's path with its 50, 80 and 95 % bands, after the last sessions and beside the baselines.
 
-    publisher, stands_still: as `Assessment` and its `Evaluation` have them.  sessions, mid: (n,), up to the origin.
+    stands_still: as `Evaluation` has it.  sessions, prices: (n,), up to the origin; what the forecast is of.
     """
     band = forecast.band(80)
-    whose = "the regression" if publisher == POOLED else "the network and the regression"
     low, high = _price(band.low[-1]), _price(band.high[-1])
-    title = f"{ticker}: {low} to {high} in {quantity(len(forecast.path), 'session')} (80%), by {whose}"
+    title = f"{ticker}: {low} to {high} in {quantity(len(forecast.path), 'session')} (80%), by the {forecast.width_by}"
     ahead = quantity(forecast.direction_step, "session")
     chance = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
     rise = "no price moved" if stands_still else chance
-    figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
-    draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
+    figure, (axes,) = canvas(title, f"{PRICES[forecast.price].capitalize()} after {forecast.origin}; {rise}")
+    draw_price(axes, sessions[-HISTORY_SHOWN:], prices[-HISTORY_SHOWN:], TRUTH, 1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
     heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
     ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]
     for each in () if stands_still else forecast.bands:  # there most would say the same price
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
-        path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]
+        path = baseline_paths(prices, np.array([len(prices) - 1]), len(forecast.path))[name][0]
         axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1.2, dashes=LINES[name][1])
         beyond = "" if heights[0] <= path[-1] <= heights[1] else f"  {price_text(path[-1])}"
         ends.append((name + beyond, float(path[-1]), COLOURS[name]))
@@ -84,7 +83,7 @@ def forecast_fan(
     ends.append((LAST_CLOSE, forecast.now, TRUTH))
     axes.axvline(days[0], color=MUTED, linewidth=0.8)
     axes.set_ylim(heights)
-    over_time(axes, mid_price(ticker), ends)
+    over_time(axes, price_label(ticker, forecast.price), ends)
     return figure
 
 
@@ -116,9 +115,9 @@ def fan(
     return days
 
 
-def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
+def scale_of(forecast: Forecast, sessions: Days, prices: Mapping[Price, Floats]) -> float:
     """The origin's price in the series, (n,), over that in the forecast, which a split changes; 1 without its bar."""
-    price = mid[sessions == np.datetime64(forecast.origin)]
+    price = prices[forecast.price][sessions == np.datetime64(forecast.origin)]
     return float(price[0]) / forecast.last_value if len(price) else 1.0
 
 

@@ -12,7 +12,7 @@ from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment, read_
 from stockml.evaluation.path_scores import PUBLISHED
 from stockml.features.origins import every_nth
 from stockml.features.segments import to_newest_units
-from stockml.forecasts.forecast import Forecast
+from stockml.forecasts.forecast import Forecast, Price
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.home import HomePaths
 from stockml.models.trained_model import Provenance, TrainedModel, load_model
@@ -21,6 +21,7 @@ from stockml.nights.record import Night, kept_night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.storage.arrays import Floats
 from stockml.storage.files import sha256_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def makers(home: HomePaths, night: Night, series: PriceSeries, assessment: Asses
     """The function that makes each figure of the night, including the change since the night before."""
     ledger, store = Ledger(home.ledger), BarStore.of(home, night.calendar)
     calendar, units = store.sessions(night.ticker), store.restated_price_factors(night.ticker, until=night.session)
-    sessions, mid = series.sessions, to_newest_units(series) * series.mid
+    sessions, units_now = series.sessions, to_newest_units(series)
+    prices: dict[Price, Floats] = {"close": units_now * series.close, "mid": units_now * series.mid}
     live, by_name = ledger.live(night.ticker, series, calendar, units), figures(night.ticker, series, assessment, model)
 
     def published() -> list[Forecast]:
@@ -43,9 +45,9 @@ def makers(home: HomePaths, night: Night, series: PriceSeries, assessment: Asses
     if live.steps:
         coverage = night.metrics.get("live/first_known_coverage_80", live.coverage_80)  # as in the night's text
         live = replace(live, coverage_80=coverage)
-        by_name["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), live, sessions, mid)
+        by_name["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), live, sessions, prices)
     if previous := _before(home, night):
-        by_name["changes"] = lambda: comparison.nights(previous, night, sessions, mid)
+        by_name["changes"] = lambda: comparison.nights(previous, night, sessions, prices)
     return by_name
 
 
@@ -53,33 +55,42 @@ def figures(
     ticker: str, series: PriceSeries, assessment: Assessment, model: TrainedModel
 ) -> "dict[str, Callable[[], Figure]]":
     """What draws each plot that the night has, by name; nothing is drawn yet."""
-    sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
-    prices = to_newest_units(series) * mid
+    price, sessions, evaluation = assessment.forecast.price, series.sessions, assessment.evaluation
+    forecast_of = getattr(series, price)
+    prices = to_newest_units(series) * forecast_of
     span = min(VOLATILITY_SESSIONS, evaluation.horizon)
     outlook = next((one for one in assessment.forecast.outlook if one.sessions == span), None)
     unseen, expected = assessment.unseen, assessment.volatility
     origins, paths = assessment.test_origins, assessment.paths[PUBLISHED]
     by_name: dict[str, Callable[[], Figure]] = {
         "forecast": lambda: forecast.forecast_fan(
-            ticker, assessment.forecast, assessment.publisher, sessions, prices, stands_still=evaluation.stands_still
+            ticker, assessment.forecast, sessions, prices, stands_still=evaluation.stands_still
         ),
         "volatility": lambda: diagnostics.volatility(ticker, series, unseen, expected, outlook, span),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
-        "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, origins, paths),
-        "averages": lambda: training.averages(ticker, sessions, prices, evaluation),
+        "residuals": lambda: diagnostics.residuals(ticker, sessions, forecast_of, series.close, origins, paths),
+        "averages": lambda: training.averages(ticker, sessions, prices, price, evaluation),
         "history": lambda: training.price_history(ticker, series, model.parts),
         "normalised": lambda: _normalised(ticker, series, model),
     }
-    if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
+    if model.history and model.settings.profile == "nightly":
+        by_name["training"] = lambda: training.loss_curve(ticker, model.history, gain_of(model))
+    elif sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         steps = model.settings.network.look_back  # its loss is their sum
         rows = [{**row, "loss": row["loss"] / steps} for row in model.history]
         by_name["training"] = lambda: training.training_curves(ticker, rows)
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = every_nth(model.parts.test, evaluation.horizon)
-        by_name["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
+        by_name["evolution"] = lambda: training.evolution(ticker, sessions, series.mid, watched, np.array(by_epoch))
     return by_name
+
+
+def gain_of(model: TrainedModel) -> str:
+    """What the training gained on the validation part, in words."""
+    gain = model.evidence.skill if model.evidence else 0.0
+    return f"tonight's training gained {gain:+z.3%} of CRPS on the validation part"
 
 
 def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stockml.features.segments import holes
+from stockml.forecasts.forecast import Price
 from stockml.forecasts.ledger_scores import MIN_INDEPENDENT, TOO_FEW
 from stockml.storage.arrays import Days, Floats
 from stockml.storage.files import write_atomically
@@ -42,6 +43,7 @@ COLOURS = {  # each dark enough for text on white
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 106  # 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
 DOT_OF_ONE = {1: "o"}  # by how many points a line has: one alone is drawn as a dot
+PRICES: Mapping[Price, str] = {"close": "close", "mid": "mid price"}
 End = tuple[str, float, str]  # of a line: its name, its y in the axes' data, its colour
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -89,10 +91,10 @@ def too_few(observations: int) -> str:
     return f", {TOO_FEW}" if observations < MIN_INDEPENDENT else ""
 
 
-def mid_price(ticker: str) -> str:
+def price_label(ticker: str, price: Price = "close") -> str:
     """The label of a price axis, with the currency of the ticker's exchange where known."""
-    unit = exchange(ticker)[1]
-    return f"mid price, {unit}" if unit else "mid price"
+    unit, name = exchange(ticker)[1], PRICES[price]
+    return f"{name}, {unit}" if unit else name
 
 
 def dates(axes: "Axes") -> None:
@@ -146,10 +148,10 @@ def over_time(axes: "Axes", label: str, ends: Iterable[End] = ()) -> None:
     label_ends(axes, ends)
 
 
-def draw_price(axes: "Axes", sessions: Days, mid: Floats, colour: str, linewidth: float) -> None:
-    """Draw prices over their sessions; a hole breaks the line. sessions, mid: (n,)."""
+def draw_price(axes: "Axes", sessions: Days, prices: Floats, colour: str, linewidth: float) -> None:
+    """Draw prices over their sessions; a hole breaks the line. sessions, prices: (n,)."""
     after = holes(sessions)
-    broken = np.insert(sessions, after, sessions[after]), np.insert(mid, after, np.nan)
+    broken = np.insert(sessions, after, sessions[after]), np.insert(prices, after, np.nan)
     axes.plot(*broken, color=colour, linewidth=linewidth)
 
 

@@ -65,11 +65,12 @@ def every_row(table: Table) -> Bars | None:
     return make_bars(_days(table, "session"), columns) if len(table) else None
 
 
-def restated_mids(table: Table) -> pd.DatetimeIndex:
-    """The sessions whose rows differ in their mid price."""
-    rows = table.select(["session", "high", "low"]).to_pandas(date_as_object=False)
+def restated_prices(table: Table) -> pd.DatetimeIndex:
+    """The sessions whose rows differ in their close or mid price."""
+    rows = table.select(["session", "high", "low", "close"]).to_pandas(date_as_object=False)
     rows = rows[rows["session"].duplicated(keep=False)]
-    differ = (rows["high"] + rows["low"]).groupby(rows["session"]).nunique() > 1
+    prices = pd.DataFrame({"mid": rows["high"] + rows["low"], "close": rows["close"]})
+    differ = (prices.groupby(rows["session"]).nunique() > 1).any(axis=1)
     return pd.DatetimeIndex(differ.index[differ])
 
 

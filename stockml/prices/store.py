@@ -155,8 +155,8 @@ class BarStore:
         return pd.concat(parts).sort_index()
 
     def restated_price_factors(self, ticker: str, *, until: date | None = None) -> "pd.Series[float]":
-        """Of each session whose mid price was restated: the price in shares of `until` for a price of 1 as traded."""
-        restated = revisions.restated_mids(self._table(ticker))
+        """Of each session whose close or mid price was restated: the price in shares of `until` for 1 as traded."""
+        restated = revisions.restated_prices(self._table(ticker))
         raw = self._raw(ticker, until) if len(restated) else None
         if raw is None:
             return pd.Series(dtype=float)

@@ -9,15 +9,15 @@ HEADING = "| metric | unit | meaning |"  # by this line a note is known to be ou
 MAX_TAG_LENGTH = 20_000  # characters that MLflow keeps of an experiment's tag
 PCT = "%"
 NIGHTS = {  # metric → unit, meaning
-    "answer/network_adds_crps_pct": (PCT, "CRPS saved by the network, against the same procedure without it"),
+    "answer/network_adds_crps_pct": (PCT, "CRPS saved by the network's width, against the ridge regression's"),
     "answer/published_crps_skill_pct": (PCT, "CRPS skill of the published distribution over the pooled regression"),
     "answer/published_beats_last_close_pct": (PCT, "skill of the published path: 1 − MSE / MSE of the last close"),
     "answer/coverage_80_pct": (PCT, "how often the price was inside the published 80% band, over all leads"),
     "answer/volatility_20_pct": (PCT, "expected volatility of the next 20 sessions, annualised"),
     "answer/width_against_usual_pct": (PCT, "width of the 80% band relative to this share's usual range (100)"),
-    "answer/own_training_crps_pct": (PCT, "CRPS saved by the ticker's own training on the validation part"),
+    "answer/training_adds_crps_pct": (PCT, "CRPS saved by tonight's training, against the pretrained network alone"),
     "answer/volatility_5_pct, answer/volatility_50_pct": (PCT, "the same for the next 5 and 50 sessions"),
-    "answer/width_base_adds_crps_pct": (PCT, "CRPS skill of the base's width over the regression's, symmetrised"),
+    "answer/pretrained_width_crps_skill_pct": (PCT, "CRPS skill of the pretrained network's width"),
     "answer/crps_skill_pct": (PCT, "CRPS skill of tonight's network, whichever model is published"),
     "answer/width_crps_skill_pct": (PCT, "the same for its width alone, both symmetrised"),
     "answer/network_adds_pct": (PCT, "skill that a network which forecasts a path adds to it"),
@@ -25,7 +25,6 @@ NIGHTS = {  # metric → unit, meaning
     "answer/over_champion_pct": (PCT, "CRPS saved against the champion, same origins; for a path, skill difference"),
     "answer/live_beats_last_close_pct": (PCT, "skill of forecasts published in time, against first-known prices"),
     "answer/forecast_change_pct": (PCT, "end of the published path relative to the close"),
-    "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean over leads"),
     "answer/rise_chance_pct": (PCT, "probability of a higher price at the direction's lead"),
     "answer/forecast, forecast/*": ("price", "the published path and its 80% band; step: sessions ahead"),
     "answer/skill_by_lead": ("share", "skill of the published path; step: sessions ahead"),
@@ -40,7 +39,7 @@ NIGHTS = {  # metric → unit, meaning
     "*/one_step_*": ("", "the same for the next session alone; not comparable with paths"),
     "intervals/coverage_*": ("share", "of prices inside the published band"),
     "intervals/interval_score_*": ("price", "width plus a penalty for prices outside; lower is better"),
-    "training/*": ("", "step: epoch; loss (of scaled paths), learning rate, epoch_seconds (s)"),
+    "training/*": ("", "step: of the training, the tutorial's: epoch; loss, learning rate, seconds"),
     "live/*": (
         "share",
         "of forecasts published in time, by tonight's prices (first_known_*: by first-known ones, where they differ); "
@@ -58,7 +57,7 @@ RECORD = {
     "record/live_coverage_80_pct": (PCT, "how often the price was inside their 80% band"),
     "record/live_independent": ("count", "non-overlapping forecasts behind these two; below 30, too few to judge"),
     "record/width_against_usual_pct": NIGHTS["answer/width_against_usual_pct"],
-    "record/own_training_crps_pct": NIGHTS["answer/own_training_crps_pct"],
+    "record/training_adds_crps_pct": NIGHTS["answer/training_adds_crps_pct"],
     "record/promoted": ("0 or 1", "whether that night's model was promoted"),
 }
 SCALED = "½ MSE"  # of scaled prices

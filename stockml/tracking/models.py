@@ -1,7 +1,6 @@
 """A night's model in MLflow: logged once, registered once, loadable without this repository."""
 
 import io
-import json
 import shutil
 import tempfile
 import warnings
@@ -20,7 +19,6 @@ from stockml.models.trained_model import load_model, vintage_files
 from stockml.models.vintage_set import VintageSet
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
-from stockml.storage.records import unsealed
 from stockml.tracking.connection import Suppressed, without_retries
 from stockml.tracking.run_content import version_note
 
@@ -89,7 +87,7 @@ def register(client: "MlflowClient", run: "Run", night: Night, model_id: str) ->
 
 
 def about(ticker: str) -> str:
-    return f"Forecasts {ticker}'s mid price: daily bars in, the path with intervals out."
+    return f"Forecasts {ticker}'s close: daily bars in, the path with intervals out."
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> "ModelVersion | None":
@@ -112,7 +110,7 @@ def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVer
 
 
 def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Night) -> None:
-    """Write the pyfunc model beside its weights, bands and the source it needs, and upload the folder."""
+    """Write the pyfunc model beside its weights and the source it needs, and upload the folder."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
@@ -154,16 +152,13 @@ def zipped_code() -> bytes:
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
-    """The night's calibration, and its model's folder with the vintages that it names, else that night's newest."""
-    assessment = json.loads(unsealed((Path(night.evaluation_folder or "") / "assessment.json").read_bytes()))
-    calibration = scratch / "calibration.json"
-    calibration.write_text(json.dumps(assessment["calibration"]))
+    """The model's folder with the vintages that it names, else that night's newest."""
     trained = scratch / "trained"
     shutil.copytree(night.model_folder or "", trained)
     vintages = vintage_files(Path(night.model_folder or ""))
     for file in vintages or VintageSet.ending_before(night.session).files((SHIPPED,)):
         shutil.copyfile(file, trained / file.name)
-    return {"model": str(trained), "calibration": str(calibration)}
+    return {"model": str(trained)}
 
 
 def _signature() -> "ModelSignature":

@@ -99,8 +99,7 @@ def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: f
     dataset, assessment = receipts.dataset, read_assessment(Path(receipts.evaluation.path))
     model = load_model(Path(receipts.model.path))
     series = PriceSeries.read(Path(dataset.path))
-    skill = model.evidence.skill if model.evidence else None
-    fractions = {"width_against_usual": width_against_usual(assessment.forecast, series), "own_training_crps": skill}
+    fractions = {"width_against_usual": width_against_usual(assessment.forecast, series)}
     live, (commit, diff) = live_metrics(home, dataset.ticker, series, dataset.calendar), checkout()
     night = Night(
         ticker=dataset.ticker,

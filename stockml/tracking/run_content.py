@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from stockml.evaluation.distribution_table import row_of
@@ -15,7 +14,7 @@ from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
 from stockml.redaction import escape_markdown
-from stockml.settings import only_tutorial
+from stockml.settings import acts_in
 from stockml.storage.records import as_text
 from stockml.tracking.views import view_url
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 
 ANSWERS = {  # metric → number of the verdict
     "network_adds_crps_pct": "network_adds_crps",
-    "width_base_adds_crps_pct": "base_crps_skill",
+    "training_adds_crps_pct": "training_adds_crps",
+    "pretrained_width_crps_skill_pct": "pretrained_crps_skill",
     "published_beats_last_close_pct": "published_skill",
     "network_adds_pct": "network_adds",  # of the path; the name is the first versions'
     "crps_skill_pct": "crps_skill",  # of tonight's network, whichever is published
@@ -37,7 +37,7 @@ CURVES = {
     "loss": "training/loss",
     "validation_loss": "training/validation_loss",
     "learning_rate": "training/learning_rate",
-    "seconds": "training/epoch_seconds",
+    "seconds": "training/seconds",
     "test_loss": "training/test_loss",  # with the next two: the tutorial's, on the test part, to look at
     "last_value_loss": "training/last_value_loss",
     "correlation": "training/move_correlation",
@@ -84,17 +84,16 @@ def _answers(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, f
         "live_beats_last_close_pct": first_known(live, "skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": forecast.path[-1] / forecast.now - 1,
-        "forecast_model_share_pct": fmean(forecast.weights),
         "rise_chance_pct": forecast.probability_of_rise,
     } | {f"volatility_{outlook.sessions}_pct": outlook.volatility for outlook in forecast.outlook}
 
 
 def params(night: Night) -> dict[str, str]:
-    """The settings in dotted names; those of the tutorial's network alone only in its profile."""
+    """The settings in dotted names, without those that do nothing in the night's profile."""
     return {
         name: " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
         for name, value in night.settings.items()
-        if night.settings.get("profile") == "tutorial" or not only_tutorial(name)
+        if acts_in(str(night.settings.get("profile")), name)
     }
 
 
@@ -151,12 +150,12 @@ def metric_points(metrics: Mapping[str, float], at: int, step: int = 0) -> list[
 
 
 def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
-    """One step per epoch; the published network's curves beside the measured one's."""
+    """A point for each step of a training or, of the tutorial's, for each epoch; the published network's beside."""
     result: list[Point] = []
     for row in history:
         suffix = "" if row["network"] == "held_out" else "_published"
         curves = {CURVES[name] + suffix: value for name, value in row.items() if name in CURVES and value is not None}
-        result += metric_points(curves, at, step=int(row["epoch"]))
+        result += metric_points(curves, at, step=int(row["epoch"] if "epoch" in row else row["step"]))
     return result
 
 
@@ -197,11 +196,11 @@ def night_json(night: Night) -> str:
 
 
 def decision(night: Night) -> str:
-    """The artifact `decision.json`: the gate's decision, the numbers that it rests on, and the weight of each lead."""
+    """The artifact `decision.json`: the gate's decision, the numbers that it rests on, and whose width is published."""
     verdict = asdict(night.verdict) if night.verdict else {}
-    weights = night.forecast.weights if night.forecast else ()
-    shares = {"publisher": night.publisher, "weights": weights} if weights else {}
-    return json.dumps({"mode": night.mode, "mode_reason": night.reason, **verdict, **shares}, indent=1, sort_keys=True)
+    published = {"publisher": night.publisher, "width_by": night.forecast.width_by} if night.forecast else {}
+    content = {"mode": night.mode, "mode_reason": night.reason, **verdict, **published}
+    return json.dumps(content, indent=1, sort_keys=True)
 
 
 def plot_names(night: Night) -> tuple[str, ...]:

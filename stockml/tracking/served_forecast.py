@@ -9,49 +9,45 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from stockml.evaluation.candidates import forecast_after, vintages_of
+from stockml.evaluation.candidates import quantiles_after, vintages_of
 from stockml.features.origins import check_newest
 from stockml.features.segments import starts
 from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.proper_scores import COVERAGES, band, percent
-from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import MEDIAN
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.prices.bars import COLUMNS, broken, exceeds_share, without_set_aside
 from stockml.prices.calendar import A_DAY, Sessions, sessions_for
 from stockml.prices.screening import doubtful, other_scale, sparse, suspicions
 from stockml.prices.series import PriceSeries
-from stockml.storage.records import read_record
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """A night's model with its bands.  folder: where its vintages are.  calendar: that of the ticker's exchange."""
+    """A night's model.  folder: where its vintages are.  calendar: that of the ticker's exchange."""
 
     folder: Path
     model: TrainedModel
-    calibration: Calibration
     ticker: str
     calendar: str | None
 
     @classmethod
-    def read(cls, folder: Path, calibration: Path, ticker: str, calendar: str | None) -> Self:
-        return cls(folder, load_model(folder), read_record(Calibration, calibration.read_bytes()), ticker, calendar)
+    def read(cls, folder: Path, ticker: str, calendar: str | None) -> Self:
+        return cls(folder, load_model(folder), ticker, calendar)
 
     def predict(self, raw_bars: pd.DataFrame) -> pd.DataFrame:
         """One row per lead; columns and errors as in `ServedModel.predict`."""
         sessions = sessions_for(self.ticker, self.calendar)
         bars = valid_bars(raw_bars, sessions)
-        series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
+        series, horizon = PriceSeries.from_bars(bars), self.model.settings.evaluation.horizon
         check_newest(series)
         network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
         newest, vintages = np.array([len(series) - 1]), vintages_of(network, tomorrow, [self.folder])
-        simple = vintages.simple_quantiles(series, newest, leads, network.simple_correction)
-        components = forecast_after(series, newest, simple, network)
-        quantiles = self.calibration.applied(components)[0]
+        quantiles = quantiles_after(series, newest, horizon, vintages, network)[0]
         prices = series.close[-1] * np.exp(quantiles)
-        days = sessions.after(bars.index[-1].date(), len(leads))
-        frame = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": prices[:, MEDIAN]})
+        days = sessions.after(bars.index[-1].date(), horizon)
+        leads = range(1, horizon + 1)
+        frame = pd.DataFrame({"lead": leads, "session": pd.to_datetime(list(days)), "path": prices[:, MEDIAN]})
         for coverage in COVERAGES:
             for side, values in zip(("low", "high"), band(prices, coverage), strict=True):
                 frame[f"{side}_{percent(coverage)}"] = values

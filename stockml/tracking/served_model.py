@@ -16,22 +16,22 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class ServedModel(PythonModel):
-    """Loads the night's network and bands once, then predicts after the last bar that it is given."""
+    """Loads the night's network once, then predicts after the last bar that it is given."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model, by the code that was logged with it."""
-        folder, calibration = (Path(context.artifacts[name]) for name in ("model", "calibration"))
+        folder = Path(context.artifacts["model"])
         ticker, calendar = context.model_config["ticker"], context.model_config.get("calendar")
         with imports_from(context.artifacts["code"]):
             from stockml.tracking.served_forecast import Forecaster
 
-            self.forecaster = Forecaster.read(folder, calibration, ticker, calendar)
+            self.forecaster = Forecaster.read(folder, ticker, calendar)
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One row per lead: lead, session, path, low and high of three bands, chance of a price above the last close.
 
-        This is what a night would publish of this model, except where it does worse than the same forecast without a
-        network: the night then publishes that instead.
+        This is what a night would publish of this model, except where it does worse than the ridge regression, by more
+        than the noise: the night then publishes that instead.
 
         model_input: columns session, open, high, low, close, volume; split-adjusted; at least a month, better 1,000
         sessions for the long volatilities; for the tutorial's network, from the first bar that it learned from.

@@ -67,7 +67,7 @@ def log_base(
             run_id=run.info.run_id,
             tags={"vintage": vintage, SHA256: sha256, "tickers": str(len(base.tickers))},
             description=f"Learned through {base.through} across {len(base.tickers)} tickers, {base.origins:,} origins. "
-            "Daily bars of a ticker in; out, quantiles of log(mid price at a lead / close), 1 to 50 sessions ahead, "
+            "Daily bars of a ticker in; out, quantiles of log(close at a lead / close), 1 to 50 sessions ahead, "
             "symmetric about 0.",
         )
 

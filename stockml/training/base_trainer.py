@@ -1,11 +1,11 @@
-"""Train the networks of a base in Keras, which is imported inside the functions: training set, layers, loss and state.
+"""Train networks in Keras, which is imported inside the functions: training set, layers, loss and state.
 
 Origins are cut into stretches that share one pass of the LSTM: 99 sessions, of which the first of eight origins sees
 64, the last all. With a window each, nine tenths of the arithmetic would be repeated from one origin to the next.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
@@ -17,15 +17,15 @@ from stockml.features.segments import segments
 from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK, UPPER, Member
-from stockml.models.lead_grid import BASIS_SIZE, LEADS, MEDIAN, lead_basis, moves
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, lead_basis, moves
 from stockml.models.pooled_regression import ORIGIN_STRIDE, PooledRegression, Vintage, learning_bars, learning_origins
-from stockml.models.pooled_ridge import RIDGE, PooledRidge
+from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.replay import ORIGINS_A_STRETCH, STRETCH, Stretches
 from stockml.models.tensorflow import assign, tensorflow, values_of
+from stockml.models.tutorial.network import OPTIMIZERS
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices, packed
+from stockml.storage.arrays import Floats, packed
 
-ORIGINS_A_STRETCH = 8
-STRETCH = LOOK_BACK + ORIGIN_STRIDE * (ORIGINS_A_STRETCH - 1)  # sessions
 AT_ORIGINS = slice(LOOK_BACK - 1, None, ORIGIN_STRIDE)  # of a stretch
 MAX_MOVE = 30.0  # widths: keeps a misprint from deciding the weights
 GRADIENT_NORM = 1.0
@@ -34,56 +34,64 @@ MIN_STEP = 1e-3  # between two quantiles of the initial shape
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Data of s stretches: starts (s,), first rows in `rows`; sizes, log_widths (s, 8, 11), at LEADS; mask (s, 8).
-
-    rows: (N, 14), scaled inputs of all tickers, one after another, with means between them.  sizes: |move| in units of
-    the EWMA 60 volatility · √lead.  log_widths: ln of the ridge's widths in these.  mask: 1 for an origin that counts.
-    """
+    """The stretches of many tickers, and how their inputs are scaled."""
 
     learned_from: Vintage
     scale: InputScale
-    rows: NDArray[np.float32]
-    starts: Indices
-    sizes: NDArray[np.float32]
-    log_widths: NDArray[np.float32]
-    mask: NDArray[np.float32]
+    stretches: Stretches
 
     @classmethod
     def of(cls, series: Mapping[str, PriceSeries], until: date, pooled: PooledRegression, ridge: PooledRidge) -> Self:
         """Build it from the same origins that `PooledRegression.fit` learns from.  Raises TooFewBars."""
-        known, learned_from = learning_bars(series, until, "a base network")
+        known, learned_from = learning_bars(series, until, "a pretrained network")
         scale = InputScale.fit(width_inputs(bars)[learning_origins(bars)] for bars in known.values())
-        usable = [each for bars in known.values() for each in segments(bars) if len(learning_origins(each))]
-        rows, starts, *targets = zip(*(_stretches(each, scale, pooled, ridge) for each in usable), strict=True)
-        offsets = np.cumsum([0, *map(len, rows[:-1])])
-        starts = [first + offset for first, offset in zip(starts, offsets, strict=True)]
-        return cls(learned_from, scale, *map(np.concatenate, (rows, starts, *targets)))
+        parts = [stretches_of(bars, scale, pooled, ridge) for bars in known.values()]
+        return cls(learned_from, scale, Stretches.joined(parts))
 
     def sha256(self) -> str:
         """Hash of everything here that the weights depend on."""
-        return hashlib.sha256(packed((self.rows, self.starts, self.sizes, self.log_widths, self.mask))).hexdigest()
+        part = self.stretches
+        return hashlib.sha256(packed((part.inputs, part.sizes, part.log_widths, part.mask))).hexdigest()
 
 
-def _stretches(
-    series: PriceSeries, scale: InputScale, pooled: PooledRegression, ridge: PooledRidge
-) -> tuple[NDArray[Any], ...]:
-    """A segment's rows, starts, sizes, log_widths and mask; the last origin stands in, masked, for a missing one."""
+def stretches_of(series: PriceSeries, scale: InputScale, pooled: PooledRegression, ridge: PooledRidge) -> Stretches:
+    """The stretches of all origins whose outcomes the series holds, oldest first; none of a short one.
+
+    Each segment is cut from its first origin on, so that a longer history only adds stretches.  The last
+    origin stands in, masked, for a missing one.
+    """
+    known = [each for each in segments(series) if len(learning_origins(each))]
+    parts = [_of_segment(each, scale, pooled, ridge) for each in known]
+    if not parts:
+        return Stretches(
+            np.empty((0, STRETCH, len(INPUTS)), np.float32),
+            np.empty((0, ORIGINS_A_STRETCH, len(LEADS)), np.float32),
+            np.empty((0, ORIGINS_A_STRETCH, len(LEADS)), np.float32),
+            np.empty((0, ORIGINS_A_STRETCH), np.float32),
+            np.empty(0, "datetime64[D]"),
+        )
+    return Stretches.joined(parts)
+
+
+def _of_segment(series: PriceSeries, scale: InputScale, pooled: PooledRegression, ridge: PooledRidge) -> Stretches:
     origins, leads = learning_origins(series), np.array(LEADS)
     rows = np.pad(scale.apply(width_inputs(series)), ((LOOK_BACK - 1, STRETCH), (0, 0)))
     first = np.arange(origins[0], origins[-1] + 1, ORIGIN_STRIDE * ORIGINS_A_STRETCH)
     grid = first[:, None] + ORIGIN_STRIDE * np.arange(ORIGINS_A_STRETCH)
     mask = np.isin(grid, origins)
-    at = np.where(mask, grid, origins[-1]).ravel()
-    unit = Volatilities.of(series).ewma_60[at, None] * np.sqrt(leads)
-    sizes = np.minimum(np.abs(moves(series, at, leads)) / unit, MAX_MOVE)
-    log_widths = np.log(ridge.widths(series, at, leads, pooled) / unit)
-    shaped = (each.astype(np.float32).reshape(*grid.shape, len(leads)) for each in (sizes, log_widths))
-    return rows, first, *shaped, mask.astype(np.float32)
+    at = np.where(mask, grid, origins[-1])
+    unit = Volatilities.of(series).ewma_60[at.ravel(), None] * np.sqrt(leads)
+    sizes = np.minimum(np.abs(moves(series, at.ravel(), leads)) / unit, MAX_MOVE)
+    log_widths = np.log(ridge.widths(series, at.ravel(), leads, pooled) / unit)
+    sizes, log_widths = (each.astype(np.float32).reshape(*grid.shape, len(leads)) for each in (sizes, log_widths))
+    last = series.sessions[at.max(axis=1) + LEADS[-1]]
+    inputs = rows[first[:, None] + np.arange(STRETCH)]
+    return Stretches(inputs, sizes, log_widths, mask.astype(np.float32), last)
 
 
 @dataclass(frozen=True)
 class MemberSettings:
-    """One network of a base. learning_rate falls to 0 on a cosine; weight_decay as in AdamW; dropout a rate."""
+    """How one network learns.  learning_rate: at first, to 0 on a cosine.  batch: stretches, of eight origins each."""
 
     seed: int = 1
     learning_rate: float = 1e-3
@@ -92,7 +100,8 @@ class MemberSettings:
     units: tuple[int, ...] = (48, 48)
     dense: int = 48
     epochs: int = 8
-    batch: int = 64  # stretches, of eight origins each
+    batch: int = 64
+    optimizer: str = "adamw"
 
     @property
     def name(self) -> str:
@@ -107,20 +116,19 @@ def members_of(seeds: int = 1) -> tuple[MemberSettings, ...]:
 class Trainer:
     """A network in training: model, shape and optimiser, with the state read and set as plain arrays."""
 
-    def __init__(self, settings: MemberSettings, ridge: PooledRidge) -> None:
+    def __init__(self, settings: MemberSettings, shape: NDArray[np.floating]) -> None:
+        """shape: (11, 10), the first quantiles at LEADS and UPPER."""
         tf = tensorflow()
         import keras
 
         self.model = build(settings)
-        upper = ridge.shape[:, MEDIAN:]
-        steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), MIN_STEP)))  # inverse of softplus
-        self.shape = keras.Variable(np.asarray(steps, dtype=np.float32), name="shape")
+        self.shape = keras.Variable(steps_of(shape), name="shape")
         self._trained = [*self.model.trainable_variables, self.shape]
-        self._optimizer = keras.optimizers.AdamW(
-            settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=GRADIENT_NORM
-        )
+        optimizer = getattr(keras.optimizers, OPTIMIZERS[settings.optimizer])
+        self._optimizer = optimizer(settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=GRADIENT_NORM)
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "shape"])
         self._optimizer.build(self._trained)
+        self.learned = len(self.model.weights) + 1  # arrays of `state` that are weights or the shape
         self._variables = [*self.model.weights, self.shape, *self._optimizer.variables]
         self._step = tf.function(self._learn, jit_compile=False)
 
@@ -131,10 +139,10 @@ class Trainer:
     def restore(self, state: list[NDArray[Any]]) -> None:
         assign(self._variables, state)
 
-    def fit_epoch(self, examples: TrainingSet, order: Indices, rates: Floats, seed: tuple[int, int]) -> float:
-        """Make one pass; return the mean loss.  order: (batches, batch), stretches.  rates: (batches,).
+    def fit(self, batches: Iterable[Stretches], rates: Floats, seed: tuple[int, int]) -> list[float]:
+        """Make one step for each batch; return their losses.  rates: (batches,).
 
-        `seed` fixes the dropout of this epoch, whatever ran before.
+        `seed` fixes the dropout of these steps, whatever ran before.
         """
         tf = tensorflow()
         # from one state, so both LSTM layers drop the same units; masks of their own were no better on the early cuts
@@ -142,13 +150,11 @@ class Trainer:
             if hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign(np.asarray(seed, dtype=layer.seed_generator.state.dtype))
         losses = []
-        for rows, rate in zip(order, rates, strict=True):
+        for batch, rate in zip(batches, rates, strict=True):
             self._optimizer.learning_rate.assign(rate)
-            x = examples.rows[examples.starts[rows, None] + np.arange(STRETCH)]
-            rest = (each[rows] for each in (examples.log_widths, examples.sizes, examples.mask))
-            batch = [tf.constant(array) for array in (x, *rest)]
-            losses.append(float(self._step(*batch)))
-        return float(np.mean(losses))
+            arrays = (batch.inputs, batch.log_widths, batch.sizes, batch.mask)
+            losses.append(float(self._step(*(tf.constant(each, dtype=tf.float32) for each in arrays))))
+        return losses
 
     def _learn(self, x: Any, simple: Any, size: Any, mask: Any) -> Any:
         tf = tensorflow()
@@ -162,14 +168,22 @@ class Trainer:
         return loss
 
 
+def steps_of(shape: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(11, 10) what softplus turns into the steps between quantiles that rise from 0, (11, 10)."""
+    steps = np.maximum(np.diff(shape, axis=1, prepend=0), MIN_STEP)
+    return np.asarray(np.log(np.expm1(steps)), dtype=np.float32)
+
+
+def shape_of(steps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The inverse of `steps_of`."""
+    return np.cumsum(np.logaddexp(0, steps), axis=1).astype(np.float32)
+
+
 def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
     """The network in a `Trainer.state` as plain arrays, in half precision: what is scored is what is shipped."""
     depth = 3 * len(settings.units)
     weights = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
-    layers = tuple((weights[i], weights[i + 1], weights[i + 2]) for i in range(0, depth, 3))
-    dense, head = (weights[depth], weights[depth + 1]), (weights[depth + 2], weights[depth + 3])
-    upper = np.cumsum(np.logaddexp(0, state[depth + 4]), axis=1).astype(np.float32)
-    return Member(RIDGE, layers, dense, head, upper)
+    return Member.of([*weights, shape_of(state[depth + 4])])
 
 
 def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:

@@ -1,4 +1,4 @@
-"""Learn a base network from many tickers, member by member, epoch by epoch; killed anywhere, it can be resumed."""
+"""Learn a pretrained network from many tickers, member by member, epoch by epoch; if killed, it can be resumed."""
 
 import hashlib
 import json
@@ -13,9 +13,11 @@ import numpy as np
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
 from stockml.models.base_network import BaseNetwork
+from stockml.models.lead_grid import MEDIAN
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import digest
+from stockml.models.replay import Stretches
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training import checkpoint
@@ -43,12 +45,13 @@ def pretrain(
     folder: Path,
     members: Sequence[MemberSettings],
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
-) -> BaseNetwork:
-    """Learn one base, which corrects `ridge`, itself a correction of `pooled`, from what is known by `until`.
+) -> tuple[BaseNetwork, Stretches]:
+    """Learn one network, which corrects `ridge`, itself a correction of `pooled`, from what is known by `until`.
 
     An interrupted call resumes from its last epoch, kept in `folder` until the caller removes it, and ends with the
     same weights; equal bars and settings give equal weights. `on_epoch` is called for every epoch, first for those of
-    an earlier, interrupted call. The base's scores are its training losses; measuring its skill is up to the caller.
+    an earlier, interrupted call. Also returns the stretches that it learned from. Its scores are its training losses;
+    measuring its skill is up to the caller.
     Raises TooFewBars, Diverged, and InvalidSetting for a regression that has seen sessions after `until`.
     """
     if (through := max(pooled.through, ridge.through)) > until:
@@ -66,14 +69,15 @@ def pretrain(
         if progress.network != settings.name:
             progress.network, progress.epoch = settings.name, 0
         later = sum(each.epochs for each in members[index + 1 :])
-        trainer = Trainer(settings, ridge)
+        trainer = Trainer(settings, ridge.shape[:, MEDIAN + 1 :])
         if progress.epoch:
             trainer.restore(progress.arrays["state"])
         for epoch in range(progress.epoch + 1, settings.epochs + 1):
             began = time.monotonic()
-            order = batches(len(examples.starts), settings.batch, (settings.seed, epoch))
+            order = batches(len(examples.stretches), settings.batch, (settings.seed, epoch))
             rates = cosine_rates(settings, epoch, len(order))
-            loss = trainer.fit_epoch(examples, order, rates, (settings.seed, epoch))
+            steps = map(examples.stretches.at, order)
+            loss = float(np.mean(trainer.fit(steps, rates, (settings.seed, epoch))))
             if not np.isfinite(loss):
                 raise Diverged(epoch, loss)
             progress.epoch, progress.arrays["state"] = epoch, trainer.state()
@@ -86,7 +90,8 @@ def pretrain(
         progress.arrays[settings.name] = trainer.state()
     networks = [member_of(settings, progress.arrays[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
-    return BaseNetwork(**vars(examples.learned_from), scale=examples.scale, members=tuple(networks), scores=scores)
+    network = BaseNetwork(**vars(examples.learned_from), scale=examples.scale, members=tuple(networks), scores=scores)
+    return network, examples.stretches
 
 
 def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:

@@ -1,32 +1,30 @@
-"""A ticker's own training: a correction of the base by the ticker's errors, used only where it has helped.
+"""A ticker's training: all weights of the pretrained network, or the champion's, a few steps further.
 
-`held_out` starts from a base that ends before the first unseen origin, and learns from outcomes known by then;
-`published` starts from the newest base and learns from all outcomes. The correction is compared with the base left
-alone on the validation part; unless training was asked for, it is used only if it was better there.
+`held_out` starts from a pretrained network that ends before the first unseen origin, and learns from outcomes known by
+then; `published` starts from the newest and learns from all outcomes. What training gains is measured on the validation
+part; where that is nothing, the pretrained network forecasts alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from stockml.features.origins import OriginSplit, check_segments, scored_origins, split_origins, within_segment
+from stockml.errors import InvalidFile, quantity
+from stockml.features.origins import OriginSplit, check_segments, scored_origins, split_origins
 from stockml.forecasts.proper_scores import crps
-from stockml.models.lead_grid import LEADS, lead_basis, moves
-from stockml.models.pooled_regression import MIN_RETURNS, ORIGIN_STRIDE
+from stockml.models.lead_grid import LEADS, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork, WidthCorrection, width_errors
+from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Evidence, Network, TrainedModel
-from stockml.models.vintage_set import VintageSet, oldest_through
+from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
-from stockml.storage.arrays import Indices
-
-MAX_ORIGINS = 1_500  # the newest of a long history; all earlier ones would weigh less than a twelfth
-ORIGINS_AT_ONCE = 500  # so that a long history needs no more memory than a short one
+from stockml.training.base_trainer import stretches_of
+from stockml.training.fine_tuning import Course, History, fine_tune
 
 
 def split_after_vintages(
@@ -50,18 +48,34 @@ def train_ticker(
     start: TrainedModel | None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> TrainedModel:
-    """Train from scratch, or continue from `start`'s errors if its vintages are still tonight's. Raises TooFewBars."""
+    """Train from the pretrained network or, with `start`, from that model's. Raises TooFewBars, Diverged.
+
+    The decision becomes "keep", with the reason, where nothing can be trained, or training did not help.
+    """
     split = split_after_vintages(series, settings.evaluation, folders)
     first, after = series.sessions[split.validation.start], series.sessions[-1] + A_DAY
     vintages, newest = (VintageSet.ending_before(day.item(), folders) for day in (first, after))
-    held_out = fit_ticker_network(series, start.held_out if start else None, split.validation.start, vintages)
-    evidence = _evidence(held_out, series, split, settings.evaluation)
-    is_used = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
-    published = fit_ticker_network(series, start.published if start else None, len(series), newest)
-    held_out, published = replace(held_out, corrected=is_used), replace(published, corrected=is_used)
+    training = TickerTraining(series, settings, folders)
+    held_out = training.untrained(vintages, split.validation.start)
+    published = training.untrained(newest, len(series))
+    history: History = ()
+    evidence = None
+    reason = _untrainable(held_out, series, split, settings.evaluation)
+    if reason is None:
+        try:
+            held_out, rows = training.trained(held_out, start.held_out if start else None)
+            history += _rows("held_out", rows)
+            evidence = _evidence(held_out, series, split, settings.evaluation)
+            if evidence.skill > 0:
+                held_out = replace(held_out, used=True)
+                published, rows = training.trained(published, start.published if start else None)
+                history += _rows("published", rows)
+                published = replace(published, used=True)
+        except InvalidFile as damaged:
+            held_out, reason = replace(held_out, used=False), str(damaged)
     return TrainedModel(
         settings=settings,
-        decision=_with_evidence(decision, evidence, held_out),
+        decision=_with_evidence(decision, evidence, reason),
         held_out=held_out,
         published=published,
         parts=split,
@@ -69,55 +83,91 @@ def train_ticker(
         last_session=series.sessions[-1],
         retrained_at=series.sessions[-1] if start is None else start.retrained_at,
         evidence=evidence,
+        history=history,
     )
 
 
-def fit_ticker_network(series: PriceSeries, start: Network | None, stop: int, vintages: VintageSet) -> TickerNetwork:
-    """Learn, continuing `start`, from outcomes known before session `stop`, on vintages that end before it."""
-    known = series.until(stop)
-    errors, seen = WidthCorrection(), known.sessions[-1]
-    if vintages.regression is not None:
-        if start and start.vintages and start.vintages.identity() == vintages.identity():
-            # with other settings, parts may begin earlier than last night's; nothing can be unlearned
-            errors = start.errors if start.learned_until <= seen else errors
-        origins = new_origins(errors, known)
-        for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
-            errors = errors.updated(width_errors(vintages, series, at), known.sessions[at[-1]])
-        seen = max(seen, np.datetime64(vintages.through))
-    return TickerNetwork(vintages, errors, corrected=True, learned_until=seen)
+@dataclass(frozen=True, eq=False)
+class TickerTraining:
+    """What a ticker's networks are trained by: its series, the settings, and where the vintages' replay lies."""
+
+    series: PriceSeries
+    settings: Settings
+    folders: Sequence[Path]
+
+    def untrained(self, vintages: VintageSet, stop: int) -> TickerNetwork:
+        """The pretrained network as of session `stop`, which may learn from the sessions before it."""
+        last, through = self.series.sessions[stop - 1], vintages.through
+        seen = last if through is None else max(last, np.datetime64(through))
+        return TickerNetwork(vintages, None, used=False, learned_until=seen)
+
+    def trained(self, network: TickerNetwork, start: Network | None) -> tuple[TickerNetwork, History]:
+        """The network trained on outcomes known by its `learned_until`, from `start` if that is of its vintages.
+
+        Raises InvalidFile where its vintage's replay is missing or damaged, Diverged.
+        """
+        vintages = network.vintages
+        assert vintages.regression
+        assert vintages.ridge
+        assert vintages.base
+        begin, known = vintages.base, self.series.through(network.learned_until)
+        own = stretches_of(known, begin.scale, vintages.regression, vintages.ridge)
+        continues, fresh = False, np.arange(len(own))
+        if (
+            isinstance(start, TickerNetwork)
+            and start.vintages.identity() == vintages.identity()
+            and start.learned_until <= network.learned_until  # parts may begin earlier; nothing can be unlearned
+        ):
+            begin, continues = (start.fine_tuned if start.used else None) or begin, True
+            fresh = np.flatnonzero(own.last > start.learned_until)
+        course = Course.of(self.settings.training, continues=continues)
+        replay = replay_of(vintages.base, self.folders)
+        parts = self.settings.network, self.settings.training
+        fine_tuned, history = fine_tune(begin, own, replay, course, *parts, fresh)
+        return replace(network, fine_tuned=fine_tuned), history
 
 
-def new_origins(errors: WidthCorrection, known: PriceSeries) -> Indices:
-    """(m,) origins with known outcomes not yet in `errors`, at most the newest MAX_ORIGINS: every fifth session from
-    index 25, so that continuing equals learning from scratch, except for older origins that the latter leaves out."""
-    first = ORIGIN_STRIDE * (MIN_RETURNS // ORIGIN_STRIDE + 1)
-    grid = within_segment(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_STRIDE), LEADS[-1])
-    return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MAX_ORIGINS:]
+def _rows(network: str, history: History) -> History:
+    return tuple({"network": network, **row} for row in history)
+
+
+def _untrainable(
+    network: TickerNetwork, series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings
+) -> str | None:
+    """Why the network cannot be trained, or its training not be judged; None where both can."""
+    vintages = network.vintages
+    if vintages.base is None:
+        return "; ".join(vintages.reasons.values())
+    if not len(scored_origins(series, split.validation, evaluation)):
+        return f"{quantity(len(series), 'session')} are too few to learn from and to judge it on others"
+    assert vintages.regression
+    assert vintages.ridge
+    known = series.through(network.learned_until)
+    if not len(stretches_of(known, vintages.base.scale, vintages.regression, vintages.ridge)):
+        return "no outcome is known before the sessions that judge it"
+    return None
 
 
 def _evidence(
     network: TickerNetwork, series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings
-) -> Evidence | None:
+) -> Evidence:
+    """What training gained on the validation part, over the pretrained network left alone."""
     at = scored_origins(series, split.validation, evaluation)
-    if not len(at) or network.vintages.base is None or network.errors.weight == 0:
-        return None
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
-    actual = moves(series, at, leads)
-    base = network.vintages.network_quantiles(series, at, leads)
-    corrected = base * np.exp(lead_basis(leads) @ network.errors.coefficients()[0])[:, None]
-    loss, reference = (float((crps(each, actual) / np.sqrt(leads)).mean()) for each in (corrected, base))
-    return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
+    actual, forecast = moves(series, at, leads), network.vintages.network_quantiles
+    quantiles = forecast(series, at, leads, network.fine_tuned), forecast(series, at, leads)
+    loss, reference = (float((crps(each, actual) / np.sqrt(leads)).mean()) for each in quantiles)
+    return Evidence(1 - loss / reference if reference > 0 else 0.0, len(at))
 
 
-def _with_evidence(decision: Decision, evidence: Evidence | None, network: TickerNetwork) -> Decision:
-    """The decision with the gain of the ticker's own training; to keep the base where that is not used."""
-    if network.vintages.base is None:
-        return Decision("keep", f"nothing to train: {'; '.join(network.vintages.reasons.values())}")
+def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str | None) -> Decision:
+    """The decision with what training gained; to keep the pretrained network where that is not above zero."""
     if evidence is None:
-        has_learned, short = network.errors.weight > 0, "the history is too short to learn from"
-        why = "no unseen moves to try the ticker's own training on" if has_learned else short
-        return Decision("keep", f"{why}: the base is left alone")
-    why = f"the ticker's own training was worth {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
-    if network.corrected:
-        return replace(decision, reason=f"{decision.reason}; {why}")
-    return Decision("keep", f"the base left alone was no worse: {why} ({decision.mode}: {decision.reason})")
+        return Decision("keep", f"not trained: {why_not}; the pretrained network is left alone")
+    origins = quantity(evidence.origins, "validation origin")
+    gain = f"training gained {evidence.skill:+z.3%} of CRPS on {origins}"
+    if why_not is None and evidence.skill > 0:
+        return Decision(decision.mode, f"{decision.reason}; {gain}")
+    why = f" ({why_not})" if why_not else ""
+    left_alone = f"{gain}{why}: the pretrained network is left alone"
+    return Decision("keep", f"{left_alone} ({decision.mode}: {decision.reason})")

@@ -1,4 +1,4 @@
-"""Train a ticker's model: from the base, from the champion, or not at all; or by the tutorial's recipe."""
+"""Train a ticker's model: from the pretrained network, the champion, or not at all; or by the tutorial's recipe."""
 
 import hashlib
 import json
@@ -144,7 +144,7 @@ def facts_about(
         "settings": learning_sha256(champion.settings) == learning_sha256(settings),
         "code": same_code,
         "price adjustment": same_adjustment,
-        "base network": network.vintages is None or network.vintages.identity() == newest.identity(),
+        "pretrained network": network.vintages is None or network.vintages.identity() == newest.identity(),
     }
     if network.scale and not same_adjustment:
         why_unscored = "its scale is of prices that have been adjusted otherwise since"

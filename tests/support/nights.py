@@ -13,6 +13,7 @@ import pandas as pd
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
 from stockml.features.origins import split_origins
 from stockml.models.baselines import baseline_paths
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import Provenance, TrainedModel, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
@@ -22,8 +23,9 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.tracking import run_content
-from stockml.training.ticker_training import split_after_vintages, train_ticker
+from stockml.training.ticker_training import split_after_vintages
 from stockml.training.train import training_part
+from tests.support.models import trained_model
 from tests.support.recordings import recorded
 
 SETTINGS = Settings()
@@ -42,7 +44,7 @@ class DriftPart:
 
     share: float
 
-    forecasts_path, vintages, simple_correction, forecast = True, None, None, TutorialForecaster.forecast
+    forecasts_path, vintages, width_by, forecast = True, None, RIDGE, TutorialForecaster.forecast
 
     @property
     def learned_until(self) -> np.datetime64:
@@ -73,9 +75,8 @@ def series_until(ticker: str, day: date) -> PriceSeries:
 
 @cache
 def trained(ticker: str, day: date) -> TrainedModel:
-    """The ticker's retrained network, used even where training did not help."""
-    asked = Decision("retrain", "asked for")
-    return train_ticker(series_until(ticker, day), Settings(mode="retrain"), asked, start=None)
+    """The ticker's networks, as if a training had made them a little wider."""
+    return trained_model(series_until(ticker, day), Settings())
 
 
 def tutorial_model(series: PriceSeries, settings: Settings) -> TrainedModel:
@@ -103,12 +104,12 @@ def tutorial_model(series: PriceSeries, settings: Settings) -> TrainedModel:
 
 @cache
 def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
-    """Assess the ticker's network against the base alone as champion; with `share`, a stand-in against another."""
+    """Assess the ticker's network against the pretrained one as champion; with `share`, a stand-in against another."""
     upcoming = sessions_for(ticker).after(day, SETTINGS.evaluation.horizon)
     model: Any = StandIn.of(share) if share else trained(ticker, day)
     rival: Any = StandIn.of(0.4)
     if isinstance(model, TrainedModel):
-        left = {name: replace(getattr(model, name), corrected=False) for name in ("held_out", "published")}
+        left = {name: replace(getattr(model, name), used=False) for name in ("held_out", "published")}
         rival = replace(model, **left)
     series, settings = series_until(ticker, day), SETTINGS.evaluation
     return assess(series, model, rival, settings, upcoming, split_after_vintages(series, settings))
@@ -134,8 +135,8 @@ def recorded_night(
         rows_added=1,
         sessions=len(series),
         evaluation=found.evaluation,
-        metrics=run_content.metrics(found, LIVE, {"own_training_crps": 0.0012}),
-        history=history() if share else (),
+        metrics=run_content.metrics(found, LIVE, {}),
+        history=history() if share else trained(ticker, day).history,
         verdict=found.verdict,
         forecast=found.forecast,
         distributions=found.distributions,

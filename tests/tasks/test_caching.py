@@ -109,6 +109,6 @@ def test_an_input_without_an_identity_is_refused() -> None:
 
 
 def test_settings_are_identified_by_their_values() -> None:
-    network = {"cell": "lstm", "units": [8, 4], "dropout": 0.0, "look_back": 20}
+    network = {"cell": "lstm", "units": [8, 4], "dropout": 0.3, "look_back": 64}
     content = json.dumps([NetworkSettings(units=(8, 4)), FRIDAY], default=identity)
     assert json.loads(content) == [network, "2013-03-01"]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
 from stockml.models.baselines import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.tutorial.cells import CELLS
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -264,7 +265,7 @@ class TutorialForecaster:
 
     forecasts_path: ClassVar[bool] = True
     vintages: ClassVar[None] = None
-    simple_correction: ClassVar[None] = None
+    width_by: ClassVar[str] = RIDGE
 
     def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, None]:
         """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, … without a gap."""

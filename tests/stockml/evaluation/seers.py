@@ -9,12 +9,14 @@ import numpy as np
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.features.origins import every_nth
-from stockml.models.ticker_network import TickerNetwork, WidthCorrection
+from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ticker_network import TickerNetwork
 from stockml.models.tutorial.recipe import TutorialForecaster
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import split_after_vintages
+from tests.support.models import fine_tuned
 from tests.support.walks import walk
 
 SETTINGS = EvaluationSettings(horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5)
@@ -32,17 +34,13 @@ class Model:
 
 
 def wide(times: float, series: PriceSeries = SERIES) -> Model:
-    """The base with `times` its width at every lead, as if learned from endless errors; nothing else is wider."""
-    own = WidthCorrection(np.log([[times] * 11, [1] * 11]), 1e12, series.sessions[0])
+    """The pretrained network with `times` its width at every lead, as if it had been trained to that."""
     first, last = series.sessions[SPLIT.validation.start], series.sessions[-1]
-    return Model(
-        TickerNetwork(
-            VintageSet.ending_before(first.item()), own, corrected=True, learned_until=first - np.timedelta64(1, "D")
-        ),
-        TickerNetwork(
-            VintageSet.ending_before(last.item()), own, corrected=True, learned_until=series.sessions[-1 - AGE]
-        ),
+    networks = (
+        TickerNetwork(VintageSet.ending_before(day.item()), None, used=False, learned_until=learned_until)
+        for day, learned_until in ((first, first - np.timedelta64(1, "D")), (last, series.sessions[-1 - AGE]))
     )
+    return Model(*(fine_tuned(each, times) for each in networks))
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Seer:
     learned_until: np.datetime64
     true: PriceSeries | None
 
-    forecasts_path, vintages, simple_correction, forecast = True, None, None, TutorialForecaster.forecast
+    forecasts_path, vintages, width_by, forecast = True, None, RIDGE, TutorialForecaster.forecast
 
     def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
         start, true = series.close[at][:, None], self.true or series

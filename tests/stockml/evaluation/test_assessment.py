@@ -14,8 +14,9 @@ from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.features.origins import every_nth
 from stockml.models.baselines import published_median
-from stockml.models.pooled_regression import POOLED
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.retrain_policy import Decision
+from stockml.models.ticker_network import FINE_TUNED
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
@@ -49,7 +50,7 @@ GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)
     [
         (USUAL, None, True, LSTM),
         (wide(1.02), None, True, LSTM),
-        (NARROW, None, False, POOLED),
+        (NARROW, None, False, RIDGE),
         (NARROW, USUAL, False, CHAMPION),
         (wide(6.0), USUAL, False, CHAMPION),
         (USUAL, NARROW, True, LSTM),
@@ -57,7 +58,7 @@ GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)
         (GOOD, FAIR, True, LSTM),
         (FAIR, GOOD, False, CHAMPION),
         (BAD, GOOD, False, CHAMPION),
-        (BAD, None, False, POOLED),
+        (BAD, None, False, RIDGE),
     ],
 )
 def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_network(
@@ -66,15 +67,15 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
     found = assessed(challenger, champion)
     assert (found.verdict.promoted, found.publisher) == (promoted, publisher)
     author = candidate({LSTM: challenger, CHAMPION: champion}.get(publisher))
-    assert found.forecast.weights == tuple(author.tonight.shares[0])
-    assert (found.forecast.last_value, found.forecast.last_close) == (SERIES.mid[-1], SERIES.close[-1])
-    assert found.forecast.path == tuple(SERIES.close[-1] * np.exp(author.tonight.quantiles[0, :, 10]))
+    of_mids = author.own_path is not None
+    assert found.forecast.price == ("mid" if of_mids else "close")
+    assert found.forecast.last_value == (SERIES.mid if of_mids else SERIES.close)[-1]
+    assert found.forecast.last_close == SERIES.close[-1]
+    assert found.forecast.path == tuple((SERIES.close[-1] * np.exp(author.tonight[0]))[:, 10])
+    width_by = RIDGE if of_mids or publisher == RIDGE else FINE_TUNED
+    assert (found.forecast.width_by, set(found.forecast.weights)) == (width_by, {float(width_by != RIDGE)})
     assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES.close[TEST]))
     numbers = found.verdict.numbers
-    assert (numbers["weight_of_first_lead"], numbers["weight_of_last_lead"]) == (
-        found.forecast.weights[0],
-        found.forecast.weights[-1],
-    )
     adds = found.distributions.over_simple[CHAMPION if publisher == CHAMPION else LSTM]
     assert numbers["network_adds_crps"] == adds.skill
 
@@ -87,7 +88,7 @@ def test_a_base_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> No
         ScoringData.of(SERIES, SPLIT, SETTINGS, replace(USUAL, held_out=held_out))
 
     scored_with_a_base_through(first - timedelta(days=1))
-    with pytest.raises(InvalidSetting, match=f"expected the last session of the pool .* found '{first}'"):
+    with pytest.raises(InvalidSetting, match=f"expected the last session of the vintages .* found '{first}'"):
         scored_with_a_base_through(first)
 
 
@@ -108,12 +109,12 @@ def test_a_path_that_is_worse_by_any_amount_is_not_published_even_if_promoted() 
     assert worse.skill < 0
     assert worse.test is not None
     assert worse.test.p_value >= 0.05
-    assert (found.verdict.promoted, found.publisher) == (True, POOLED)
+    assert (found.verdict.promoted, found.publisher) == (True, RIDGE)
     assert found.forecast.without_network
 
 
 @pytest.mark.parametrize(
-    ("challenger", "champion", "publisher"), [(BAD, wide(0.97), CHAMPION), (NARROW, seeing(-0.002), POOLED)]
+    ("challenger", "champion", "publisher"), [(BAD, wide(0.97), CHAMPION), (NARROW, seeing(-0.002), RIDGE)]
 )
 def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own_kinds_rule(
     challenger: Model, champion: Model, publisher: str
@@ -125,14 +126,12 @@ def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own_kin
     assert worse.test is not None
     assert worse.test.p_value > 0.05
     assert (found.verdict.promoted, found.publisher) == (False, publisher)
-    assert found.calibration == candidate(challenger).tonight.calibration(), "tonight's, whoever publishes"
 
 
 def test_without_a_network_the_path_is_the_close_plus_half_the_usual_rise() -> None:
     forecast = assessed(BAD).forecast
     rise = published_median(SERIES, np.array([len(SERIES) - 1]), LEADS)[0]
     np.testing.assert_allclose(np.log(np.array(forecast.path) / SERIES.close[-1]), rise, atol=1e-12)
-    assert forecast.path[0] == SERIES.close[-1]
     assert forecast.without_network
     assert assessed(NARROW).forecast.path == forecast.path
 
@@ -174,7 +173,7 @@ def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -
     early = replace(SERIES, sessions=SERIES.sessions - BEFORE_ANY_VINTAGE)
     model = train_ticker(early, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
     found = assess(early, model, None, SETTINGS, after(early), split_after_vintages(early, SETTINGS))
-    assert (found.publisher, found.forecast.without_network) == (POOLED, True)
+    assert (found.publisher, found.forecast.without_network) == (RIDGE, True)
     (reason,) = found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
     assert not {"crps_skill", "network_adds_crps"} & found.verdict.numbers.keys(), "none has gained nothing"
@@ -189,7 +188,7 @@ def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published(
     none = replace(model.held_out, vintages=nothing, learned_until=around.sessions[0])
     unscored = replace(model, held_out=none)
     found = assess(around, unscored, None, SETTINGS, after(around), SPLIT)
-    assert (found.publisher, found.forecast.without_network) == (POOLED, True)
+    assert (found.publisher, found.forecast.without_network) == (RIDGE, True)
     assert found.distributions.network_adds is None
 
 
@@ -224,7 +223,7 @@ def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
     found = assess(in_pence_first, USUAL, None, SETTINGS, after(SERIES), SPLIT)
     assert 0 < len(found.test_origins) < len(TEST)
     simple = {PUBLISHED: found.paths[PUBLISHED] / np.where(found.test_origins < TEST[12], 100.0, 1.0)[:, None]}
-    same = evaluate(SERIES.mid, found.test_origins, simple, SETTINGS, {}, close=SERIES.close)
+    same = evaluate(SERIES.close, found.test_origins, simple, SETTINGS, {}, close=SERIES.close)
     for name, expected in same.scores.items():
         score = found.evaluation.scores[name]
         figures = [(each.mse, each.mase, each.rmse, each.mae, each.skill) for each in (score, expected)]
@@ -246,7 +245,7 @@ def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(tmp
     for name in ("a", "b"):
         write_assessment(found, tmp_path / name)
     again = read_assessment(tmp_path / "a")
-    for name in ("session", "evaluation", "forecast", "verdict", "distributions", "publisher", "calibration", "kept"):
+    for name in ("session", "evaluation", "forecast", "verdict", "distributions", "publisher", "kept"):
         assert getattr(again, name) == getattr(found, name)
     for name in ("test_origins", "unseen", "volatility"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))

@@ -15,27 +15,31 @@ from stockml.evaluation.backtest import AS_IT_IS, CENTRED, Span, TickerBacktest,
 from stockml.evaluation.backtest_table import ROWS, backtest_table, contents, markdown
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import panel_diebold_mariano
-from stockml.evaluation.distribution_table import BASE, row_of
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.distribution_table import row_of
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
 from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS, moves
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
+from stockml.models.ticker_network import PRETRAINED
 from stockml.models.trained_model import same_forecast
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, Settings
+from stockml.settings import EvaluationSettings, Settings, TrainingSettings
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.support.walks import altered_after, walk, with_prices
 
-SETTINGS = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
+SETTINGS = Settings(
+    evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200), training=TrainingSettings(steps=2)
+)
 SERIES = walk(1_400, seed=6)  # from 2001-01-01, a session a day; a vintage ends on 2001-06-29 and on 2003-06-30
 FIRST, LAST = 860, 960
 HEADINGS = (
     "CRPS skill of the width over the pooled regression (both symmetrised)",
-    "CRPS skill of the published width over the same procedure without a network",
+    "CRPS skill of the published width over the ridge regression and the pretrained network",
     "CRPS skill of the published width over other forecasts",
     "CRPS skill of the published forecast, location included, over the centred pooled regression",
     "Coverage of the bands; interval score that the 80% band saves over the pooled regression (neither symmetrised)",
@@ -49,7 +53,7 @@ def found() -> TickerBacktest:
     return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
-def test_every_fifth_session_of_the_span_is_a_night_that_trains_and_is_judged() -> None:
+def test_every_fifth_session_of_the_span_is_a_night_that_is_judged() -> None:
     assert found().origins == len(found().nights) == (LAST - FIRST) // 5 + 1
     assert found().sessions == (SPAN.first, SPAN.last)
     assert found().widths[PUBLISHED].sessions.tolist() == SERIES.sessions[FIRST : LAST + 1 : 5].tolist()
@@ -59,8 +63,8 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
     """Each night runs by itself and learns afresh; the champions' ages matter for `replace_after_sessions`."""
     at = np.arange(FIRST, FIRST + 210, 10)
     settings = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(replace_after_sessions=30), mode="retrain")
-    span = Span(SERIES.sessions[at[0]].item(), SERIES.sessions[at[-1]].item(), every=10)
-    champion, promoted, bases, published = None, [], [], {PUBLISHED: [], WITHOUT_NETWORK: []}
+    span = Span(SERIES.sessions[at[0]].item(), SERIES.sessions[at[-1]].item(), every=10, train_every=10)
+    champion, promoted, bases, published = None, [], [], {PUBLISHED: [], RIDGE: []}
     for origin in at:
         known = replace(SERIES.until(origin + 1))  # a copy, which has no later bars to compute anything from
         model = train_ticker(known, settings, Decision("retrain", "asked for"), start=None)
@@ -70,8 +74,8 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
         champion = model if night.promoted else champion
         promoted.append(night.promoted)
         bases.append(model.published.vintages.base.through)
-        for name, row in ((PUBLISHED, row_of(night.publisher)), (WITHOUT_NETWORK, WITHOUT_NETWORK)):
-            published[name].append(night.candidates[row].tonight.quantiles[0, np.array(LEADS) - 1])
+        for name, row in ((PUBLISHED, row_of(night.publisher)), (RIDGE, RIDGE)):
+            published[name].append(night.candidates[row].tonight[0, np.array(LEADS) - 1])
     replayed = backtest("ABC", SERIES, span, settings)
     assert [night.promoted for night in replayed.nights] == promoted
     assert 1 < sum(promoted) < len(at)
@@ -86,8 +90,8 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     scores = found().scores
     assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
     assert found().widths[CENTRED].skills == pytest.approx([0.0] * 12)
-    one, other = scores[PUBLISHED].crps, scores[WITHOUT_NETWORK].crps
-    assert found().over[WITHOUT_NETWORK].skills[0] == pytest.approx(1 - one / other, abs=0.01), "but for a location"
+    one, other = scores[PUBLISHED].crps, scores[RIDGE].crps
+    assert found().over[RIDGE].skills[0] == pytest.approx(1 - one / other, abs=0.01), "but for a location"
     assert found().whole[AS_IT_IS].skills[0] == pytest.approx(1 - one / scores[CENTRED].crps), "as a night says it"
     assert found().paths[LAST_CLOSE].skills == pytest.approx([0.0] * 12)
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
@@ -96,15 +100,15 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
 def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
     """These are the rows of a night's table, recomputed by loops."""
     at = np.arange(FIRST, LAST + 1, 5)
-    simple = baseline_paths(SERIES.mid, at, 50)
+    simple = baseline_paths(SERIES.close, at, 50)
     assert list(found().paths) == [LAST_CLOSE, *simple, TREND_PRIOR, PUBLISHED]
     for name in simple:
         own, naive = [], []
         for origin in at.tolist():
-            known = SERIES.mid[: origin + 1]
+            known = SERIES.close[: origin + 1]
             path = baseline_paths(known, np.array([origin]), 50)[name][0]
             for lead in LEADS:
-                came, close = SERIES.mid[origin + lead], SERIES.close[origin]
+                came, close = SERIES.close[origin + lead], SERIES.close[origin]
                 own.append(np.log(came / path[lead - 1]) ** 2 / lead)
                 naive.append(np.log(came / close) ** 2 / lead)
         assert found().paths[name].skills[0] == pytest.approx(1 - np.mean(own) / np.mean(naive)), name
@@ -118,7 +122,7 @@ def test_a_path_that_falls_below_zero_is_scored_all_the_same() -> None:
     price = np.r_[np.linspace(100.0, 40.0, len(SERIES) - 80), np.full(80, 0.5)]
     fallen = PriceSeries(SERIES.sessions, price, price, price, price, price)
     at, leads = np.array([len(SERIES) - 51]), np.array([1, 50])
-    assert baseline_paths(fallen.mid, at, 50)["drift"][0, -1] < 0
+    assert baseline_paths(fallen.close, at, 50)["drift"][0, -1] < 0
     assert all(np.isfinite(path).all() for path in paths(fallen, at, leads, np.zeros((1, 2))).values())
 
 
@@ -133,7 +137,7 @@ def test_simple_paths_do_not_mix_the_units_of_two_stretches() -> None:
 
 def test_what_is_published_of_the_sessions_ahead_is_scored() -> None:
     at, outlook = np.arange(FIRST, LAST + 1, 5), {(each.what, each.sessions): each for each, _ in found().outlook}
-    rose, rise = SERIES.mid[at + 20] > SERIES.close[at], outlook["rise", 20]
+    rose, rise = SERIES.close[at + 20] > SERIES.close[at], outlook["rise", 20]
     assert (rise.came_true, rise.constant) == pytest.approx((rose.mean(), np.mean((rose - rose.mean()) ** 2)))
     assert len(outlook) == 12
     assert outlook["volatility", 20].network_adds is not None
@@ -181,10 +185,10 @@ def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path:
     damaged = tmp_path / "base-2003-06.npz"
     damaged.write_bytes(b"no base")
     table = backtest_table([backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))], {})
-    assert table.missing[BASE].startswith(f"1 of 1 ticker (ABC): {damaged}: expected a base")
+    assert table.missing[PRETRAINED].startswith(f"1 of 1 ticker (ABC): {damaged}: expected a pretrained")
     (tmp_path / "base-2001-06.npz").unlink()
     damaged.rename(renamed := tmp_path / "base-2001-06.npz")
-    with pytest.raises(InvalidFile, match=f"{renamed}: expected a base"):
+    with pytest.raises(InvalidFile, match=f"{renamed}: expected a pretrained"):
         backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
@@ -222,8 +226,8 @@ def test_a_table_of_unmoving_prices_alone_is_refused_with_the_reason() -> None:
     still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
     with pytest.raises(RowUnavailable, match=r"expected a price that moves, found one still at a lead: STILL$"):
         backtest_table([still], {})
-    adds = 100 * found().over[WITHOUT_NETWORK].skills[0]
-    assert backtest_table([still, found()], {}).adds.mean == pytest.approx(adds)
+    adds = 100 * found().over[RIDGE].skills[0]
+    assert backtest_table([still, found()], {}).adds[0].mean == pytest.approx(adds)
 
 
 def test_a_table_of_nobody_names_the_commonest_reasons_each_with_whom_it_is_about() -> None:
@@ -239,21 +243,21 @@ def test_a_table_of_nobody_names_the_commonest_reasons_each_with_whom_it_is_abou
 
 
 def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
-    adds = found().over[WITHOUT_NETWORK]
+    adds = found().over[RIDGE]
     none = replace(adds, skills=(float("nan"),) * 12)
     still = replace(found(), ticker="STILL", widths={**found().widths, PUBLISHED: none})
     more = replace(adds, skills=tuple(each + 0.02 for each in adds.skills))
-    better = replace(found(), ticker="DEF", over={**found().over, WITHOUT_NETWORK: more})
+    better = replace(found(), ticker="DEF", over={**found().over, RIDGE: more})
     table = backtest_table([found(), still, better], {"NEW": "expected more bars"})
     assert (table.tickers, table.left_out.keys()) == (2, {"NEW", "STILL"})
-    assert table.adds.mean == pytest.approx(100 * adds.skills[0] + 1)
+    assert table.adds[0].mean == pytest.approx(100 * adds.skills[0] + 1)
     for line in table.over:
         ours, other = (found().scores[name] for name in (PUBLISHED, line.row.removeprefix("over ")))
         assert line.mean == pytest.approx(100 * (1 - ours.crps / other.crps), abs=1.0), "but for their locations"
     rows = {line.row: line for line in table.distributions}
-    assert rows[BASE].mean == pytest.approx(100 * found().widths[BASE].skills[0])
-    leads = {str(lead): 100 * found().widths[BASE].skills[1 + LEADS.index(lead)] for lead in (1, 5, 10, 20, 50)}
-    assert rows[BASE].by_lead == pytest.approx(leads)
+    assert rows[PRETRAINED].mean == pytest.approx(100 * found().widths[PRETRAINED].skills[0])
+    leads = {str(lead): 100 * found().widths[PRETRAINED].skills[1 + LEADS.index(lead)] for lead in (1, 5, 10, 20, 50)}
+    assert rows[PRETRAINED].by_lead == pytest.approx(leads)
     assert rows[PUBLISHED].coverage_80 == pytest.approx(100 * found().scores[PUBLISHED].coverage["80"])
     held = {level: 100 * share for level, share in found().scores[PUBLISHED].coverage.items()}
     assert rows[PUBLISHED].coverage == pytest.approx(held)
@@ -261,7 +265,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / simple))
     assert [each.score for each in table.outlook] == pytest.approx([each.score for each, _ in found().outlook])
     of_paths = {line.row: line for line in table.paths}
-    assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
+    assert list(of_paths) == [*baseline_paths(SERIES.close, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
     for name, line in of_paths.items():
         expected = panel_diebold_mariano([found().paths[name]] * 2)
         assert line.p_value == (expected.p_value if expected else None), name
@@ -269,19 +273,19 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said
     rise, _ = found().outlook[1]
     assert f"| {rise.said:.1%} | {rise.came_true:.1%} | {rise.score:.4f} | {rise.constant:.4f} |" in said
-    for told in ("; {own training used} used", "({own training, mean skill:+.3f}% of CRPS", ", {promoted} promoted a"):
+    for told in ("; {training used} used", "({training, mean skill:+.3f}% of CRPS", ", {promoted} promoted a"):
         assert told.format(**table.trained) in said
     assert "Left out: NEW, expected more bars." in said
-    assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
+    assert all(row in said for row in (PRETRAINED, PUBLISHED, "network adds"))
     assert all(f"\n{heading}\n\n|" in said for heading in HEADINGS)
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.0004, "< 0.001"), (0.012, "0.012"), (None, "–")])
 def test_a_line_shows_its_skills_and_a_p_value_that_is_never_0(p_value: float | None, shown: str) -> None:
     table = backtest_table([found()], {})
-    line = replace(table.adds, mean=-0.001, share=0.0, p_value=p_value)
+    line = replace(table.adds[0], mean=-0.001, share=0.0, p_value=p_value)
     leads = " | ".join(f"{each:+z.2f}" for each in line.by_lead.values())
-    lines, more = (markdown(replace(table, adds=line, tickers=number)) for number in (1, 2))
+    lines, more = (markdown(replace(table, adds=[line], tickers=number)) for number in (1, 2))
     assert lines[0].startswith(f"1 ticker, {table.origins} origins from ")
     assert f"| network adds | +0.00 | {shown} | {leads} |" in lines
     for cells in (part for part in contents(table) if not isinstance(part, str)):

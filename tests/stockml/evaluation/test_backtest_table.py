@@ -10,14 +10,14 @@ import pytest
 from stockml.evaluation.backtest import AS_IT_IS, CENTRED, LOCATION, WITH_LOCATION, BacktestNight, TickerBacktest
 from stockml.evaluation.backtest_table import BacktestRow, BacktestTable, backtest_table, markdown
 from stockml.evaluation.distribution_scores import DistributionScore, PairedLosses, panel_diebold_mariano
-from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.outlook_scores import OutlookScore, ScoredStatement, outlook_lines
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
 from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ticker_network import PRETRAINED
 
-WIDTHS = (CENTRED, RIDGE, BASE, WITHOUT_NETWORK, PUBLISHED)
+WIDTHS = (CENTRED, RIDGE, PRETRAINED, PUBLISHED)
 DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")
 
 
@@ -81,12 +81,13 @@ def check(line: BacktestRow, gains: list[PairedLosses]) -> None:
 def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zero() -> None:
     for line in TABLE.distributions:
         check(line, [each.widths[line.row] for each in FOUND])
-    assert [line.row for line in TABLE.over] == [f"over {row}" for row in (CENTRED, RIDGE, BASE)]
+    assert [line.row for line in TABLE.over] == [f"over {row}" for row in (CENTRED,)]
     for line in TABLE.over:
         check(line, [each.over[line.row.removeprefix("over ")] for each in FOUND])
     for line in TABLE.paths:
         check(line, [each.paths[line.row] for each in FOUND])
-    check(TABLE.adds, [each.over[WITHOUT_NETWORK] for each in FOUND])
+    for line, row in zip(TABLE.adds, (RIDGE, PRETRAINED), strict=True):
+        check(line, [each.over[row] for each in FOUND])
     assert [line.row for line in TABLE.whole] == [WITH_LOCATION, LOCATION, AS_IT_IS]
     for line in TABLE.whole:
         check(line, [each.whole[line.row] for each in FOUND])
@@ -132,7 +133,7 @@ def test_prices_to_be_looked_at_are_named_beside_the_figures_that_they_are_in() 
 
 
 def test_the_percent_of_tickers_above_zero_has_a_table_of_its_own_unless_there_is_only_one() -> None:
-    adds, lines = TABLE.adds, markdown(TABLE)
+    adds, lines = TABLE.adds[0], markdown(TABLE)
     shares = [f"{share:.0f}" for share in (adds.share, *adds.share_by_lead.values())]
     assert f"| network adds | {' | '.join(shares)} |" in lines
     assert not any(line.startswith("Percent of tickers") for line in markdown(backtest_table(FOUND[:1], {})))

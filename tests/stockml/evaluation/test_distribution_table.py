@@ -11,14 +11,14 @@ import scoringrules
 from stockml.errors import InvalidSetting
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import BASE, DistributionTable, distribution_table, row_of
-from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
+from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
+from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano
 from stockml.evaluation.simple_distributions import OWN_HAR, SHAPES, simple_distributions
-from stockml.forecasts.publishing import CombinedForecast, Components
 from stockml.models.lead_grid import LEVELS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ticker_network import PRETRAINED
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
@@ -31,13 +31,12 @@ VINTAGES, NONE = VintageSet.ending_before(date(2006, 1, 1)), VintageSet.ending_b
 
 def wider(times: float) -> Candidate:
     """A candidate of `times` the ridge regression's widths, shifted up a little."""
-    simple, shares = times * VINTAGES.simple_quantiles(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50))
-    combined = CombinedForecast(simple, shares, np.zeros(len(AT)))
-    return Candidate(combined, combined, combined, None, Components(0.001 * shares, simple, None), None)
+    quantiles = times * VINTAGES.simple_quantiles(SERIES, AT, ALL) + 0.001
+    return Candidate(quantiles, quantiles, len(AT), None, None, has_network=True)
 
 
-CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0)}
-UNSEEN = ScoringData(SERIES, EvaluationSettings(), date(2006, 1, 1), AT, AT, VINTAGES, np.empty(0), np.empty(0))
+CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), RIDGE: wider(1.0)}
+UNSEEN = ScoringData(SERIES, EvaluationSettings(), date(2006, 1, 1), AT, AT, VINTAGES, VINTAGES)
 
 
 @cache
@@ -47,28 +46,26 @@ def table() -> DistributionTable:
 
 def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
     assert VINTAGES.regression is not None
-    assert VINTAGES.ridge is not None
     rows = {
         **simple_distributions(SERIES, AT, LEADS, VINTAGES.regression)[0],
-        RIDGE: VINTAGES.ridge.quantiles(SERIES, AT, LEADS, VINTAGES.regression),
-        BASE: VINTAGES.network_quantiles(SERIES, AT, LEADS, np.zeros(4)),
-        **{name: each.test.quantiles[:, LEADS - 1] for name, each in CANDIDATES.items()},
+        PRETRAINED: VINTAGES.network_quantiles(SERIES, AT, LEADS),
+        **{name: each.test[:, LEADS - 1] for name, each in CANDIDATES.items()},
     }
     if symmetric:
         rows = {name: (each - each[..., ::-1]) / 2 for name, each in rows.items()}
-    actual = np.log(SERIES.mid[AT[:, None] + LEADS] / SERIES.close[AT, None])
+    actual = np.log(SERIES.close[AT[:, None] + LEADS] / SERIES.close[AT, None])
     return {name: np.asarray(scoringrules.crps_quantile(actual, each, LEVELS)) for name, each in rows.items()}
 
 
 def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     found = table()
-    assert list(found.scores) == [*SHAPES, RIDGE, BASE, LSTM, CHAMPION, WITHOUT_NETWORK]
+    assert list(found.scores) == [*SHAPES, PRETRAINED, LSTM, CHAMPION, RIDGE]
     assert {score.origins for score in found.scores.values()} == {len(AT)}
     assert (found.leads, found.reasons) == (tuple(LEADS), {})
     assert set(found.widths) == set(found.whole) == set(found.scores) - {POOLED}
     assert found.through == VINTAGES.through == date(2005, 6, 30)
     few = distribution_table(UNSEEN, CANDIDATES, simple_rows=False)
-    assert list(few.scores) == [LSTM, CHAMPION, WITHOUT_NETWORK]
+    assert list(few.scores) == [LSTM, CHAMPION, RIDGE]
     assert few.over_simple == found.over_simple
 
 
@@ -87,14 +84,15 @@ def test_the_skill_is_over_the_pooled_regressions_crps(symmetric: bool) -> None:
         assert found.skill == pytest.approx(1 - mean[name] / mean[POOLED], abs=1e-9)
 
 
-def test_networks_are_compared_with_the_champion_and_the_same_forecast_without_them() -> None:
-    loss = {name: (each / np.sqrt(LEADS)).mean(axis=1) for name, each in every_rows_crps().items()}
+def test_networks_are_compared_with_the_champion_and_by_width_with_the_ridge_regression() -> None:
     found = table()
-    pairs = [(found.against_champion, LSTM, CHAMPION), (found.network_adds, LSTM, WITHOUT_NETWORK)]
-    pairs += [(found.over_simple[name], name, WITHOUT_NETWORK) for name in (LSTM, CHAMPION)]
+    pairs = [(found.against_champion, LSTM, CHAMPION), (found.network_adds, LSTM, RIDGE)]
+    pairs += [(found.over_simple[name], name, RIDGE) for name in (LSTM, CHAMPION)]
     for each, name, reference in pairs:
         assert each is not None
-        assert (each.name, each.reference, each.symmetric) == (name, reference, False)
+        assert (each.name, each.reference, each.symmetric) == (name, reference, reference == RIDGE)
+        rows = every_rows_crps(symmetric=each.symmetric).items()
+        loss = {row: (losses / np.sqrt(LEADS)).mean(axis=1) for row, losses in rows}
         assert each.skill == pytest.approx(1 - loss[name].mean() / loss[reference].mean(), abs=1e-9)
         expected = diebold_mariano(loss[name], loss[reference], 10)  # paths of 50, every 5 sessions
         assert vars(each.test) == pytest.approx(vars(expected))
@@ -120,7 +118,7 @@ def test_a_network_is_worse_by_any_amount_and_clearly_worse_by_more_than_the_noi
     skill: float, p_value: float | None, worse: bool, loses: bool
 ) -> None:
     test = None if p_value is None else DieboldMariano(1.0, p_value, 1 - p_value / 2)
-    comparison = CrpsComparison(LSTM, WITHOUT_NETWORK, False, skill, (skill,), test)
+    comparison = CrpsComparison(LSTM, RIDGE, True, skill, (skill,), test)
     found = replace(table(), over_simple={CHAMPION: comparison})
     assert (found.is_worse(CHAMPION, clearly=False), found.is_worse(CHAMPION, clearly=True)) == (worse, loses)
     assert not found.is_worse(LSTM, clearly=False)
@@ -139,19 +137,20 @@ def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_sco
     assert list(found.scores) == list(CANDIDATES)
     assert found.over_simple.keys() == {LSTM, CHAMPION}
     assert found.figures()["crps_skill"] is None
-    no_base = replace(VINTAGES, base=None, reasons={"base": "no base network"})
-    without_base = distribution_table(replace(UNSEEN, vintages=no_base), {})
-    assert list(without_base.scores) == [*SHAPES, RIDGE]
-    assert without_base.reasons == {BASE: "no base network"}
+    no_base = replace(VINTAGES, base=None, reasons={"base": "no network"})
+    without_base = distribution_table(replace(UNSEEN, vintages=no_base), {LSTM: wider(1.0)})
+    assert list(without_base.scores) == [*SHAPES, LSTM]
+    assert without_base.reasons == {PRETRAINED: "no network"}
 
 
 def test_a_history_too_short_for_a_row_gives_the_reason_and_keeps_the_other_rows() -> None:
     short, at = SERIES.until(1_500), np.arange(1_200, 1_450, 5)
     vintages = VintageSet.ending_before(date(2003, 1, 1))
-    found = distribution_table(replace(UNSEEN, series=short, test=at, vintages=vintages), {})
+    still = Candidate(np.zeros((50, 50, 21)), np.zeros((1, 50, 21)), 50, None, None, has_network=True)
+    found = distribution_table(replace(UNSEEN, series=short, origins=at, test=at, vintages=vintages), {LSTM: still})
     assert list(found.reasons) == [OWN_HAR]
     assert "2000" in found.reasons[OWN_HAR].replace(",", "")
-    assert set(found.scores) == {*SHAPES, RIDGE, BASE} - {OWN_HAR}
+    assert set(found.scores) == {*SHAPES, PRETRAINED, LSTM} - {OWN_HAR}
 
 
 def test_the_figures_are_those_of_the_network() -> None:
@@ -162,7 +161,7 @@ def test_the_figures_are_those_of_the_network() -> None:
     assert figures["crps_skill"] == found.whole[LSTM].skill
     assert figures["crps_skill_p_value"] == found.whole[LSTM].p_value
     assert figures["crps_skill_of_the_width"] == found.widths[LSTM].skill
-    assert figures["base_crps_skill"] == found.widths[BASE].skill
+    assert figures["pretrained_crps_skill"] == found.widths[PRETRAINED].skill
     assert figures["network_adds_crps"] == found.network_adds.skill
     assert figures["network_adds_crps_p_value"] == found.network_adds.test.p_value
     assert figures["crps_against_champion"] == found.against_champion.skill
@@ -172,4 +171,4 @@ def test_a_short_horizon_has_only_the_leads_it_reaches_and_a_table_survives_json
     short = replace(UNSEEN, settings=EvaluationSettings(horizon=12, direction_step=10))
     assert distribution_table(short, CANDIDATES).leads == (1, 5, 10)
     assert read_record(DistributionTable, written_record(table())) == table()
-    assert [row_of(name) for name in (LSTM, CHAMPION, POOLED)] == [LSTM, CHAMPION, WITHOUT_NETWORK]
+    assert [row_of(name) for name in (LSTM, CHAMPION, POOLED)] == [LSTM, CHAMPION, RIDGE]

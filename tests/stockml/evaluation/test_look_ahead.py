@@ -9,7 +9,6 @@ from stockml.errors import InvalidSetting, LooksAhead
 from stockml.evaluation.assessment import assess
 from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.candidates import Candidate, ScoringData
-from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.look_ahead import (
     check_look_ahead,
     check_rows,
@@ -17,14 +16,16 @@ from stockml.evaluation.look_ahead import (
     rows_of_a_night,
     with_altered_future,
 )
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR
 from stockml.models.baselines import baseline_paths
+from stockml.models.pooled_ridge import RIDGE
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork
+from stockml.models.ticker_network import PRETRAINED, TickerNetwork
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Floats
-from stockml.training.ticker_training import train_ticker
+from stockml.training.ticker_training import TickerTraining, train_ticker
 from tests.stockml.evaluation.seers import (
     NARROW,
     SERIES,
@@ -36,7 +37,6 @@ from tests.stockml.evaluation.seers import (
     Seer,
     after,
     assessed,
-    candidate,
 )
 from tests.support.walks import SMALL, walk
 
@@ -57,37 +57,32 @@ def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> N
         night(USUAL, PEEKING)
 
 
-def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
-    honest, unseen = candidate(USUAL), ScoringData.of(SERIES, SPLIT, SETTINGS, USUAL)
-    last = {name: np.broadcast_to(each[-1:], each.shape) for name, each in vars(honest.earlier).items()}
-    for name in ("shares", "feedback"):
-        knowing = replace(honest, earlier=replace(honest.earlier, **{name: last[name]}))
-        with pytest.raises(LooksAhead, match=f"the forecast of LSTM {NEXT_CLOSE}"):
-            check_look_ahead(unseen, {LSTM: knowing})
-    check_look_ahead(unseen, {LSTM: honest})
-
-
-def test_scoring_with_another_own_part_of_the_simple_forecast_is_found_out() -> None:
-    """Such as the published network's, which knows the outcomes that are scored."""
-    honest = ScoringData.of(SERIES, SPLIT, SETTINGS, USUAL)
-    knowing = replace(honest, simple_past=1.01 * honest.simple_past)
-    of = {LSTM: USUAL, WITHOUT_NETWORK: None}
-    check_look_ahead(honest, {name: Candidate.of(honest, model) for name, model in of.items()})
+def test_forecasts_by_another_network_than_the_scored_one_are_found_out() -> None:
+    """Such as the published one, which knows the outcomes that are scored."""
+    unseen, of = ScoringData.of(SERIES, SPLIT, SETTINGS, USUAL), {LSTM: USUAL, RIDGE: None}
+    honest = {name: Candidate.of(unseen, model) for name, model in of.items()}
+    check_look_ahead(unseen, honest)
+    knowing = replace(honest[LSTM], earlier=1.01 * honest[LSTM].earlier)
     with pytest.raises(LooksAhead, match=f"the forecast of LSTM {NEXT_CLOSE}"):
-        check_look_ahead(knowing, {name: Candidate.of(knowing, model) for name, model in of.items()})
+        check_look_ahead(unseen, honest | {LSTM: knowing})
 
 
+@pytest.mark.slow
 def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:
     model = train_ticker(SERIES, SMALL, Decision("retrain", "no champion yet"), start=None)
-    assert isinstance(model.held_out, TickerNetwork)
-    assert isinstance(model.published, TickerNetwork)
+    held_out, published = model.held_out, model.published
+    assert isinstance(held_out, TickerNetwork)
+    assert isinstance(published, TickerNetwork)
+    model = replace(model, held_out=replace(held_out, used=True))  # whatever its worth
     check_training(SERIES, model, None)
     later = train_ticker(SERIES, SMALL, Decision("fine-tune", "a night"), start=model)
-    check_training(SERIES, later, model)
-    knowing = replace(model, held_out=replace(model.held_out, errors=model.published.errors))
+    check_training(SERIES, replace(later, held_out=replace(later.held_out, used=True)), model)
+    training = TickerTraining(SERIES, SMALL, (SHIPPED,))
+    knowing, _ = training.trained(replace(held_out, learned_until=published.learned_until), None)
     last = SERIES.sessions[model.parts.validation.start - 1]
-    with pytest.raises(LooksAhead, match=f"the forecast of the ticker's own training after the close of {last}"):
-        check_training(SERIES, knowing, None)
+    leaking = replace(held_out, fine_tuned=knowing.fine_tuned, used=True)
+    with pytest.raises(LooksAhead, match=f"the forecast of training after the close of {last}"):
+        check_training(SERIES, replace(model, held_out=leaking), None)
 
 
 def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
@@ -99,13 +94,13 @@ def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None
 
 def test_every_row_of_both_tables_is_checked() -> None:
     found = assessed(USUAL, NARROW)
-    networks = {LSTM: USUAL.held_out, CHAMPION: NARROW.held_out, WITHOUT_NETWORK: None}
+    networks = {LSTM: USUAL.held_out, CHAMPION: NARROW.held_out, RIDGE: None}
     rows = rows_of_a_night(SERIES, TEST[:3], networks, USUAL.held_out.vintages, SETTINGS.horizon)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, (
         "the last close is the price itself, and what is published comes from one of the networks"
     )
-    assert {BASE, TREND_PRIOR, *baseline_paths(SERIES.mid, TEST, 1)} <= {*rows}
+    assert {PRETRAINED, TREND_PRIOR, *baseline_paths(SERIES.close, TEST, 1)} <= {*rows}
 
 
 def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:

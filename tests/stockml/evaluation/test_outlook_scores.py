@@ -41,7 +41,7 @@ def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
 def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(span: int, what: str, move: float) -> None:
     happened, losses, ends = list[bool](), [], np.log([1 + move, 1 - move])
     for row, origin in enumerate(ORIGINS):
-        ratio = SERIES.mid[origin + span] / SERIES.close[origin]
+        ratio = SERIES.close[origin + span] / SERIES.close[origin]
         happened.append(ratio > 1 + move or ratio < 1 - move)
         up, down = (np.array([chance_above(each[row, span - 1], end) for each in (PUBLISHED, SIMPLE)]) for end in ends)
         losses.append((up + 1 - down - happened[-1]) ** 2)

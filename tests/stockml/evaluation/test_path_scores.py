@@ -17,7 +17,7 @@ from stockml.evaluation.path_scores import (
     evaluate,
     slug,
 )
-from stockml.models.baselines import LAST_MID, baseline_paths
+from stockml.models.baselines import baseline_paths
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 
@@ -95,21 +95,14 @@ def test_every_baseline_is_scored_and_the_last_close_has_no_skill_and_no_directi
 
 
 def test_skill_is_over_the_last_close_so_that_merely_knowing_the_close_earns_none() -> None:
-    """Prices go on from the close; the last mid price, once the reference, flattered paths that start at the close."""
+    """Prices go on from the close, which is newer than the tutorial's mid price."""
     steps = np.random.default_rng(4).normal(0, 0.015, (600, 2))
     ends = np.cumsum(steps.sum(axis=1))  # steps to a session's middle, then to its end, where the next begins
     mid, close = 50 * np.exp(ends - steps[:, 1]), 50 * np.exp(ends)
     path = np.repeat(close[ORIGINS, None], 50, axis=1)
     found = evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=close)
     assert (found.scores[LSTM].skill, found.one_step[LSTM].skill) == (0.0, 0.0)
-    assert (found.one_step[LAST_MID].skill or 0) < -0.2
     assert (evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=mid).one_step[LSTM].skill or 0) > 0.2
-
-
-def test_a_series_with_one_price_per_session_is_measured_from_that_price() -> None:
-    mid = prices()
-    found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS, {}, close=mid)
-    assert found.scores[LAST_CLOSE] == found.scores[LAST_MID]
 
 
 def test_one_step_figures_are_the_first_lead_alone() -> None:
@@ -179,7 +172,7 @@ def test_metric_names_are_the_same_every_night() -> None:
         "vs_last_close_skill_low",
         "vs_champion_dm_p_value",
     } <= set(tonight["lstm"])
-    assert {"champion", "last_close", "last_mid_price", "standard_average"} <= set(tonight)
+    assert {"champion", "last_close", "standard_average"} <= set(tonight)
     assert slug("standard average") == "standard_average"
 
 

@@ -13,6 +13,7 @@ from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.evaluation.promotion_gate import Incumbent, verdict
 from stockml.evaluation.significance import DieboldMariano
 from stockml.models.pooled_regression import POOLED
+from stockml.models.pooled_ridge import RIDGE
 from stockml.settings import EvaluationSettings
 
 FRESH, OLD = Incumbent(19), Incumbent(20)
@@ -29,8 +30,8 @@ def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> Crp
 
 
 def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison | None = None) -> DistributionTable:
-    """Tonight's table; by default, the challenger is as good as the same forecast without a network."""
-    found = over_simple or rival(0.01, 0.2, WITHOUT_NETWORK)
+    """Tonight's table; by default, the challenger is as good as the ridge regression."""
+    found = over_simple or rival(0.01, 0.2, RIDGE)
     return DistributionTable((1,), {}, {}, {}, against, found, None, {}, {LSTM: found})
 
 
@@ -107,21 +108,21 @@ def test_a_champion_without_a_score_is_reported_and_its_successor_is_not_called_
 def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a_network(
     skill: float, p_value: float | None, promoted: bool
 ) -> None:
-    found, reason = judge(table(over_simple=rival(skill, p_value, WITHOUT_NETWORK)))
+    found, reason = judge(table(over_simple=rival(skill, p_value, RIDGE)))
     assert found is promoted
     if promoted:
         found = "too little to compare it with" if p_value is None else "not worse, by more than the noise, than"
-        assert reason == f"no champion to compare with: {found} the same forecast without a network"
+        assert reason == f"no champion to compare with: {found} the ridge regression"
     else:
         assert reason == (
-            "worse than the same forecast without a network (CRPS skill -2.00% against its on the same origins, "
+            "worse than the ridge regression (CRPS skill -2.00% against its on the same origins, "
             "p 0.04): registered, not promoted; no champion to compare with"
         )
 
 
 @pytest.mark.parametrize("incumbent", [FRESH, OLD, Incumbent(3, "it cannot be read")])
 def test_a_challenger_worse_than_without_a_network_replaces_nobody(incumbent: Incumbent) -> None:
-    found = table(rival(0.02, 0.01), over_simple=rival(-0.3, 0.001, WITHOUT_NETWORK))
+    found = table(rival(0.02, 0.01), over_simple=rival(-0.3, 0.001, RIDGE))
     promoted, reason = judge(found, incumbent=incumbent)
     assert not promoted
     assert reason.endswith(": the champion stays")
@@ -143,13 +144,12 @@ def test_the_numbers_are_those_of_the_evaluation_and_the_distributions() -> None
     paths = {name: last + share * (actual - last) for name, share in knowing.items()}
     found = evaluate(mid, origins, paths, EvaluationSettings(scale_sessions=500), {}, close=mid)
     measured = replace(table(), whole={LSTM: rival(-0.01, None, POOLED)})
-    kept = verdict(True, "because", found, measured, weights=(0.25, 0.2, 0.1))
+    kept = verdict(True, "because", found, measured)
     numbers = kept.numbers
     assert (kept.promoted, kept.reason) == (True, "because")
     assert numbers["challenger_mse"] == found.scores[LSTM].mse
     assert numbers["champion_mse"] == found.scores[CHAMPION].mse
     assert numbers["last_close_mse"] == found.scores[LAST_CLOSE].mse
-    assert (numbers["weight_of_first_lead"], numbers["weight_of_last_lead"]) == (0.25, 0.1)
     assert numbers["origins"] == len(origins)
     apart = (found.scores[PUBLISHED].skill or 0) - (found.scores[WITHOUT_NETWORK].skill or 0)
     assert numbers["network_adds"] == pytest.approx(apart)

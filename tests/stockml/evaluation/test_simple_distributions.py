@@ -67,11 +67,11 @@ def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(vintages: PooledRe
 def test_own_rows_are_calibrated_on_the_last_thousand_sessions_with_known_outcomes(vintages: PooledRegression) -> None:
     series = walk(4_000)
     found = simple_distributions(series, LATE, LEADS, vintages, "own")[0]
-    seen, log_mid, log_close = Volatilities.of(series), np.log(series.mid), np.log(series.close)
+    seen, log_close = Volatilities.of(series), np.log(series.close)
     last = LATE[0] - 50
     for column, lead in enumerate(LEADS):
         at = range(last - CALIBRATION_SESSIONS + 1, last + 1)
-        moved = [log_mid[t + lead] - log_close[t] for t in at]
+        moved = [log_close[t + lead] - log_close[t] for t in at]
         units = [seen.ewma_60[t] * np.sqrt(lead) for t in at]
         shape = np.quantile(np.array(moved) / units, LEVELS)
         width = seen.ewma_60[LATE[2]] * np.sqrt(lead)

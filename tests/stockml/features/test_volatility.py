@@ -9,7 +9,6 @@ from stockml.features.volatility import (
     RANGE_SESSIONS,
     VOLATILITY_FLOOR,
     Volatilities,
-    ewma_volatility,
     range_variance,
 )
 from tests.support.walks import constant, walk, with_prices
@@ -53,21 +52,9 @@ def test_a_halted_share_has_the_volatility_floor_everywhere() -> None:
     found = Volatilities.of(constant())
     for name in ARRAYS[:4]:
         assert (getattr(found, name)[-1] == VOLATILITY_FLOOR).all()
-    assert (ewma_volatility(constant())[1:] == VOLATILITY_FLOOR).all()
 
 
 def test_a_calm_after_a_storm_leaves_no_rounding_below_the_floor() -> None:
     wild = with_prices(walk(40), np.where(np.arange(40) < 20, 3e6, 1.0))
     found = Volatilities.of(wild)
     assert (found.range[4:, 1] >= VOLATILITY_FLOOR).all()
-
-
-def test_the_volatility_of_the_mid_price_follows_its_definition() -> None:
-    series = walk(40)
-    returns = np.diff(np.log(series.mid))
-    decay = 1 - 2 / (60 + 1)
-    for t in (1, 2, 20, 39):
-        weights = decay ** np.arange(t)[::-1]
-        expected = np.sqrt(np.sum(weights * returns[:t] ** 2) / np.sum(weights))
-        np.testing.assert_allclose(ewma_volatility(series)[t], expected)
-    assert ewma_volatility(series)[0] == pytest.approx(0.015), "before any move, what is usual"

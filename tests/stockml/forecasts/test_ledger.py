@@ -76,9 +76,17 @@ def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Led
     assert duckdb.sql(f"select count(distinct key), min(due) from '{path}'").fetchall() == [(1, day(11))]
 
 
-def test_the_columns_are_those_of_earlier_versions_so_that_these_can_read_the_file(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    assert pq.read_schema(ledger.file("IBM")).equals(pq.read_schema(BEFORE_ROOMS / "ledger" / "IBM.parquet"))
+def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger: Ledger) -> None:
+    before = BEFORE_ROOMS / "ledger" / "IBM.parquet"
+    ledger.file("IBM").parent.mkdir(parents=True, exist_ok=True)
+    ledger.file("IBM").write_bytes(before.read_bytes())
+    earlier = ledger.entries("IBM")
+    assert {each.forecast.price for each in earlier} == {"mid"}
+    new = replace(entry(10), forecast=replace(entry(10).forecast, price="close"))
+    ledger.publish(new)
+    assert ledger.entries("IBM") == (*earlier, new)
+    columns = [*pq.read_schema(before).names, "price"]
+    assert pq.read_schema(ledger.file("IBM")).names == columns
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.forecasts.outlook import MID_LAG_SESSIONS, Outlook, annualised, chance_above, outlooks
+from stockml.forecasts.outlook import Outlook, annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, percent, score_bands
 from stockml.models.lead_grid import LEVELS
-from tests.support.recordings import recorded
 
 NORMAL = stats.norm.ppf(LEVELS)
 
@@ -16,11 +15,11 @@ NORMAL = stats.norm.ppf(LEVELS)
 @pytest.mark.parametrize("shape", [NORMAL, stats.t(4).ppf(LEVELS)], ids=["normal", "heavy"])
 def test_the_volatility_is_that_of_the_chances_of_all_moves(shape: np.ndarray, daily: float, lead: int) -> None:
     """Their tail included, for a share's moves have one: a normal's would make volatilities 5 % too low."""
-    quantiles = daily * np.sqrt(lead - MID_LAG_SESSIONS) * shape
+    quantiles = daily * np.sqrt(lead) * shape
     moves = np.concatenate([np.linspace(0, 5, 2_000), np.geomspace(5, 1_000, 2_000)[1:]]) * quantiles[-1]
     chances = np.array([chance_above(quantiles, move) + 1 - chance_above(quantiles, -move) for move in moves])
     variance = np.trapezoid(2 * moves * chances, moves)
-    expected = np.sqrt(variance * 252 / (lead - MID_LAG_SESSIONS))
+    expected = np.sqrt(variance * 252 / lead)
     assert annualised(quantiles, lead) == pytest.approx(expected, rel=0.006)
 
 
@@ -31,21 +30,7 @@ def test_the_volatility_is_the_integral_of_the_squared_quantiles_whatever_their_
     levels = np.linspace(0.025, 0.975, 200_001)
     for row, found in zip(half, annualised(quantiles, 5), strict=True):
         squared = [np.interp(levels, LEVELS, row**2).mean() * 0.95, 0.05 * 2 * row[-1] ** 2]
-        assert found == pytest.approx(np.sqrt(sum(squared) * 252 / (5 - MID_LAG_SESSIONS)), rel=1e-4)
-
-
-@pytest.mark.parametrize("lead", [5, 20])
-def test_moves_to_a_mid_price_are_converted_to_moves_from_close_to_close(lead: int) -> None:
-    """On recorded shares, whose volatility is that of their closes; else a tenth of the variance would be missing."""
-    ratios = []
-    for ticker in ("AAPL", "IBM", "MSFT", "GOOG"):
-        bars = recorded(ticker)
-        mid, close = np.log((bars["high"] + bars["low"]) / 2).to_numpy(), np.log(bars["close"].to_numpy())
-        squares = [moves**2 for moves in (mid[lead:] - close[:-lead], close[lead:] - close[:-lead])]
-        capped = [np.minimum(each, np.quantile(each, 0.98)) for each in squares]  # to leave out the splits
-        found, whole = (each.mean() for each in capped)
-        ratios.append(found / whole)
-    assert np.median(ratios) == pytest.approx((lead - MID_LAG_SESSIONS) / lead, abs=0.02)
+        assert found == pytest.approx(np.sqrt(sum(squared) * 252 / 5), rel=1e-4)
 
 
 def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_distance_beyond_them() -> None:

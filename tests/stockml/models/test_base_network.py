@@ -9,19 +9,18 @@ import pytest
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.segments import starts
-from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, symmetrised
-from stockml.models.pooled_regression import EWMA_60, POOLED, PooledRegression
-from stockml.models.pooled_ridge import RIDGE, PooledRidge
+from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
 
 ALL = np.arange(1, 51)
 
 
-def member(corrects: str = RIDGE, seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
+def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
     """A network with random weights: nothing tested here depends on what was learned."""
     rng = np.random.default_rng(seed)
 
@@ -33,7 +32,7 @@ def member(corrects: str = RIDGE, seed: int = 0, units: tuple[int, ...] = (6, 5)
         layers.append((drawn(before, 4 * own), drawn(own, 4 * own), drawn(4 * own)))
         before = own
     shape = np.cumsum(rng.uniform(0.05, 0.4, (11, 10)), axis=1).astype(np.float32)
-    return Member(corrects, tuple(layers), (drawn(before + 14, 7), drawn(7)), (drawn(7, 4), drawn(4)), shape)
+    return Member(tuple(layers), (drawn(before + 14, 7), drawn(7)), (drawn(7, 4), drawn(4)), shape)
 
 
 def base(*members: Member) -> BaseNetwork:
@@ -44,7 +43,7 @@ def base(*members: Member) -> BaseNetwork:
         2_600,
         400,
         scale,
-        members or (member(), member(POOLED, 1), member(EWMA_60, 2)),
+        members or (member(), member(1), member(2)),
         {},
     )
 
@@ -65,7 +64,7 @@ def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
     regressions: Regressions, series: PriceSeries, size: float
 ) -> None:
     origins = within_segment(series, np.arange(20, len(series), 7), 0)
-    found = base(member(size=size), member(EWMA_60, 1, size=size)).quantiles(series, origins, ALL, *regressions)
+    found = base(member(size=size), member(1, size=size)).quantiles(series, origins, ALL, *regressions)
     assert found.shape == (len(origins), 50, 21)
     assert np.isfinite(found).all()
     assert (np.diff(found, axis=-1) > 0).all()
@@ -76,18 +75,14 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(regressio
     series, origins, leads = walk(1_200), np.array([300, 1_199]), np.array(LEADS)
     both = base()
     windows = both.windows(series, origins)
-    units = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
     expected, (pooled, ridge) = np.zeros((2, 11, 21)), regressions
-    widths = (ridge.widths(series, origins, leads, pooled), pooled.widths(series, origins, leads), units)
-    for each, width in zip(both.members, widths, strict=True):
+    width = ridge.widths(series, origins, leads, pooled)
+    for each in both.members:
         departure = np.clip(each.coefficients(windows) @ lead_basis(leads).T, -2, 2)
         shape = np.concatenate([-each.shape[:, ::-1], np.zeros((11, 1)), each.shape], axis=1)
         expected += (width * np.exp(departure))[..., None] * shape / 3
     np.testing.assert_allclose(both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5)
     assert LEVELS[10] == 0.5
-    earlier = base(member(POOLED, 1))  # which corrects no ridge regression
-    plain = earlier.quantiles(series, origins, leads, pooled, None)
-    np.testing.assert_array_equal(plain, earlier.quantiles(series, origins, leads, pooled, ridge))
 
 
 def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
@@ -179,8 +174,7 @@ def test_a_base_without_a_network_is_refused() -> None:
 @pytest.mark.parametrize("part", range(11))
 def test_weights_that_are_not_finite_are_refused_wherever_they_are(part: int) -> None:
     plain = member()
-    arrays = [*plain.layers[0], *plain.layers[1], *plain.dense, *plain.head, plain.shape]
+    arrays = plain.arrays()
     arrays[part] = np.full_like(arrays[part], np.nan)
-    *layers, dense, bias, head, head_bias, shape = arrays
     with pytest.raises(ValueError, match="expected"):
-        Member(RIDGE, (tuple(layers[:3]), tuple(layers[3:])), (dense, bias), (head, head_bias), shape)
+        Member.of(arrays)

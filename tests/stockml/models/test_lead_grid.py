@@ -8,9 +8,9 @@ from stockml.models.lead_grid import LEADS, hat_basis, lead_basis, moves, symmet
 from tests.support.walks import walk
 
 
-def test_moves_are_of_the_mid_price_relative_to_the_origins_close() -> None:
+def test_moves_are_of_the_close_relative_to_the_origins() -> None:
     series = walk(40)
-    expected = np.log((series.high[13] + series.low[13]) / 2) - np.log(series.close[10])
+    expected = np.log(series.close[13]) - np.log(series.close[10])
     assert moves(series, np.array([10]), np.array([3]))[0, 0] == pytest.approx(expected)
 
 

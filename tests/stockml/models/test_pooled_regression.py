@@ -45,7 +45,7 @@ def naive_rows(series: PriceSeries, means: np.ndarray) -> tuple[list[list[float]
         terms = [np.log(v / unit) for v in [*seen.range[t], seen.ewma_20[t]]]
         rows.append([m if np.isnan(x) else min(max(x, -2.0), 2.0) for x, m in zip(terms, means, strict=True)])
         units.append(unit)
-        found.append((np.log(series.mid[t + 10]) - np.log(series.close[t])) / np.sqrt(10))
+        found.append((np.log(series.close[t + 10]) - np.log(series.close[t])) / np.sqrt(10))
         at.append(t)
     return rows, units, found, at
 

@@ -50,7 +50,7 @@ DAMAGES = {
     "another record": lambda text, record: json.dumps({"sha256": "0"}),
     "a digit changed": lambda text, record: text.replace('"origins": 2', '"origins": 3', 1),
     "no SHA-256": lambda text, record: json.dumps({k: v for k, v in record.items() if k != "sha256"}),
-    "another format": lambda text, record: resigned(record | {"format": "stockml pooled regression, 2"}),
+    "another format": lambda text, record: resigned(record | {"format": "stockml pooled regression, 1"}),
     "other leads": lambda text, record: resigned(record | {"leads": [1, 2]}),
     "fewer means": lambda text, record: resigned(record | {"means": [0.0]}),
     "no number": lambda text, record: resigned(record | {"means": [float("nan")] * 6}),

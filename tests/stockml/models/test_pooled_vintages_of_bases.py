@@ -66,13 +66,13 @@ DAMAGES: dict[str, Damage] = {
     "a list": lambda content, header, arrays: signed([1, 2], arrays),
     "a later session": lambda content, header, arrays: signed(header | {"through": "2004-06-29"}, arrays),
     "other weights": lambda content, header, arrays: signed(header, [arrays[0] + np.float16(1), *arrays[1:]]),
-    "another format": lambda content, header, arrays: resigned(header | {"format": "stockml base network, 2"}, arrays),
+    "another format": lambda content, header, arrays: resigned(
+        header | {"format": "stockml pretrained network, 1"}, arrays
+    ),
     "other inputs": lambda content, header, arrays: resigned(header | {"inputs": ["return"]}, arrays),
     "no date": lambda content, header, arrays: resigned(header | {"through": "lately"}, arrays),
-    "no networks": lambda content, header, arrays: resigned(header | {"members": []}, []),
-    "a network too many": lambda content, header, arrays: resigned(
-        header | {"members": [*header["members"], {"corrects": True, "layers": 2}]}, arrays
-    ),
+    "no networks": lambda content, header, arrays: resigned(header | {"members": 0}, []),
+    "a network too many": lambda content, header, arrays: resigned(header | {"members": header["members"] + 1}, arrays),
     "an array too many": lambda content, header, arrays: resigned(header, [*arrays, arrays[0]]),
     "no numbers": lambda content, header, arrays: resigned(header, [np.full_like(arrays[0], np.nan), *arrays[1:]]),
     "text for weights": lambda content, header, arrays: resigned(
@@ -112,5 +112,7 @@ def test_no_flipped_bit_is_read_as_another_network(tmp_path: Path) -> None:
 def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "base-2004-06.npz"
     np.savez(path, **{"000": np.array([{"through": "2004-06-30"}], dtype=object)})  # type: ignore[arg-type]
-    with pytest.raises(InvalidFile, match=r"expected a base network, found no \.npz of plain arrays; learn it anew"):
+    with pytest.raises(
+        InvalidFile, match=r"expected a pretrained network, found no \.npz of plain arrays; learn it anew"
+    ):
         read(path)

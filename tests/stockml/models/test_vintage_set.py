@@ -14,9 +14,10 @@ from stockml.errors import InvalidFile, OtherVersion, TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.volatility import Volatilities
 from stockml.models import pooled_vintages
-from stockml.models.lead_grid import LEVELS, lead_basis
+from stockml.models.lead_grid import LEVELS
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.models.vintage_set import (
+    FORECASTING,
     VintageSet,
     file_of,
     keep_superseded,
@@ -27,7 +28,7 @@ from stockml.models.vintage_set import (
 from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk
 
-NONE, ALL = np.zeros(4), np.arange(1, 61)
+ALL = np.arange(1, 61)
 LATER, EARLIER = date(2018, 1, 1), date(1999, 6, 30)
 
 
@@ -71,7 +72,7 @@ def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder: Pa
 def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path: Path) -> None:
     found = VintageSet.ending_before(EARLIER)
     assert (found.regression, found.base, found.through) == (None, None, None)
-    assert found.identity() == {"regression": None, "base": None}
+    assert found.identity() == {"regression": None, "ridge": None, "base": None}
     (reason,) = found.reasons.values()
     assert reason == "no pooled regression ends before 1999-06-30: the oldest has seen sessions through 1999-06-30"
     assert VintageSet.ending_before(LATER, [tmp_path]).reasons["regression"].endswith("there is none")
@@ -110,7 +111,7 @@ def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, ki
     assert without.regression is not None
     assert without.reasons["base"].count("base-") == 2
     assert "; and 1 more that cannot be read; " in without.reasons["base"]
-    assert "no base network ends before 2018-01-01" in without.reasons["base"]
+    assert "no pretrained network ends before 2018-01-01" in without.reasons["base"]
 
 
 def test_without_a_ridge_regression_there_is_no_network_and_the_pooled_regression_forecasts(folder: Path) -> None:
@@ -120,7 +121,7 @@ def test_without_a_ridge_regression_there_is_no_network_and_the_pooled_regressio
     assert found.reasons == {"ridge": "no ridge regression ends before 2018-01-01: there is none"}
     assert (found.ridge, found.base) == (None, None)
     assert found.regression is not None
-    assert set(found.identity()) == {"regression", "base"}, "as a model of an earlier version names them"
+    assert found.identity()["ridge"] is None
     assert VintageSet.from_identity(found.identity(), [folder]).identity() == found.identity()
     leads = ALL[:50]
     np.testing.assert_array_equal(
@@ -226,7 +227,7 @@ def test_quantiles_are_finite_and_rise_whatever_the_prices(series: PriceSeries) 
     at, vintages = within_segment(series, np.arange(21, len(series), 97), 0), VintageSet.ending_before(LATER)
     for found in (
         vintages.simple_quantiles(series, at, ALL),
-        vintages.network_quantiles(series, at, ALL, np.array([3.0, -1.0, 0.5, 0.2])),
+        vintages.network_quantiles(series, at, ALL),
         VintageSet.ending_before(EARLIER).simple_quantiles(series, at, ALL),
     ):
         assert found.shape == (len(at), 60, 21)
@@ -251,19 +252,15 @@ def test_beyond_the_longest_learned_lead_the_width_grows_with_the_square_root_of
         np.testing.assert_allclose(found[:, 2], 2 * found[:, 1])
 
 
-def test_the_networks_quantiles_are_the_bases_with_the_width_changed_by_own_coefficients() -> None:
-    series, at, vintages = walk(400), np.array([100, 399]), VintageSet.ending_before(LATER)
+def test_the_networks_quantiles_are_those_of_the_pretrained_or_of_a_fine_tuned_network() -> None:
+    series, at, leads, vintages = walk(400), np.array([100, 399]), ALL[:50], VintageSet.ending_before(LATER)
     assert vintages.base is not None
     assert vintages.regression is not None
     assert vintages.ridge is not None
-    leads, own = ALL[:50], np.array([0.1, -0.2, 0.05, 0.3])
-    plain = vintages.base.quantiles(series, at, leads, vintages.regression, vintages.ridge)
-    np.testing.assert_array_equal(vintages.network_quantiles(series, at, leads, NONE), plain)
-    factors = np.exp(lead_basis(leads) @ own)[:, None]
-    np.testing.assert_allclose(vintages.network_quantiles(series, at, leads, own), plain * factors)
-    np.testing.assert_allclose(
-        vintages.simple_quantiles(series, at, leads, own), vintages.simple_quantiles(series, at, leads) * factors
-    )
+    other = vintages.base.with_arrays([np.float32(1.1) * array for array in vintages.base.arrays()])
+    for network, asked in ((vintages.base, None), (other, other)):
+        expected = network.quantiles(series, at, leads, vintages.regression, vintages.ridge)
+        np.testing.assert_array_equal(vintages.network_quantiles(series, at, leads, asked), expected)
     np.testing.assert_allclose(
         vintages.simple_quantiles(series, at, leads), vintages.ridge.quantiles(series, at, leads, vintages.regression)
     )
@@ -272,7 +269,8 @@ def test_the_networks_quantiles_are_the_bases_with_the_width_changed_by_own_coef
 def test_file_names_of_all_kinds_sort_by_date() -> None:
     days = [date(year, month, 28) for year in (1999, 2005, 2017) for month in (2, 11)]
     vintages = VintageSet.ending_before(LATER)
-    for kind, described in KINDS.items():
+    for kind in FORECASTING:
+        described = KINDS[kind]
         names = [pooled_vintages.file_name(replace(getattr(vintages, kind), through=day)) for day in days]
         assert names == sorted(names)
         assert all(Path(name).match(described.pattern) for name in names)

@@ -72,5 +72,5 @@ def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_publ
     found = night(home, replace(ALONE, sessions=ALONE.sessions - np.timedelta64(10_000, "D")).until(900))
     (reason,) = found.found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
-    assert found.model.reason == f"nothing to train: {reason}"
+    assert found.model.reason == f"not trained: {reason}; the pretrained network is left alone"
     assert found.found.forecast.without_network

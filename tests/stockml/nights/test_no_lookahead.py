@@ -1,6 +1,6 @@
 """Altering every bar after t leaves everything computed as of t unchanged, to the last bit.
 
-For what is learned, chosen and published as of t, see test_ticker_training.py, test_publishing.py, test_assessment.py.
+For what is learned, chosen and published as of t, see test_ticker_training.py, test_assessment.py.
 The `tutorial` profile is the exception; its two known leaks are shown in test_recipe.py and test_tutorial.py.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stockml.features.segments import starts
-from stockml.features.volatility import Volatilities, ewma_volatility
+from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import input_averages, width_inputs
 from stockml.models.baselines import expected_drift, published_median, trend_prior_moves
 from stockml.models.retrain_policy import Decision
@@ -64,7 +64,6 @@ def volatility(name: str, series: PriceSeries) -> Floats:
 
 
 CAUSAL = (
-    ewma_volatility,
     expected_drift,
     width_inputs,
     input_averages,

@@ -195,7 +195,7 @@ def test_a_bands_width_is_relative_to_the_shares_usual_range_over_as_many_sessio
     assert night
     found = width_against_usual(night, series)
     step, band = night.direction_step, night.band(80)
-    moves = np.log(series.mid[step:] / series.close[:-step])[-2500:]
+    moves = np.log(series.close[step:] / series.close[:-step])[-2500:]
     inside = np.quantile(moves, 0.9) - np.quantile(moves, 0.1)
     assert found == pytest.approx(np.log(band.high[step - 1] / band.low[step - 1]) / inside)
     assert width_against_usual(night, walk(200)) is None

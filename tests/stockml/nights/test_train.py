@@ -4,6 +4,8 @@ import shutil
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from stockml.evaluation.path_scores import LSTM
 from stockml.home import HomePaths
 from stockml.models.pooled_vintages import SHIPPED
@@ -11,10 +13,11 @@ from stockml.models.trained_model import load_model
 from tests.stockml.nights.steps import ALONE, night
 
 
-def test_a_base_left_alone_is_not_a_new_model_on_the_next_night(home: HomePaths) -> None:
+@pytest.mark.slow
+def test_a_pretrained_network_left_alone_is_not_a_new_model_on_the_next_night(home: HomePaths) -> None:
     first = night(home, ALONE.until(900))
     assert (first.decision.mode, first.model.mode, first.found.kept) == ("retrain", "keep", False)
-    assert first.model.reason.startswith("the base left alone was no worse")
+    assert "the pretrained network is left alone" in first.model.reason
     assert (first.found.verdict.promoted, first.found.publisher) == (True, LSTM)
     first.promoted(home)
     second = night(home, ALONE.until(901))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.features.origins import OriginSplit, split_origins
-from stockml.features.volatility import ewma_volatility
-from stockml.forecasts.forecast import Forecast
+from stockml.features.volatility import Volatilities
+from stockml.forecasts.forecast import Forecast, Price
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import RealisedScores
 from stockml.nights.record import Night
@@ -37,6 +37,11 @@ def with_hole(whole: PriceSeries, at: int, sessions: int) -> PriceSeries:
     """The series without as many `sessions` from index `at` on."""
     kept = np.r_[:at, at + sessions : len(whole)]
     return PriceSeries(whole.sessions[kept], *(getattr(whole, name)[kept] for name in COLUMNS))
+
+
+def both(prices: Floats) -> dict[Price, Floats]:
+    """The prices for forecasts of either kind."""
+    return {"close": prices, "mid": prices}
 
 
 def split() -> OriginSplit:
@@ -82,34 +87,34 @@ def live(published: Sequence[Forecast]) -> RealisedScores:
 
 def moves() -> Floats:
     """Daily returns in units of the volatility known at the time."""
-    return np.diff(np.log(series().mid), prepend=np.log(series().mid[0])) / ewma_volatility(series())
+    return np.diff(np.log(series().close), prepend=np.nan) / Volatilities.of(series()).ewma_60
 
 
 def by_epoch() -> Floats:
     """(4, origins, 50): four epochs; the first goes the wrong way, the last is right."""
     found = assessed("IBM", DAY)
-    start = series().mid[found.test_origins[::5], None]
+    start = series().close[found.test_origins[::5], None]
     return np.stack([start + share * (found.paths["published"][::5] - start) for share in (-1.0, -0.5, 0.0, 1.0)])
 
 
 def drawn(name: str) -> "Figure":
     found = assessed("IBM", DAY)
-    sessions, mid, at = series().sessions, series().mid, found.test_origins
+    sessions, mid, at = series().sessions, series().close, found.test_origins
     figures: dict[str, Callable[[], Figure]] = {
-        "forecast": lambda: forecast.forecast_fan("IBM", tonight(), found.publisher, sessions, mid),
-        "forecast as it was": lambda: forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
+        "forecast": lambda: forecast.forecast_fan("IBM", tonight(), sessions, mid),
+        "forecast as it was": lambda: forecast.forecast_fan("IBM", found.forecast, sessions, mid),
         "volatility": lambda: diagnostics.volatility(
             "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1], 20
         ),
         "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
-        "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid),
+        "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, both(mid)),
         "calibration": lambda: diagnostics.calibration("IBM", found.band_scores, found.evaluation.origins),
         "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["published"]),
-        "averages": lambda: training.averages("IBM", sessions, mid, found.evaluation),
+        "averages": lambda: training.averages("IBM", sessions, mid, "close", found.evaluation),
         "history": lambda: training.price_history("IBM", series(), split()),
         "normalised": lambda: training.normalised("IBM", series()),
         "training": lambda: training.training_curves("IBM", history()),
-        "evolution": lambda: training.evolution("IBM", sessions, mid, at[::5], by_epoch()),
-        "changes": lambda: comparison.nights(night_before(), last_night(), sessions, mid),
+        "evolution": lambda: training.evolution("IBM", sessions, series().mid, at[::5], by_epoch()),
+        "changes": lambda: comparison.nights(night_before(), last_night(), sessions, both(mid)),
     }
     return figures[name]()

@@ -21,7 +21,7 @@ from tests.stockml.plots.drawing import (
     in_order,
     labels,
 )
-from tests.stockml.plots.recorded import drawn, last_night, night_before, series
+from tests.stockml.plots.recorded import both, drawn, last_night, night_before, series
 from tests.support.nights import recorded_night
 
 if TYPE_CHECKING:
@@ -42,17 +42,17 @@ def test_both_forecasts_are_drawn_from_their_origins_over_the_last_40_sessions()
         curves.append((colour, days, [said.now, *said.path]))
         ends.append((f"{said.path[-1]:.2f}", said.path[-1], colour))
     check_bands(axes, *bands)
-    check_curves(axes, (TRUTH, series().sessions[-40:], series().mid[-40:]), *curves)
+    check_curves(axes, (TRUTH, series().sessions[-40:], series().close[-40:]), *curves)
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(np.array([series().sessions[-40], days[-1]])))
-    check_holds(axes, [*series().mid[-40:], *bands[1][3], *bands[1][4]])
-    assert axes.get_ylabel() == "mid price, $, 80% bands"
+    check_holds(axes, [*series().close[-40:], *bands[1][3], *bands[1][4]])
+    assert axes.get_ylabel() == "close, $, 80% bands"
 
 
 def test_the_figures_of_a_share_at_parts_of_a_cent_do_not_lie_over_their_names() -> None:
     """Long prices on the axis and at its edge take room from the table."""
     figure = comparison.nights(
-        cheap(night_before(), 1e-6), cheap(last_night(), 1e-6), series().sessions, 1e-6 * series().mid
+        cheap(night_before(), 1e-6), cheap(last_night(), 1e-6), series().sessions, both(1e-6 * series().close)
     )
     figure.draw_without_rendering()
     rows = defaultdict(list)
@@ -81,7 +81,7 @@ def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_units() -> 
     assert said
     halved = replace(said, last_value=said.last_value / 2, last_close=said.now / 2)
     tonight = replace(last_night(), forecast=replace(halved, path=tuple(price / 2 for price in said.path)))
-    axes, beside = comparison.nights(before, tonight, series().sessions, series().mid / 2).axes
+    axes, beside = comparison.nights(before, tonight, series().sessions, both(series().close / 2)).axes
     ends = [f"{end / 2:.2f}" for end in (before.forecast.path[-1], said.path[-1])]
     assert ("end of the forecast", *ends) in table(beside)
     drawn_before = next(line for line in curves(axes) if line.get_color() == BEFORE)
@@ -105,6 +105,7 @@ def shown(night: Night) -> dict[str, str]:
     return {
         "skill, published": f"{found['published/skill']:+.4f}",
         "network adds, CRPS": f"{found['answer/network_adds_crps_pct']:+.2f}%",
+        "training adds, CRPS": f"{found['answer/training_adds_crps_pct']:+.2f}%",
         "CRPS skill, published": f"{found['answer/published_crps_skill_pct']:+.2f}%",
         "volatility, 20 sessions": f"{found['answer/volatility_20_pct']:.1f}%",
         "MSE, last close, range²": f"{found['baselines/last_close_mse']:.6f}",
@@ -129,7 +130,7 @@ def table(axes: "Axes") -> list[tuple[str, ...]]:
 def test_even_a_full_table_stays_within_the_picture() -> None:
     every = {name: 0.1 for _, name, _ in comparison.ROWS}
     full = replace(last_night(), metrics={**last_night().metrics, **every})
-    _, beside = comparison.nights(full, full, series().sessions, series().mid).axes
+    _, beside = comparison.nights(full, full, series().sessions, both(series().close)).axes
     heights = sorted({text.get_position()[1] for text in beside.texts})
     assert len(heights) == len(comparison.ROWS) + 6
     assert heights[0] > 0
@@ -138,11 +139,11 @@ def test_even_a_full_table_stays_within_the_picture() -> None:
 
 def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> None:
     nothing = replace(night_before(), forecast=None, metrics={}, verdict=None)
-    axes, beside = comparison.nights(nothing, last_night(), series().sessions, series().mid).axes
+    axes, beside = comparison.nights(nothing, last_night(), series().sessions, both(series().close)).axes
     said = last_night().forecast
     assert said
     days = np.array([said.origin, *said.sessions], dtype="datetime64[D]")
-    check_curves(axes, (TRUTH, series().sessions[-40:], series().mid[-40:]), (MODEL, days, [said.now, *said.path]))
+    check_curves(axes, (TRUTH, series().sessions[-40:], series().close[-40:]), (MODEL, days, [said.now, *said.path]))
     cells = {row[0]: row[1:] for row in table(beside)}
     assert cells["skill, published"] == ("–", shown(last_night())["skill, published"])
     assert cells["promoted"] == ("no", shown(last_night())["promoted"])
@@ -173,7 +174,7 @@ def test_a_path_whose_error_fell_is_not_called_worse(
     """Its skill may still fall, where the last close did better."""
     before = replace(night_before(), metrics={"lstm/mse": old, "lstm/skill": skills[0]})
     tonight = replace(last_night(), metrics={"lstm/mse": new, "lstm/skill": skills[1]})
-    figure = comparison.nights(before, tonight, series().sessions, series().mid)
+    figure = comparison.nights(before, tonight, series().sessions, both(series().close))
     assert figure.texts[0].get_text() == f"IBM: tonight's model {told}"
 
 
@@ -199,7 +200,7 @@ def test_a_skill_over_another_reference_is_not_shown_beside_tonights() -> None:
     """An earlier version's skill was over the last mid price."""
     kept = {name: value for name, value in night_before().metrics.items() if "last_close" not in name}
     _, beside = comparison.nights(
-        replace(night_before(), metrics=kept), last_night(), series().sessions, series().mid
+        replace(night_before(), metrics=kept), last_night(), series().sessions, both(series().close)
     ).axes
     cells = {row[0]: row[1:] for row in table(beside)}
     assert cells["skill, published"] == ("–", shown(last_night())["skill, published"])
@@ -212,7 +213,7 @@ def test_of_two_nights_that_have_no_figure_in_common_the_title_names_the_session
     """As when the profile was changed in between: one forecasts a path, the other a width."""
     before, tonight = ({"lstm/mse": 0.0054}, {"answer/volatility_20_pct": 21.0})[::turn]
     nights = replace(night_before(), metrics=before), replace(last_night(), metrics=tonight)
-    figure = comparison.nights(*nights, series().sessions, series().mid)
+    figure = comparison.nights(*nights, series().sessions, both(series().close))
     assert figure.texts[0].get_text() == "IBM: 2013-02-28 beside 2013-02-27"
 
 

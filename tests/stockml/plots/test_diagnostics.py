@@ -25,7 +25,7 @@ from tests.stockml.plots.drawing import (
     labels,
     levels,
 )
-from tests.stockml.plots.recorded import DAY, drawn, live, past_forecasts, series, tonight
+from tests.stockml.plots.recorded import DAY, both, drawn, live, past_forecasts, series, tonight
 from tests.support.nights import assessed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ NAIVE = BEHIND
 
 def missed() -> tuple[list[float], list[float]]:
     """How far off, as a share, the published price and the last close were, 50 sessions after each origin."""
-    found, mid, close = assessed("IBM", DAY), series().mid, series().close
+    found, mid, close = assessed("IBM", DAY), series().close, series().close
     said = [mid[o + 50] / path[49] - 1 for o, path in zip(found.test_origins, found.paths["published"], strict=True)]
     return said, [mid[o + 50] / close[o] - 1 for o in found.test_origins]
 
@@ -90,11 +90,11 @@ def test_one_origin_is_one_origin() -> None:
     """As 72 sessions have, the fewest that a night takes."""
     found, at = assessed("IBM", DAY), assessed("IBM", DAY).test_origins[:1]
     said = diagnostics.residuals(
-        "NEW", series().sessions, series().mid, series().close, at, found.paths["published"][:1]
+        "NEW", series().sessions, series().close, series().close, at, found.paths["published"][:1]
     )
     figures = (said, diagnostics.calibration("NEW", found.band_scores, 1))
     figures += (skill_by_lead("NEW", replace(found.evaluation, origins=1)),)
-    figures += (averages("NEW", series().sessions, series().mid, replace(found.evaluation, origins=1)),)
+    figures += (averages("NEW", series().sessions, series().close, "close", replace(found.evaluation, origins=1)),)
     figures += (diagnostics.volatility("NEW", series(), at, np.full(1, 0.2), None, 20),)
     assert ["1 origins" in figure.texts[1].get_text() for figure in figures] == [False] * 5
     assert ["1 origin " in f"{figure.texts[1].get_text()} ".replace(",", " ") for figure in figures] == [True] * 5
@@ -104,14 +104,14 @@ def test_one_origin_is_one_origin() -> None:
 def test_fewer_than_thirty_origins_are_no_finding(origins: int, few: str) -> None:
     """As a share has in its first year and a half: three origins gave a title of a month's fall."""
     found, at = assessed("IBM", DAY), assessed("IBM", DAY).test_origins[:origins]
-    sessions, mid, scored = series().sessions, series().mid, replace(found.evaluation, origins=origins)
+    sessions, mid, scored = series().sessions, series().close, replace(found.evaluation, origins=origins)
     figures = {
         f"from the forecast on average{few}": diagnostics.residuals(
             "NEW", sessions, mid, series().close, at, found.paths["published"][:origins]
         ),
         f"of the prices{few}": diagnostics.calibration("NEW", found.band_scores, origins),
         f"of 50 leads{few}": skill_by_lead("NEW", scored),
-        "how close plain averages come" if few else "is closer": averages("NEW", sessions, mid, scored),
+        "how close plain averages come" if few else "is closer": averages("NEW", sessions, mid, "close", scored),
     }
     titles = [figure.texts[0].get_text() for figure in figures.values()]
     assert [title.endswith(end) for title, end in zip(titles, figures, strict=True)] == [True] * 4, titles
@@ -155,18 +155,18 @@ def test_the_coverage_of_a_forecast_of_one_session_is_drawn_as_dots() -> None:
 
 @pytest.mark.parametrize("after_split", [1.0, 0.5])
 def test_past_forecasts_are_fans_in_tonights_units_over_what_happened(after_split: float) -> None:
-    sessions, mid = series().sessions, after_split * series().mid
-    (axes,) = diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid).axes
+    sessions, mid = series().sessions, after_split * series().close
+    (axes,) = diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, both(mid)).axes
     check_fans(axes, past_forecasts(), after_split)
     assert labels(axes) == [("what happened", TRUTH)]
     since = np.datetime64(past_forecasts()[0].origin) - np.timedelta64(60, "D")
     assert days_shown(axes)[0] == as_numbers(sessions[sessions >= since])[0]
-    assert axes.get_ylabel() == "mid price, $"
+    assert axes.get_ylabel() == "close, $"
 
 
 def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float = 1.0) -> None:
     """These forecasts and no others, each from its origin's price on, and the price from 60 days before the first."""
-    sessions, mid = series().sessions, after_split * series().mid
+    sessions, mid = series().sessions, after_split * series().close
     price = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
     bands: list[Band] = []
     curves: list[Curve] = []
@@ -193,7 +193,7 @@ def nightly(count: int) -> tuple[Forecast, ...]:
 
 def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_without_due_sessions() -> None:
     published = nightly(12)
-    figure = diagnostics.ledger("IBM", published, live(published), series().sessions, series().mid)
+    figure = diagnostics.ledger("IBM", published, live(published), series().sessions, both(series().close))
     check_fans(figure.axes[0], tuple(published[i] for i in (0, 2, 4, 6, 8, 10)))
     due = f"11 live forecasts with sessions that came due, from {published[0].origin} to {published[10].origin}"
     assert figure.texts[1].get_text() == f"{due}, 1 independent, 6 of them shown"
@@ -201,12 +201,14 @@ def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_without_due_s
 
 def test_a_single_price_is_not_judged_and_thirty_independent_forecasts_are() -> None:
     one = nightly(2)[:1]
-    figure = diagnostics.ledger("IBM", one, live(one), series().sessions, series().mid)
+    figure = diagnostics.ledger("IBM", one, live(one), series().sessions, both(series().close))
     assert figure.texts[0].get_text().endswith("of 1 price so far, too few to judge")
     said = f"1 live forecast with sessions that came due, of {one[0].origin}, 1 independent"
     assert figure.texts[1].get_text() == said
     titles = [
-        diagnostics.ledger("IBM", one, replace(live(one), independent=count), series().sessions, series().mid).texts[0]
+        diagnostics.ledger(
+            "IBM", one, replace(live(one), independent=count), series().sessions, both(series().close)
+        ).texts[0]
         for count in (29, 30)
     ]
     assert ["too few" in title.get_text() for title in titles] == [True, False]

@@ -8,7 +8,8 @@ from matplotlib.collections import LineCollection
 
 from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, Evaluation
 from stockml.forecasts.forecast import Forecast
-from stockml.models.pooled_regression import POOLED
+from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.plots.forecast import FAN, forecast_fan, scale_of, skill_by_lead
 from stockml.plots.style import COLOURS, MODEL, MUTED, TRUTH
 from stockml.storage.arrays import Days
@@ -23,7 +24,7 @@ from tests.stockml.plots.drawing import (
     levels,
     marks,
 )
-from tests.stockml.plots.recorded import DAY, drawn, series, tonight
+from tests.stockml.plots.recorded import DAY, both, drawn, series, tonight
 from tests.support.nights import assessed
 
 LEADS = np.arange(1, 51)
@@ -36,7 +37,7 @@ def days() -> Days:
 
 
 def test_the_fan_shows_the_forecast_after_the_last_150_sessions() -> None:
-    (axes,), said, mid, close = drawn("forecast").axes, tonight(), series().mid, series().close[-1]
+    (axes,), said, mid, close = drawn("forecast").axes, tonight(), series().close, series().close[-1]
     drift = (mid[-1] - mid[-2_501]) / 2_500 * LEADS
     momentum = (mid[-1] - mid[-21]) / 20 * np.cumsum(0.9**LEADS)
     check_curves(
@@ -55,13 +56,13 @@ def test_the_fan_shows_the_forecast_after_the_last_150_sessions() -> None:
 
 
 def test_a_forecast_whose_origin_has_no_bar_any_more_is_drawn_as_it_was_made() -> None:
-    sessions, mid = series().sessions, series().mid
-    assert scale_of(tonight(), sessions, mid / 2) == pytest.approx(0.5), "after a split"
-    assert scale_of(tonight(), sessions[:-1], mid[:-1]) == 1.0
+    sessions, mid = series().sessions, series().close
+    assert scale_of(tonight(), sessions, both(mid / 2)) == pytest.approx(0.5), "after a split"
+    assert scale_of(tonight(), sessions[:-1], both(mid[:-1])) == 1.0
 
 
 def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
-    (axes,), said, mid = drawn("forecast").axes, tonight(), series().mid
+    (axes,), said, mid = drawn("forecast").axes, tonight(), series().close
     ends = [
         ("drift", mid[-1] + (mid[-1] - mid[-2_501]) / 50, COLOURS["drift"]),
         ("momentum", mid[-1] + (mid[-1] - mid[-21]) / 20 * np.sum(0.9**LEADS), COLOURS["momentum"]),
@@ -72,30 +73,20 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(np.array([series().sessions[-150], days()[-1]])))
     check_holds(axes, [*mid[-150:], *said.band(95).low, *said.band(95).high])
-    assert axes.get_ylabel() == "mid price, $"
+    assert axes.get_ylabel() == "close, $"
 
 
-@pytest.mark.parametrize(
-    ("publisher", "share", "whose"),
-    [
-        (LSTM, 0.4, "the network and the regression"),
-        (LSTM, 0.0, "the network and the regression"),
-        (POOLED, 0.0, "the regression"),
-    ],
-)
-def test_the_title_says_how_far_the_price_may_go_and_according_to_what(
-    publisher: str, share: float, whose: str
-) -> None:
-    """A network that forecasts a path has no share of the width, but takes part in it."""
-    said = replace(tonight(), weights=(share,) * 50)
-    (title, beside), band = titles_of(said, publisher), said.band(80)
-    assert title == f"IBM: {band.low[-1]:.0f} to {band.high[-1]:.0f} in 50 sessions (80%), by {whose}"
+@pytest.mark.parametrize("whose", [FINE_TUNED, PRETRAINED, RIDGE])
+def test_the_title_says_how_far_the_price_may_go_and_according_to_what(whose: str) -> None:
+    said = replace(tonight(), width_by=whose)
+    (title, beside), band = titles_of(said), said.band(80)
+    assert title == f"IBM: {band.low[-1]:.0f} to {band.high[-1]:.0f} in 50 sessions (80%), by the {whose}"
     assert f"{said.probability_of_rise:.0%} chance of a higher price in 30 sessions" in beside
 
 
 def test_the_prices_of_a_cheap_share_have_two_decimals() -> None:
     said = scaled(tonight(), 0.01)
-    figure, band = forecast_fan("IBM", said, LSTM, series().sessions, series().mid / 100), said.band(80)
+    figure, band = forecast_fan("IBM", said, series().sessions, series().close / 100), said.band(80)
     edges = [f"{edge:.2f}" for edge in (band.low[-1], band.high[-1])]
     assert figure.texts[0].get_text().startswith(f"IBM: {edges[0]} to {edges[1]} in 50 sessions")
     assert {f"80%  {edge}" for edge in edges} < {text for text, _ in labels(figure.axes[0])}
@@ -103,7 +94,7 @@ def test_the_prices_of_a_cheap_share_have_two_decimals() -> None:
 
 def test_the_prices_of_a_dear_share_have_their_thousands_marked() -> None:
     said = scaled(tonight(), 100)
-    title, band = forecast_fan("IBM", said, LSTM, series().sessions, series().mid * 100).texts[0], said.band(80)
+    title, band = forecast_fan("IBM", said, series().sessions, series().close * 100).texts[0], said.band(80)
     assert title.get_text().startswith(f"IBM: {band.low[-1]:,.0f} to {band.high[-1]:,.0f} in 50 sessions")
     assert band.low[-1] > 10_000
 
@@ -112,15 +103,15 @@ def test_of_a_price_that_stands_still_the_fan_has_one_label_and_no_chance() -> N
     still = (100.0,) * 50
     bands = [replace(band, low=still, high=still) for band in tonight().bands]
     said = replace(tonight(), last_value=100.0, last_close=100.0, path=still, bands=tuple(bands))
-    figure = forecast_fan("MMF", said, LSTM, series().sessions, np.full(len(series()), 100.0), stands_still=True)
+    figure = forecast_fan("MMF", said, series().sessions, np.full(len(series()), 100.0), stands_still=True)
     assert [text for text, _ in labels(figure.axes[0]) if "100" in text] == ["published  100.00"]
     assert figure.texts[1].get_text().endswith("; no price moved")
 
 
 def test_a_baseline_that_leads_far_away_is_named_with_its_end_and_leaves_the_fan_its_room() -> None:
     """As of a share that lost nearly all it was worth: drift leads below zero."""
-    mid = np.where(np.arange(len(series())) < len(series()) - 200, 500 * series().mid, series().mid)
-    (axes,) = forecast_fan("IBM", tonight(), LSTM, series().sessions, mid).axes
+    mid = np.where(np.arange(len(series())) < len(series()) - 200, 500 * series().close, series().close)
+    (axes,) = forecast_fan("IBM", tonight(), series().sessions, mid).axes
     end = mid[-1] + (mid[-1] - mid[-2_501]) / 50
     assert end < -50
     assert (f"drift  {end:.2f}", COLOURS["drift"]) in labels(axes)
@@ -140,13 +131,13 @@ def times(by: float, prices: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(price * by for price in prices)
 
 
-def titles_of(said: Forecast, publisher: str) -> list[str]:
-    return [text.get_text() for text in forecast_fan("IBM", said, publisher, series().sessions, series().mid).texts[:2]]
+def titles_of(said: Forecast) -> list[str]:
+    return [text.get_text() for text in forecast_fan("IBM", said, series().sessions, series().close).texts[:2]]
 
 
 def test_a_forecast_without_its_close_begins_at_its_mid_price() -> None:
     earlier = replace(tonight(), last_close=None, outlook=())
-    (axes,) = forecast_fan("IBM", earlier, LSTM, series().sessions, series().mid).axes
+    (axes,) = forecast_fan("IBM", earlier, series().sessions, series().close).axes
     assert (LAST_CLOSE, TRUTH) in [(text, colour) for text, colour in labels(axes)]
     assert earlier.now == earlier.last_value
 

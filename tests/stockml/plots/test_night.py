@@ -19,7 +19,17 @@ from tests.support.nights import assessed, recorded_night, series_until, trained
 from tests.support.recordings import recorded
 
 DAY = date(2013, 2, 28)
-FIGURES = ("averages", "calibration", "forecast", "history", "leads", "normalised", "residuals", "volatility")
+FIGURES = (
+    "averages",
+    "calibration",
+    "forecast",
+    "history",
+    "leads",
+    "normalised",
+    "residuals",
+    "training",
+    "volatility",
+)
 
 
 @pytest.fixture

@@ -11,21 +11,21 @@ from stockml.features.origins import OriginSplit, every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
-from stockml.models.trained_model import TrainedModel
+from stockml.models.trained_model import Evidence, TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.plots import forecast, training, tutorial
-from stockml.plots.night import Makers, figures, makers
+from stockml.plots.night import Makers, figures, gain_of, makers
 from stockml.plots.style import png
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
-from tests.support.nights import assessed, history, recorded_night
+from tests.support.nights import assessed, history, recorded_night, trained
 from tests.support.walks import with_prices
 
-NIGHTLY = settings_for("nightly")
+NIGHTLY, GAINED = settings_for("nightly"), Evidence(0.0012, 100)
 DRAWN = ("volatility", "leads", "calibration", "residuals", "averages", "history", "normalised")
 
 
@@ -37,6 +37,7 @@ class Learned:
     history: tuple[Mapping[str, Any], ...]
     settings: Settings = NIGHTLY
     held_out: TutorialForecaster | None = None
+    evidence: Evidence | None = GAINED
 
 
 def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None = None, **of_model: Any) -> Makers:
@@ -46,12 +47,12 @@ def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None =
 
 
 def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
-    found, sessions, mid = assessed("IBM", DAY), series().sessions, series().mid
-    rows = history()
+    found, sessions, mid = assessed("IBM", DAY), series().sessions, series().close
+    rows = trained("IBM", DAY).history
     expected = {name: drawn(name) for name in DRAWN}
     expected |= {
-        "forecast": forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
-        "training": training.training_curves("IBM", per_step(rows, NIGHTLY.network.look_back)),
+        "forecast": forecast.forecast_fan("IBM", found.forecast, sessions, mid),
+        "training": training.loss_curve("IBM", rows, gain_of(trained("IBM", DAY))),
     }
     found_figures = figures_of(rows)
     assert set(found_figures) == set(expected)
@@ -66,10 +67,10 @@ def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: 
     titles = (training.price_history("IBM", each, split()).texts[0].get_text() for each in (prices, series()))
     assert len(set(titles)) == 1
     for said in past_forecasts():
-        then = float(prices.mid[prices.sessions == np.datetime64(said.origin)][0])
+        then = float(prices.close[prices.sessions == np.datetime64(said.origin)][0])
         publish(home, replace(said, last_value=then), str(said.origin))
     (axes,) = made(home, recorded_night("IBM", DAY), prices)["ledger"]().axes
-    assert axes.get_ylim()[1] < 2 * series().mid.max()
+    assert axes.get_ylim()[1] < 2 * series().close.max()
 
 
 def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home: HomePaths) -> None:
@@ -112,9 +113,10 @@ def publish(home: HomePaths, said: Forecast, key: str) -> None:
     Ledger(home.ledger).publish(LedgerEntry("IBM", key, evening, said))
 
 
-def test_a_model_with_no_epochs_or_one_has_no_training_curve() -> None:
-    for rows in ((), (history()[0], *history()[5:])):
-        found = figures_of(rows)
+def test_a_model_that_was_not_trained_or_learned_for_one_epoch_has_no_training_curve() -> None:
+    tutorials = {"settings": settings_for("tutorial")}
+    for rows, changes in (((), {}), ((history()[0], *history()[5:]), tutorials)):
+        found = figures_of(rows, **changes)
         assert len(found) == 8
         assert "training" not in found
 

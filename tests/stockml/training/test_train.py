@@ -15,9 +15,9 @@ from stockml.models.trained_model import load_model, same_forecast, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import Mode, settings_for
-from stockml.storage.files import sha256_of
 from stockml.training.train import facts_about, learning_sha256, train
-from tests.stockml.training.test_ticker_training import FINE_TUNE, ONE, RETRAIN, SERIES, usual
+from tests.stockml.models.test_trained_model import usual
+from tests.stockml.training.test_ticker_training import EAGER, FINE_TUNE, RETRAIN, SERIES, same
 from tests.support.walks import SMALL, turning, walk, with_prices
 
 
@@ -27,46 +27,60 @@ def champion(tmp_path: Path) -> Path:
     return tmp_path / "models" / "ABC" / "champion"
 
 
-def test_training_writes_what_it_learned_and_keeping_writes_the_champion(champion: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_training_again_writes_the_same_bytes_even_over_what_a_killed_one_left(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    model = train(SERIES, EAGER, RETRAIN, champion=None, folder=one)
+    two.mkdir()
+    (two / "held_out.npz").write_bytes(b"half a file")
+    train(SERIES, EAGER, RETRAIN, champion=None, folder=two)
+    for name in ("model.json", "history.json", "held_out.npz", "published.npz"):
+        assert (two / name).exists()
+    same_but_seconds = [
+        (one / name).read_bytes() == (two / name).read_bytes() for name in ("held_out.npz", "model.json")
+    ]
+    assert all(same_but_seconds)
+    again = load_model(one)
+    assert (again.decision, again.evidence) == (model.decision, model.evidence)
+    assert same(again.published, model.published)
+    assert not same_forecast(again, usual())
+
+
+def test_keeping_writes_the_champion(champion: Path) -> None:
     folder = champion.parent / "tonight"
-    model = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
-    assert sha256_of(str(folder)) == sha256_of(str(champion))
-    assert load_model(folder).decision == model.decision
-    tuned = train(SERIES.until(899), ONE, RETRAIN, champion=None, folder=folder)
-    assert not same_forecast(tuned, model)
-    kept = train(SERIES, ONE, Decision("keep", "nothing new"), champion=champion, folder=folder)
+    kept = train(SERIES, SMALL, Decision("keep", "nothing new"), champion=champion, folder=folder)
     assert kept.decision == Decision("keep", "nothing new")
-    np.testing.assert_array_equal(kept.published.errors.mean, usual().published.errors.mean)
+    assert same(load_model(folder).published, usual().published)
 
 
 def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) -> None:
     bases, folder = tmp_path / "bases", tmp_path / "models" / "ABC" / "tonight"
     bases.mkdir()
-    before = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
+    before = train(SERIES, SMALL, RETRAIN, champion=None, folder=folder)
     shipped = VintageSet.ending_before(date(2003, 1, 1)).base
     assert shipped
     tonight = SERIES.sessions[-1].item()  # it may have seen that too, to publish with
     pooled_vintages.write(replace(shipped, through=tonight), bases)
-    after = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
+    after = train(SERIES, SMALL, RETRAIN, champion=None, folder=folder)
     assert "base-2001-06" in str(before.published.vintages.identity()["base"])
     assert after.published.vintages.base is not None
     assert after.published.vintages.base.through == tonight
     assert "base-2001-06" in str(after.held_out.vintages.identity()["base"])
     assert load_model(folder).published.vintages.identity() == after.published.vintages.identity()
-    changed = [facts_about(before, SERIES, ONE, each).changed for each in ([bases, SHIPPED], [SHIPPED])]
-    assert changed == [("base network",), ()]
+    changed = [facts_about(before, SERIES, SMALL, each).changed for each in ([bases, SHIPPED], [SHIPPED])]
+    assert changed == [("pretrained network",), ()]
 
 
 def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning() -> None:
-    facts = facts_about(usual(), turning(903, turn=903), ONE)
+    facts = facts_about(usual(), turning(903, turn=903), SMALL)
     assert (facts.new_sessions, facts.sessions_since_retrain) == (3, 3)
     assert (facts.changed, facts.scale_drift) == ((), 1.0)
-    other = ONE.changed(training=ONE.training.changed(seed=8))
+    other = SMALL.changed(training=SMALL.training.changed(seed=8))
     facts = facts_about(usual(), SERIES, other, same_code=False, same_adjustment=False)
     assert facts.changed == ("settings", "code", "price adjustment")
-    assert learning_sha256(ONE.changed(mode="keep")) == learning_sha256(ONE)
-    other = ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=5))
-    assert learning_sha256(other) == learning_sha256(ONE)
+    assert learning_sha256(SMALL.changed(mode="keep")) == learning_sha256(SMALL)
+    other = SMALL.changed(evaluation=SMALL.evaluation.changed(replace_after_sessions=5))
+    assert learning_sha256(other) == learning_sha256(SMALL)
 
 
 @pytest.mark.parametrize("wanted", ["keep", "fine-tune"])
@@ -77,17 +91,17 @@ def test_after_a_split_a_champion_that_is_scaled_to_prices_is_not_continued(want
     champion = replace(usual(), held_out=scaled, published=scaled)
     divided = with_prices(SERIES, 0.25)
     assert scaled.paths(divided, np.array([899]), 1)[0, 0] > 3 * divided.mid[899], "it knows nothing of the split"
-    facts = facts_about(champion, divided, ONE, same_adjustment=False)
-    assert decide(facts, wanted, ONE.policy).mode == "retrain"
-    assert decide(facts_about(champion, SERIES, ONE), "keep", ONE.policy).mode == "keep"
-    of_ratios = facts_about(usual(), divided, ONE, same_adjustment=False)
-    assert decide(of_ratios, "keep", ONE.policy).mode == "keep", "a base forecasts ratios, whatever the prices"
+    facts = facts_about(champion, divided, SMALL, same_adjustment=False)
+    assert decide(facts, wanted, SMALL.policy).mode == "retrain"
+    assert decide(facts_about(champion, SERIES, SMALL), "keep", SMALL.policy).mode == "keep"
+    of_ratios = facts_about(usual(), divided, SMALL, same_adjustment=False)
+    assert decide(of_ratios, "keep", SMALL.policy).mode == "keep", "it forecasts ratios, whatever the prices"
 
 
 def test_what_cannot_be_trained_is_refused_with_a_typed_error(tmp_path: Path) -> None:
     with pytest.raises(TooFewBars):
         train(walk(26), SMALL, RETRAIN, champion=None, folder=tmp_path)
     with pytest.raises(NoChampion):
-        train(SERIES, ONE, FINE_TUNE, champion=None, folder=tmp_path)
+        train(SERIES, SMALL, FINE_TUNE, champion=None, folder=tmp_path)
     with pytest.raises(InvalidFile, match="absent"):
-        train(SERIES, ONE, FINE_TUNE, champion=tmp_path / "absent", folder=tmp_path)
+        train(SERIES, SMALL, FINE_TUNE, champion=tmp_path / "absent", folder=tmp_path)
