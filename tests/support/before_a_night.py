@@ -11,7 +11,7 @@ from stockml.code_version import code_hash
 from stockml.prices.calendar import sessions_for
 
 for name in (
-    *("flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"),
+    *("flows.nightly", "stockml.nights.train", "matplotlib.figure", "mlflow.pyfunc"),
     *("mlflow.store.tracking.sqlalchemy_store", "exchange_calendars", "scipy.fft"),
 ):
     import_module(name)
