@@ -18,6 +18,8 @@ from tests.bench.material import payload, repeated
 from tests.bench.measuring import Measured, Scene
 from tests.support.recordings import recorded
 
+pytestmark = pytest.mark.campaign
+
 APART = ["parse", "append"]
 
 

@@ -10,10 +10,11 @@ from stockml.home import HomePaths
 from tests.bench import year
 from tests.bench.year import Year, differing, play
 
+pytestmark = pytest.mark.campaign
+
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "data.md"
 
 
-@pytest.mark.slow
 def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(home: HomePaths) -> None:
     """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m tests.bench.year`."""
     played = play(replace(home, tracking_uri="http://127.0.0.1:9"), year.CYCLE)

@@ -12,7 +12,7 @@ from tests.support.loopback import Loopback, silent
 from tests.support.own_servers import free_port
 from tests.support.postgres_server import create_databases, needs_postgres, postgres_server
 
-pytestmark = [pytest.mark.slow, needs_postgres]
+pytestmark = [pytest.mark.campaign, needs_postgres]
 RIGHT, WRONG = "r1ght", "wr0ng"
 REFUSED = 'FATAL:  password authentication failed for user "stockml"'
 

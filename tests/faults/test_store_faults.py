@@ -34,6 +34,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
+@pytest.mark.campaign
 def test_fifty_writers_killed_at_random_moments_lose_nothing_and_write_nothing_twice(store):
     killed = run("kill", store.root, store.locks, 20261124)
     assert killed.returncode == 0, killed.stderr

@@ -201,6 +201,7 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
     assert [len(each) for each in (found.runs, found.versions, found.entries)] == [1, 1, 1]
 
 
+@pytest.mark.campaign
 def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up, page: "Page") -> None:
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
     run_id = pages.start("universe/all tickers, one night", **asked)

@@ -319,7 +319,7 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path):
         read_history(tmp_path / "IBM.csv", NEW_YORK)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
 )
