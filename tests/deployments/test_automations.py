@@ -15,8 +15,6 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
-from prefect.events import emit_event
-from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
@@ -28,9 +26,8 @@ from deployments.cli.runs import result_of
 from deployments.doctor.services import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import (
+    AGAIN,
     BLOCK,
-    HEARTBEAT,
-    MAX_RUNS,
     PREFIX,
     install,
     refused_notice,
@@ -44,8 +41,7 @@ from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
 TELLING = tuple(f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts"))
-LOST = tuple(f"{PREFIX}{kind}" for kind in ("zombie runs", "runs never begun", "crashed runs"))
-ZOMBIES = LOST[0]
+LOST = tuple(f"{PREFIX}{kind}" for kind in ("silent runs", "crashed runs", "dying runs"))
 KINDS = (*TELLING, *LOST)
 Posted = tuple[str, "queue.Queue[Any]"]
 HOOK = "/hooks/12:T0-K3N_a%20b?to=me&sig=%2541%2B%26&empty="
@@ -226,62 +222,32 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
     assert asked.parameters == {"what": FAILED}
 
 
-def taken_for_zombies(client: SyncPrefectClient) -> set[str]:
-    """The runs that have set off the automation that ends zombies, as far as the server has recorded it."""
-    fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
-    of_zombies = [each for each in client.read_events(fired, limit=50).events if each.resource.name == ZOMBIES]
-    return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_zombies}
-
-
-def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
-    beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
-    ours = {"prefect.resource.id": f"prefect.tag.{MANAGED}", "prefect.resource.role": "tag"}
-    emit_event(HEARTBEAT, beat, occurred=occurred, related=[ours])
-
-
 @pytest.mark.slow
-def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_runs_are_not(
-    prefect_client: SyncPrefectClient, webhook: Posted
+def test_a_run_of_which_nothing_is_heard_is_ended_as_crashed_ended_and_waiting_runs_are_not(
+    prefect_client: SyncPrefectClient,
 ) -> None:
-    address, posted = webhook
-    install({"STOCKML_WEBHOOK_URL": address}, silence=timedelta(seconds=10))
-    skipped, waiting, dead = (of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5))
+    install({}, silence=timedelta(seconds=10))
+    skipped, waiting, dead = (of_worker(prefect_client, failing, state=Pending()) for _ in range(3))
+    for run in (skipped, waiting, dead):
+        prefect_client.set_flow_run_state(run.id, Running())
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
-    for run in (skipped, waiting):  # however long the calls took, it was alive a second before it ended or waited
-        state = prefect_client.read_flow_run(run.id).state
-        assert state
-        emit_heartbeat(run, state.timestamp - timedelta(seconds=1))
-    emit_heartbeat(dead, datetime.now(UTC))
-    assert told(posted) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
+    until(lambda: prefect_client.read_flow_run(dead.id).state_name == "Crashed", every_s=0.3)
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting)]
     assert ended == [states.QUOTA, "AwaitingRetry"]
-    assert until(lambda: taken_for_zombies(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
-
-
-def crashed(client: SyncPrefectClient, times: int) -> FlowRun:
-    """A run whose process died when it had begun this often."""
-    run = of_worker(client, failing, state=Pending())
-    for number in range(times):
-        client.set_flow_run_state(run.id, Running())
-        if number < times - 1:
-            client.set_flow_run_state(run.id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
-    client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
-    return client.read_flow_run(run.id)
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_died_goes_back_into_the_queue_but_not_for_ever(prefect_client: SyncPrefectClient) -> None:
-    install({})
-    often, once = crashed(prefect_client, MAX_RUNS + 1), crashed(prefect_client, 1)
-    assert (often.run_count, once.run_count) == (MAX_RUNS + 1, 1)
-
-    def state(run: FlowRun) -> str | None:
-        return prefect_client.read_flow_run(run.id).state_name
-
-    until(lambda: state(once) == "AwaitingRetry", every_s=0.3)
-    assert state(often) == "Crashed", "it crashed first, and stays so"
+def test_a_run_whose_process_keeps_dying_fails_and_is_told(prefect_client: SyncPrefectClient, webhook: Posted) -> None:
+    address, posted = webhook
+    install({"STOCKML_WEBHOOK_URL": address})
+    run = of_worker(prefect_client, failing, state=Pending(), name="KO 2013-03-05")
+    for _ in range(AGAIN + 1):
+        prefect_client.set_flow_run_state(run.id, Running(), force=True)
+        prefect_client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
+    assert told(posted).startswith(f"stockml: nightly KO 2013-03-05 Failed: its process died {AGAIN + 1} times; see ")
+    assert prefect_client.read_flow_run(run.id).state_name == "Failed"
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])

@@ -3,18 +3,17 @@
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from deployments.cli.app import run
 from deployments.doctor.stored import nights, settings, tickers
 from stockml.errors import HistoryError, InvalidFile, NoBars
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.maintenance.integrity import check_champion, faults
-from stockml.maintenance.retention import RetentionSettings, needed
+from stockml.maintenance.retention import RetentionSettings, due
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
@@ -52,30 +51,14 @@ def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: HomePath
 
 
 def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_them(
-    home: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: HomePaths,
 ) -> None:
-    """A backup without them was made in silence, with exit code 0."""
     Ledger(home.ledger).publish(entry(20))
     [missing], [_, check] = faults(home), tickers(home, NOW, replay=False)
     assert missing == f"{check.found}; {check.advice}"
     assert missing.startswith(f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts")
-    assert run(["backup", str(tmp_path / "a.zip")]) == 1
-    assert capsys.readouterr().err == f"stockml: damaged or missing, also in the archive: {missing}\n"
     BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
     assert list(faults(home)) == []
-
-
-@pytest.mark.parametrize("damage", [b"\0", b"tickers:\n- IBM\n- ibm\n"])
-def test_a_backup_of_a_list_that_cannot_be_read_says_so(
-    damage: bytes, home: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Found at the restore alone, the archives before it may be gone."""
-    write_atomically(home.tickers, damage)
-    write_atomically(home.root / "prices.json", b'{"prices": "market"}')
-    assert run(["backup", str(tmp_path / "a.zip")]) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith(f"stockml: damaged or missing, also in the archive: {home.tickers}: ")
-    assert "2 files archived" in said.out
 
 
 def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: HomePaths) -> None:
@@ -87,7 +70,7 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     write_night(recorded_night(), night_path(home.nights, "IBM copy", recorded_night().key))
     write_atomically(home.settings / "._IBM.json", b"a copy")
     assert [*faults(home), *settings(home), *nights(home)] == []
-    assert needed(home, 2).tickers == frozenset()
+    assert due(home, RetentionSettings(), NOW + timedelta(days=9_999)) == ([], [])
     assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
     assert rows(home, known_tickers(home), NOW) == []
     assert _kept_keys(RetentionSettings()) == {f"{1:064x}"}

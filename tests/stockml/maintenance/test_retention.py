@@ -11,7 +11,7 @@ import pytest
 
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
-from stockml.maintenance.retention import Removal, RetentionSettings, needed, outdated, remove
+from stockml.maintenance.retention import Removal, RetentionSettings, due, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.nights.status import ATTEMPT
@@ -20,9 +20,7 @@ from stockml.training import checkpoint
 from tests.support.models import write_model
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-KEEP = RetentionSettings(
-    payload_days=30, model_days=30, dataset_days=30, evaluation_days=30, plot_days=30, night_days=30
-)
+KEEP = RetentionSettings(payload_days=30, model_days=30, cache_days=30, plot_days=30, night_days=30)
 
 
 def put(path: Path, days_old: float, content: bytes = b"0123456789") -> Path:
@@ -54,9 +52,8 @@ def night(home: HomePaths, number: int, days_old: float, *, run_id: str | None, 
     return put(path, days_old, path.read_bytes()).parent
 
 
-def plan(home: HomePaths, keep: RetentionSettings = KEEP) -> tuple[Removal, ...]:
-    old = outdated(home, keep, NOW)
-    return needed(home, keep.champions).without(old)
+def plan(home: HomePaths, keep: RetentionSettings = KEEP) -> list[Removal]:
+    return due(home, keep, NOW)[0]
 
 
 def going(home: HomePaths, keep: RetentionSettings = KEEP) -> list[str]:
@@ -81,16 +78,9 @@ def test_old_files_go_but_each_tickers_newest_stays(home: HomePaths, kind: str, 
 
 
 def test_results_go_by_age_alone(home: HomePaths) -> None:
-    put(home.results / "train-1", 15)
-    put(home.results / "train-2", 13)
+    put(home.results / "train-1", 31)
+    put(home.results / "train-2", 29)
     assert going(home) == ["results results/train-1"]
-
-
-def test_locks_of_results_left_by_an_earlier_version_go(home: HomePaths) -> None:
-    for lock in (home.locks / "results" / "train.lock", home.locks / "IBM.night.lock"):
-        put(lock, 15, b"")
-    assert [each.path for each in remove(plan(home))] == [home.locks / "results"]
-    assert list(home.locks.iterdir()) == [home.locks / "IBM.night.lock"]
 
 
 def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: HomePaths) -> None:
@@ -124,24 +114,19 @@ def test_after_a_rollback_the_champion_in_office_stays(home: HomePaths) -> None:
     Registry(home.models).rollback("IBM", at=NOW, reason="by hand")
     model(home, "newest", 400)
     assert going(home) == ["models models/IBM/m2"]
-    old = outdated(home, KEEP, NOW)
-    Registry(home.models).rollback("IBM", at=NOW, reason="by hand")
-    crown(home, home.models / "IBM" / "m2", 7)
-    going_now = {each.path.name for each in needed(home, KEEP.champions).without(old)}
-    assert "m2" not in going_now, "it has taken office while the search went on"
 
 
-def test_an_interrupted_training_goes_after_a_week(home: HomePaths) -> None:
-    for name, days_old in (("under-way", 6), ("given-up", 8)):
+def test_an_interrupted_training_goes_by_age(home: HomePaths) -> None:
+    for name, days_old in (("under-way", 29), ("given-up", 31)):
         put(home.models / "IBM" / name / "_held_out" / checkpoint.NAME, days_old)
-    put(home.models / "IBM" / "under-way" / "_published" / checkpoint.NAME, 9)
+    put(home.models / "IBM" / "under-way" / "_published" / checkpoint.NAME, 32)
     (just_begun := home.models / "IBM" / "just-begun").mkdir()
     os.utime(just_begun, (NOW.timestamp(), NOW.timestamp()))
     model(home, "done", 40)
-    for folder, days_old in (("pretraining/2025-06-30", 6), ("pretraining/2024-06-28", 8), ("bases/_pretraining-1", 9)):
-        put(home.root / folder / checkpoint.NAME, days_old)
-    given_up = ["bases/_pretraining-1", "models/IBM/given-up", "pretraining/2024-06-28"]
-    assert sorted(going(home)) == [f"checkpoints {each}" for each in given_up], "the newest model is a finished one"
+    for folder, days_old in (("2025-06-30", 29), ("2024-06-28", 31)):
+        put(home.pretraining / folder / checkpoint.NAME, days_old)
+    given_up = ["checkpoints models/IBM/given-up", "pretraining pretraining/2024-06-28"]
+    assert going(home) == given_up, "the newest model is a finished one"
 
 
 def test_what_a_pending_night_and_the_newest_need_stays(home: HomePaths) -> None:
@@ -169,15 +154,8 @@ def test_what_cannot_be_read_counts_as_needed(home: HomePaths, damage: Callable[
         put(home.models / "AAPL" / f"m{number}" / "model.json", 500 - number)
     damage(home)
     assert going(home) == ["models models/AAPL/m0", "models models/AAPL/m1"]
-    (why,) = needed(home, 2).unreadable
+    [why] = due(home, KEEP, NOW)[1]
     assert "IBM" in why
-
-
-def test_marks_of_killed_runs_of_many_tickers_go(home: HomePaths) -> None:
-    put(home.locks / "run-0123.mark", 15)
-    put(home.locks / "run-4567.mark", 13)  # its run may still be at work
-    put(home.locks / "IBM.night.lock", 100)
-    assert going(home) == ["results locks/run-0123.mark"]
 
 
 def test_what_killed_writers_left_goes_wherever_it_lies(home: HomePaths) -> None:
@@ -205,7 +183,7 @@ def test_leftovers_of_killed_writers_go(home: HomePaths) -> None:
     put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
     put(home.models / "IBM" / ".m0.removed" / checkpoint.NAME, 9)
     assert going(home) == ["leftovers models/IBM/.m0.removed", "leftovers models/IBM/m/.model.json.1-1.tmp"]
-    assert len(remove(plan(home))) == 2
+    remove(plan(home))
     assert sorted(path.name for path in (home.models / "IBM").iterdir()) == ["m"]
 
 
@@ -240,7 +218,7 @@ def test_the_store_and_the_ledger_are_never_touched(home: HomePaths) -> None:
     inside = replace(home, store=home.payloads / "IBM")
     for number in range(3):
         put(home.payloads / "IBM" / f"{number}.json.gz", 5_000)
-    assert plan(inside) == ()
+    assert plan(inside) == []
     remove(plan(home))
     assert all(path.exists() for path in old)
 
@@ -253,9 +231,9 @@ def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: Home
     assert [(each.kind, each.size) for each in planned] == [("models", 10)] * 2 + [("payloads", 5)] * 2
     assert all(each.path.exists() for each in planned)
     planned[2].path.unlink()  # somebody else was faster
-    assert remove(planned) == (*planned[:2], planned[3])
+    remove(planned)
     assert going(home) == []
-    assert remove(planned) == ()
+    remove(planned)
     assert [path.name for path in (home.models / "IBM").iterdir()] == ["m2"]
 
 
@@ -270,7 +248,7 @@ def test_a_link_is_not_followed_and_a_copy_made_by_hand_stays(home: HomePaths, t
 
 
 def test_an_empty_home_has_nothing_to_remove(home: HomePaths) -> None:
-    assert plan(home) == ()
+    assert plan(home) == []
     assert not home.root.exists()
 
 
@@ -281,4 +259,4 @@ def test_nothing_is_kept_for_less_than_a_day() -> None:
 
 def test_a_removal_names_its_kind_size_and_age(home: HomePaths) -> None:
     path = put(home.results / "train-1", 100, bytes(7))
-    assert plan(home) == (Removal("results", path, 7, NOW - timedelta(days=100)),)
+    assert plan(home) == [Removal("results", path, 7, NOW - timedelta(days=100))]
