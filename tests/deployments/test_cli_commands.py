@@ -262,7 +262,7 @@ def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(h
     os.utime(old, (then.timestamp(), then.timestamp()))
     listed = here.stockml("maintenance", "--keep", "payload_days=30", "--dry-run")[0].splitlines()
     at = listed.index(f"  `payloads/XYZ/old.json.gz`, {then:%Y-%m-%d}")
-    assert (listed[at - 1].split(), listed[-1][:9]) == (["payloads", "1", "thing,", "9", "B"], "would go:")
+    assert (listed[at - 1].split(), listed[-1][:9]) == (["payloads", "1", "thing,", "9", "bytes"], "would go:")
     assert old.exists()
     found = here.found("maintenance", "--keep", "payload_days=30")
     assert found["dry_run"] is False

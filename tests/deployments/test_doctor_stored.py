@@ -146,7 +146,7 @@ def test_a_champions_missing_or_damaged_evaluation_is_named(home: HomePaths, arr
 
 def test_an_unreadable_list_of_tickers_is_named(home: HomePaths) -> None:
     home.root.mkdir()
-    home.tickers.write_text("tickers: [IBM, ON]")
+    home.tickers.write_text("tickers: [IBM, 1]")
     assert str(home.tickers) in str(problem(home))
 
 
@@ -219,9 +219,9 @@ print(run(["doctor"]), run(["backup", str(small.parent / "b.zip")]), run(["backu
 
 
 @pytest.mark.slow
-def test_a_backup_of_a_full_disk_can_go_elsewhere(tmp_path: Path) -> None:
+def test_a_backup_of_a_full_disk_is_refused_with_what_to_do(tmp_path: Path) -> None:
     ran = on_a_full_disk(tmp_path)
-    assert ran.stdout.splitlines()[-1] == "1 0 1", ran
+    assert ran.stdout.splitlines()[-1] == "1 1 1", ran
     assert "expected room on the disk, found none (No space left on device); make room" in ran.stderr
 
 

@@ -34,7 +34,8 @@ def told(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
     with restored(os.environ, settings_of(home)):
-        ticker_list.add(home, ["STAYS", "FB"], {})
+        home.root.mkdir()
+        home.tickers.write_text("tickers: [STAYS, FB]\n")
         register_all(home)
         yield home
 
@@ -181,7 +182,7 @@ def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named
         [other] = [each for each in client.read_deployments() if each.name == name]
         client.delete_deployment(other.id)
     (check,) = prefect_nights(told)
-    assert "differ in FB, KO, STAYS; `stockml up` started again updates Prefect" in str(check)
+    assert "differ in FB, KO, STAYS; `stockml up`, started again" in str(check)
 
 
 @pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])

@@ -160,14 +160,13 @@ def is_told_to_end(process: psutil.Process) -> bool:
 
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
-    """Check that no process, no lock, and no run or step recorded as at work is left."""
+    """Check that no process, no lock, and no run recorded as at work is left."""
     psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert [process for process in processes if process.is_running()] == []
     assert [lock.name for lock in held_locks(home_of({"STOCKML_HOME": str(pages.home)}))] == ["up.lock"]
     at_work = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     ours = {"name": {"any_": ["nightly", "universe"]}}
     assert pages.api("/flow_runs/filter", {"flow_runs": at_work, "flows": ours}) == []
-    pages.at_rest()
 
 
 def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(pages: Up, page: "Page") -> None:
@@ -188,6 +187,7 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
     open_run(page, pages.prefect, run_id)
     page.get_by_role("button", name="Retry", exact=True).wait_for()
     nothing_is_left(pages, processes)
+    pages.at_rest()
     assert stored(home, "AAPL") == bars
     reached, told = epochs_of(kept), len(pages.epochs(run_id))
     assert 3 <= reached < MANY

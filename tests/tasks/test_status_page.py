@@ -47,6 +47,8 @@ def follow(home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: Non
 
     def followed(*tickers: str, **choices: str) -> None:
         with restored(os.environ, settings_of(home)):
+            home.root.mkdir(exist_ok=True)
+            home.tickers.write_text("tickers: []\n")
             ticker_list.add(home, tickers, choices)
             register_all(home)
 
