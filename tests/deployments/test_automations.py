@@ -15,11 +15,13 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
+from prefect.events import emit_event
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Completed, Crashed, Late, Pending, Running, State
+from prefect.states import AwaitingRetry, Completed, Crashed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import result_of
@@ -42,7 +44,9 @@ from tests.support.patience import PATIENCE_S, until
 
 TELLING = tuple(f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts"))
 LOST = tuple(f"{PREFIX}{kind}" for kind in ("silent runs", "crashed runs", "dying runs"))
+SILENT = LOST[0]
 KINDS = (*TELLING, *LOST)
+SHORT = timedelta(seconds=10)  # the least that Prefect takes
 Posted = tuple[str, "queue.Queue[Any]"]
 HOOK = "/hooks/12:T0-K3N_a%20b?to=me&sig=%2541%2B%26&empty="
 
@@ -222,32 +226,53 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
     assert asked.parameters == {"what": FAILED}
 
 
+def ended_as_silent(client: SyncPrefectClient) -> set[str]:
+    """The runs that set off the automation that ends silent ones, as far as the server has recorded it."""
+    fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
+    of_silent = [each for each in client.read_events(fired, limit=50).events if each.resource.name == SILENT]
+    return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_silent}
+
+
+def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
+    beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+    ours = {"prefect.resource.id": f"prefect.tag.{MANAGED}", "prefect.resource.role": "tag"}
+    emit_event("prefect.flow-run.heartbeat", beat, occurred=occurred, related=[ours])
+
+
+def state(client: SyncPrefectClient, run: FlowRun) -> str | None:
+    return client.read_flow_run(run.id).state_name
+
+
 @pytest.mark.slow
-def test_a_run_of_which_nothing_is_heard_is_ended_as_crashed_ended_and_waiting_runs_are_not(
+def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(
     prefect_client: SyncPrefectClient,
 ) -> None:
-    install({}, silence=timedelta(seconds=10))
-    skipped, waiting, dead = (of_worker(prefect_client, failing, state=Pending()) for _ in range(3))
-    for run in (skipped, waiting, dead):
-        prefect_client.set_flow_run_state(run.id, Running())
+    install({}, silence=SHORT)
+    skipped, waiting, dead = (of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5))
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
-    until(lambda: prefect_client.read_flow_run(dead.id).state_name == "Crashed", every_s=0.3)
-    ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting)]
-    assert ended == [states.QUOTA, "AwaitingRetry"]
+    for run in (skipped, waiting):  # however long the calls took, it was alive a second before it ended or waited
+        reached = prefect_client.read_flow_run(run.id).state
+        assert reached
+        emit_heartbeat(run, reached.timestamp - timedelta(seconds=1))
+    emit_heartbeat(dead, datetime.now(UTC))
+    until(lambda: state(prefect_client, dead) == "Crashed", every_s=0.3)
+    assert [state(prefect_client, run) for run in (skipped, waiting)] == [states.QUOTA, "AwaitingRetry"]
+    assert until(lambda: ended_as_silent(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_keeps_dying_fails_and_is_told(prefect_client: SyncPrefectClient, webhook: Posted) -> None:
-    address, posted = webhook
-    install({"STOCKML_WEBHOOK_URL": address})
-    run = of_worker(prefect_client, failing, state=Pending(), name="KO 2013-03-05")
-    for _ in range(AGAIN + 1):
+def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(
+    prefect_client: SyncPrefectClient,
+) -> None:
+    install({}, quiet=SHORT)
+    often, once = (of_worker(prefect_client, failing) for _ in range(2))
+    for run in (once, *[often] * (AGAIN + 1)):
         prefect_client.set_flow_run_state(run.id, Running(), force=True)
         prefect_client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
-    assert told(posted).startswith(f"stockml: nightly KO 2013-03-05 Failed: its process died {AGAIN + 1} times; see ")
-    assert prefect_client.read_flow_run(run.id).state_name == "Failed"
+    until(lambda: state(prefect_client, once) == "AwaitingRetry", every_s=0.3)
+    until(lambda: state(prefect_client, often) == "Failed", every_s=0.3)
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])
