@@ -152,16 +152,6 @@ def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tm
     processes.stop([child])
 
 
-def test_a_process_that_has_got_the_number_of_one_that_ended_is_left_alone(tmp_path: Path) -> None:
-    child, other = (started(name, tmp_path, "import time; time.sleep(600)") for name in ("Prefect", "another"))
-    child.process.kill()
-    child.process.wait()
-    child.process.pid = other.process.pid
-    processes.stop([child])
-    assert other.process.poll() is None
-    processes.stop([other])
-
-
 STUBBORN = """
     import signal, subprocess, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

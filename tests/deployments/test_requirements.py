@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 from tests.support.lock import PROJECT, locked
 
 OURS = ("stockml", "tasks", "flows", "deployments")
-OF_EXTRAS = {"psycopg", "psycopg_binary"}  # without it, an error names the extra
+OF_EXTRAS = {"psycopg", "psycopg_binary", "prefect_dask", "distributed"}  # without it, an error names the extra
 
 
 def imported() -> set[str]:

@@ -81,7 +81,7 @@ def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: HomePath
     said: list[str] = []
     with pytest.raises(ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"):
         _register(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, said.append, [killed(home, "0")])
-    assert [f" {MANY + 1} tickers" in told for told in said] == [True], "which take minutes"
+    assert "tickers, which takes minutes" in said[0]
 
 
 def test_a_registration_that_fails_is_told_with_its_last_line(home: HomePaths) -> None:

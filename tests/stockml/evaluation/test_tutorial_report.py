@@ -39,7 +39,6 @@ def test_the_published_files_are_read_line_by_line(share: str) -> None:
 @pytest.mark.parametrize(
     ("columns", "values", "why"),
     [
-        (["high"], [np.inf], "expected finite prices above 0"),
         (PRICES, [0.0] * 4, "expected finite prices above 0"),
         (PRICES, [-5.0] * 4, "expected finite prices above 0"),
         (["high", "low"], IBM[["low", "high"]].iloc[100].tolist(), "expected low ≤ open"),
