@@ -17,6 +17,7 @@ from tests.support.commands import Captured, stockml, store_of
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
     asked = f"from deployments.cli.app import run; run(['--help']); import sys; print(set({HEAVY}) & set(sys.modules))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -203,6 +204,7 @@ def test_a_home_that_cannot_be_written_is_reported(
         assert "expected a home that can be written, found" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_early_causes_no_error(home: HomePaths) -> None:
     store_of(home, sessions=3000)
     command = f"set -o pipefail; {sys.executable} -m deployments.cli bars IBM --csv | head -1"

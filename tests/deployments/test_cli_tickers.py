@@ -19,6 +19,7 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_bars_are_not_renamed_to_a_symbol_of_another_currency(home: HomePaths, file: Path, capsys: Captured) -> None:
     """Its bars in C$ were followed by others in $, as after a fall by a quarter."""
     add(home, ["MBG.LON", "SHOP.TRT"], {})

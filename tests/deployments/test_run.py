@@ -32,6 +32,7 @@ SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
 NOTHING_NEW = "nothing has changed since that night ran"
 
 
+@pytest.mark.slow
 def test_without_a_key_make_run_knows_only_recorded_tickers(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     failed = make_run("HPQ")
