@@ -87,6 +87,7 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
     processes.stop([other, late])
 
 
+@pytest.mark.slow
 def test_a_program_that_keeps_dying_is_started_again_after_growing_pauses_beside_the_others(
     tmp_path: Path,
 ) -> None:
@@ -161,6 +162,7 @@ STUBBORN = """
 """
 
 
+@pytest.mark.slow
 def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     child = started("stubborn", tmp_path, STUBBORN)
     until(lambda: (tmp_path / "log").read_text() == "ready\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stockml import code_version
-from stockml.code_version import NUMBER_LIBRARIES, code_hash, meaning_and_imports, sources_hash
+from stockml.code_version import NUMBER_LIBRARIES, code_hash, sources_hash
 
 SOURCES = {
     "training/__init__.py": "",
@@ -131,15 +131,6 @@ def test_the_hash_of_whole_folders_changes_with_the_meaning_of_any_source(
     before, source = sources_hash(package), package / f"{module}.py"
     source.write_text(change(source.read_text()))
     assert (sources_hash(package) != before) == moves
-
-
-def test_every_python_reads_the_same_meaning() -> None:
-    meaning, _ = meaning_and_imports(
-        "@final\nclass Network(Base):\n    leads: list[int] = []\n\n"
-        "    def name(self, *, lead=None):\n        return f'{lead:02} of {len(self.leads)}' or call()\n\n"
-        """    def days(self, layout: str):\n        return f"{', '.join(f'{day:{layout}}' for day in self.known)}"\n"""
-    )
-    assert meaning.startswith("699cb27c6314a544"), "as 3.11, 3.12 and 3.13 have it"
 
 
 def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(package: Path) -> None:

@@ -22,7 +22,6 @@ from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of, write_atomically
 from tasks.maintenance import _kept_keys
 from tests.stockml.models.test_registry import night
-from tests.support.counting import calls_of
 from tests.support.forecasts import bars, day, entry
 from tests.support.nights import recorded_night
 
@@ -86,17 +85,6 @@ def test_prices_of_which_none_is_believed_or_that_do_not_join_are_no_damage(home
         with pytest.raises(why):
             store.view(ticker)
     assert list(faults(home)) == []
-
-
-def test_a_check_of_years_of_forecasts_does_not_rebuild_each_of_them(home: HomePaths) -> None:
-    BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
-    checks = (lambda: [*tickers(home, NOW, replay=False)], lambda: [*faults(home)])
-    spent = []
-    for count in (1, 1, 101):  # the first one imports
-        for at in range(count):
-            Ledger(home.ledger).publish(entry(at))
-        spent.append([calls_of(check) for check in checks])
-    assert all(many - few < 10_000 for few, many in zip(*spent[1:], strict=True)), spent
 
 
 def test_a_damaged_base_that_was_superseded_is_told_with_its_own_way_back(home: HomePaths) -> None:

@@ -5,7 +5,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import psutil
-import pytest
 
 from stockml.storage.process_marks import is_at_work, is_gone, mark
 from tests.support.patience import until
@@ -31,10 +30,4 @@ def test_a_killed_process_is_gone_even_if_its_parent_never_waited_for_it() -> No
     finally:
         process.communicate()
     assert is_gone(marked)
-    assert not is_at_work(marked, datetime.now(UTC))
-
-
-@pytest.mark.parametrize("marked", [None, "", "elsewhere:1", "elsewhere", ":", mark().rpartition(":")[0] + ":"])
-def test_nothing_is_known_of_a_process_on_another_host(marked: str | None) -> None:
-    assert not is_gone(marked)
     assert not is_at_work(marked, datetime.now(UTC))
