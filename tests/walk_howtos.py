@@ -1,4 +1,4 @@
-"""Follows docs/data.md and docs/how-to line by line, one page after the other, as one person would, and prints how long each line took.
+"""Follows docs/data.md and docs/how-to line by line, as one person would, and prints how long each line took.
 
     python -m tests.walk_howtos [--environment .venv]
 
@@ -43,12 +43,13 @@ ELSEWHERE = {
 }
 BEGINS_SO = {
     "stockml import SAP.DEX": "no such file: tests/stockml/prices/test_csv_import.py",
+    "make extras": "would change the environment that was named",
     "sudo": "needs the service's user: tests/deployments/test_servers_files.py looks at the unit",
     "docker": "needs Docker: the same of its file",
 }
 SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)
 PYTHON = re.compile(r"```python\n.*?```", re.DOTALL)
-NAMED_ONLY = {"stockml tickers add", "stockml import", "stockml up", "make up"}  # in sentences about the command
+NAMED_ONLY = {"stockml tickers add", "stockml import", "stockml universe", "stockml up", "make up", "make run"}  # in sentences about the command
 CRON = re.compile(r"[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ")
 
 
