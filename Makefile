@@ -34,6 +34,7 @@ campaign: .venv/test.stamp newest ## weekly: many kills and flipped bits, a year
 	$(BIN)/python -m tests.faults.campaign --flows 20
 	$(BIN)/python -m tests.bench.year
 	$(PYTEST) -m campaign
+	$(PYTEST) -m hypothesis --hypothesis-profile long
 
 lint: .venv/test.stamp ## linters, types, layers
 	$(BIN)/ruff check .
