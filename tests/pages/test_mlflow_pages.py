@@ -46,7 +46,7 @@ def pages(installation: HomePaths) -> Iterator[Pages]:
         night, series = recorded_night(day=day), series_until("IBM", day)
         assert night.forecast
         folder = installation.plots / "IBM" / str(day)
-        draw = partial(forecast.forecast_fan, "IBM", night.forecast, night.publisher, series.sessions, series.mid)
+        draw = partial(forecast.forecast_fan, "IBM", night.forecast, series.sessions, series.close)
         style.save({"forecast": draw}, folder)
         night = recorded_night(day=day, plots_folder=str(folder), figures=("calibration", "forecast"))
         night = tracking.keep_and_log(with_files(night, installation.root / str(day)))

@@ -70,7 +70,7 @@ def children_of(pages: Up) -> list[psutil.Process]:
 
 def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
     open_form(page, pages.prefect, "IBM")
-    assert "Passes over the training part. 1 to 1,000; tutorial 30" in page.inner_text("body")
+    assert "Passes over the training part (tutorial profile only). 1 to 1,000; tutorial 30" in page.inner_text("body")
     fill(page, "ticker (Optional)", "../etc")
     submit(page)
     page.get_by_text("'../etc' does not match").first.wait_for()
@@ -261,7 +261,7 @@ def test_no_figure_of_a_nights_page_is_cut_off(pages: Up, page: "Page") -> None:
 
 def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:
     page.goto(f"{pages.prefect}/automations")
-    page.get_by_text("stockml: zombie runs").first.wait_for()
+    page.get_by_text("stockml: silent runs").first.wait_for()
     shown = page.inner_text("body")
     assert shown.count("Trigger") == 7
     assert "A custom trigger" not in shown
