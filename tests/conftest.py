@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deployments.process import restored
 from deployments.servers.environment import settings_of
@@ -18,6 +19,9 @@ from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tests.support.scripted_feed import ScriptedFeed
 
+settings.register_profile("short", deadline=None, max_examples=25)
+settings.register_profile("long", deadline=None, max_examples=2_000)  # of `make campaign`
+settings.load_profile("short")
 pytest_plugins = (
     "tests.support.chromium",
     "tests.support.postgres_server",

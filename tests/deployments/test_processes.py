@@ -132,6 +132,7 @@ def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_
     assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
 
 
+@pytest.mark.slow
 def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tmp_path: Path) -> None:
     child = started("orderly", tmp_path, ORDERLY)
     until(lambda: child.log.read_text() == "ready\n")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.cli.app import run
@@ -106,7 +106,6 @@ def test_a_change_of_the_list_waits_for_another_that_is_under_way(
     assert names(home) == ["IBM", "AAPL", "MSFT"]
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["IBM", "ON", "KO", "TSCO.LON", "NO"])), max_size=12))
 def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(steps: list[tuple[bool, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

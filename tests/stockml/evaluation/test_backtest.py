@@ -50,6 +50,7 @@ def found() -> TickerBacktest:
     return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
+@pytest.mark.slow
 def test_every_fifth_session_of_the_span_is_a_night_that_is_judged() -> None:
     assert found().origins == len(found().nights) == (LAST - FIRST) // 5 + 1
     assert found().sessions == (SPAN.first, SPAN.last)
@@ -84,6 +85,7 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
         np.testing.assert_allclose(replayed.scores[name].crps_by_lead, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> None:
     scores = found().scores
     assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
@@ -95,6 +97,7 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 
 
+@pytest.mark.slow
 def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
     """These are the rows of a night's table, recomputed by loops."""
     at = np.arange(FIRST, LAST + 1, 5)
@@ -116,6 +119,7 @@ def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_l
         assert losses.reference == pytest.approx(np.mean(np.reshape(naive, (len(at), -1)), axis=1)), name
 
 
+@pytest.mark.slow
 def test_what_is_published_of_the_sessions_ahead_is_scored() -> None:
     at, outlook = np.arange(FIRST, LAST + 1, 5), {(each.what, each.sessions): each for each, _ in found().outlook}
     rose, rise = SERIES.close[at + 20] > SERIES.close[at], outlook["rise", 20]
@@ -166,6 +170,7 @@ def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hol
     assert found.widths[PUBLISHED].sessions.tolist() == halted.sessions[at].tolist()
 
 
+@pytest.mark.slow
 def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     adds = found().over[RIDGE]
     none = replace(adds, skills=(float("nan"),) * 12)

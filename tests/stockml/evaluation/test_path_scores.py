@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.evaluation.path_scores import (
@@ -180,7 +180,6 @@ def test_a_price_that_never_moves_gives_no_figure_rather_than_infinity() -> None
     assert all(math.isfinite(value) for figures in found.metrics().values() for value in figures.values())
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 10_000), st.integers(0, 400), st.booleans())
 def test_every_figure_is_finite_and_all_of_them_survive_json(every: int, seed: int, halted: int, exact: bool) -> None:
     mid = prices(600, seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy, StoreError
@@ -59,7 +59,6 @@ def test_the_newest_promotion_is_champion_and_reads_back_as_written(registry: Re
     assert second.intact()
 
 
-@settings(max_examples=30, deadline=None)  # each example writes a file
 @given(
     line=st.builds(
         Promotion,

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
@@ -65,7 +65,6 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
     return OF[kind] if kind in OF else st.from_type(kind)
 
 
-@settings(deadline=None)  # the first example builds the reader of records
 @given(night=drawn(Night))
 def test_any_night_is_read_as_it_was_written(night: Night, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("night") / "night.json"

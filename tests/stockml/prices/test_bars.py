@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from stockml.errors import BadPayload
 from stockml.nights.reasons import WHY
@@ -103,7 +103,6 @@ def test_bars_without_a_column_or_without_a_session_are_refused():
         checked("IBM", flat_bars(0), NEW_YORK)
 
 
-@settings(deadline=None)
 @given(strategies.series())
 def test_bars_that_keep_the_rules_are_left_unchanged(bars):
     assert checked("IBM", bars[list(reversed(COLUMNS))], NEW_YORK).equals(bars)

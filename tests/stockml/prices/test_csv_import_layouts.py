@@ -265,7 +265,7 @@ def test_a_faulty_file_is_refused_with_its_path_and_the_fault(tmp_path, case):
     assert str(path) in str(refusal.value)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
 )
@@ -281,7 +281,7 @@ def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(tmp_path, 
 
 
 @pytest.mark.slow
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(number=st.integers(1, 10**9), mark=st.sampled_from(["point", "comma"]), grouped=st.booleans())
 def test_a_price_is_the_nearest_float_however_it_is_written(tmp_path, number, mark, grouped):
     whole, fraction = f"{number // 100:,}" if grouped else str(number // 100), f"{number % 100:02}"

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from stockml.errors import InconsistentOverlap, NoOverlap
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split, checked, days_of, make_bars
@@ -19,7 +19,6 @@ NEW_YORK = sessions_for("IBM")
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(strategies.series(), strategies.splits)
 def test_back_adjusted_prices_times_what_a_share_has_become_are_the_traded_prices(bars, splits):
     adjusted, applied = back_adjusted(bars, splits), effective(bars, splits)[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreError
@@ -81,7 +81,6 @@ def test_each_key_has_its_own_ledger_and_is_never_written(tmp_path: Path) -> Non
     assert KEY not in repr(mine)
 
 
-@settings(max_examples=40, deadline=None)
 @given(per_minute=st.integers(1, 1_200), pauses=st.lists(st.floats(0, 100_000), min_size=1, max_size=12))
 def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
     tmp_path_factory: pytest.TempPathFactory, per_minute: int, pauses: list[float]
@@ -98,7 +97,6 @@ def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
 @given(jumps=st.lists(st.floats(-200_000, 200_000), min_size=1, max_size=20))
 def test_however_the_clock_jumps_no_day_exceeds_its_requests_and_no_wait_is_long(
     tmp_path_factory: pytest.TempPathFactory, jumps: list[float]
