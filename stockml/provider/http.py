@@ -92,7 +92,7 @@ class PriceProvider(ABC):
         """The answer with all splits; one request."""
 
     @abstractmethod
-    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
+    def daily_of(self, payload: Payload, *, last_final: date) -> Bars:
         """The bars in an answer to `daily`, up to `last_final`. Raises NoData if there are none."""
 
     @abstractmethod
