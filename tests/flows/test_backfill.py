@@ -64,7 +64,7 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(
     run(first=FRIDAY)
     champion = Registry(replay.models).champion("IBM")
     rows = run(last=date(2013, 2, 28), learn="every night").result()
-    assert [(row.session.day, row.mode, row.promoted) for row in rows] == [(27, "keep", False), (28, "keep", False)]
+    assert [(row.session.day, row.promoted) for row in rows] == [(27, False), (28, False)]
     decided = [json.loads(path.read_text()) for path in replay.nights.glob("IBM/decision-*.json")]
     earlier = [each for each in decided if each["session"] != str(FRIDAY)]
     assert [each["reason"] for each in earlier] == ["the champion is of a later session"] * 2
@@ -87,11 +87,11 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(
 @pytest.mark.slow
 def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: HomePaths, feed: ScriptedFeed) -> None:
     (row,) = run().result()
-    assert (row.session, row.mode) == (FRIDAY, "keep")
+    assert row.session == FRIDAY
     assert store_of(replay).last_session("IBM") == FRIDAY
     assert len(Ledger(replay.ledger).entries("IBM")) == 1
     before = feed.requests
-    assert run().result()[0].mode == "keep"
+    assert run().result()[0].session == FRIDAY
     assert feed.requests == before
     with get_client(sync_client=True) as client:
         named = FlowRunFilter(name=FlowRunFilterName(any_=[f"IBM {FRIDAY}"]))
