@@ -67,7 +67,7 @@ def _gjr_garch(returns: Floats) -> Any:
     try:
         from arch import arch_model
     except ImportError:
-        raise RowUnavailable("GJR-GARCH", "needs the extra `garch` (make extras EXTRAS=garch)") from None
+        raise RowUnavailable("GJR-GARCH", "needs the extra `garch` (make extras EXTRAS='garch')") from None
     if not returns.std() > 0:
         raise RowUnavailable("GJR-GARCH", "expected a price that moves, found none")
     return arch_model(returns, p=1, o=1, q=1, dist="t", rescale=False)
