@@ -93,7 +93,9 @@ endif
 	@touch $@
 
 # The lock alone says what is installed: nothing is resolved. What it does not name is removed.
-locked = awk -v asked=' $(1) ' '/^\# section: / { on = index(asked, " " $$3 " ") } on' requirements.lock > .venv/locked.txt
+# With `gpu`, TensorFlow comes whole: its part for CPUs would write into the same folder.
+locked = awk -v asked=' $(1) ' '/^\# section: / { on = index(asked, " " $$3 " ") } /^[a-z]/ { skip = /^tensorflow-cpu/ } \
+	on && !(skip && index(asked, " gpu "))' requirements.lock > .venv/locked.txt
 sync = $(call locked,$(1)) \
 	&& $(INSTALL) sync --python $(BIN)/python --require-hashes .venv/locked.txt \
 	&& $(INSTALL) install --python $(BIN)/python --no-deps --no-build-isolation --editable . \

@@ -99,5 +99,5 @@ def check_training(
 def _same(one: NDArray[np.floating] | None, two: NDArray[np.floating] | None) -> bool:
     if one is None or two is None:
         return one is two
-    largest = max(np.nanmax(np.abs(one), initial=0.0), np.nanmax(np.abs(two), initial=0.0))
+    largest = max(np.max(np.abs(each), where=np.isfinite(each), initial=0.0) for each in (one, two))
     return bool(np.allclose(one, two, rtol=0.0, atol=ROUNDING * largest, equal_nan=True))

@@ -113,6 +113,8 @@ def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:
     check_rows(SERIES, MIDDLE, lambda series: rows(series, 0))
     with pytest.raises(LooksAhead, match="the forecast of row"):
         check_rows(SERIES, MIDDLE, lambda series: rows(series, 1))
+    with pytest.raises(LooksAhead, match="the forecast of row"):  # whatever else the row holds
+        check_rows(SERIES, MIDDLE, lambda series: {"row": [np.array([np.inf, np.nan, series.close[-1]])]})
     last = float(SERIES.close[-1])
     check_rows(SERIES, MIDDLE, lambda series: {"row": [np.array([1.0 + 1e-7 * (series.close[-1] == last)])]})
 
