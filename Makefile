@@ -25,7 +25,7 @@ run: .venv/run.stamp ## one night, end to end: recorded prices, or Alpha Vantage
 	@$(BIN)/python -m deployments.run $(TICKER)
 
 check: lint ## before every commit: linters, types, layers, quick tests; at most 90 seconds
-	$(PYTEST) -m "not slow and not campaign"
+	$(PYTEST) --numprocesses 2 -m "not slow and not campaign"
 
 test: lint ## what a release needs: `check`, trainings, servers, a browser; at most 10 minutes
 	$(PYTEST)
@@ -34,6 +34,7 @@ campaign: .venv/test.stamp newest ## weekly: many kills and flipped bits, a year
 	$(BIN)/python -m tests.faults.campaign --flows 20
 	$(BIN)/python -m tests.bench.year
 	$(PYTEST) -m campaign
+	$(PYTEST) -m hypothesis --hypothesis-profile long
 
 lint: .venv/test.stamp ## linters, types, layers
 	$(BIN)/ruff check .

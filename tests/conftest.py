@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deployments.process import restored
 from deployments.servers.environment import settings_of
@@ -18,6 +19,9 @@ from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tests.support.scripted_feed import ScriptedFeed
 
+settings.register_profile("short", deadline=None, max_examples=25)
+settings.register_profile("long", deadline=None, max_examples=2_000)  # of `make campaign`
+settings.load_profile("short")
 pytest_plugins = (
     "tests.support.chromium",
     "tests.support.postgres_server",
@@ -81,7 +85,17 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
 
 
+SERVERS = {"_sessions_server", "lasting_server", "empty_database", "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files with the most slow tests first, or one process would be left with the longest file at the end."""
+    """Mark what has a server, MLflow's tables or a browser as slow; begin with the files that have most slow tests.
+
+    Otherwise one process would be left with the longest file while the others have nothing to do.
+    """
+    for item in items:
+        if SERVERS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("slow")
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (item.path.parent.name != "pages", -slow[item.path], str(item.path)))

@@ -44,12 +44,6 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_a_picture_is_described_to_those_who_do_not_see_it(page: Path) -> None:
-    pictures = re.findall(r"!\[([^\]]*)\]\(", page.read_text())
-    assert [words for words in pictures if len(words.split()) < 4] == []
-
-
 def headings(page: Path) -> set[str]:
     """As GitHub names them in an address."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
@@ -92,11 +86,6 @@ def parts_of(command: Any, path: str = "stockml") -> Iterator[tuple[str, Any]]:
     yield path, command
     for name, part in getattr(command, "commands", {}).items():
         yield from parts_of(part, f"{path} {name}")
-
-
-def test_every_option_and_argument_has_words_of_its_own() -> None:
-    named = {f"{path} {each.name}": each for path, command in parts_of(COMMANDS) for each in command.params}
-    assert [name for name, each in named.items() if not each.help] == []
 
 
 def test_readme_names_every_command() -> None:

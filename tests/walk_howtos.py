@@ -49,8 +49,14 @@ BEGINS_SO = {
 }
 SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)
 PYTHON = re.compile(r"```python\n.*?```", re.DOTALL)
-NAMED_ONLY = {"make up", "make run"}  # in sentences about the command
-NAMED_ONLY |= {"stockml tickers add", "stockml import", "stockml universe", "stockml up"}
+NAMED_ONLY = {
+    "stockml tickers add",
+    "stockml import",
+    "stockml universe",
+    "stockml up",
+    "make up",
+    "make run",
+}  # in sentences about the command
 CRON = re.compile(r"[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ")
 
 

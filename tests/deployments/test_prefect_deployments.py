@@ -52,24 +52,12 @@ def test_the_form_takes_only_days_that_exist_or_none(day: str, passes: bool) -> 
     assert bool(re.search(pattern, day)) is passes
 
 
-@pytest.mark.parametrize("field", ["first", "last"])
-def test_a_required_day_must_be_given_and_exist(field: str) -> None:
-    pattern = form_of("backfill.backfill")["properties"][field]["pattern"]
-    days = ("2013-03-01", "2013-04-31", "")
-    assert [bool(re.search(pattern, day)) for day in days] == [True, False, False]
-
-
 def test_every_day_in_a_form_says_how_it_is_written() -> None:
     """The page's refusal shows a pattern, which nobody can read."""
     forms = [form_of(flow) for flow in {"nightly.nightly", *(each.flow for each in other_deployments([]))}]
     fields = [field for form in forms for field in form["properties"].values() if DAY in field.get("pattern", "")]
     assert len(fields) == 7
     assert [field for field in fields if "YYYY-MM-DD" not in field["description"]] == []
-
-
-def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
-    found = form_of("nightly.nightly")["definitions"]["TrainingSettings"]["properties"]["decay_on"]
-    assert found["enum"] == ["validation"]
 
 
 def test_every_number_in_a_form_says_its_bounds() -> None:
@@ -137,17 +125,6 @@ def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(prefect_s
     assert str(changed) == "1 updated; schedules of your own stay: OWN"
     crons = {each.slug: (each.schedule.cron, each.parameters) for each in found}
     assert crons == {"nightly": ("30 23 * * 1-5", {}), "mine": ("0 12 * * 6", {"force": True})}
-
-
-@pytest.mark.slow
-def test_registering_unties_an_earlier_versions_deployment_from_the_folder_it_was_made_in(prefect_server: None) -> None:
-    step = {"prefect.deployments.steps.set_working_directory": {"directory": "/gone"}}
-    with get_client(sync_client=True) as client:
-        flow = client.create_flow_from_name("nightly")
-        earlier = client.create_deployment(flow, "MOVED", entrypoint="flows/nightly.py:nightly", pull_steps=[step])
-        register(ticker_deployments(listed("MOVED").tickers), delete_others=False)
-        found = client.read_deployment_by_name("nightly/MOVED")
-    assert (found.id, found.entrypoint, found.pull_steps or []) == (earlier, "flows.nightly.nightly", [])
 
 
 @pytest.mark.slow

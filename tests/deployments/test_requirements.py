@@ -6,6 +6,8 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import pytest
+
 from tests.support.lock import PROJECT, locked
 
 OURS = ("stockml", "tasks", "flows", "deployments")
@@ -21,6 +23,7 @@ def imported() -> set[str]:
     return {module.partition(".")[0] for module in modules} - {*sys.stdlib_module_names, *OURS}
 
 
+@pytest.mark.slow
 def test_the_locked_packages_hold_every_import() -> None:
     pinned = locked("run").keys()
     from_package = packages_distributions()

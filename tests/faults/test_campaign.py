@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.patience import PATIENCE_S
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_campaign_of_one_each_finds_nothing_lost_and_nothing_believed() -> None:

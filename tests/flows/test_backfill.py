@@ -17,10 +17,9 @@ from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
 from stockml.prices.series import PriceSeries
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
-from tests.support import PAYLOADS
 from tests.support.loopback import Loopback
 from tests.support.replaying import SMALL, fill, store_of, use
-from tests.support.scripted_feed import Fault, ScriptedFeed
+from tests.support.scripted_feed import ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
 
 WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
@@ -111,16 +110,6 @@ def test_stored_bars_are_not_requested_and_each_failure_is_listed(replay: HomePa
 
 
 @pytest.mark.slow
-def test_a_session_the_provider_does_not_have_is_reported(replay: HomePaths, feed: ScriptedFeed) -> None:
-    before_its_first_day = date(2004, 1, 5)
-    state = run("GOOG", before_its_first_day, before_its_first_day)
-    assert (state.name, state.is_completed()) == ("No bar", True)
-    assert [asked.outputsize for asked in feed.asked] == ["full"], (
-        "a newcomer's whole history, as its first night would ask for"
-    )
-
-
-@pytest.mark.slow
 def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: HomePaths, feed: ScriptedFeed) -> None:
     (row,) = run("MSFT").result()
     assert [asked.function for asked in feed.asked] == ["TIME_SERIES_DAILY", "SPLITS"]
@@ -128,14 +117,6 @@ def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: Ho
     assert (row.status, row.session) == ("completed", FRIDAY)
     assert len(store_of(replay).adjusted("MSFT")) > 3_000
     assert store_of(replay).unexplained_jumps("MSFT") == ()
-
-
-@pytest.mark.slow
-def test_a_history_that_must_not_be_stored_costs_a_newcomer_no_night(replay: HomePaths, feed: ScriptedFeed) -> None:
-    feed.script(Fault.file(PAYLOADS / "daily_with_split_unadjusted.json"))  # another share's
-    (row,) = run("MSFT", first=FRIDAY).result()
-    assert (row.status, [asked.outputsize for asked in feed.asked]) == ("completed", ["full", "compact"])
-    assert len(store_of(replay).read("MSFT")) == 100
 
 
 @pytest.mark.slow
@@ -153,10 +134,3 @@ def test_a_free_key_does_not_ask_for_what_it_cannot_have_and_a_second_providers_
         assert run("AAPL", past, past).name == "No bar"
         assert len(second.asked) == 1, "it has had its first night"
     assert {asked.outputsize for asked in feed.asked} == {"compact"}
-
-
-@pytest.mark.slow
-def test_a_spent_quota_ends_as_skipped(replay: HomePaths, feed: ScriptedFeed) -> None:
-    feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
-    state = run()
-    assert (state.name, state.is_completed()) == ("Skipped: quota", True)

@@ -28,6 +28,7 @@ SAMPLES = [
     errors.InvalidSetting("training.epochs", 0, "between 1 and 1000"),
     errors.InvalidFile("prices.csv", "expected a column Close, found none; export it again"),
     errors.OtherVersion("base-2005-06.npz", "expected content of SHA-256 02, found another; retrain"),
+    errors.Unreachable("IBM", "www.alphavantage.co"),
     errors.MixedPrices("/srv/stockml", "replay", "market"),
     errors.RateLimited("IBM", "asked too fast", 65.0),
     errors.NoData("IBM", "{}"),

@@ -133,6 +133,7 @@ def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_
             check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})
 
 
+@pytest.mark.slow
 def test_a_backtest_whose_inputs_do_not_come_from_the_bars_as_they_stood_is_refused() -> None:
     series = walk(1_400, seed=6)
     object.__setattr__(series, "_full", walk(1_400, seed=7))

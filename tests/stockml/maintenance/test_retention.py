@@ -1,7 +1,6 @@
 """What may go and what stays, in a home with every kind of file, old and new."""
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
 from stockml.maintenance.retention import Removal, RetentionSettings, due, remove
 from stockml.models.registry import Promotion, Registry
@@ -75,12 +73,6 @@ def test_old_files_go_but_each_tickers_newest_stays(home: HomePaths, kind: str, 
     for_two = [(home.root / place.format(number)) for number in (1, 2)]
     named = [path.parent if path.parent.parent.name == "IBM" else path for path in for_two]
     assert going(home) == sorted(f"{kind} {path.relative_to(home.root)}" for path in named)
-
-
-def test_results_go_by_age_alone(home: HomePaths) -> None:
-    put(home.results / "train-1", 31)
-    put(home.results / "train-2", 29)
-    assert going(home) == ["results results/train-1"]
 
 
 def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: HomePaths) -> None:
@@ -185,32 +177,6 @@ def test_leftovers_of_killed_writers_go(home: HomePaths) -> None:
     assert sorted(path.name for path in (home.models / "IBM").iterdir()) == ["m"]
 
 
-def test_plots_drawn_again_after_a_kill_cut_their_removal_short_go_with_what_was_left_of_them(home: HomePaths) -> None:
-    put(home.plots / "IBM" / "drawn-again" / "forecast.png", 40, bytes(100))
-    put(home.plots / "IBM" / ".drawn-again.removed" / "forecast.png", 50)
-    put(home.plots / "IBM" / "newest" / "forecast.png", 0)
-    remove(plan(home))
-    assert [path.name for path in (home.plots / "IBM").iterdir()] == ["newest"]
-
-
-def test_files_that_a_running_night_writes_and_removes_do_not_stop_the_plan(home: HomePaths) -> None:
-    kept, over = put(home.payloads / "IBM" / f"{1:064x}.json.gz", 90), threading.Event()
-    newest = put(kept.with_name(f"{2:064x}.json.gz"), 1)
-
-    def write() -> None:
-        while not over.is_set():
-            write_atomically(newest, b"0123456789")
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        for _ in range(200):
-            assert going(home) == [f"payloads {kept.relative_to(home.root)}"]
-    finally:
-        over.set()
-        writer.join()
-
-
 def test_the_store_and_the_ledger_are_never_touched(home: HomePaths) -> None:
     old = [put(home.root / place, 5_000) for place in ("store/IBM.parquet", "store/.x.tmp", "ledger/IBM.parquet")]
     inside = replace(home, store=home.payloads / "IBM")
@@ -243,18 +209,3 @@ def test_a_link_is_not_followed_and_a_copy_made_by_hand_stays(home: HomePaths, t
     for name in ("m1", "m2"):
         put(home.models / "IBM copy" / name / "model.json", 900)
     assert going(home) == []
-
-
-def test_an_empty_home_has_nothing_to_remove(home: HomePaths) -> None:
-    assert plan(home) == ()
-    assert not home.root.exists()
-
-
-def test_nothing_is_kept_for_less_than_a_day() -> None:
-    with pytest.raises(InvalidSetting, match=r"keep\.model_days"):
-        RetentionSettings(model_days=0)
-
-
-def test_a_removal_names_its_kind_size_and_age(home: HomePaths) -> None:
-    path = put(home.results / "train-1", 100, bytes(7))
-    assert plan(home) == (Removal("results", path, 7, NOW - timedelta(days=100)),)

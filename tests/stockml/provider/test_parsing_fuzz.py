@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import FeedError
@@ -139,7 +139,7 @@ def check(content: bytes, ticker: str) -> str:
 
 
 def _daily(content: bytes, ticker: str) -> Bars:
-    return parse_daily(content, ticker, last_final=TODAY, today=TODAY)
+    return parse_daily(content, ticker, last_final=TODAY)
 
 
 def _fit_to_be_shown(error: FeedError) -> str:
@@ -193,7 +193,6 @@ BAR = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, NUMBER))
 META = st.fixed_dictionaries({}, optional={"2. Symbol": st.just("IBM") | JSON, "3. Last Refreshed": DAY | JSON})
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.fixed_dictionaries({SERIES: st.dictionaries(DAY, BAR | JSON, max_size=4)}, optional={"Meta Data": META | JSON})
 )
@@ -201,7 +200,6 @@ def test_anything_shaped_like_a_series_raises_only_typed_errors(answer: dict[str
     check(json.dumps(answer).encode(), "IBM")
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200) | JSON.map(lambda tree: json.dumps(tree).encode()))
 def test_any_bytes_raise_only_typed_errors(content: bytes) -> None:
     check(content, "IBM")
