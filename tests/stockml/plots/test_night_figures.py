@@ -44,6 +44,7 @@ def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None =
     return figures("IBM", prices or series(), assessed("IBM", DAY), learned)
 
 
+@pytest.mark.slow
 def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     found, sessions, mid = assessed("IBM", DAY), series().sessions, series().close
     rows = trained("IBM", DAY).history
