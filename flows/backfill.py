@@ -28,12 +28,14 @@ from stockml.settings import Mode, Profile
 from stockml.tickers import as_key, validated_ticker, without_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_night, show_nights
 from tasks.caching import with_home_storage
+from tasks.errors import failing_in_words
 from tasks.provider import history_is_elsewhere
 from tasks.status_page import show_status
 from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 
 @flow(name="history", flow_run_name="history {ticker}")
+@failing_in_words
 def history(ticker: form.TickerName = form.TICKER, calendar: form.CalendarName = form.CALENDAR) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
@@ -52,6 +54,7 @@ def history(ticker: form.TickerName = form.TICKER, calendar: form.CalendarName =
 
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
+@failing_in_words
 def backfill(
     ticker: form.TickerName = form.TICKER,
     first: form.PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
@@ -92,6 +95,7 @@ def backfill(
 
 
 @flow(name="past night", flow_run_name="{ticker} {session}")
+@failing_in_words
 def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bool) -> State:
     """Run one night from what the store has, as `nightly` does once its bars have been fetched.
 

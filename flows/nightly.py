@@ -34,6 +34,7 @@ from stockml.tracking.night_log import StepReceipts
 from tasks import events
 from tasks.artifacts import prefect_page, show_night
 from tasks.caching import keep_code_version, with_home_storage
+from tasks.errors import failing_in_words
 from tasks.later_runs import MAY_COME, run_again
 from tasks.status_page import record_end
 from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
@@ -62,6 +63,7 @@ def run_name() -> str:
     on_crashed=[record_end],
     on_cancellation=[record_end],
 )
+@failing_in_words
 def nightly(
     ticker: form.TickerName = form.TICKER,
     session: form.Day = form.SESSION,

@@ -19,12 +19,14 @@ from stockml.settings import Sampler
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.artifacts import show_text
+from tasks.errors import failing_in_words
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
 THREE_YEARS = timedelta(days=3 * 365)
 
 
 @flow(name="pretrain", flow_run_name="learn a base network")
+@failing_in_words
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     through: form.Day = Field(form.NO_DAY, description="Last session to learn from, YYYY-MM-DD; empty for the newest"),
@@ -46,6 +48,7 @@ def pretrain(
 
 
 @flow(name="tune", flow_run_name="tune {ticker}")
+@failing_in_words
 def tune(
     ticker: form.TickerName = Field("IBM", description="A symbol whose bars are in the store"),
     trials: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -74,6 +77,7 @@ def backtest_name() -> str:
 
 
 @flow(name="backtest", flow_run_name=backtest_name)
+@failing_in_words
 def backtest(
     tickers: list[form.TickerName] = Field(
         [], description="Symbols in the store, or in the folder; empty for all of it"

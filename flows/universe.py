@@ -27,6 +27,7 @@ from stockml.provider.turns import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
+from tasks.errors import failing_in_words
 from tasks.later_runs import MAY_COME, run_again
 from tasks.provider import join_turns
 from tasks.run_records import end_children
@@ -41,6 +42,7 @@ def run_name() -> str:
 
 
 @flow(name="universe", flow_run_name=run_name)
+@failing_in_words
 def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
     session: form.Day = form.SESSION,

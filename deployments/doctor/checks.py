@@ -115,7 +115,7 @@ def key(home: HomePaths, environ: Mapping[str, str]) -> Check:
     if value == "demo":
         return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
     if fault := ApiKey(value.strip()).fault:
-        return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again, letters and digits only")
+        return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again: your own, letters and digits only")
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 
 

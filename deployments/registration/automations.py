@@ -55,8 +55,6 @@ NIGHT_TEXT = f"{TEXT} (more failures this hour are not sent; see stockml status)
 LATE_TEXT = f"{TEXT}; is a worker up? More late runs this hour are not sent"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
-OURS: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
-# Apprise's fields of a JSON message and their new names; fields with an empty name are left out
 FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
 

@@ -150,7 +150,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         ),
         (["backup", "nowhere/home.zip"], "nowhere/home.zip: expected a new name, in a folder that is there"),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
-        (["nightly", "IBM", "--session", "2013-03-04"], "final at 2013-03-04 22:45 EST, which is still to come"),
+        (["nightly", "IBM", "--session", "2013-03-04"], "and this replay's clock stands at 2013-03-01 23:00 EST"),
     ],
 )
 def test_an_impossible_request_is_one_line_and_exit_code_one(

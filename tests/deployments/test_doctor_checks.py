@@ -42,6 +42,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
     [
         ({"ALPHAVANTAGE_API_KEY": "demo"}, "key", "problem", "get one of your own"),
         ({"ALPHAVANTAGE_API_KEY": "two words"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
+        ({"ALPHAVANTAGE_API_KEY": "YOUR_KEY"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y\udcff"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "key", "ok", "plan free"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "quota", "ok", "25 requests left today"),

@@ -65,7 +65,7 @@ def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next
     """Prefect itself deletes with a deployment only those runs that have not begun."""
     with get_client(sync_client=True) as client:
         waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
-        due = datetime.now(UTC) + timedelta(minutes=20)
+        due = datetime.now(UTC) + timedelta(minutes=1)
         for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
             client.set_flow_run_state(waiting, state, force=True)
         assert next_runs(next_nights(client))["FB"] == due
@@ -80,7 +80,7 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
         planned = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["FB"].id]})
         until(lambda: [*runs_of(client, planned)], every_s=0.5)  # by Prefect's scheduler
         old = client.create_flow_run_from_deployment(nights()["FB"].id, parameters={"ticker": "FB", "force": True}).id
-        due = datetime.now(UTC) + timedelta(minutes=20)
+        due = datetime.now(UTC) + timedelta(minutes=1)
         for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
             client.set_flow_run_state(old, state, force=True)
         assert run(["rename", "FB", "META"]) == 0
@@ -101,7 +101,7 @@ def test_what_waits_of_a_removed_ticker_is_cancelled_before_its_deployment_goes(
     """Killed in between, the other way round, the run stayed in the status until a worker took it up."""
     with get_client(sync_client=True) as client:
         waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
-        for state in (Running(), AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(minutes=20))):
+        for state in (Running(), AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(minutes=1))):
             client.set_flow_run_state(waiting, state, force=True)
         ticker_list.remove(told, ["FB"])
 

@@ -3,7 +3,6 @@
 import json
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from deployments.cli.app import run
 from deployments.registration import ticker_list
-from deployments.registration.ticker_list import add, remove, rename, replace, tickers_of
+from deployments.registration.ticker_list import add, remove, rename, tickers_of
 from deployments.registration.tickers_file import TICKERS_FILE
 from stockml.errors import InvalidFile, StoreBusy
 from stockml.home import HomePaths
@@ -72,32 +71,14 @@ def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
     assert home.tickers.read_bytes() == before
 
 
-def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(home: HomePaths, tmp_path: Path) -> None:
-    (mine := tmp_path / "mine.yaml").write_text(MINE)
-    replace(home, mine)
-    add(home, ["KO"], {})
-    before = home.tickers.read_bytes()
-    for _ in range(2):
-        replace(home, mine)
-        assert names(home) == ["IBM", "TSCO.LON", "ON"]
-        assert (home.root / "tickers.yaml.before").read_bytes() == before
-    mine.write_text("tickers: [../etc]\n")
-    with pytest.raises(InvalidFile, match="expected a ticker"):
-        replace(home, mine)
-    assert home.tickers.read_text() == MINE
-
-
 def test_a_change_of_the_list_waits_for_another_that_is_under_way(
-    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A list deployed between another change's reading and writing would be lost, and not be kept beside it either."""
-    (tmp_path / "mine.yaml").write_text(MINE)
     monkeypatch.setattr(ticker_list, "BUSY_S", 0)
     changes: tuple[Callable[[], object], ...] = (
         lambda: add(home, ["KO"], {}),
         lambda: rename(home, "IBM", "KO"),
         lambda: remove(home, ["IBM"]),
-        lambda: replace(home, tmp_path / "mine.yaml"),
     )
     with file_lock(home.locks / "tickers.lock", 0):
         for change in changes:

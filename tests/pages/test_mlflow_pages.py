@@ -121,10 +121,3 @@ def test_the_run_page_has_the_verdict_the_table_and_the_plots(
     assert "network adds +" in shown
     assert "standard average" in shown
     assert [path.name for path in folder.iterdir()] == ["forecast.png"]
-    with page.context.expect_page() as opened:
-        page.get_by_role("link", name="calibration", exact=True).click()
-    opened.value.get_by_text("plots/calibration.png").first.wait_for()  # drawn on request, by no night
-    picture = f"{pages.address}/get-artifact?path=plots%2Fcalibration.png&run_uuid={run_id}"
-    assert page.request.get(picture).body().startswith(b"\x89PNG")
-    [kept] = installation.root.glob("artifacts/**/calibration.png")
-    assert kept.samefile(folder / "calibration.png")

@@ -28,6 +28,7 @@ SAMPLES = [
     errors.InvalidSetting("training.epochs", 0, "between 1 and 1000"),
     errors.InvalidFile("prices.csv", "expected a column Close, found none; export it again"),
     errors.OtherVersion("base-2005-06.npz", "expected content of SHA-256 02, found another; retrain"),
+    errors.Unreachable("IBM", "www.alphavantage.co"),
     errors.MixedPrices("/srv/stockml", "replay", "market"),
     errors.RateLimited("IBM", "asked too fast", 65.0),
     errors.NoData("IBM", "{}"),
@@ -98,4 +99,4 @@ def test_every_error_stands_in_an_errors_module() -> None:
 
 def test_only_rate_limits_and_absent_data_are_worth_asking_again() -> None:
     transient = {type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)}
-    assert transient == {errors.RateLimited, errors.NoData}
+    assert transient == {errors.RateLimited, errors.NoData, errors.Unreachable}

@@ -17,7 +17,6 @@ from prefect.states import Completed, Scheduled
 from deployments.cli.app import run
 from deployments.cli.tickers import register_all
 from deployments.process import restored
-from deployments.registration import ticker_list
 from deployments.servers.environment import settings_of
 from flows.notices import missing_forecasts
 from stockml.forecasts.ledger import Ledger, LedgerEntry
@@ -45,8 +44,8 @@ def follow(home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: Non
     def followed(*tickers: str, **choices: str) -> None:
         with restored(os.environ, settings_of(home)):
             home.root.mkdir(exist_ok=True)
-            home.tickers.write_text("tickers: []\n")
-            ticker_list.add(home, tickers, choices)
+            listed = [{"ticker": each, **choices} for each in tickers]
+            home.tickers.write_text(json.dumps({"tickers": listed}))
             register_all(home)
 
     return followed

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from deployments.replay.recording import Answer
 from stockml.errors import BadPayload
 from stockml.home import HomePaths
-from stockml.nights import ingest
+from stockml.nights import dataset, ingest
 from stockml.prices.bars import PRICES, Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -44,6 +45,15 @@ def kept(home: HomePaths, last: date, volume_factor: float, at: datetime, rows_b
 
 def append(home: HomePaths, payload: PayloadReceipt, now: datetime) -> StoreReceipt:
     return ingest.append(home, payload, calendar=None, now=now)
+
+
+def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(home):
+    """It refused the whole answer, night after night."""
+    future = date(2027, 1, 4)
+    content = material.payload(pd.concat([BARS, BARS.iloc[-1:].set_axis([pd.Timestamp(future)])]))
+    bars = append(home, received(home, content, LAST, NOW, 0), NOW)
+    assert (bars.added, bars.left_out) == (100, (future,))
+    assert dataset.renormalise(home, bars, calendar=None).notes[0].startswith(f"left out, yet to come: {future} (")
 
 
 def test_rerunning_an_old_night_does_not_undo_later_restatements(home):

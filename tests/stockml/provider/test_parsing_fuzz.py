@@ -139,7 +139,7 @@ def check(content: bytes, ticker: str) -> str:
 
 
 def _daily(content: bytes, ticker: str) -> Bars:
-    return parse_daily(content, ticker, last_final=TODAY, today=TODAY)
+    return parse_daily(content, ticker, last_final=TODAY)
 
 
 def _fit_to_be_shown(error: FeedError) -> str:
