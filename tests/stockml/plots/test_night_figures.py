@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from stockml.features.origins import OriginSplit, every_nth
 from stockml.forecasts.forecast import Forecast
