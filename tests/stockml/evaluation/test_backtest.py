@@ -148,6 +148,7 @@ def test_a_span_of_fewer_than_twenty_nights_is_refused(span: Span) -> None:
         backtest("ABC", SERIES, span, SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path: Path) -> None:
     for path in SHIPPED.glob("*-200[13]-06.*"):
         copy(path, tmp_path)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from stockml.features.origins import OriginSplit, every_nth
 from stockml.forecasts.forecast import Forecast
@@ -44,6 +45,7 @@ def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None =
     return figures("IBM", prices or series(), assessed("IBM", DAY), learned)
 
 
+@pytest.mark.slow
 def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     found, sessions, mid = assessed("IBM", DAY), series().sessions, series().close
     rows = trained("IBM", DAY).history
