@@ -28,10 +28,10 @@ from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.settings import settings_for
 from stockml.storage.files import sha256_of
-from stockml.tracking import glossary, views
+from stockml.tracking import views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
-from tests.stockml.tracking.logged import unexplained, unfilled
+from tests.stockml.tracking.logged import unfilled
 from tests.support.commands import Captured
 from tests.support.json_fields import check_fields
 from tests.support.recordings import recorded
@@ -205,7 +205,7 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
     assert run.info.end_time > run.info.start_time, "MLflow said 0 ms"
     assert f"{run.data.metrics['paths/LSTM']:.5f}" == rows[7][64:73].strip()
     assert {"epoch/test_loss", "epoch/correlation", "one_step/EMA", "paths/last value"} <= set(run.data.metrics)
-    assert unexplained(run.data.metrics, glossary.TUTORIAL) == unfilled(run, views.tutorial_view()) == []
+    assert unfilled(run, views.tutorial_view()) == []
     client = MlflowClient(tracking_uri=here.home.tracking_uri)
     assert client.get_experiment(run.info.experiment_id).tags[views.NOTE].startswith("The published tutorial: ")
     kept = {Path(each.path).name for each in client.list_artifacts(run.info.run_id, "plots")}

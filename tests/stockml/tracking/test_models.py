@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
+from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
@@ -30,10 +31,22 @@ def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_c
     tracking.log_night(night)
     second = tracking.log_night(replace(night, key="f" * 64))
     assert len(runs(tracking)) == len(versions(tracking)) == 2
-    # a missed night, caught up on
-    tracking.log_night(replace(night, key="e" * 64, session=night.session - timedelta(days=1)))
+    past = replace(night, key="e" * 64, session=night.session - timedelta(days=1))
+    assert tracking.log_night(past).model_version is None, "else it were the registry's newest"
+    assert (len(runs(tracking)), len(versions(tracking))) == (3, 2)
+    waited = replace(past, key="d" * 64, verdict=Verdict(True, "better", {}))
+    assert tracking.log_night(waited).model_version == "3", "its alias needs one"
     challenger = client(tracking).get_model_version_by_alias("lstm-IBM", "challenger")
     assert str(challenger.version) == second.model_version
+
+
+def test_no_version_is_challenger_and_champion_at_once(tracking: Tracking, night: Night) -> None:
+    for key, aliases in (("a", {"champion": 1}), ("b", {"champion": 1, "challenger": 2})):
+        tracking.log_night(replace(night, key=key * 64))
+        tracking.follow_champion("IBM", "a" * 64)
+        assert client(tracking).get_registered_model("lstm-IBM").aliases == aliases
+    tracking.follow_champion("IBM", "b" * 64)
+    assert client(tracking).get_registered_model("lstm-IBM").aliases == {"champion": 2}
 
 
 def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tracking: Tracking, night: Night) -> None:

@@ -31,13 +31,13 @@ def test_the_track_record_has_one_step_per_session_in_whatever_order_nights_are_
     for each in (night, other(date(2013, 3, 1), 0.03), other(date(2013, 2, 27), 0.01), night):
         tracking.log_night(each)
     run, figures = track_record(tracking)
-    assert figures["record/live_skill_pct"] == pytest.approx({20130227: 1.0, 20130228: 2.1, 20130301: 3.0})
+    assert figures["live_skill"] == pytest.approx({20130227: 1.0, 20130228: 2.1, 20130301: 3.0})
     assert (run.data.tags["session"], run.data.tags["verdict"]) == ("2013-03-01", "not promoted")
     tracking.log_night(other(date(2013, 2, 28), 0.05))
     tracking.log_night(other(date(2013, 3, 1), -0.02))
     run, figures = track_record(tracking)
-    assert figures["record/live_skill_pct"] == pytest.approx({20130227: 1.0, 20130228: 5.0, 20130301: -2.0})
-    assert run.data.metrics["record/live_skill_pct"] == pytest.approx(-2.0)
+    assert figures["live_skill"] == pytest.approx({20130227: 1.0, 20130228: 5.0, 20130301: -2.0})
+    assert run.data.metrics["live_skill"] == pytest.approx(-2.0)
     assert {len(found) for found in figures.values()} == {3}
 
 
@@ -51,7 +51,7 @@ def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one
     client(tracking).create_run(overview.experiment_id, tags={"ticker": "IBM"})
     tracking.log_night(night)
     _, figures = track_record(tracking)
-    assert set(figures["record/network_adds_crps_pct"]) == {20130227, 20130228}
+    assert set(figures["network_adds"]) == {20130227, 20130228}
 
 
 @pytest.mark.parametrize("later_first", [True, False])
@@ -65,4 +65,4 @@ def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
     for each in (later, night) if later_first else (night, later):
         tracking.log_night(each)
         _, figures = track_record(tracking)
-        assert figures["record/live_skill_pct"] == pytest.approx({20130228: 5.0})
+        assert figures["live_skill"] == pytest.approx({20130228: 5.0})
