@@ -24,6 +24,7 @@ PAGES = ("data", "how-to/backup-and-move", "how-to/red-night", "how-to/server", 
 PLAYED_BY = {"KO": "IBM", "PEP": "MSFT", "TSCO.LON": "GOOG"}
 FIRST_NIGHT, LATER, PAST_ENDS = date(2013, 2, 15), date(2013, 3, 1), "2013-01-31"
 HERE = {  # what replaces it in the person's own folder, and in the recorded weeks
+    "YOUR_KEY": "ABCDEFGH12345678",  # the placeholder is refused
     "/backups/": "$HOME/backups/",
     "$HOME$HOME/": "$HOME/",
     "/srv/stockml": "$HOME/srv",
