@@ -138,14 +138,14 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert "1 new session" in second.reason
     assert (second.rows_added, second.rows_restated) == (1, 1)
     assert len(replay.mlflow_runs()) == 2
-    assert second.keeps_champion == (first.mode == second.mode == "keep")
+    assert second.keeps_champion == (first.mode == second.mode == "pretrained")
     assert (second.model_version == first.model_version) == second.keeps_champion
     assert len(Registry(replay.home.models).history("IBM")) == 1 + second.verdict.promoted
     third = replay.night(session=FRIDAY, mode="retrain").result()
     assert "training gained " in third.reason
     assert "asked for" in third.reason
     assert third.history[0]["step"] == 1
-    assert (third.mode == "keep") == third.keeps_champion
+    assert (third.mode == "pretrained") == third.keeps_champion
     assert (third.model_version == second.model_version) == third.keeps_champion
 
 

@@ -132,7 +132,7 @@ def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
     rows = {row.ticker: row for row in state.result()}
     assert state.name == "Completed with failures"
     assert state.message.startswith("1 completed, 3 failed. Failed: ")
-    assert "NOPE 2013-02-28: UnknownSymbol" in state.message
+    assert "NOPE 2013-02-28: unknown symbol" in state.message
     outcomes = [rows[ticker].outcome for ticker in ("T1", "T2", "NOPE", "BAD")]
     assert outcomes == ["Completed", "Crashed", "Failed", "Failed"]
     assert rows["BAD"].why.startswith(f"StoreUnreadable: {damaged}")
