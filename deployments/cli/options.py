@@ -115,7 +115,7 @@ Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newe
 Calendar = Annotated[
     str | None, Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
 ]
-Mode = Annotated[TrainingMode, Option(help="auto chooses by rule and says why.")]
+Mode = Annotated[TrainingMode, Option(help="From the pretrained network, from the champion, or not at all.")]
 OwnProfile = Annotated[Profile | None, Option(help="A named set of model settings; default: the list's, else nightly.")]
 Settings = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable.")

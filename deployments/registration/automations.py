@@ -26,6 +26,7 @@ from pydantic import SecretStr
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.prefect_deployments import RegistrationResult, form_of, make_pool
+from stockml import clock
 from stockml.errors import InvalidSetting
 from stockml.nights import states
 
@@ -207,7 +208,7 @@ def refused_notice(client: SyncPrefectClient, now: datetime) -> str | None:
             newest.setdefault(event.payload["action_index"], event)
     for event in newest.values():
         if event.event == f"{ACTION}.failed":
-            return f"the notice of {event.occurred:%Y-%m-%d %H:%M} UTC ({event.resource.name}) was not taken"
+            return f"the notice of {clock.shown(event.occurred)} ({event.resource.name}) was not taken"
     return None
 
 
