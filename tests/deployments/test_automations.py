@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import typer
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -36,7 +35,7 @@ from deployments.registration.automations import (
     webhook_address,
 )
 from flows.notices import missing_forecasts
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, InvalidTicker
 from stockml.home import HomePaths
 from stockml.nights import states
 from tests.support.loopback import Exchange, Loopback, whole
@@ -154,7 +153,7 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
     of_worker(prefect_client, failing, state=Completed())
     with pytest.raises(ValueError, match="PEP"):
         result_of(failing, "PEP")
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(InvalidTicker):
         result_of(missing_forecasts, ["../etc"])
     work(prefect_client, late_bar)  # left to the digest
     work(prefect_client, failing)
