@@ -56,7 +56,7 @@ def _settle_streams() -> None:
 
 
 class _Shown(io.TextIOWrapper):
-    """Writes what a terminal would obey (texts of shared states may have it) as Python does, what it lacks as `?`."""
+    """Writes what a terminal would obey (a provider's text may have it) as Python does, what it lacks as `?`."""
 
     def write(self, text: str, /) -> int:
         if not text.replace("\n", "").isprintable():

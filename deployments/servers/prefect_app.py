@@ -17,8 +17,8 @@ LOCAL = ("127.0.0.1", "localhost")
 
 def closed_to_others(origins: Sequence[str], hosts: Sequence[str] = LOCAL) -> dict[str, str]:
     """The server's settings: only pages of these origins may use it, under these names."""
-    names = {HOSTS: ",".join(hosts), ORIGINS: ",".join(origins)}
-    return {**names, "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true"}
+    named = {HOSTS: ",".join(hosts), ORIGINS: ",".join(origins)}
+    return named | {"PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true"}
 
 
 def app(*, api_only: bool = False) -> TrustedHostMiddleware:

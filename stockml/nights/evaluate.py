@@ -25,7 +25,7 @@ def evaluate_night(
     *,
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
-    """Score, judge, calibrate, and make the forecast to publish; write all to one folder named by its inputs."""
+    """Score, judge, and make the forecast to publish; write all to one folder named by its inputs."""
     champion_folder, unreadable = champion_of_decision(decision)
     challenger = load_model(Path(model.path))
     champion = load_model(champion_folder) if champion_folder else None

@@ -27,8 +27,8 @@ from stockml.tickers import TICKER, without_ticker
 
 LEGEND = (
     "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80% band "
-    "relative to this share's usual range, from network and regression (network) or the latter alone (regression); "
-    "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; too few: fewer origins "
+    "relative to this share's usual range, by the network or, where that is worse, the ridge regression; "
+    "network adds: CRPS that it saves over the ridge regression; ~: within the noise; too few: fewer origins "
     "than a test needs; next run: UTC"
 )
 NO_NIGHT = "no night yet"

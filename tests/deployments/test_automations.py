@@ -270,8 +270,8 @@ def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(
     for run in (once, *[often] * (AGAIN + 1)):
         prefect_client.set_flow_run_state(run.id, Running(), force=True)
         prefect_client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
-    until(lambda: state(prefect_client, once) == "AwaitingRetry", every_s=0.3)
-    until(lambda: state(prefect_client, often) == "Failed", every_s=0.3)
+    assert until(lambda: state(prefect_client, once) == "AwaitingRetry", every_s=0.3)
+    assert until(lambda: state(prefect_client, often) == "Failed", every_s=0.3)
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])
