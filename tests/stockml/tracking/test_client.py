@@ -1,7 +1,5 @@
 """A night is logged once, its run says what it found, and links open the pages as they were arranged."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import requests
@@ -80,9 +78,3 @@ def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(trackin
 def test_a_runs_link_opens_the_model_training_layout() -> None:
     link = run_url("http://127.0.0.1:5000/", "3", "a1")
     assert link == "http://127.0.0.1:5000/#/experiments/3/runs/a1?workflowType=machine_learning"
-
-
-def test_importing_tracking_loads_no_mlflow() -> None:
-    code = "import sys, stockml.tracking.client; print('mlflow' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S, capture_output=True, text=True)
-    assert ran.stdout == "False\n"

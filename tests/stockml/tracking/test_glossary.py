@@ -1,11 +1,8 @@
 """The text above the runs explains exactly what stands below it, in as much room as MLflow has."""
 
 from dataclasses import replace
-from datetime import date
 
-import pytest
-
-from stockml.nights import status, summary
+from stockml.nights import summary
 from stockml.nights.key_figures import WIDTH
 from stockml.nights.record import Night
 from stockml.tracking import glossary, run_content, views
@@ -40,24 +37,3 @@ def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(tracking: Trac
     assert glossary.MAX_TAG_LENGTH - 200 < len(note) <= glossary.MAX_TAG_LENGTH
     assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&")
     assert "| promoted | 1 if " in note
-
-
-@pytest.mark.parametrize("reasons", [1, 400])
-def test_of_more_tickers_than_mlflow_has_room_for_the_last_are_counted(reasons: int) -> None:
-    names, day = [f"T{at:03}" for at in range(500)], date(2013, 2, 28)
-    listed = [
-        status.TickerRow(name, day, f"failed: {at if at < reasons else reasons}", brief="failed")
-        for at, name in enumerate(names)
-    ]
-    links = {name: views.view_url("", str(at)) for at, name in enumerate(names)}
-    note = glossary.record_note(status.markdown(listed, links), "1")
-    lines = note.splitlines()
-    shown = [line for line in lines if line.startswith("| [T")]
-    assert glossary.MAX_TAG_LENGTH - 250 < len(note) <= glossary.MAX_TAG_LENGTH
-    assert "- T000: failed: 0" in lines
-    assert lines[lines.index(shown[-1]) + 1 :][:2] == [
-        "",
-        f"{500 - len(shown)} more tickers: `stockml status`, or the artifact `status` in Prefect",
-    ]
-    assert status.LEGEND in lines
-    assert "| promoted | 1 if that night's model was promoted, else 0 |" in lines

@@ -60,13 +60,6 @@ def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tra
     assert len(versions(tracking)) == 2
 
 
-def test_tickers_with_dots_and_dashes_have_models_too(tracking: Tracking, night: Night) -> None:
-    for ticker in ("BRK-B", "TSCO.LON"):
-        logged = tracking.log_night(replace(night, ticker=ticker))
-        (version,) = versions(tracking, ticker)
-        assert (str(version.version), version.run_id) == (logged.model_version, logged.mlflow_run_id)
-
-
 def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of_it(
     tracking: Tracking, night: Night
 ) -> None:
@@ -139,16 +132,6 @@ def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
     assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
     assert "follows with the next night" in said["mlflow"]
     assert champion(tracking) == promoted["b" * 64]
-
-
-def test_a_rollback_to_a_night_that_mlflow_has_no_version_of_leaves_its_alias_and_says_so(
-    tracking: Tracking, promoted: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    client(tracking).delete_model_version("lstm-IBM", promoted["b" * 64])
-    assert run(["rollback", "IBM"]) == 0
-    told = "MLflow has no version of that night: its alias `champion` stays as it is"
-    assert capsys.readouterr().out.rstrip().endswith(told)
-    assert champion(tracking) == promoted["c" * 64]
 
 
 def champion(tracking: Tracking) -> str:

@@ -54,25 +54,6 @@ def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one
     assert set(figures["network_adds"]) == {20130227, 20130228}
 
 
-def test_a_track_record_whose_session_a_person_deleted_among_its_tags_is_made_anew(
-    tracking: Tracking, night: Night
-) -> None:
-    tracking.keep_and_log(night)
-    run, before = track_record(tracking)
-    client(tracking).delete_tag(run.info.run_id, "session")
-    tracking.keep_and_log(replace(night, key="e" * 64, session=night.session + timedelta(1)))
-    again, figures = track_record(tracking)
-    assert again.data.tags["session"] == "2013-03-01"
-    assert all(set(figures[name]) == {20130228, 20130301} for name in before)
-
-
-def test_a_night_without_any_figure_begins_a_record_too(tracking: Tracking, night: Night) -> None:
-    tracking.log_night(replace(night, evaluation=None, distributions=None, verdict=None, metrics={}))
-    run, figures = track_record(tracking)
-    assert (run.data.tags["session"], figures) == ("2013-02-28", {})
-    assert run.info.start_time == 1000 * night.finished_at.timestamp(), "when it was made, not its session"
-
-
 @pytest.mark.parametrize("later_first", [True, False])
 def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
     later_first: bool, tracking: Tracking, night: Night
