@@ -13,7 +13,8 @@ METRICS = {  # of a ticker's nights; the last four are the track records' alone
     "close, of the mean of 100 closes, of their moving average; all leads",
     "network_adds": "%: CRPS saved by the network's width, against the ridge regression's",
     "training_adds": "%: CRPS saved by tonight's training; none where the pretrained network is kept",
-    "loss, validation_loss": "of tonight's training; step: its step (tutorial: epoch)",
+    "loss, validation_loss": "of tonight's training, by step: pinball, in volatilities · √lead; "
+    "tutorial: ½ MSE of scaled prices, by epoch",
     "vol_20": "%: expected volatility of the next 20 sessions, a year",
     "width": "%: of the 80% band, relative to this share's usual range (100)",
     "live_skill": "%: skill of the forecasts published in time, against first-known prices",

@@ -230,9 +230,9 @@ def night_json(night: Night) -> str:
 
 
 def plot_names(night: Night) -> tuple[str, ...]:
-    """The night's figures in name order, including those drawn only when opened; none after a clean-up."""
-    drawn = {path.stem for path in Path(night.plots_folder).glob("*.png")} if night.plots_folder else set()
-    return tuple(sorted(drawn.union(night.figures))) if drawn else ()
+    """The night's drawn figures in name order; none after a clean-up."""
+    drawn = Path(night.plots_folder).glob("*.png") if night.plots_folder else ()
+    return tuple(sorted(path.stem for path in drawn))
 
 
 def image(run_id: str, name: str) -> str:

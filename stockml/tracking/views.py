@@ -34,10 +34,10 @@ def nights_view() -> str:
 
 
 def record_view() -> str:
-    """All tickers' track records."""
+    """All tickers' track records, drawn over the dates of the sessions."""
     figures = ("network_adds", "crps_skill", "band80", "live_skill", "live_count", "width")
     columns = ["tags.session", *(f"metrics.{name}" for name in figures), "tags.published"]
-    return _view("tags.ticker", columns, ascending=True)
+    return _view("tags.ticker", columns, ascending=True, axis="time")
 
 
 def trials_view() -> str:
@@ -80,7 +80,7 @@ def arrange(client: "MlflowClient", locks: Path, experiment: "Experiment", view:
             client.set_experiment_tag(experiment.experiment_id, name, value)
 
 
-def _view(order: str, columns: list[str], *, ascending: bool) -> str:
+def _view(order: str, columns: list[str], *, ascending: bool, axis: str = "step") -> str:
     """The view's state as the page writes it; it draws its own charts."""
     names = [_quoted(column) for column in columns]
     state = {
@@ -89,6 +89,7 @@ def _view(order: str, columns: list[str], *, ascending: bool) -> str:
         "selectedColumns": names,
         "columnOrder": names,
         "columnWidths": dict.fromkeys(names, 100),  # pixels
+        "globalLineChartConfig": {"xAxisKey": axis, "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
     return json.dumps(state, separators=(",", ":"))
 

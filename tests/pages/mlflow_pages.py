@@ -29,7 +29,7 @@ def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
 def open_table(page: "Page", address: str, experiment_id: str) -> None:
     """Open the link given by the summaries and by `make up`: the runs, with the columns that matter."""
     page.goto(view_url(address, experiment_id))
-    page.get_by_role("columnheader", name="band80").first.wait_for()
+    page.get_by_role("columnheader", name="Run Name").first.wait_for()
 
 
 def open_charts(page: "Page", address: str, experiment_id: str) -> None:

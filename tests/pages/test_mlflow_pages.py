@@ -106,8 +106,6 @@ def test_the_trial_with_the_lowest_loss_is_first_beside_the_last_values(
     shown = page.get_by_text(re.compile("^trial [1-3]$"))
     shown.nth(2).wait_for()
     assert shown.all_inner_texts() == ["trial 2", "trial 3", "trial 1"]
-    page.goto(view_url(pages.address, experiment_id, charts=True))
-    page.get_by_text("validation_loss vs last_value_loss").first.wait_for()
 
 
 def test_the_run_page_has_the_verdict_the_table_and_the_plots(

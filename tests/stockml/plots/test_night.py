@@ -14,7 +14,6 @@ from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.plots.night import draw, draw_rest, makers
 from stockml.prices.series import PriceSeries
-from stockml.tracking.run_content import plot_names
 from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
 from tests.support.recordings import recorded
 
@@ -49,7 +48,6 @@ def test_missing_plots_are_drawn_once_and_existing_ones_stay(place: HomePaths) -
     assert set(made) == set(FIGURES)
     [forecast] = draw(made, ["forecast"], Path(night.plots_folder or ""))
     before = forecast.stat()
-    assert plot_names(night) == FIGURES
     assert {path.stem for path in draw_rest(place, night)} == set(FIGURES) - {"forecast"}
     assert forecast.stat() == before
     assert draw_rest(place, night) == ()

@@ -75,18 +75,18 @@ def test_a_run_says_why_a_model_was_promoted_which_changes_of_the_code_it_had_an
     assert seen["profile"] == {"num_rows": night.sessions, "last_session": "2013-02-28"}
 
 
-def test_the_note_shows_three_plots_and_links_those_that_are_drawn_when_opened(tmp_path: Path) -> None:
-    night = recorded_night(plots_folder=str(tmp_path), figures=("averages", "forecast", "leads"))
+def test_the_note_shows_three_plots_and_links_all_that_are_drawn(tmp_path: Path) -> None:
+    night = recorded_night(plots_folder=str(tmp_path))
     for folder in (None, str(tmp_path)):
         bare = run_content.description(replace(night, plots_folder=folder), "1", "a")
         assert "Plots: " not in bare, "none after a clean-up"
-    for name in ("forecast", "earlier"):
+    for name in ("averages", "forecast", "leads"):
         (tmp_path / f"{name}.png").touch()
     note = run_content.description(night, "1", "a")
     *_, forecast, leads, links, _ = note.split("\n\n")
     assert (forecast, leads) == (run_content.image("a", "forecast"), run_content.image("a", "leads"))
     assert note.count("![") == 2
-    assert [link.partition("]")[0] for link in links.split("[")[1:]] == ["averages", "earlier", "forecast", "leads"]
+    assert [link.partition("]")[0] for link in links.split("[")[1:]] == ["averages", "forecast", "leads"]
 
 
 def test_a_run_has_at_most_fifteen_metrics_no_two_alike_whose_names_say_it_at_once() -> None:
