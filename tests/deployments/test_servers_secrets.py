@@ -223,7 +223,7 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
         python("-m", "deployments.cli", "doctor", **secret),
     ]
     assert [each.returncode for each in ran] == [0, 0, 0], [each.stderr for each in ran]
-    assert "deployments: 9 unchanged" in ran[1].stdout
+    assert "deployments: 11 unchanged" in ran[1].stdout
     assert f"{prefect}/api answers" in ran[2].stdout
     with reached.client() as client:
         fail_a_night(client)
