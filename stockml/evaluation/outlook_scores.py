@@ -9,6 +9,7 @@ from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_m
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
 from stockml.forecasts.outlook import MOVES, SESSIONS_A_YEAR, SPANS, annualised, chance_above, chance_beyond
 from stockml.forecasts.proper_scores import brier, qlike
+from stockml.forecasts.touch import FALLS, TOUCH_SESSIONS, Touch, lowest_lows, own_frequencies, touch_chance
 from stockml.models.lead_grid import moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
@@ -112,6 +113,38 @@ def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookL
             )
         )
     return lines
+
+
+def touches(series: PriceSeries, origins: Indices, published: Floats, tonight: Floats) -> tuple[Touch, ...]:
+    """Tonight's chance of touching each of FALLS, and how such chances scored from earlier origins.
+
+    series: through tonight.  origins: (m,), with known outcomes.  published: (m, horizon, 21), quantiles at LEVELS of
+    log(close / close of the origin); tonight: (horizon, 21).  Empty for a horizon below 20 sessions.
+    """
+    if len(tonight) < TOUCH_SESSIONS:
+        return ()
+    lows, newest, found = lowest_lows(series), np.array([len(series) - 1]), []
+    for fall in FALLS:
+        own = own_frequencies(lows, origins, fall)
+        scored = np.isfinite(own)
+        chances = touch_chance(published[scored, TOUCH_SESSIONS - 1], fall)
+        happened = lows[origins[scored]] <= np.log1p(-fall)
+        skill = None
+        if min(np.count_nonzero(happened), np.count_nonzero(~happened)) >= MIN_ORIGINS:
+            skill = float(1 - brier(chances, happened).mean() / brier(own[scored], happened).mean())
+        [now] = own_frequencies(lows, newest, fall)
+        found.append(
+            Touch(
+                TOUCH_SESSIONS,
+                fall,
+                chance=float(touch_chance(tonight[TOUCH_SESSIONS - 1], fall)),
+                own_frequency=float(now) if np.isfinite(now) else None,
+                skill=skill,
+                origins=len(happened),
+                happened=float(happened.mean()) if len(happened) else None,
+            )
+        )
+    return tuple(found)
 
 
 def _statement(what: str, span: int, quantiles: Floats) -> Floats:
