@@ -28,13 +28,15 @@ from stockml.settings import Mode, Profile
 from stockml.tickers import as_key, validated_ticker, without_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_night, show_nights
 from tasks.caching import with_home_storage
+from tasks.errors import failing_in_words
 from tasks.provider import history_is_elsewhere
 from tasks.status_page import show_status
 from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 
 @flow(name="history", flow_run_name="history {ticker}")
-def history(ticker: form.TickerName = form.TICKER, calendar: form.CalendarName = form.CALENDAR) -> State:
+@failing_in_words
+def history(ticker: str = form.TICKER, calendar: form.CalendarName = form.CALENDAR) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
     If the plan lacks it and the second provider has a key: the newest sessions, and the rest from that provider.
@@ -52,10 +54,11 @@ def history(ticker: form.TickerName = form.TICKER, calendar: form.CalendarName =
 
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
+@failing_in_words
 def backfill(
-    ticker: form.TickerName = form.TICKER,
-    first: form.PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
-    last: form.PastDay = Field(description="The last one, YYYY-MM-DD; at most 1,000 sessions, all of them over"),
+    ticker: str = form.TICKER,
+    first: form.Day = Field(description="The first past trading day, YYYY-MM-DD"),
+    last: form.Day = Field(description="The last one, YYYY-MM-DD; at most 1,000 sessions, all of them over"),
     learn: Literal["once at the end", "every night"] = Field(
         "once at the end",
         description="Train once, for the last session; or for every session in turn, where one that is older than "
@@ -72,7 +75,7 @@ def backfill(
     A night that fails leaves the others alone; if all fail, the run does. The state carries a NightRow per night.
     """
     ticker, now, calendar_name = validated_ticker(ticker), clock.now(), calendar or None
-    sessions = past_sessions(sessions_for(ticker, calendar_name), first, last, now)
+    sessions = past_sessions(sessions_for(ticker, calendar_name), form.day(first), form.day(last), now)
     request = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), calendar_name, force)
     try:
         with exclusive_run(ticker):
@@ -92,6 +95,7 @@ def backfill(
 
 
 @flow(name="past night", flow_run_name="{ticker} {session}")
+@failing_in_words
 def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bool) -> State:
     """Run one night from what the store has, as `nightly` does once its bars have been fetched.
 

@@ -1,19 +1,19 @@
-"""The run form: one optional field per setting, with the bounds and descriptions of `stockml.settings`."""
+"""What a run's page in Prefect asks in several forms, and a night's settings from what is asked and chosen."""
 
 from collections.abc import Mapping
 from datetime import date
 from operator import methodcaller
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
+from stockml.errors import InvalidSession
 from stockml.home import current_home
 from stockml.settings import (
     PROFILES,
     FrozenSettings,
     Profile,
     Settings,
-    Units,
     acts_in,
     night_settings,
     settings_for,
@@ -22,7 +22,7 @@ from stockml.training.tuned_settings import tuned_settings
 
 
 class Form(BaseModel):
-    """An empty field keeps the profile's own value."""
+    """An empty field keeps its usual value."""
 
     # a field's type excludes None, though None is its default: the page would offer "None" as a type
 
@@ -30,58 +30,64 @@ class Form(BaseModel):
 
 
 # Prefect keeps only default and description of a parameter's Field: what else the page should check is in its type
-TickerName = Annotated[str, Field(pattern="^[A-Za-z0-9]{1,10}([.-][A-Za-z0-9]{1,5}){0,2}$")]
 Retries = Annotated[int, Field(ge=0, le=12)]
-WaitSeconds = Annotated[float, Field(ge=0, le=7200)]
-# as text, since the server lets any text pass for a "date", and refuses an empty one
-DAY = r"\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d))"
-Day = Annotated[
-    date | None, BeforeValidator(lambda day: day or None), WithJsonSchema({"type": "string", "pattern": f"^({DAY})?$"})
-]
-PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
-NightlyDecay = Annotated[  # nothing of a night's test part may lower its rate
-    Literal["validation"], WithJsonSchema({"type": "string", "enum": ["validation"]})
-]
+# text that `day` reads: the page would answer a wrong day with a regular expression
+Day = Annotated[date | str, WithJsonSchema({"type": "string"})]
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
-
-# how the page sends an empty field; the field's type reads it
-NO_DAY: Any = ""
-NO_CHANGES: Any = {}
+Changes = dict[str, dict[str, Any]]  # values by section and name, as {"training": {"steps": 10}}
 
 # what several forms ask for in the same words
-TICKER: Any = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON")
-SESSION: Any = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final")
-MODE: Any = Field("auto", description="auto decides by stated rules, and says why")
+TICKER: Any = Field(description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON")
+SESSION: Any = Field("", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final")
+NO_CHANGES: Any = {}
+MODE: Any = Field(
+    "auto",
+    description="retrain: from the pretrained network. fine-tune: the champion, a few steps further. keep: the "
+    "champion as it is. auto: fine-tune what is new, retrain every 20 sessions",
+)
 PROFILE: Any = Field("nightly", description="nightly, or the published tutorial recipe")
 CALENDAR: Any = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix")
 FORCE: Any = Field(False, description="Recompute every step instead of using cached results")
 LATE_RETRIES: Any = Field(
     3, description="How often another run asks again for a late bar, or after no answer (0 to 12)"
 )
-LATE_WAIT_S: Any = Field(1200.0, description="Seconds until it does, at least 60 (0 to 7,200)")
-SETTINGS: Any = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values")
+SETTINGS: Any = Field({}, description="What to change in the profile")
+
+
+def day(text: date | str) -> date:
+    """Raises InvalidSession for what is no day."""
+    if isinstance(text, date):
+        return text
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidSession(text, "no calendar has such a day") from None
+
+
+def day_or_none(text: date | str) -> date | None:
+    return day(text) if text else None
 
 
 def form_of(settings: FrozenSettings) -> type[Form]:
-    """A pydantic model with a field for each setting; `settings` are the values of fields that stay empty."""
+    """A pydantic model with a field for each setting that acts; `settings` are the values of fields that stay empty."""
     fields: dict[str, Any] = {}
     for name, schema in settings.model_json_schema()["properties"].items():
-        kind: Any = list[Units] if "items" in schema else type(settings).model_fields[name].annotation
-        word = "usually" if acts_in("nightly", settings.PREFIX + name) else "tutorial"
+        if name == "decay_on" or not acts_in("tutorial", settings.PREFIX + name):  # no night takes another part
+            continue
         field = Field(
             None,
             title=name.replace("_", " ").capitalize(),
-            description=_help_text(schema, f"{word} {_as_text(getattr(settings, name))}"),
+            description=_help_text(schema, f"usually {_as_text(getattr(settings, name))}"),
             json_schema_extra=methodcaller("pop", "default", None),  # the page would fill in None, the server refuse it
             ge=schema.get("minimum"),
             le=schema.get("maximum"),
         )
-        fields[name] = (NightlyDecay if name == "decay_on" else kind, field)
+        fields[name] = (type(settings).model_fields[name].annotation, field)
     return create_model(type(settings).__name__, __base__=Form, __doc__=settings.__doc__, **fields)
 
 
 def _help_text(schema: Mapping[str, Any], default: str) -> str:
-    """The setting's meaning, bounds and default: `Passes over the training part. 1 to 1,000; tutorial 30`."""
+    """The setting's meaning, bounds and default: `Passes over the training part. 1 to 1,000; usually 30`."""
     allowed = schema.get("items", schema)
     bounds = f"{_as_text(allowed['minimum'])} to {_as_text(allowed['maximum'])}; " if "minimum" in allowed else ""
     return f"{schema['description']}. {bounds}{default if bounds else default.capitalize()}"
@@ -96,21 +102,12 @@ def _as_text(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-SECTIONS: Any = {  # settings that affect both profiles have the same value in both
+SECTIONS: Any = {
     name: (form := form_of(usual), Field(default_factory=form, title=name.capitalize(), description=form.__doc__))
     for name, usual in PROFILES["tutorial"]
     if isinstance(usual, FrozenSettings)
 }
-SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **SECTIONS)
-Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})]
-
-
-class Choices(Form):
-    """A ticker's own choices for its nights, in `tickers.yaml`."""
-
-    profile: Profile = "nightly"
-    calendar: CalendarName = ""
-    settings: Changes = Field(default_factory=SettingsForm)
+TutorialForm = create_model("TutorialForm", __base__=Form, __doc__=Form.__doc__, **SECTIONS)
 
 
 def of_ticker(
@@ -125,16 +122,20 @@ def of_ticker(
     }
 
 
-def chosen(profile: str, mode: str, form: Form | Mapping[str, Any] | None, *, ticker: str | None = None) -> Settings:
-    """The profile's settings, overridden by the ticker's tuned ones, and both by the form's changes.
+def chosen(profile: str, mode: str, changes: Changes | None, *, ticker: str | None = None) -> Settings:
+    """The profile's settings, overridden by the ticker's tuned ones, and both by the changes.
 
     Raises InvalidSetting, and InvalidFile if the ticker's settings file is damaged.
     """
     tuned = tuned_settings(current_home(), ticker, profile) if ticker else {}
-    return night_settings(settings_for(profile, {**tuned, "mode": mode, **dotted(form)}))
+    return night_settings(settings_for(profile, {**tuned, "mode": mode, **dotted(changes or {})}))
 
 
-def dotted(form: Form | Mapping[str, Any] | None) -> dict[str, Any]:
-    """The form's changes by dotted name."""
-    sections = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
-    return {f"{section}.{name}": value for section, part in sections.items() for name, value in part.items()}
+def dotted(changes: Changes) -> dict[str, Any]:
+    """The changes by dotted name, without fields that the page leaves empty."""
+    return {
+        f"{section}.{name}": value
+        for section, part in changes.items()
+        for name, value in part.items()
+        if value is not None
+    }

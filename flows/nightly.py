@@ -26,7 +26,7 @@ from stockml.nights.record import Night, read_night
 from stockml.nights.session_status import SessionStatus
 from stockml.nights.summary import message
 from stockml.prices.calendar import sessions_for
-from stockml.settings import Mode, Profile, without_effect
+from stockml.settings import Mode, Profile
 from stockml.storage.locks import ticker_lock
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
@@ -34,6 +34,7 @@ from stockml.tracking.night_log import StepReceipts
 from tasks import events
 from tasks.artifacts import prefect_page, show_night
 from tasks.caching import keep_code_version, with_home_storage
+from tasks.errors import failing_in_words
 from tasks.later_runs import MAY_COME, run_again
 from tasks.status_page import record_end
 from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
@@ -62,15 +63,15 @@ def run_name() -> str:
     on_crashed=[record_end],
     on_cancellation=[record_end],
 )
+@failing_in_words
 def nightly(
-    ticker: form.TickerName = form.TICKER,
+    ticker: str = form.TICKER,
     session: form.Day = form.SESSION,
     mode: Mode = form.MODE,
     profile: Profile = form.PROFILE,
     calendar: form.CalendarName = form.CALENDAR,
     force: bool = form.FORCE,
     late_retries: form.Retries = form.LATE_RETRIES,
-    late_wait_s: form.WaitSeconds = form.LATE_WAIT_S,
     settings: form.Changes = form.SETTINGS,
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
@@ -80,18 +81,16 @@ def nightly(
     """
     ticker = validated_ticker(ticker)
     night_settings = form.chosen(profile, mode, settings, ticker=ticker)
-    for name in without_effect(night_settings):
-        get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
     request = NightRequest(ticker, night_settings, calendar or None, force)
-    status = request.status(session)
+    status = request.status(form.day_or_none(session))
     if status.state:
         return skipped(request, status)
-    session = status.session
+    day = status.session
     keep_code_version()  # the night may wait for hours, for another of its ticker or for a late bar
     with exclusive_run(ticker):
-        bars = bars_of(request, session)
+        bars = bars_of(request, day)
         if isinstance(bars, SessionStatus):
-            return skipped(request, waiting_if_run_again(bars, late_retries, late_wait_s))
+            return skipped(request, waiting_if_run_again(bars, late_retries))
         published = events.published_before(ticker)
         night = train_and_publish(request, bars)
     events.tell_of_night(night, published)
@@ -102,10 +101,10 @@ def nightly(
     return Completed(message=f"{message(night)}{later}{request.age_notes()}", data=night)
 
 
-def waiting_if_run_again(status: SessionStatus, retries: int, wait_s: float) -> SessionStatus:
+def waiting_if_run_again(status: SessionStatus, retries: int) -> SessionStatus:
     """The status as Waiting where another run of the deployment asks again for what may come within hours."""
     may_come = status.state in MAY_COME
-    when = run_again(retries, wait_s, session=str(status.session)) if may_come else None
+    when = run_again(retries, session=str(status.session)) if may_come else None
     if when is None:
         return status
     return SessionStatus(status.session, f"{status}; {when}", states.WAITING)

@@ -8,7 +8,6 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.form import TickerName
 from stockml import clock
 from stockml.home import current_home
 from stockml.maintenance.notice_log import append_notice
@@ -25,7 +24,7 @@ def run_name() -> str:
 
 @flow(name="missing forecasts", flow_run_name=run_name)
 def missing_forecasts(
-    tickers: list[TickerName] = Field(description="The tickers whose forecasts are checked"),
+    tickers: list[str] = Field(description="The tickers whose forecasts are checked"),
     calendars: dict[str, str] = Field(
         {}, description="Exchange calendar per ticker, where the suffix does not decide it"
     ),

@@ -19,15 +19,17 @@ from stockml.settings import Sampler
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.artifacts import show_text
+from tasks.errors import failing_in_words
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
 THREE_YEARS = timedelta(days=3 * 365)
 
 
 @flow(name="pretrain", flow_run_name="learn a base network")
+@failing_in_words
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    through: form.Day = Field(form.NO_DAY, description="Last session to learn from, YYYY-MM-DD; empty for the newest"),
+    through: form.Day = Field("", description="Last session to learn from, YYYY-MM-DD; empty for the newest"),
     seeds: Annotated[int, Field(ge=1, le=10)] = Field(
         2, description="Networks, from one random seed each; the base is their mean (1 to 10)"
     ),
@@ -35,7 +37,7 @@ def pretrain(
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
     series, *_ = read_prices([], folder_named(prices), None)
     newest = max(each.sessions[-1].item() for each in series.values()) if prices else clock.now().date()
-    base = learn_base(series, through or newest, seeds)
+    base = learn_base(series, form.day_or_none(through) or newest, seeds)
     if isinstance(base, State):
         return Completed(name=states.TOO_FEW_TICKERS, message=base.message, data=base.result())
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
@@ -46,8 +48,9 @@ def pretrain(
 
 
 @flow(name="tune", flow_run_name="tune {ticker}")
+@failing_in_words
 def tune(
-    ticker: form.TickerName = Field("IBM", description="A symbol whose bars are in the store"),
+    ticker: str = Field(description="A symbol whose bars are in the store"),
     trials: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30, description="Trials in total (1 to 10,000); a second run continues from those done"
     ),
@@ -55,9 +58,7 @@ def tune(
         "tpe", description="How the next settings are chosen: from earlier trials' results, at random, or all in turn"
     ),
     calendar: form.CalendarName = form.CALENDAR,
-    settings: form.Changes = Field(
-        form.NO_CHANGES, description="What all trials share; empty fields keep the profile's values"
-    ),
+    settings: form.Changes = Field({}, description="What all trials share"),
 ) -> State[TuningResult]:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
@@ -74,14 +75,13 @@ def backtest_name() -> str:
 
 
 @flow(name="backtest", flow_run_name=backtest_name)
+@failing_in_words
 def backtest(
-    tickers: list[form.TickerName] = Field(
-        [], description="Symbols in the store, or in the folder; empty for all of it"
-    ),
+    tickers: list[str] = Field([], description="Symbols in the store, or in the folder; empty for all of it"),
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    first: form.Day = Field(form.NO_DAY, description="First night, YYYY-MM-DD; empty for three years before last"),
+    first: form.Day = Field("", description="First night, YYYY-MM-DD; empty for three years before last"),
     last: form.Day = Field(
-        form.NO_DAY, description="Last night, YYYY-MM-DD; empty for the newest whose next 50 sessions are known"
+        "", description="Last night, YYYY-MM-DD; empty for the newest whose next 50 sessions are known"
     ),
     every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
     vintages: str = Field("", description="A folder of bases and regressions to use instead of the usual ones"),
@@ -91,8 +91,9 @@ def backtest(
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     symbols = [validated_ticker(ticker) for ticker in tickers]
     series, unreadable, doubts = read_prices(symbols, folder_named(prices), calendar or None)
-    last = last or max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
-    span = Span(first or last - THREE_YEARS, last, every)
+    newest = max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
+    until = form.day_or_none(last) or newest
+    span = Span(form.day_or_none(first) or until - THREE_YEARS, until, every)
     night_settings, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
     backtests, too_short = backtest_tickers(series, span, night_settings, folder)
     table = backtest_table(backtests, too_short | unreadable, doubts)

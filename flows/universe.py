@@ -27,12 +27,13 @@ from stockml.provider.turns import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
+from tasks.errors import failing_in_words
 from tasks.later_runs import MAY_COME, run_again
 from tasks.provider import join_turns
 from tasks.run_records import end_children
 from tasks.status_page import show_status
 
-Tickers = Annotated[list[form.TickerName], Field(min_length=1, max_length=2_000)]
+Tickers = Annotated[list[str], Field(min_length=1, max_length=2_000)]
 AtATime = Annotated[int, Field(ge=1, le=64)]
 
 
@@ -41,6 +42,7 @@ def run_name() -> str:
 
 
 @flow(name="universe", flow_run_name=run_name)
+@failing_in_words
 def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
     session: form.Day = form.SESSION,
@@ -51,7 +53,6 @@ def universe(
     ),
     force: bool = form.FORCE,
     late_retries: form.Retries = form.LATE_RETRIES,
-    late_wait_s: form.WaitSeconds = form.LATE_WAIT_S,
     processes: AtATime = Field(
         2, description="Nights at a time, each in a worker process of this machine or of Dask (1 to 64)"
     ),
@@ -59,11 +60,9 @@ def universe(
         "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
     ),
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
-    settings: form.Changes = Field(
-        form.NO_CHANGES, description="What to change for all; empty fields keep each ticker's values"
-    ),
-    choices: dict[str, form.Choices] = Field(
-        {}, description="Per ticker: the profile, calendar and settings of its own nights; fields filled in above win"
+    settings: form.Changes = Field({}, description="What to change for all; else each ticker's values stay"),
+    choices: dict[str, dict[str, Any]] = Field(
+        {}, description="Per ticker: the profile, calendar and settings of its own nights; those above win"
     ),
 ) -> State:
     """Bring every ticker up to date, those that waited longest first, as far as the day's quota allows.
@@ -74,10 +73,11 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     form.chosen(profile, mode, settings)
+    asked = form.day_or_none(session)
     # a wait is this run's, which then holds no process
-    common: dict[str, Any] = {"session": session, "mode": mode, "force": force, "late_retries": 0}
-    changes = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))
-    own_choices = {validated_ticker(ticker): choice.model_dump(exclude_none=True) for ticker, choice in choices.items()}
+    common: dict[str, Any] = {"session": asked or "", "mode": mode, "force": force, "late_retries": 0}
+    changes = (profile if profile != "nightly" else None, calendar, settings)
+    own_choices = {validated_ticker(ticker): choice for ticker, choice in choices.items()}
     parameters = {ticker: common | form.of_ticker(own_choices.get(ticker, {}), *changes) for ticker in names}
     home, address = str(current_home().root), dask_address or os.environ.get("STOCKML_DASK_ADDRESS", "")
     nights = {
@@ -88,7 +88,7 @@ def universe(
         with closing(ends_of(night_of, nights, address, min(processes, len(nights)))) as ends:
             for ticker, state in ends:
                 on_night()
-                rows.append(row_of(ticker, session, state) if state else dead(ticker, session))
+                rows.append(row_of(ticker, asked, state) if state else dead(ticker, asked))
                 get_run_logger().info("%s", rows[-1])
     finally:
         with warned_if_refused():
@@ -97,10 +97,10 @@ def universe(
         write_csv(current_home(), rows)
     except StoreError as refused:  # by a full disk; the run's page and the command show the same table
         get_run_logger().warning("%s", refused)
-    show_nights(rows, "universe", f"{quantity(len(rows), 'ticker')}, {session or 'the newest session'}")
+    show_nights(rows, "universe", f"{quantity(len(rows), 'ticker')}, {asked or 'the newest session'}")
     show_status()
     waiting = [row.ticker for row in rows if row.outcome in MAY_COME]
-    when = run_again(late_retries, late_wait_s, tickers=waiting) if waiting else None
+    when = run_again(late_retries, tickers=waiting) if waiting else None
     return final_state(rows, fail_when, f"; {quantity(len(waiting), 'ticker')} {when}" if when else "")
 
 
@@ -136,5 +136,5 @@ def night_of(ticker: str, parameters: dict[str, Any], home: str) -> NightRow | S
     gc.collect()  # a night leaves reference cycles: without this, a worker grows from night to night
     if not gc.get_freeze_count():  # collections after later nights skip what the first imported
         gc.freeze()
-    row = row_of(ticker, parameters["session"], state)
+    row = row_of(ticker, parameters["session"] or None, state)
     return Failed(message=row.why, data=row) if row.status == "failed" else row

@@ -10,7 +10,8 @@ from stockml.errors import InvalidSetting
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # within these bounds every calendar answers or raises InvalidSession
 END = datetime(2201, 1, 1, tzinfo=UTC)
-END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=ZoneInfo("America/New_York"))  # of the prices that are replayed
+NEW_YORK = ZoneInfo("America/New_York")
+END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)  # of the prices that are replayed
 BOUND = f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
 
 
@@ -26,6 +27,11 @@ def now(environ: Mapping[str, str] = os.environ) -> datetime:
     if moment is None or moment.tzinfo is None or not EARLIEST <= moment < END:
         raise InvalidSetting("STOCKML_CLOCK", text, BOUND)
     return moment.astimezone(UTC)
+
+
+def shown(moment: datetime) -> str:
+    """`2013-03-01 23:00 in New York`: the one clock of what is not about another exchange."""
+    return f"{moment.astimezone(NEW_YORK):%Y-%m-%d %H:%M} in New York"
 
 
 def is_frozen(environ: Mapping[str, str] = os.environ) -> bool:

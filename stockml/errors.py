@@ -5,7 +5,8 @@
     │                         that can be made anew; OtherVersion, no damage; MixedPrices, replay and market in one home
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
-    │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
+    │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited;
+    │                             NoData, and Unreachable, no connection at all
     ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy
     ├── HistoryError          imported history that cannot be joined: NoOverlap; InconsistentOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
@@ -97,6 +98,10 @@ class RateLimited(TransientFeedError):
 
 class NoData(TransientFeedError):
     text = "{ticker}: expected a daily series, found {notice!r}; try later, and see `stockml doctor`"
+
+
+class Unreachable(NoData):
+    text = "{ticker}: cannot reach the price service (no network?): {notice}; try later, and see `stockml doctor`"
 
 
 class QuotaSpent(FeedError):

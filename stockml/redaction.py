@@ -10,6 +10,7 @@ FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOGGERS_OF_ADDRESSES = tuple(
     f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
 )
+PLACEHOLDER = re.compile(r".*your.*key.*|((api|my)[_-]?)*key|x+", re.IGNORECASE)
 KEY_IN_TEXT = re.compile(r"((?:apikey|api[ _]key)(?:=|%3D| as |\"\s*:\s*\"))[^\s&\"'<>)|,]+", re.IGNORECASE)
 
 
@@ -22,6 +23,8 @@ class ApiKey(SecretStr):
     @property
     def fault(self) -> str | None:
         """What is wrong with the form of the key; None if it may be sent."""
+        if PLACEHOLDER.fullmatch(self.get_secret_value()):
+            return "the words that stand for a key in instructions"
         if FORM.fullmatch(self.get_secret_value()):
             return None
         return "one with characters that no key has" if self else "none"

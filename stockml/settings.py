@@ -180,7 +180,7 @@ class Settings(FrozenSettings):
     """Everything that decides a night's numbers, apart from the data and the code."""
 
     profile: Profile = Field("nightly", description="`nightly`, or the published `tutorial` recipe")
-    mode: Mode = Field("auto", description="`auto` decides from facts and says why")
+    mode: Mode = Field("auto", description="What is trained; `auto` decides")
     network: InstanceOf[NetworkSettings] = NetworkSettings()
     training: InstanceOf[TrainingSettings] = TrainingSettings()
     evaluation: InstanceOf[EvaluationSettings] = EvaluationSettings()
@@ -240,13 +240,6 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def without_effect(settings: Settings) -> tuple[str, ...]:
-    """Dotted names of changed settings that do nothing in this profile."""
-    defaults = PROFILES[settings.profile].flat()
-    changed = (name for name, value in settings.flat().items() if value != defaults[name])
-    return tuple(name for name in changed if not acts_in(settings.profile, name))
-
-
 def acts_in(profile: str, name: str) -> bool:
     """Whether the setting of this dotted name has an effect in the profile."""
     return name not in (ONLY_NIGHTLY if profile == "tutorial" else ONLY_TUTORIAL)
@@ -278,8 +271,16 @@ def tutorial_settings(overrides: Mapping[str, Any]) -> Settings:
 
 
 def night_settings(settings: Settings) -> Settings:
-    """`settings`, if fit for a night. Raises InvalidSetting for `training.decay_on=test`: a test part only measures."""
+    """`settings`, if fit for a night. Raises InvalidSetting for one that would do nothing in its profile.
+
+    Also for `training.decay_on=test`: a test part only measures.
+    """
     check_choice("training.decay_on of a night", settings.training.decay_on, ("validation",))
+    usual = PROFILES[settings.profile].flat()
+    for name, value in settings.flat().items():
+        if value != usual[name] and not acts_in(settings.profile, name):
+            bound = f"left as it is: it does nothing in the {settings.profile} profile"
+            raise InvalidSetting(name, value, bound)
     return settings
 
 

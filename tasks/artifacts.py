@@ -31,6 +31,7 @@ from stockml.settings import FailWhen
 from stockml.tickers import as_key, without_ticker
 from stockml.tracking.connection import without_password
 from stockml.training.checkpoint import EpochProgress
+from tasks.errors import in_words
 from tasks.run_records import REFUSALS
 
 
@@ -141,8 +142,7 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
         return result
     if isinstance(result, Night):
         return NightRow.of_night(result, state.name or "")
-    name = type(result).__name__ if isinstance(result, BaseException) else ""
-    why = f"{name}: {result}" if name and name not in str(result) else str(result)
+    why = in_words(result) if isinstance(result, BaseException) else str(result)
     return NightRow(ticker, session, "failed", state.name or "Failed", why=without_ticker(ticker, why))
 
 

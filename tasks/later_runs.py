@@ -14,11 +14,11 @@ from stockml import clock
 from stockml.nights import states
 
 MAY_COME = (states.LATE, states.NO_ANSWER)  # end states of nights that may do better within hours
-SOONEST_S = 60.0  # so that this run has ended: a deployment may have one run at a time
+WAIT = timedelta(minutes=20)
 
 
-def run_again(retries: int, wait_s: float, **changes: Any) -> str | None:
-    """Schedule this run's deployment again after `wait_s`, with its parameters but for the changes; says when.
+def run_again(retries: int, **changes: Any) -> str | None:
+    """Schedule this run's deployment again after WAIT, with its name and parameters but for the changes; says when.
 
     None where that may not be: without retries left or a deployment (a command's run), and in a replay, whose clock
     stands still.  changes: as in JSON.
@@ -27,13 +27,14 @@ def run_again(retries: int, wait_s: float, **changes: Any) -> str | None:
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None or retries < 1 or clock.is_frozen():
         return None
-    due = datetime.now(UTC) + timedelta(seconds=max(wait_s, SOONEST_S))
+    due = datetime.now(UTC) + WAIT
     run_deployment(
         run.deployment_id,
+        flow_run_name=run.name,
         parameters={**run.parameters, **changes, "late_retries": retries - 1},
         scheduled_time=due,
         timeout=0,
         as_subflow=False,
         idempotency_key=f"after {run.id}",  # a run that is repeated after a kill asks for no second one
     )
-    return f"asked again at {due:%Y-%m-%d %H:%M} UTC"
+    return f"asked again at {clock.shown(due)}"

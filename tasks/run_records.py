@@ -26,6 +26,7 @@ from stockml.nights.key_figures import newest
 from stockml.nights.status import LastRun, last_run, record_run
 from stockml.prices.calendar import sessions_for
 from stockml.tickers import validated_ticker
+from tasks.errors import in_words
 
 T = TypeVar("T")
 
@@ -111,5 +112,4 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
 def reason_of(state: State) -> str:
     """Why a run ended so, in one line: its error where it has one, else the state's message."""
     error = state.result(raise_on_failure=False) if state.is_failed() and state.data else None
-    text = f"{type(error).__name__}: {error}" if error else state.message or ""
-    return " ".join(text.split())
+    return " ".join((in_words(error) if error else state.message or "").split())

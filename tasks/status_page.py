@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -53,7 +52,7 @@ def show_status() -> None:
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
         listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), next_runs(scheduled), calendars, scheduled)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
-        text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
+        text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.shown(clock.now())}{whose}."
         by_key = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         artifacts = client.read_artifacts(artifact_filter=by_key, sort=ArtifactSort.CREATED_DESC)
         for twin in artifacts[1:]:  # of a night that ended at the same moment on a new server
@@ -69,20 +68,12 @@ def show_status() -> None:
 
 @with_retries
 def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
-    """Each ticker's next scheduled run, or its deployment if that, or all its schedules, is paused.
-
-    Runs are read in order until each deployment has one.
-    """
+    """Each ticker's next scheduled run, or its deployment if that, or all its schedules, is paused."""
     nights: dict[str, FlowRun | DeploymentResponse] = {}
-    count: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
-    seen: set[UUID] = set()
     for run in runs_of(client, in_state([StateType.SCHEDULED]), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, NIGHTS):
         ticker = run.parameters.get("ticker")
         if run.deployment_id and isinstance(ticker, str):
             nights.setdefault(ticker, run)
-            seen.add(run.deployment_id)
-        if len(seen) == count:
-            return nights
     for deployment in paginated(client.read_deployments, flow_filter=NIGHTS):
         ticker, active = deployment.parameters.get("ticker"), [schedule.active for schedule in deployment.schedules]
         if isinstance(ticker, str) and (deployment.paused or (active and not any(active))):

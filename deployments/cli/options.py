@@ -60,7 +60,8 @@ def as_calendar(name: str) -> str:
 
 def as_settings(assignments: Sequence[str] | None) -> Mapping[str, Any] | None:
     """Parse `training.epochs=3 network.units=[8,8]` to `{"training": {"epochs": 3}, "network": {"units": [8, 8]}}`."""
-    return nested(_by_name(assignments, partial(settings_for, "nightly"))) or None
+    # bounds only: what a night refuses besides goes by its ticker's profile
+    return nested(_by_name(assignments, partial(settings_for, "tutorial"))) or None
 
 
 def as_tutorial_settings(assignments: Sequence[str] | None) -> dict[str, Any]:
@@ -114,7 +115,7 @@ Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newe
 Calendar = Annotated[
     str | None, Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
 ]
-Mode = Annotated[TrainingMode, Option(help="auto chooses by rule and says why.")]
+Mode = Annotated[TrainingMode, Option(help="From the pretrained network, from the champion, or not at all.")]
 OwnProfile = Annotated[Profile | None, Option(help="A named set of model settings; default: the list's, else nightly.")]
 Settings = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable.")

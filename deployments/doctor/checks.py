@@ -13,7 +13,7 @@ from deployments.doctor import services, stored
 from deployments.doctor.check import Check, guarded
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import digest_time
-from stockml.clock import is_frozen
+from stockml.clock import is_frozen, shown
 from stockml.errors import StockmlError, quantity
 from stockml.home import HomePaths
 from stockml.prices.calendar import LAST_DAY, sessions_for
@@ -115,7 +115,7 @@ def key(home: HomePaths, environ: Mapping[str, str]) -> Check:
     if value == "demo":
         return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
     if fault := ApiKey(value.strip()).fault:
-        return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again, letters and digits only")
+        return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again: your own, letters and digits only")
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 
 
@@ -156,8 +156,7 @@ def price_service(home: HomePaths, environ: Mapping[str, str]) -> Check:
 
 
 def clock(now: datetime, environ: Mapping[str, str]) -> Check:
-    exchange = sessions_for("IBM")
-    local = f"{now.astimezone(exchange.tz):%Y-%m-%d %H:%M %Z}"
+    exchange, local = sessions_for("IBM"), shown(now)
     if environ.get("STOCKML_CLOCK"):
         return Check("clock", "ok", f"{local}, where a replay's clock stands")
     if now < RELEASED or now.date() > LAST_DAY:

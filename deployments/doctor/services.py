@@ -141,7 +141,7 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
         listed = {entry.ticker for entry in entries}
         with suppress(*REFUSALS):
             nights = tuple(paginated(client.read_deployments, flow_filter=NIGHTS))
-            ours = {each.name for each in nights if MANAGED in each.tags}
+            ours = {each.name for each in nights if MANAGED in each.tags and "ticker" in each.parameters}
             missing = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
             # registered after the nights: a command may have been killed in between
             outdated = {

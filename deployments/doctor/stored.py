@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deployments.doctor.check import Check, guarded
 from deployments.registration.ticker_list import own_calendars, tickers_of
+from stockml import clock
 from stockml.errors import NoBars, StockmlError, TrackingUnavailable, quantity
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
@@ -66,7 +67,7 @@ def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, rep
     bars, holes = view.bars, view.holes(store.sessions(name))
     recorded = store.newest_record(name)
     if recorded and not replay and recorded > now + CLOCK_TOLERANCE:
-        found = f"a bar is recorded at {recorded:%Y-%m-%d %H:%M} UTC, which is still to come"
+        found = f"a bar is recorded at {clock.shown(recorded)}, which is still to come"
         advice = f"the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly {name} --force`"
         return Check(name, "problem", found, f"{advice}; newer answers count after that bar, and none is lost")
     last = bars.index[-1].date()

@@ -29,9 +29,12 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers_file import DIGEST_AT, TickerEntry, staggered
+from flows.form import TutorialForm
 from tasks.run_records import in_state, paginated, runs_of
 
 NIGHTLY = "nightly.nightly"
+NIGHT = ("session", "mode", "force")
+FIXED = ("ticker", "profile")
 SLUGS = ("nightly", "morning", "weekly", "yearly")  # of our schedules: any other is a person's
 
 
@@ -42,6 +45,7 @@ class DeploymentSpec:
     flow: str  # module and function in `flows`
     name: str
     description: str
+    asks: tuple[str, ...] = ()  # the flow's parameters that its form shows; the others are as in `parameters`
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     cron: str | None = None  # None: started from the page only
@@ -75,6 +79,7 @@ def ticker_deployments(
             flow=NIGHTLY,
             name=entry.ticker,
             description=f"Brings {entry.ticker} up to date every night, retrains, and publishes the forecast.",
+            asks=NIGHT,
             parameters=entry.parameters(),
             tags=entry.tags,
             cron=cron,
@@ -94,23 +99,35 @@ def other_deployments(entries: Sequence[TickerEntry], digest_at: time = DIGEST_A
         DeploymentSpec(
             "notices.missing_forecasts", "tell of missing forecasts",
             "The morning after: which tickers have no forecast of their newest session, and why, in one line.",
-            {"tickers": tickers, "calendars": calendars},
+            parameters={"tickers": tickers, "calendars": calendars},
             cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
         ),
         DeploymentSpec(
             "maintenance.maintenance", "weekly clean-up", "Resumes waiting nights, removes old data.",
+            ("dry_run", "keep", "mlflow_trash_days"),
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
-        DeploymentSpec("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
+        DeploymentSpec(NIGHTLY, "any ticker", "A night of a ticker that need not be followed.", ("ticker", *NIGHT)),
+        DeploymentSpec(
+            NIGHTLY, "tutorial", "A night by the published recipe, which trains for minutes.",
+            ("ticker", *NIGHT, "settings"), {"profile": "tutorial"},
+        ),
+        DeploymentSpec(
+            "universe.universe", "all tickers, one night", "Many tickers' nights at once.",
+            (*NIGHT, "processes"), of_all,
+        ),
         DeploymentSpec(
             "backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order.",
-            {"ticker": tickers[0]} if tickers else {},
+            ("ticker", "first", "last", "learn", "mode", "force"), {"ticker": tickers[0]} if tickers else {},
         ),
         DeploymentSpec(
             "studies.pretrain", "learn a base network", "A base across all tickers, once a year.",
-            tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
+            ("prices", "through", "seeds"), tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
-        DeploymentSpec("studies.backtest", "replay past nights", "Past nights as they would have been published."),
+        DeploymentSpec(
+            "studies.backtest", "replay past nights", "Past nights as they would have been published.",
+            ("tickers", "prices", "first", "last", "every"),
+        ),
     ]  # fmt: skip
 
 
@@ -146,6 +163,7 @@ def _end_waiting(client: SyncPrefectClient, going: DeploymentResponse, ticker: s
         if ticker:
             client.create_flow_run_from_deployment(
                 client.read_deployment_by_name(f"nightly/{ticker}").id,
+                name=run.name.replace(going.name, ticker),
                 parameters=run.parameters | {"ticker": ticker},
                 state=AwaitingRetry(scheduled_time=run.next_scheduled_start_time, message=f"Waited as {going.name}"),
                 idempotency_key=str(run.id),
@@ -170,15 +188,36 @@ def form_of(flow: str) -> dict[str, Any]:
     return {**parameter_schema(flow_of(flow).fn).model_dump_for_openapi(), "additionalProperties": False}
 
 
+def asked_form(deployment: DeploymentSpec) -> dict[str, Any]:
+    """The form of what it asks. A parameter that is not shown may be given all the same, but no other ticker."""
+    form = form_of(deployment.flow)
+    fixed = {name: {"const": deployment.parameters[name]} for name in FIXED if name in deployment.parameters}
+    hidden = {name: fixed.get(name, {}) for name in form["properties"] if name not in deployment.asks}
+    shown = {name: form["properties"][name] for name in deployment.asks}
+    definitions = {**form.get("definitions", {})}
+    if "settings" in shown:
+        settings = TutorialForm.model_json_schema(ref_template="#/definitions/{model}")
+        definitions |= settings.pop("$defs")
+        shown["settings"] = settings | {"title": "Settings", "position": len(shown)}
+    return form | {
+        "properties": shown,
+        "definitions": definitions,
+        "required": [name for name in form.get("required", ()) if name in shown],
+        "patternProperties": {f"^{name}$": schema for name, schema in hidden.items()},
+    }
+
+
 def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
     """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
     spec = {
         "name": deployment.name,
         "description": deployment.description,
         "parameters": deployment.parameters,
-        "tags": sorted({*deployment.tags, MANAGED, NIGHTS if deployment.flow == NIGHTLY else OTHERS}),
+        "tags": sorted(
+            {*deployment.tags, MANAGED, NIGHTS if deployment.flow == NIGHTLY and deployment.cron else OTHERS}
+        ),
         "entrypoint": f"flows.{deployment.flow}",
-        "parameter_openapi_schema": form_of(deployment.flow),
+        "parameter_openapi_schema": asked_form(deployment),
         "pull_steps": [],  # an earlier version's deployments had one
     }
     content = json.dumps([spec, deployment.cron, deployment.timezone, deployment.slug], sort_keys=True, default=str)

@@ -124,7 +124,7 @@ def backtest_table(
         outlook=outlook_lines([each.outlook for each in moved]),
         trained={
             "nights": len(nights),
-            "training used": sum(night.mode != "keep" for night in nights),
+            "training used": sum(night.mode not in ("keep", "pretrained") for night in nights),
             "training, mean skill": 100 * float(np.mean([night.evidence or 0.0 for night in nights])),
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),

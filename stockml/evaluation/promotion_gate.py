@@ -40,20 +40,23 @@ def judge(
 
     table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts the same.
     replace_after: sessions after which a champion gives way to a challenger that is as good.
-    It must have a network, and not be worse, beyond the noise, than the ridge regression. It then replaces a
-    champion that is missing, unscored, noticeably and clearly worse, or no better and at least `replace_after` old.
+    Prices must have moved, and it must have a network that is not worse, beyond the noise, than the ridge regression.
+    It then replaces a champion that is missing, unscored, noticeably and clearly worse, or no better and at least
+    `replace_after` old.
     """
     if kept:
         return False, "no other network tonight: the champion stays"
     stays = "the champion stays" if incumbent else "registered, not promoted; no champion to compare with"
     if not has_network:
         return False, f"no network tonight: {stays}"
+    over = table.over_simple.get(LSTM)
+    if over is None:
+        return False, f"no price moved, so nothing can be scored: {stays}"
     if table.is_worse(LSTM, clearly=True):
-        _, by = _difference(table.over_simple.get(LSTM))
+        _, by = _difference(over)
         return False, f"worse than the ridge regression ({by}): {stays}"
     if incumbent is None:
-        over = table.over_simple.get(LSTM)
-        finding = "not worse, by more than the noise, than" if over and over.test else "too little to compare it with"
+        finding = "not worse, by more than the noise, than" if over.test else "too little to compare it with"
         return True, f"no champion to compare with: {finding} the ridge regression"
     return _against_champion(incumbent, table.against_champion, replace_after)
 

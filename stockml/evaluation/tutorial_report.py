@@ -170,7 +170,7 @@ def prices_of(path: Path) -> tuple[Days, Floats]:
     with the line or session, also for a bar that an import would set aside for its prices.
     """
     bars = read_history(path, sessions_for("", "24/7"), "FILE").bars
-    faults = broken(bars, None) or doubtful(bars.assign(volume=bars["volume"].replace(0.0, np.nan)))
+    faults = broken(bars, None) or doubtful(bars)
     if faults:
         raise InvalidFile(str(path), f"session {faults[0]}; correct it, or leave its line out")
     return days_of(bars), ((bars["high"] + bars["low"]) / 2).to_numpy(np.float64)

@@ -6,7 +6,7 @@ from typing import Literal
 from stockml.errors import quantity
 from stockml.settings import Mode, PolicySettings
 
-Chosen = Literal["retrain", "fine-tune", "keep"]
+Chosen = Literal["retrain", "fine-tune", "keep", "pretrained"]  # the last: training did not help
 
 
 @dataclass(frozen=True)

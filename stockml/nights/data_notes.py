@@ -37,6 +37,9 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
         for day in jumps(view.bars)
         if day in days[-SESSIONS_TO_LIST:]
     ]
+    unknown = view.bars["volume"].isna()
+    began = days[unknown & ~unknown.shift(fill_value=True)]
+    notes += [f"no volume from {day} on: taken as unknown" for day in began if day in days[-SESSIONS_TO_LIST:]]
     if repeated := [day for day in repeats(view.bars) if day >= recent]:
         notes.append(
             f"prices and volume of {listed(repeated)} are those of the bar before once more, as of a feed that stands "
@@ -74,8 +77,8 @@ def of_joins(view: AdjustedSeries) -> list[str]:
 
 
 def repeats(bars: Bars) -> list[date]:
-    """The sessions whose bar repeats the one before, though it has a range and a volume: no market does that."""
-    same = (bars.diff() == 0).all(axis=1) & (bars["high"] > bars["low"]) & (bars["volume"] > 0)
+    """The sessions whose bar repeats the one before, though it has a range: no market does that, volume included."""
+    same = (bars.diff().fillna({"volume": 0}) == 0).all(axis=1) & (bars["high"] > bars["low"])
     sessions: list[date] = days_of(bars[same]).tolist()
     return sessions
 
@@ -85,7 +88,13 @@ def listed(days: Sequence[date]) -> str:
     return ", ".join(map(str, days[:MAX_NAMED])) + more
 
 
-def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
+def of_answer(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
+    """Sentences on the newest answer: its days that are yet to come, and the closes that it changed."""
+    future = f"left out, yet to come: {listed(bars.left_out)} (is this machine's clock behind?)"
+    return (*([future] if bars.left_out else []), *_restated(store, bars))
+
+
+def _restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
     """Sentences naming the closes that the newest answer changed, if any; other restated columns are not named."""
     if not bars.restated:
         return ()

@@ -8,7 +8,7 @@ from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.models.vintage_set import vintages_sha256
-from stockml.nights.data_notes import data_notes, restated
+from stockml.nights.data_notes import data_notes, of_answer
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
@@ -41,6 +41,6 @@ def renormalise(home: HomePaths, bars: StoreReceipt, *, calendar: str | None) ->
     path = home.datasets / bars.ticker / f"{bars.session}.parquet"
     PriceSeries.from_bars(view.bars).write(path)
     sha256 = sha256_of(path) or ""
-    notes = restated(store, bars) + data_notes(bars.ticker, view, store.sessions(bars.ticker))
+    notes = of_answer(store, bars) + data_notes(bars.ticker, view, store.sessions(bars.ticker))
     bases, count = bases_sha256(home, bars.session), len(view.bars)
     return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, count, view.adjustment, notes, bases, calendar)

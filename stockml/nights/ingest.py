@@ -15,7 +15,7 @@ from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import OutputSize, PriceProvider
 from stockml.provider.listing import ASKED_EVERY, Delistings, parse_delisted
-from stockml.provider.parsing import parse_daily
+from stockml.provider.parsing import days_after, parse_daily
 from stockml.provider.payload_archive import archive, read_archived
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
@@ -32,8 +32,9 @@ def append(home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, no
     """
     store = BarStore.of(home, calendar)
     sessions = store.sessions(payload.ticker)
-    today = now.astimezone(sessions.tz).date()
-    answer = parse_daily(read_archived(payload.path), payload.ticker, last_final=sessions.last_final(now), today=today)
+    content = read_archived(payload.path)
+    answer = parse_daily(content, payload.ticker, last_final=sessions.last_final(now))
+    left_out = days_after(content, payload.ticker, now.astimezone(sessions.tz).date())
     _check_same_share(store, payload.ticker, answer)
     bars = store.append(
         payload.ticker,
@@ -43,6 +44,7 @@ def append(home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, no
         session=payload.session,
         rows_before=payload.rows_before,
     )
+    bars = replace(bars, left_out=left_out)
     if bars.added or bars.restated:
         return bars
     added, restated = store.recorded_between(payload.ticker, payload.received_at, payload.received_at)
@@ -144,8 +146,7 @@ def import_history(
     store = BarStore.of(home, calendar)
     sessions = store.sessions(ticker)
     payload = provider.daily(ticker, "full")
-    today = now.astimezone(sessions.tz).date()
-    raw = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
+    raw = provider.daily_of(payload, last_final=sessions.last_final(now))
     archived = archive(payload, home.payloads)
     bars = back_adjusted(raw, splits := provider.splits_of(payload))
     if store.last_session(ticker):
@@ -175,7 +176,6 @@ def fetch(
     """Ask for the daily bars known after `session`, and archive the answer if it parses. Raises FeedError."""
     rows_before = BarStore.of(home).rows(ticker)
     payload = provider.daily(ticker, outputsize)
-    today = now.astimezone(sessions.tz).date()
-    bars = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
+    bars = provider.daily_of(payload, last_final=sessions.last_final(now))
     path, newest = str(archive(payload, home.payloads)), bars.index[-1].date()
     return PayloadReceipt(ticker, path, str(sha256_of(path)), session, newest, payload.received_at, rows_before)

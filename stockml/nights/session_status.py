@@ -4,6 +4,7 @@ from calendar import SATURDAY
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from stockml import clock
 from stockml.errors import InvalidSession, quantity
 from stockml.nights import states
 from stockml.prices.calendar import Sessions
@@ -52,7 +53,9 @@ def session_status(
         return SessionStatus(day, text, states.NO_SESSION)
     if session > last_final:
         final = f"{sessions.final_time(session):%Y-%m-%d %H:%M %Z}"
-        raise InvalidSession(str(session), f"its bar is final at {final}, which is still to come")
+        stands = f"and this replay's clock stands at {now.astimezone(sessions.tz):%Y-%m-%d %H:%M %Z}"
+        when = stands if clock.is_frozen() else "which is still to come"
+        raise InvalidSession(str(session), f"its bar is final at {final}, {when}")
     if newest is None or newest >= session:
         return SessionStatus(session, f"session {session}{', a half day' if sessions.is_half_day(session) else ''}")
     age, known_through = len(sessions.between(newest + timedelta(days=1), session)), sessions.holidays_known_through

@@ -19,7 +19,7 @@ from stockml.prices import split_adjustment
 from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without_set_aside
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import HOW_RECORDED, newest
-from stockml.prices.screening import doubtful
+from stockml.prices.screening import doubtful, with_unknown_volumes
 from stockml.prices.split_adjustment import Join
 from stockml.storage.parquet_files import Table
 
@@ -69,6 +69,7 @@ def adjust_series(
     series, joins = joined_with_imports(ticker, bars, imports, sessions)
     if series is None:
         return None
+    series = with_unknown_volumes(series)
     adjustment = [[(split.effective, split.factor) for split in applied], [(join.cut, join.ratio) for join in joins]]
     rows = pd.concat([*imports, fetched])
     faults = [*broken(rows[~rows.index.isin(series.index)], sessions), *doubtful(series)]

@@ -36,6 +36,12 @@ MAX_UNCHANGED_SHARE = 0.25  # share of closes that equal the one before: more th
 MAX_NAMED = 3
 
 
+def with_unknown_volumes(bars: Bars) -> Bars:
+    """The bars; a volume of 0 though the price moved is unknown, as from a feed that has stopped reporting it."""
+    moved = (bars["high"] > bars["low"]) | (bars["close"].diff().fillna(0) != 0)
+    return bars.assign(volume=bars["volume"].mask(moved & (bars["volume"] == 0)))
+
+
 def doubtful(bars: Bars) -> tuple[SetAside, ...]:
     """The well-formed bars of an adjusted series that differ from their neighbours as misprints do, oldest first.
 
@@ -46,7 +52,7 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
     moves = np.abs(np.log(prices[1:] / prices[:-1, CLOSE, None])).max(axis=1, initial=0.0)
     reasons: dict[int, str] = {}
     before = 0
-    for at, differs in enumerate(((moves > JUMP_AND_BACK) | (volume[1:] == 0)).tolist(), start=1):
+    for at, differs in enumerate((moves > JUMP_AND_BACK).tolist(), start=1):
         if at not in reasons and (differs or before < at - 1):  # a bar that resembles a misprint may be one too
             reason, count = _reason(prices, volume, before, at)
             reasons |= dict.fromkeys(range(at, at + count), reason)
@@ -72,10 +78,6 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
         count = _sessions_at(prices[at:, CLOSE] / last, log10_ratio[CLOSE]) if is_off[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
             return f"{PRICES[off]} {bar[off]:g} is {10 ** log10_ratio[off]:.3g} times the close before, {last:g}", count
-    if volume[at] == 0 and _usual(volume, at) > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
-        moved = f"the close moved from {last:g} to {bar[CLOSE]:g}"
-        ranged = f"prices ranged from {bar[LOW]:g} to {bar[HIGH]:g}"
-        return f"no share was traded, and {ranged if bar[CLOSE] == last else moved}", 1
     if is_busy(volume, at):
         return "", 0
     around = [bar[OPEN], bar[CLOSE], last, *([] if after is None else [after[OPEN]])]

@@ -29,8 +29,8 @@ class AlphaVantage(PriceProvider):
     def splits(self, ticker: str) -> Payload:
         return self._ask(ticker, function=SPLITS)
 
-    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
-        return parse_daily(payload.content, payload.ticker, last_final=last_final, today=today)
+    def daily_of(self, payload: Payload, *, last_final: date) -> Bars:
+        return parse_daily(payload.content, payload.ticker, last_final=last_final)
 
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
         return parse_splits(payload.content, payload.ticker)

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
-from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
+from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol, Unreachable
 from stockml.home import checked_address
 from stockml.prices.bars import Bars, Split
 from stockml.provider.payload_archive import MAX_BYTES, Payload
@@ -92,7 +93,7 @@ class PriceProvider(ABC):
         """The answer with all splits; one request."""
 
     @abstractmethod
-    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
+    def daily_of(self, payload: Payload, *, last_final: date) -> Bars:
         """The bars in an answer to `daily`, up to `last_final`. Raises NoData if there are none."""
 
     @abstractmethod
@@ -151,17 +152,18 @@ class PriceProvider(ABC):
 
     def _get(self, ticker: str, request: Request) -> tuple[int, bytes]:
         """Status and redacted body. A thread, so that `total_s` bounds look-up, handshake, headers. Raises NoData."""
-        answers: list[tuple[int, bytes, str]] = []
-        thread = threading.Thread(target=lambda: answers.append(self._exchange(request)), daemon=True)
+        answers: list[tuple[int, bytes, NoData | None]] = []
+        thread = threading.Thread(target=lambda: answers.append(self._exchange(ticker, request)), daemon=True)
         thread.start()
         thread.join(self.total_s)
-        status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self.total_s:.0f} s")
+        late = NoData(ticker, f"no answer after {self.total_s:.0f} s")
+        status, content, fault = answers[0] if answers else (0, b"", late)
         if fault:
-            raise NoData(ticker, fault)
+            raise fault
         return status, redacted_bytes(content, self._key.get_secret_value())
 
-    def _exchange(self, request: Request) -> tuple[int, bytes, str]:
-        """Status, body, and a fault in words: errors of requests show the URL, so none is raised from here."""
+    def _exchange(self, ticker: str, request: Request) -> tuple[int, bytes, NoData | None]:
+        """Status, body, and a fault: errors of requests show the URL, so none is raised from here."""
         timeouts = (self.connect_timeout_s, self.read_timeout_s)
         try:
             with self._http.get(
@@ -172,9 +174,13 @@ class PriceProvider(ABC):
                 stream=True,
                 allow_redirects=False,  # another address must not get the key
             ) as response:
-                return response.status_code, *self._body(response)
+                body, fault = self._body(response)
+                return response.status_code, body, NoData(ticker, fault) if fault else None
         except Exception as error:  # noqa: BLE001 - a thread's own report of an error would show the key
-            return 0, b"", f"no complete answer from {urlsplit(self._address).hostname} ({_kind(error)})"
+            host = str(urlsplit(self._address).hostname)
+            if isinstance(_cause(error), NewConnectionError | ConnectTimeoutError | ProxyError):
+                return 0, b"", Unreachable(ticker, host)
+            return 0, b"", NoData(ticker, f"no complete answer from {host}")
 
     def _body(self, response: requests.Response) -> tuple[bytes, str]:
         """The body, and a fault in words if it is too long."""
@@ -186,10 +192,9 @@ class PriceProvider(ABC):
         return bytes(body), ""
 
 
-def _kind(error: BaseException) -> str:
-    """The class of the error and of its cause, such as `ConnectionError, NameResolutionError`; never its text."""
-    reason = next((getattr(a, "reason", a) for a in error.args if isinstance(a, BaseException)), None)
-    return ", ".join(type(e).__name__ for e in (error, reason) if e is not None)
+def _cause(error: BaseException) -> BaseException | None:
+    """What an error of requests was raised for."""
+    return next((getattr(a, "reason", a) for a in error.args if isinstance(a, BaseException)), None)
 
 
 def _is_loopback(base_url: str) -> bool:

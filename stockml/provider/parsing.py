@@ -43,25 +43,31 @@ REFUSED_KEY = re.compile(r"(apikey|\*{3}) is (invalid|\*{3}) or (missing|\*{3})"
 PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 
-def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -> Bars:
+def parse_daily(content: bytes, ticker: str, *, last_final: date) -> Bars:
     """The final bars, raw as traded, in an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are used).
 
-    last_final: the newest session whose bar is final; a later bar up to `today` (the exchange's date) is unfinished and
-    dropped, one after `today` is refused. In an answer refreshed before New York's close (a time in `3. Last
-    Refreshed`) that day's bar is dropped too, whatever `last_final` says. A value that is no finite number is NaN.
-    Raises BadPayload, NoData, or the error that the provider's refusal stands for.
+    last_final: the newest session whose bar is final; a later one is dropped. In an answer refreshed before New York's
+    close (a time in `3. Last Refreshed`) that day's bar is dropped too, whatever `last_final` says. A value that is no
+    finite number is NaN. Raises BadPayload, NoData, or the error that the provider's refusal stands for.
     """
     answer = answered(content, ticker, DAILY)
     metadata = answer.get("Meta Data")
     if not isinstance(metadata, dict):
         raise BadPayload(ticker, "expected 'Meta Data' beside the series, found none")
     _check_symbol(metadata.get("2. Symbol"), ticker)
-    unfinished = _unfinished(metadata.get("3. Last Refreshed"), ticker, today)
-    rows = {_day(name, ticker, today): answer[SERIES][name] for name in sorted(answer[SERIES])}
+    unfinished = _unfinished(metadata.get("3. Last Refreshed"), ticker)
+    rows = {_day(name, ticker): answer[SERIES][name] for name in sorted(answer[SERIES])}
     final = {day: row for day, row in rows.items() if day <= last_final and day != unfinished}
     if not final:
         raise NoData(ticker, f"only unfinished bars, the newest of {max(rows)}")
     return make_bars(list(final), dict(zip(COLUMNS, _values(final, ticker), strict=True)))
+
+
+def days_after(content: bytes, ticker: str, today: date) -> tuple[date, ...]:
+    """The days in an answer to TIME_SERIES_DAILY that are yet to come at the exchange. Raises as `parse_daily`."""
+    return tuple(
+        day for day in (_day(name, ticker) for name in answered(content, ticker, DAILY)[SERIES]) if day > today
+    )
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
@@ -77,7 +83,7 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
             raise BadPayload(ticker, f"expected a split with an effective_date, found {excerpt(str(entry))!r}")
         if entry["effective_date"] == "None":
             continue
-        effective = _day(entry["effective_date"], ticker, date.max)
+        effective = _day(entry["effective_date"], ticker)
         factor, day_factors = split_factor(entry.get("split_factor"), effective, ticker), factors[effective]
         if not any(math.isclose(factor, each, rel_tol=0.01) for each in day_factors):
             day_factors.append(factor)
@@ -160,12 +166,12 @@ def _folded(symbol: str) -> str:
     return symbol.strip().upper().replace(".", "-")
 
 
-def _unfinished(refreshed: object, ticker: str, today: date) -> date | None:
+def _unfinished(refreshed: object, ticker: str) -> date | None:
     """The day in `3. Last Refreshed`, if its time is before New York's close; else None. Raises BadPayload."""
     match = REFRESHED.fullmatch(refreshed) if isinstance(refreshed, str) else None
     if match is None:
         raise BadPayload(ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(refreshed))!r}")
-    day = _day(match[1], ticker, today)
+    day = _day(match[1], ticker)
     try:
         at = time.fromisoformat(match[2]) if match[2] else None
     except ValueError:
@@ -176,15 +182,13 @@ def _unfinished(refreshed: object, ticker: str, today: date) -> date | None:
     return None if at >= EARLY_CLOSE and NEW_YORK.is_half_day(day) else day
 
 
-def _day(text: object, ticker: str, today: date) -> date:
+def _day(text: object, ticker: str) -> date:
     try:
         day = date.fromisoformat(text) if isinstance(text, str) and DATE.fullmatch(text) else None
     except ValueError:
         day = None
     if day is None or day < FIRST_DATE:
         raise BadPayload(ticker, f"expected a date as YYYY-MM-DD, found {excerpt(str(text))!r}")
-    if day > today:
-        raise BadPayload(ticker, f"expected no date after {today}, found {day} (is this machine's clock behind?)")
     return day
 
 

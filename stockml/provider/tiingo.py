@@ -45,8 +45,8 @@ class Tiingo(PriceProvider):
         """The same answer as `daily`, which contains the splits."""
         return self.daily(ticker)
 
-    def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
-        final = {day: row for day, row in _rows(payload).items() if day <= min(last_final, today)}
+    def daily_of(self, payload: Payload, *, last_final: date) -> Bars:
+        final = {day: row for day, row in _rows(payload).items() if day <= last_final}
         if not final:
             raise NoData(payload.ticker, "no final bar")
         numbers = [cells(row, COLUMNS, day, payload.ticker) for day, row in final.items()]

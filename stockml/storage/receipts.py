@@ -52,11 +52,15 @@ class PayloadReceipt(SessionReceipt):
 
 @dataclass(frozen=True)
 class StoreReceipt(SessionReceipt):
-    """The ticker's Parquet file after an append; how many bars were new, changed, or the same."""
+    """The ticker's Parquet file after an append; how many bars were new, changed, or the same.
+
+    left_out: the answer's days that are yet to come.
+    """
 
     added: int
     restated: int
     unchanged: int
+    left_out: tuple[date, ...] = ()
 
     @property
     def counted(self) -> str:

@@ -50,7 +50,7 @@ def train_ticker(
 ) -> TrainedModel:
     """Train from the pretrained network or, with `start`, from that model's. Raises TooFewBars, Diverged.
 
-    The decision becomes "keep", with the reason, where nothing can be trained, or training did not help.
+    The decision becomes "pretrained", with the reason, where nothing can be trained, or training did not help.
     """
     split = split_after_vintages(series, settings.evaluation, folders)
     first, after = series.sessions[split.validation.start], series.sessions[-1] + A_DAY
@@ -163,11 +163,11 @@ def _evidence(
 def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str | None) -> Decision:
     """The decision with what training gained; to keep the pretrained network where that is not above zero."""
     if evidence is None:
-        return Decision("keep", f"not trained: {why_not}; the pretrained network is left alone")
+        return Decision("pretrained", f"not trained: {why_not}; the pretrained network is left alone")
     origins = quantity(evidence.origins, "validation origin")
     gain = f"training gained {evidence.skill:+z.3%} of CRPS on {origins}"
     if why_not is None and evidence.skill > 0:
         return Decision(decision.mode, f"{decision.reason}; {gain}")
     why = f" ({why_not})" if why_not else ""
     left_alone = f"{gain}{why}: the pretrained network is left alone"
-    return Decision("keep", f"{left_alone} ({decision.mode}: {decision.reason})")
+    return Decision("pretrained", f"{left_alone} ({decision.mode}: {decision.reason})")

@@ -27,7 +27,7 @@ def parse(scene: Scene) -> Iterator[Measured]:
     content, last, calendar = payload(bars), bars.index[-1].date(), sessions_for(TICKER)
 
     def action(run: int) -> None:
-        bars = parse_daily(content, TICKER, last_final=last, today=last)
+        bars = parse_daily(content, TICKER, last_final=last)
         assert len(checked(TICKER, bars, calendar)) == PAYLOAD_SESSIONS
 
     yield timed("parse", action, runs=scene.runs(30, 10), remark=f"{what}, {len(content) / 1e6:.1f} MB")

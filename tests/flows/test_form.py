@@ -1,12 +1,13 @@
 """The run form: what is filled in goes before the ticker's own choices, and these before the profile's."""
 
 import re
+from datetime import date
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
 
-from flows.form import Day, SettingsForm, chosen, of_ticker
+from flows.form import TutorialForm, chosen, day, day_or_none, of_ticker
+from stockml.errors import InvalidSession, InvalidSetting
 from stockml.settings import night_settings, settings_for
 from tests.deployments.test_ticker_list_choices import OWN
 
@@ -38,41 +39,46 @@ def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_ticker
 def test_an_empty_form_keeps_what_the_profile_says() -> None:
     for profile in ("nightly", "tutorial"):
         usual = night_settings(settings_for(profile, {"mode": "auto"}))
-        assert chosen(profile, "auto", None) == chosen(profile, "auto", {}) == chosen(profile, "auto", SettingsForm())
-        assert chosen(profile, "auto", None) == usual
+        emptied = {"evaluation": {"horizon": None}}
+        assert chosen(profile, "auto", None) == chosen(profile, "auto", emptied) == usual
 
 
-def test_what_the_form_changes_goes_before_the_profile_and_an_empty_field_beside_it_does_not() -> None:
-    filled = SettingsForm.model_validate({"evaluation": {"direction_step": 20}})
-    found = chosen("nightly", "keep", filled)
+def test_what_the_form_changes_goes_before_the_profile() -> None:
+    found = chosen("nightly", "keep", {"evaluation": {"direction_step": 20}})
     assert (found.mode, found.evaluation.direction_step) == ("keep", 20)
     assert found.evaluation.horizon == chosen("nightly", "auto", None).evaluation.horizon
-    assert chosen("nightly", "keep", {"evaluation": {"direction_step": 20}}) == found
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"evaluation": {"horizon": 0}}, {"evaluation": {"horizont": 9}}, {"network": {"cell": "rnn"}}, {"weather": {}}],
-)
-def test_what_no_setting_allows_is_refused_by_the_form(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        SettingsForm.model_validate(wrong)
-
-
-@pytest.mark.parametrize(
-    ("text", "is_day"),
+    ("profile", "changes", "says"),
     [
-        ("2013-02-28", True),
-        ("2012-02-29", True),
-        ("", True),
-        ("2013-02-30", False),
-        ("2013-13-01", False),
-        ("2013-04-31", False),
-        ("28.02.2013", False),
-        ("2013-2-8", False),
+        ("nightly", {"training": {"epochs": 5}}, "left as it is: it does nothing in the nightly profile, found 5"),
+        ("tutorial", {"training": {"steps": 5}}, "it does nothing in the tutorial profile"),
+        ("nightly", {"evaluation": {"horizon": 0}}, "evaluation.horizon to be between 1 and 250, found 0"),
+        ("nightly", {"weather": {"rain": 1}}, "found 'weather'"),
     ],
 )
-def test_the_page_takes_no_text_for_a_day_that_no_year_has(text: str, is_day: bool) -> None:
-    assert bool(re.search(TypeAdapter(Day).json_schema()["pattern"], text)) is is_day
-    if is_day:
-        assert str(TypeAdapter(Day).validate_python(text) or "") == text
+def test_a_setting_that_does_nothing_or_that_none_allows_is_refused_in_a_sentence(
+    profile: str, changes: dict[str, Any], says: str
+) -> None:
+    """`--set training.epochs=5` trained again, to the same weights, under another key."""
+    with pytest.raises(InvalidSetting, match=says):
+        chosen(profile, "auto", changes)
+
+
+@pytest.mark.parametrize("text", ["2013-02-30", "2013-13-01", "28.02.2013", "yesterday"])
+def test_what_is_no_day_is_refused_in_a_sentence(text: str) -> None:
+    said = f"expected a trading session as YYYY-MM-DD, found {text!r}: no calendar has such a day"
+    with pytest.raises(InvalidSession, match=re.escape(said)):
+        day(text)
+
+
+def test_a_day_may_be_left_empty() -> None:
+    assert (day_or_none(""), day_or_none("2012-02-29")) == (None, date(2012, 2, 29))
+
+
+def test_the_tutorials_form_asks_for_nothing_that_its_nights_do_not_use() -> None:
+    definitions = TutorialForm.model_json_schema()["$defs"]
+    training = set(definitions["TrainingSettings"]["properties"])
+    assert {"epochs", "fine_tune_epochs", "loss"} <= training
+    assert not training & {"steps", "own_share", "start_share", "fine_tune_steps", "decay_on"}

@@ -64,7 +64,7 @@ def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     """Each asks anew, and holds neither slot nor lock until the next is due."""
-    with deployed(late_retries=2, late_wait_s=1200.0, mode="keep") as night:
+    with deployed(late_retries=2, mode="keep") as night:
         since = datetime.now(UTC)
         state = night.next_run()
         assert (state.name, state.is_completed()) == ("Waiting", True)

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from deployments import errors as servers
-from deployments.errors import AlreadyUp, NotRecorded, PasswordNeeded, PortTaken, ServerFailed, ServerUnavailable
+from deployments.errors import (
+    AlreadyUp,
+    NotRecorded,
+    PasswordNeeded,
+    PortTaken,
+    ServerFailed,
+    ServerUnavailable,
+    WrongVersion,
+)
 from stockml import errors
 from tasks import errors as studies
 from tasks.errors import ProcessKilled
@@ -20,6 +28,7 @@ SAMPLES = [
     errors.InvalidSetting("training.epochs", 0, "between 1 and 1000"),
     errors.InvalidFile("prices.csv", "expected a column Close, found none; export it again"),
     errors.OtherVersion("base-2005-06.npz", "expected content of SHA-256 02, found another; retrain"),
+    errors.Unreachable("IBM", "www.alphavantage.co"),
     errors.MixedPrices("/srv/stockml", "replay", "market"),
     errors.RateLimited("IBM", "asked too fast", 65.0),
     errors.NoData("IBM", "{}"),
@@ -51,6 +60,7 @@ SAMPLES = [
     errors.NoForecast("IBM", "/home/me/.stockml"),
     ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
+    WrongVersion("prefect", "<4,>=3.9", "2.0"),
     AlreadyUp("at http://127.0.0.1:4200"),
     PortTaken("MLflow", 5000, "--mlflow-port"),
     PasswordNeeded("0.0.0.0"),
@@ -89,4 +99,4 @@ def test_every_error_stands_in_an_errors_module() -> None:
 
 def test_only_rate_limits_and_absent_data_are_worth_asking_again() -> None:
     transient = {type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)}
-    assert transient == {errors.RateLimited, errors.NoData}
+    assert transient == {errors.RateLimited, errors.NoData, errors.Unreachable}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.settings import NetworkSettings, TrainingSettings, settings_for, settings_from_dict, without_effect
+from stockml.settings import NetworkSettings, TrainingSettings, night_settings, settings_for, settings_from_dict
 
 
 @pytest.mark.parametrize(
@@ -79,34 +79,20 @@ def test_settings_are_read_from_json_as_they_were_written(profile: str, override
     assert settings_from_dict(json.loads(json.dumps(settings.model_dump()))) == settings
 
 
-@pytest.mark.parametrize("profile", ["nightly", "tutorial"])
-def test_settings_kept_before_replace_after_sessions_existed_get_its_default(profile: str) -> None:
-    usual = settings_for(profile)
-    kept = usual.model_dump()
-    kept["evaluation"]["horizon"] = 40
-    del kept["evaluation"]["replace_after_sessions"]
-    found = settings_from_dict(json.loads(json.dumps(kept)))
-    assert found == usual.changed(evaluation=usual.evaluation.changed(horizon=40))
-    assert found.evaluation.replace_after_sessions == 20
-
-
 def test_the_hash_depends_on_content_alone() -> None:
     settings = settings_for("nightly")
     assert settings.changed(network=NetworkSettings(**vars(settings.network))).sha256() == settings.sha256()
 
 
-def test_the_flat_view_names_every_setting_once() -> None:
-    flat = settings_for("tutorial").flat()
-    assert flat["network.units"] == (200, 200, 150)
-    assert all(not isinstance(value, dict) for value in flat.values())
-
-
-def test_settings_without_effect_on_a_profile_are_named() -> None:
+@pytest.mark.parametrize(
+    "idle", [("nightly", "training.epochs"), ("nightly", "policy.scale_drift"), ("tutorial", "training.steps")]
+)
+def test_a_setting_that_does_nothing_in_its_profile_is_no_nights(idle: tuple[str, str]) -> None:
+    profile, name = idle
     both = {"evaluation.horizon": 40, "network.dropout": 0.1, "training.learning_rate": 1e-3, "mode": "retrain"}
-    nightly, tutorial = {"training.steps": 5}, {"training.epochs": 5, "policy.scale_drift": 3.0}
-    for profile, idle in (("nightly", tutorial), ("tutorial", nightly)):
-        assert without_effect(settings_for(profile, {**both, **nightly, **tutorial})) == tuple(idle)
-        assert without_effect(settings_for(profile, both)) == ()
+    night_settings(settings_for(profile, both))
+    with pytest.raises(InvalidSetting, match=f"{name} to be left as it is: it does nothing in the {profile} profile"):
+        night_settings(settings_for(profile, {**both, name: 7}))
 
 
 def test_the_tutorials_settings_are_described_as_its_training_uses_them() -> None:

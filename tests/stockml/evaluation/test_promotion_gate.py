@@ -128,8 +128,11 @@ def test_a_challenger_worse_than_without_a_network_replaces_nobody(incumbent: In
     assert reason.endswith(": the champion stays")
 
 
-def test_if_nothing_can_be_compared_the_first_model_becomes_champion() -> None:
-    assert judge(replace(table(), over_simple={}))[0]
+@pytest.mark.parametrize("incumbent", [None, OLD])
+def test_where_nothing_can_be_scored_nobody_is_promoted(incumbent: Incumbent | None) -> None:
+    promoted, reason = judge(replace(table(), over_simple={}), incumbent=incumbent)
+    assert not promoted
+    assert reason.startswith("no price moved, so nothing can be scored: ")
 
 
 def test_a_kept_model_is_not_its_own_challenger() -> None:

@@ -3,15 +3,16 @@
 from contextlib import nullcontext
 from datetime import date, timedelta
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from stockml.errors import InvalidFile, InvalidSession, NoBars
+from stockml.nights.data_notes import data_notes
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file, read_history
-from stockml.prices.screening import SESSIONS_TO_SETTLE, doubtful
+from stockml.prices.screening import SESSIONS_TO_SETTLE, doubtful, with_unknown_volumes
+from stockml.prices.store import BarStore
 from tests.stockml.prices.stored import NOW, append
 from tests.support.recordings import recorded
 
@@ -40,7 +41,6 @@ def altered(rows: list[int], **factors: float) -> Bars:
         ({"low": 0.1}, "times the close before"),
         ({"high": 2.5}, "within the day, on usual volume"),
         ({"low": 0.5}, "within the day, on usual volume"),
-        ({"volume": 0.0}, "no share was traded"),
     ],
 )
 def test_a_misprint_is_set_aside_whether_or_not_the_next_session_is_known(row, fault, reason):
@@ -49,17 +49,20 @@ def test_a_misprint_is_set_aside_whether_or_not_the_next_session_is_known(row, f
     assert reason in found.reason
 
 
-def test_prices_without_trades_are_told_as_they_were():
+def test_the_volume_of_a_price_that_moved_without_one_is_unknown(home):
+    """A feed that stopped reporting volume cost eleven nights."""
+    append(store := BarStore.of(home), altered([*range(150, 180), 190, *range(195, 200)], volume=0.0))
+    view = store.view("IBM")
+    assert not view.set_aside
+    assert view.bars["volume"].isna().sum() == 36
+    (said,) = data_notes("IBM", view, store.sessions("IBM"))
+    assert said == f"no volume from {IBM.index[195].date()} on: taken as unknown"
+
+
+def test_a_share_that_nobody_traded_has_no_volume():
     bars = altered([LAST], volume=0.0)
-    (moved,) = doubtful(bars)
-    last, close = bars["close"].iloc[[-2, -1]]
-    assert moved.reason == f"no share was traded, and the close moved from {last:g} to {close:g}"
-    bars.iloc[LAST, :4] = bars.iloc[LAST - 1, :4]
-    (ranged,) = doubtful(bars)
-    low, high = bars[["low", "high"]].iloc[-1]
-    assert ranged.reason == f"no share was traded, and prices ranged from {low:g} to {high:g}"
-    bars.iloc[LAST, :4] = last
-    assert doubtful(bars) == (), "nothing moved"
+    bars.iloc[LAST, :4] = bars["close"].iloc[LAST - 1]
+    assert with_unknown_volumes(bars)["volume"].iloc[-1] == 0
 
 
 def test_the_usual_volume_is_that_of_the_sessions_just_before():
@@ -116,29 +119,6 @@ def test_a_crash_after_a_misprint_is_a_fall_from_the_close_that_is_believed():
     bars.iloc[MIDDLE + 1, 4] *= 60.0
     for until in (MIDDLE + 2, MIDDLE + 3, 200):
         assert [bar.session for bar in doubtful(bars.iloc[:until])] == [IBM.index[MIDDLE].date()]
-
-
-@pytest.mark.parametrize("fall", [0.1, 0.05])
-def test_a_busy_sessions_price_that_fell_beyond_any_crash_and_is_back_is_the_misprint_not_the_sessions_after(fall):
-    bars = altered([MIDDLE], **dict.fromkeys(ALL, fall), volume=100.0)
-    assert doubtful(bars.iloc[: MIDDLE + 1]) == ()
-    for until in (MIDDLE + 2, MIDDLE + 3, 200):
-        assert [bar.session for bar in doubtful(bars.iloc[:until])] == [IBM.index[MIDDLE].date()]
-
-
-@pytest.mark.parametrize("wrong", [ALL, ("high",)])
-def test_a_tenfold_price_is_a_misprint_even_in_a_busy_session(wrong):
-    assert len(doubtful(altered([MIDDLE], **dict.fromkeys(wrong, 10.0), volume=5.0))) == 1
-
-
-def test_a_rise_of_a_takeover_is_believed_at_once():
-    takeover = altered([LAST], **dict.fromkeys(ALL, 5.0), volume=20.0)
-    assert doubtful(takeover) == ()
-
-
-def test_a_series_without_any_volumes_is_not_doubted_for_it():
-    assert doubtful(altered(list(range(200)), volume=0.0)) == ()
-    assert doubtful(altered(list(range(200)), volume=np.nan)) == ()
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "FB", "GOOG", "IBM", "MSFT"])

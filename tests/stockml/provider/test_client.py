@@ -96,7 +96,7 @@ def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock
 def test_the_replay_feed_and_the_client_follow_one_contract(feed: Feed, connected: Connected) -> None:
     session = date(2013, 3, 1)
     client = connected(feed.url, plan="1200/min")
-    compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session, today=session)
+    compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session)
     assert (len(compact), compact.index[-1].date()) == (100, session)
     assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [2.0, 2.0]
     with pytest.raises(PremiumOnly, match="outputsize=full"):
@@ -106,4 +106,4 @@ def test_the_replay_feed_and_the_client_follow_one_contract(feed: Feed, connecte
     with pytest.raises(UnknownSymbol, match=r"check the spelling; Yahoo's SAP\.DE is Alpha Vantage's SAP\.DEX$"):
         client.daily("SAP.DE")
     premium = connected(feed.url, "premium-key", "1200/min").daily("IBM", "full").content
-    assert len(parse_daily(premium, "IBM", last_final=session, today=session)) > 3_000
+    assert len(parse_daily(premium, "IBM", last_final=session)) > 3_000

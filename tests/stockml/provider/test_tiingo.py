@@ -29,7 +29,6 @@ from stockml.errors import (
 from stockml.home import HomePaths
 from stockml.nights import ingest
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split
-from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import PriceProvider
@@ -82,10 +81,10 @@ def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no
 
 def test_bars_and_splits_are_the_same_from_either_provider(provider: PriceProvider) -> None:
     answer = provider.daily("MSFT", "full")
-    bars = provider.daily_of(answer, last_final=LAST, today=LAST)
+    bars = provider.daily_of(answer, last_final=LAST)
     assert bars.iloc[:-1].equals(recorded("MSFT").iloc[:-1])
     assert bars.index[-1].date() == LAST
-    earlier = provider.daily_of(answer, last_final=date(2013, 2, 28), today=LAST)
+    earlier = provider.daily_of(answer, last_final=date(2013, 2, 28))
     assert earlier.index[-1].date() == date(2013, 2, 28)
     splits = provider.splits_of(provider.splits("MSFT"))
     assert [(split.effective, split.factor) for split in splits] == [(date(2003, 2, 18), 2.0)]
@@ -133,17 +132,6 @@ def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Pa
         assert len(service.asked) == (2 if "hour" in case else 1)
 
 
-@pytest.mark.parametrize("status", [403, 404, 429])
-def test_a_refusal_without_words_is_told_by_its_status(tmp_path: Path, status: int) -> None:
-    with (
-        Loopback(sends(b"", status)) as service,
-        tiingo(tmp_path, service.address) as client,
-        pytest.raises(FeedError) as refusal,
-    ):
-        client.daily("MSFT", "full")
-    assert refusal.value.notice == f"HTTP {status}: no words"
-
-
 def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path: Path) -> None:
     with Loopback(sends([])) as service:
         with tiingo(tmp_path, service.address) as client, pytest.raises(NotOffered) as refusal:
@@ -174,9 +162,7 @@ def test_an_answer_that_must_not_be_stored_is_refused_by_name(
     payload = Payload("MSFT", json.dumps(rows).encode(), NOW)
     client = tiingo(tmp_path, "http://127.0.0.1:9")
     with pytest.raises(BadPayload, match=why):
-        client.daily_of(payload, last_final=LAST, today=LAST) if "splitFactor" not in change else client.splits_of(
-            payload
-        )
+        client.daily_of(payload, last_final=LAST) if "splitFactor" not in change else client.splits_of(payload)
 
 
 def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(home: HomePaths) -> None:
@@ -194,13 +180,6 @@ def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(hom
     assert view.bars.index[unknown].strftime("%Y-%m-%d").tolist() == [str(rows[-600]["date"])[:10]]
 
 
-def test_a_split_that_no_close_shows_is_left_out_beside_an_unknown_close_too() -> None:
-    bars, day = recorded("MSFT").iloc[-20:].copy(), recorded("MSFT").index[-10].date()
-    bars.iloc[-9, bars.columns.get_loc("close")] = np.nan
-    bars.iloc[-8, bars.columns.get_loc("close")] = 0.0
-    assert back_adjusted(bars, [Split(day, 2.0)]) is bars
-
-
 CELL = st.sampled_from([None, True, 10**400, [], {}]) | st.floats() | st.text(max_size=5)
 ROW = st.fixed_dictionaries({"date": st.dates().map(str)}, optional=dict.fromkeys((*COLUMNS, "splitFactor"), CELL))
 
@@ -210,7 +189,7 @@ def test_only_typed_errors_come_out_of_anything_shaped_like_days(rows: list[obje
     payload = Payload("MSFT", json.dumps(rows).encode(), NOW)
     client = tiingo(Path(), "http://127.0.0.1:9")
     with suppress(BadPayload, NoData):
-        bars = client.daily_of(payload, last_final=LAST, today=LAST)
+        bars = client.daily_of(payload, last_final=LAST)
         assert bars.index.is_monotonic_increasing
         assert not np.isinf(bars.to_numpy()).any()
     with suppress(BadPayload, NoData):
@@ -244,7 +223,7 @@ def test_a_spin_off_that_no_jump_shows_neither_refuses_decades_nor_is_another_sh
     for row in rows:
         row.update({name: row[name] * factor for name in PRICES if str(row["date"]) < day})
         row.update({"splitFactor": factor} if str(row["date"])[:10] == day else {})
-    bars = tiingo(home.quota, "").daily_of(Payload("MSFT", json.dumps(rows).encode(), NOW), last_final=LAST, today=LAST)
+    bars = tiingo(home.quota, "").daily_of(Payload("MSFT", json.dumps(rows).encode(), NOW), last_final=LAST)
     store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)
     others = [row | {name: row[name] * (1 + at % 7 / 90) for name in PRICES} for at, row in enumerate(rows)]
     for answer in (others, rows):

@@ -51,7 +51,7 @@ class Sixty:
         if later := next_turn(ticker, self.waiting, tonight, today=tonight, **left):
             return later
         with suppress(UnknownSymbol, QuotaSpent):
-            bars = client.daily_of(client.daily(ticker), last_final=tonight, today=tonight)
+            bars = client.daily_of(client.daily(ticker), last_final=tonight)
             self.lasts[ticker] = bars.index[-1].date()
             if not self.splits.issuperset(jumps(bars)):
                 self.splits.update(split.effective for split in client.splits_of(client.splits(ticker)))
@@ -59,6 +59,7 @@ class Sixty:
         return None
 
 
+@pytest.mark.slow
 def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
     """Runs start in any order; an unknown symbol costs two requests a night, and a split one more.
 

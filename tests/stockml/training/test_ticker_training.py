@@ -64,7 +64,7 @@ def test_training_is_used_only_if_it_helped_on_the_validation_part() -> None:
     assert worth.decision.mode == "retrain"
     assert "; training gained +" in worth.decision.reason
     assert [network(not_worth, name).used for name in ("held_out", "published")] == [False, False]
-    assert not_worth.decision.mode == "keep"
+    assert not_worth.decision.mode == "pretrained"
     assert not_worth.decision.reason.startswith("training gained -")
     assert not_worth.decision.reason.endswith(
         "on 60 validation origins: the pretrained network is left alone (retrain: no champion yet)"
@@ -165,7 +165,7 @@ def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> 
 @pytest.mark.parametrize("sessions", [27, 59, 100])
 def test_a_short_history_leaves_the_pretrained_network_alone(sessions: int) -> None:
     model = train_ticker(walk(sessions), SMALL, RETRAIN, start=None)
-    assert model.decision.mode == "keep"
+    assert model.decision.mode == "pretrained"
     assert re.match(r"not trained: .*; the pretrained network is left alone", model.decision.reason)
     assert (model.evidence, model.held_out.weights, model.published.weights) == (None, (), ())
     assert model.published.forecast(walk(sessions), np.array([sessions - 1]), np.arange(1, 51))[1].shape == (1, 50, 21)
@@ -177,7 +177,7 @@ def test_a_long_history_most_of_which_every_vintage_has_seen_is_not_trained_on()
     series = replace(series, sessions=series.sessions + (oldest - series.sessions[-65]))
     model = train_ticker(series, SMALL, RETRAIN, start=None)
     assert model.published.vintages.base is not None
-    assert (len(model.parts.validation), model.decision.mode) == (0, "keep")
+    assert (len(model.parts.validation), model.decision.mode) == (0, "pretrained")
 
 
 @pytest.mark.parametrize("damaged", ["base", "replay"])
@@ -188,7 +188,7 @@ def test_a_damaged_vintage_or_replay_is_named_and_the_night_goes_on_without_trai
         shutil.copy(path, tmp_path)
     (tmp_path / f"{damaged}-1999-06.npz").write_bytes(b"nothing")
     model = train_ticker(SERIES, EAGER, RETRAIN, start=None, folders=[tmp_path])
-    assert model.decision.mode == "keep"
+    assert model.decision.mode == "pretrained"
     assert model.decision.reason.startswith("not trained: ")
     assert f"{damaged}-1999-06.npz" in model.decision.reason
     assert (model.published.forecast(SERIES, np.array([800]), np.arange(1, 6))[1] is None) is (damaged == "base")
