@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 from stockml.errors import quantity
 from stockml.features.segments import segments
 from stockml.forecasts.outlook import Outlook
+from stockml.forecasts.touch import Touch
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.settings import AgeingSettings
@@ -49,7 +50,8 @@ class Forecast:
     `price`: closes or, by the tutorial's network and in earlier versions, mid prices; `last_value` is the origin's,
     `last_close` its close. `width_by`: FINE_TUNED, PRETRAINED or RIDGE. `weights`: by lead, 1 where the width is a
     network's, else 0; in earlier versions shares between them. `outlook`: the distribution in words for the next 5, 20
-    and 50 sessions. A forecast of the ledger or of an earlier version lacks close, width_by (None) and outlook.
+    and 50 sessions. `touches`: the chances of touching −5 and −10 %. A forecast of the ledger or of an earlier version
+    lacks close, width_by (None), outlook and touches.
     """
 
     origin: date
@@ -64,6 +66,7 @@ class Forecast:
     outlook: tuple[Outlook, ...] = ()
     price: Price = "mid"
     width_by: str | None = None
+    touches: tuple[Touch, ...] = ()
 
     def band(self, coverage: int) -> Band:
         return next(band for band in self.bands if band.coverage == coverage)
