@@ -83,7 +83,7 @@ def epoch_callback(ticker: str, session: date) -> Callable[[EpochProgress], None
 
 @warned_if_refused()
 def show_night(night: Night) -> None:
-    """Show the night's text as Markdown with the forecast's age, and its scores as a table.
+    """Show the night's card, the forecast's picture and the scores as Markdown, and the paths' scores as a table.
 
     Those of a past or superseded night are on its run's page only: the ticker's name leads to the newest night, as
     the status does.
@@ -91,7 +91,7 @@ def show_night(night: Night) -> None:
     age, latest = night_age(current_home().nights, night, clock.now()), newest(current_home().nights, night.ticker)
     ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
     # the spaces that keep MLflow's columns apart would be shown literally here
-    text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
+    text = markdown(night, age=age, pictures=_in_mlflow(night)).replace("&emsp;", " ")
     show_text(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
         scores = night.evaluation.scores

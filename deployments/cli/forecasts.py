@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
 
-from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
+from deployments.cli.options import SHOWN_ROWS, Calendar, Details, Json, Session, Ticker
 from stockml.errors import HistoryError, InvalidFile, NoBars, TrackingUnavailable
 from stockml.home import current_home
 from stockml.redaction import one_line
@@ -31,6 +31,7 @@ def forecast(
         Option(min=0, metavar="SESSIONS", help="Age beyond which it counts as expired; default: its night's setting."),
     ] = None,
     calendar: Calendar = None,
+    details: Details = False,
     as_json: Json = False,
 ) -> None:
     """Show a ticker's newest forecast and its age."""
@@ -39,6 +40,8 @@ def forecast(
     from stockml import clock
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger, entries_of
+    from stockml.nights.card import Card
+    from stockml.nights.status import UP_TO_DATE, rows
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
@@ -55,27 +58,22 @@ def forecast(
         extra |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
         print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
         return
-    band, width = published.band(80), get_terminal_size().columns
-    print(f"{ticker}: {age}")
+    [row] = rows(current_home(), [ticker], clock.now())
+    state = "" if row.state == UP_TO_DATE else row.state
+    print(Card.of(ticker, published, night, age, state).text())
     if timing != "live":
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
-    prefix = "" if close is None else f"last close {price_text(close)}, "
-    if published.price == "close":
-        print(f"last close {price_text(published.now)}; the forecast is of closes")
-    else:
-        mid = price_text(published.last_value)
-        print(f"{prefix}last mid price {mid}; the forecast is of mid prices, (high + low) / 2")
-    print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
+    if age.expired or not details:
+        return
+    band, width = published.band(80), get_terminal_size().columns
+    print(f"\n{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
     if published.sessions[-1] > (last_day := sessions.holidays_known_through):
         warning = f"the holidays of {sessions.name} are known through {last_day}: after it every weekday counts as a "
         print(fill(f"{warning}session, so later dates may be too early", width))
-    print(fill(rise(night, published), width))
-    if night and not night.by_network:
-        print("no network has a part in it: the last close and the usual rise, with the regression's interval")
-    print("\n".join([*outlook(published, night).lines(), ""]).lstrip("\n"))
+    print("\n".join([fill(f"chance {rise(night, published)}", width), *outlook(published, night).lines()]))
 
 
 def _night_of(entry: "LedgerEntry") -> "Night | None":

@@ -9,7 +9,18 @@ from typing import Annotated, TypeVar
 
 from typer import Option, Typer
 
-from deployments.cli.options import Calendar, Json, Mode, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
+from deployments.cli.options import (
+    Calendar,
+    Details,
+    Json,
+    Mode,
+    OwnProfile,
+    Session,
+    Settings,
+    Ticker,
+    Tickers,
+    as_settings,
+)
 from deployments.cli.runs import night_parameters, recorded_prices, result_without_run, run_flow
 from deployments.servers.prefect_api import client_if_up
 from stockml import clock
@@ -30,6 +41,7 @@ def nightly(
     settings: Settings = None,
     calendar: Calendar = None,
     force: Annotated[bool, Option("--force", help="Recompute every step.")] = False,
+    details: Details = False,
     as_json: Json = False,
 ) -> None:
     """Run one night: fetch, train, evaluate, log and publish."""
@@ -49,7 +61,7 @@ def nightly(
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
     age = night_age(current_home().nights, night, clock.now())
-    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
+    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age, details=details))
 
 
 @app.command()

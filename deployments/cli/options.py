@@ -120,4 +120,5 @@ OwnProfile = Annotated[Profile | None, Option(help="A named set of model setting
 Settings = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable.")
 ]
+Details = Annotated[bool, Option("--details", help="Show the scores too.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import date, datetime
+from statistics import NormalDist
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,9 +13,11 @@ from stockml.errors import quantity
 from stockml.features.segments import segments
 from stockml.forecasts.outlook import Outlook
 from stockml.forecasts.touch import Touch
+from stockml.models.lead_grid import LEVELS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.settings import AgeingSettings
+from stockml.storage.arrays import Floats
 
 EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
 SUPERSEDED = "another forecast of this session, with other settings or code, was published later and stands"
@@ -70,6 +73,16 @@ class Forecast:
 
     def band(self, coverage: int) -> Band:
         return next(band for band in self.bands if band.coverage == coverage)
+
+    def quantiles(self) -> Floats:
+        """(leads, 21) log(price / `now`) at LEVELS: the bands' ends and, between them, by normal scores."""
+        known = [(0.5, self.path)]
+        for band in self.bands:
+            known += [(0.5 - band.coverage / 200, band.low), (0.5 + band.coverage / 200, band.high)]
+        levels, prices = zip(*sorted(known), strict=True)
+        scores, knots = ([*map(NormalDist().inv_cdf, each)] for each in (LEVELS.tolist(), levels))
+        moves = np.log(np.array(prices).T / self.now)
+        return np.array([np.interp(scores, knots, each) for each in moves])
 
     @property
     def now(self) -> float:

@@ -12,8 +12,8 @@ from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
 from stockml.forecasts.ledger_scores import first_known
 from stockml.home import HomePaths
+from stockml.nights.card import Card
 from stockml.nights.record import Night, kept_nights
-from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
@@ -74,7 +74,7 @@ class KeyFigures:
             session=night.session,
             key=night.key,
             finished_at=night.finished_at,
-            headline=headline(night),
+            headline=Card.of(night.ticker, night.forecast, night).headline if night.forecast else "",
             promoted=night.verdict.promoted if night.verdict else None,
             verdict=night.verdict.reason if night.verdict else "",
             publisher=night.publisher,

@@ -12,6 +12,7 @@ from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.outlook_scores import OutlookScore
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
+from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.storage.files import write_atomically
 from stockml.storage.os_errors import unfinished_rename
@@ -115,6 +116,15 @@ class Night:
     def network_adds(self) -> CrpsComparison | None:
         """The width of the network that would publish, against the ridge regression's."""
         return self.distributions.network_adds if self.distributions else None
+
+    @property
+    def network_helps(self) -> bool | None:
+        """Whether the network's gain, in width or path, is beyond luck; None where luck may explain it."""
+        width, path = self.network_adds, self.path_adds
+        clear = [width.skill > 0] if width and is_clear(width.p_value) else []
+        if path and path.skill_difference and is_clear(path.p_value):
+            clear.append(path.skill_difference > 0)
+        return any(clear) if clear else None
 
     @property
     def training_adds(self) -> CrpsComparison | None:

@@ -31,7 +31,7 @@ LEGEND = (
     "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; too few: fewer origins "
     "than a test needs; next run: UTC"
 )
-NO_NIGHT = "no night yet"
+NO_NIGHT, UP_TO_DATE = "no night yet", "up to date"
 LINE = 80  # columns of a terminal whose width is not known
 NIGHT_LENGTH = timedelta(hours=2)  # from a bar's final time to its night's end, with an hour's wait for a late bar
 ATTEMPT = "last-attempt.json"  # beside a ticker's nights: how its newest run ended
@@ -133,7 +133,7 @@ def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> T
         return TickerRow(ticker, None, run.text, brief=run.brief) if run else TickerRow(ticker, None, NO_NIGHT)
     key_figures = figures if figures and figures.session == session else None
     age = age_of(session, calendar, now, *([figures.expires_after] if figures else []))
-    behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else "up to date"
+    behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else UP_TO_DATE
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     incomplete = run if run and run.state != "Completed" else None
     has_news = incomplete and (age.sessions or key_figures is None or incomplete.state not in states.OWN)

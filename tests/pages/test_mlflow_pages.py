@@ -118,7 +118,7 @@ def test_the_run_page_has_the_verdict_the_table_and_the_plots(
     open_run(page, pages.address, pages.experiment_id, run_id)
     shown = page.inner_text("body")
     assert "IBM 2013-02-28 fine-tune" in shown
-    assert "published: the last close" in shown
-    assert "network adds +" in shown
+    assert "IBM closed at 200.83" in shown
+    assert "network adds: +" in shown
     assert "standard average" in shown
     assert [path.name for path in folder.iterdir()] == ["forecast.png"]

@@ -33,7 +33,8 @@ FOUND = scores(PUBLISHED, SIMPLE)
 
 
 def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
-    assert list(FOUND) == [(what, span) for span in SPANS for what in ("volatility", "rise", "over ±5%", "over ±10%")]
+    whats = ("volatility", "rise", "over 5% lower", "over ±5%", "over ±10%")
+    assert list(FOUND) == [(what, span) for span in SPANS for what in whats]
     assert {span for _, span in scores(PUBLISHED[:, :20], None)} == {5, 20}
 
 
@@ -55,6 +56,14 @@ def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(span: int, what:
         assert found.test is not None
         assert test is not None
         assert found.test.p_value == pytest.approx(test.p_value)
+
+
+def test_the_chance_of_a_fall_is_scored_by_how_often_the_price_fell() -> None:
+    fell = SERIES.close[ORIGINS + 20] / SERIES.close[ORIGINS] < 0.95
+    chance = 1 - chance_above(PUBLISHED[:, 19], np.log(0.95))
+    found = FOUND["over 5% lower", 20]
+    assert (found.said, found.came_true) == pytest.approx((chance.mean(), fell.mean()))
+    assert found.score == pytest.approx(((chance - fell) ** 2).mean())
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -97,7 +106,7 @@ def test_an_event_that_hardly_ever_came_true_makes_no_gain() -> None:
 def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
     origins = np.arange(100, 200, 10)
     standing = outlook_scores(constant(300), origins, PUBLISHED[:10], SIMPLE[:10])
-    assert {each.what for each, _ in standing} == {"rise", "over ±5%", "over ±10%"}
+    assert {each.what for each, _ in standing} == {"rise", "over 5% lower", "over ±5%", "over ±10%"}
 
 
 def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_one() -> None:
