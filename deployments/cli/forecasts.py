@@ -1,4 +1,4 @@
-"""Commands that show the results of nights: the newest forecast, the scores of past ones, the plots."""
+"""Commands that show the results of nights: the newest forecast, a size by it, the scores of past ones."""
 
 import json
 import sys
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
 
-from deployments.cli.options import SHOWN_ROWS, Calendar, Details, Json, Session, Ticker
-from stockml.errors import HistoryError, InvalidFile, NoBars, TrackingUnavailable
+from deployments.cli.options import SHOWN_ROWS, Calendar, Details, Json, Ticker, as_share
+from stockml.errors import HistoryError, InvalidFile, NoBars
 from stockml.home import current_home
 from stockml.redaction import one_line
 
@@ -125,29 +125,26 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
 
 
 @app.command()
-def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> None:
-    """Draw every plot of a ticker's newest night. Or of the one in --session; its run in MLflow gets them too."""
-    from stockml.nights.record import kept_nights
-    from stockml.plots.night import draw_rest
-    from stockml.tracking.client import Tracking
-    from stockml.tracking.run_content import plot_names
+def size(
+    ticker: Ticker,
+    capital: Annotated[float, Option(metavar="AMOUNT", help="In the currency in which the exchange quotes it.")],
+    risk: Annotated[float, Option(parser=as_share, metavar="PERCENT", help="Of the capital, such as 1%.")],
+    lead: Annotated[int, Option(metavar="SESSIONS", help="Over how many sessions after the forecast's close.")] = 1,
+    calendar: Calendar = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many shares to hold for a risk. They lose at most so much of your capital, but for one case in twenty."""
+    from deployments.registration.ticker_list import ticker_store
+    from stockml import clock
+    from stockml.forecasts.position import LIMITS, position
+    from stockml.nights.published import newest_published
 
     home = current_home()
-    nights = [night for night in kept_nights(home.nights, ticker) if session in (None, night.session)]
-    if not nights:
-        which, option = (f"of {session}", f" --session {session}") if session else ("that was completed", "")
-        why = f"expected a night {which}, found none; `stockml nightly {ticker}{option}` runs one"
-        raise InvalidFile(str(home.nights / ticker), why)
-    night = nights[-1]
-    draw_rest(home, night)
-    try:
-        Tracking(home).log_plots(night)
-    except TrackingUnavailable as error:
-        print(f"not in MLflow: {error}", file=sys.stderr)
-    names = plot_names(night)
-    plain = {"folder": night.plots_folder, "plots": names}
-    lines = [f"{night.run_name}: {len(names)} plots in {night.plots_folder}"]
-    print(json.dumps(plain) if as_json else "\n".join([*lines, *(f"  {name}.png" for name in names)]))
+    published = newest_published(home, ticker, ticker_store(home, ticker, calendar), clock.now())
+    found = position(ticker, published.forecast, published.age, capital=capital, risk=risk, lead=lead)
+    print(
+        json.dumps({**found.plain(), "limits": LIMITS}) if as_json else fill(found.text(), get_terminal_size().columns)
+    )
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

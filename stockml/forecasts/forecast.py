@@ -23,6 +23,7 @@ EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
 SUPERSEDED = "another forecast of this session, with other settings or code, was published later and stands"
 USUAL_SESSIONS = 2_500  # ten years of moves, with which a width is compared
 MIN_MOVES = 250
+ONE_IN_TWENTY = int(np.argmin(np.abs(LEVELS - 0.05)))
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,10 @@ class Forecast:
         scores, knots = ([*map(NormalDist().inv_cdf, each)] for each in (LEVELS.tolist(), levels))
         moves = np.log(np.array(prices).T / self.now)
         return np.array([np.interp(scores, knots, each) for each in moves])
+
+    def losses(self) -> Floats:
+        """(leads,) share of `now` that one price in twenty is below it by, or by more; negative above it."""
+        return np.asarray(-np.expm1(self.quantiles()[:, ONE_IN_TWENTY]), dtype=np.float64)
 
     @property
     def now(self) -> float:

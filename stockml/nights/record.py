@@ -204,8 +204,8 @@ def read_night(path: Path, *, of: str = "") -> Night:
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
     fields = ("model_folder", "evaluation_folder", "dataset_path")
     relocated: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in fields}
-    # missing plots are drawn again, but never into the home that this one was copied from
-    return replace(night, **relocated, plots_folder=_relocated(path, night.plots_folder, drawn_again=True))
+    # plots that are gone are not looked for in the home that this one was copied from
+    return replace(night, **relocated, plots_folder=_relocated(path, night.plots_folder, even_gone=True))
 
 
 def check_night(path: Path) -> None:
@@ -221,10 +221,10 @@ def check_night(path: Path) -> None:
     read_night(path)
 
 
-def _relocated(record: Path, path: str | None, *, drawn_again: bool = False) -> str | None:
-    """`path` as <kind>/<ticker>/<name> in the home of `record`, if it exists there or can be drawn again."""
+def _relocated(record: Path, path: str | None, *, even_gone: bool = False) -> str | None:
+    """`path` as <kind>/<ticker>/<name> in the home of `record`, if it exists there or `even_gone`."""
     record = record.absolute()
     if path is None or record.parts[-4:-3] != ("nights",) or len(parts := Path(path).parts) < 3:
         return path
     moved = record.parents[3] / parts[-3] / record.parents[1].name / parts[-1]
-    return str(moved) if drawn_again or moved.exists() else path
+    return str(moved) if even_gone or moved.exists() else path

@@ -12,6 +12,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.nights.record import night_path, write_night
 from tests.support.commands import Captured, shown
+from tests.support.json_fields import check_fields
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded
@@ -77,3 +78,42 @@ def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights
     assert ("%" in told) is not expired
     assert ("No figures: the forecast has expired, 5 sessions old (limit 4)." in told) is expired
     assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
+
+
+def test_a_size_is_said_with_what_it_is_not_and_as_json(home: HomePaths, capsys: Captured) -> None:
+    publish(home, LAST, price="close")
+    told = shown(capsys, "size", "IBM", "--risk", "1%", "--capital", "50000")
+    found: dict[str, Any] = json.loads(shown(capsys, "size", "IBM", "--risk", "1%", "--capital", "50000", "--json"))
+    assert told.startswith(f"IBM: {found['shares']} shares at")
+    assert "Not advice" in told
+    assert "Not advice" in found["limits"]
+    assert found["at_risk"] <= 500 < found["at_risk"] + found["close"] * found["loss"]
+    check_fields("size", found)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--risk", "0%", "--capital", "50000"], "above 0% and up to 100%, such as 1%, found '0%'"),
+        (["--risk", "0", "--capital", "50000"], "such as 1%, found '0'"),
+        (["--risk", "200%", "--capital", "50000"], "found '200%'"),
+        (["--risk", "nan%", "--capital", "50000"], "found 'nan%'"),
+        (["--risk", "1%"], "Missing option '--capital'"),
+        (["--risk", "1%", "--capital", "-5"], "capital to be an amount above 0"),
+        (["--risk", "1%", "--capital", "50000", "--lead", "51"], "lead to be from 1 to 50"),
+        (["--risk", "1%", "--capital", "50000"], "counts still, found expired"),
+    ],
+)
+def test_bad_input_to_a_size_is_a_sentence_and_no_number(
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    publish(home, LAST, price="close")
+    monkeypatch.setenv("STOCKML_CLOCK", SATURDAY if "expired" not in says else "2013-03-20T12:00:00-04:00")
+    for form in ([], ["--json"]):
+        assert run(["size", "IBM", *options, *form]) in (1, 2)
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert says in told.err
+        assert len(told.err.splitlines()) == 1
+    assert run(["size", "KO", *options]) in (1, 2), "which has no forecast"
+    assert capsys.readouterr().out == ""

@@ -36,10 +36,8 @@ def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(trac
 
 
 def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Night) -> None:
-    tracking.log_plots(night)
     logged = tracking.log_night(night)
     assert logged == tracking.log_night(night)
-    tracking.log_plots(night)
     plots = client(tracking).list_artifacts(logged.mlflow_run_id, "plots")
     assert [each.path for each in plots] == ["plots/forecast.png"]
     assert len(runs(tracking)) == len(versions(tracking)) == 1
