@@ -24,6 +24,7 @@ from prefect.states import State
 from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import current_home
+from stockml.nights.latest import write_latest
 from stockml.nights.status import known_tickers, markdown, rows
 from stockml.tracking.client import Tracking
 from tasks.run_records import NIGHTS, REFUSALS, in_state, keep_end, paginated, runs_of, with_retries
@@ -42,11 +43,13 @@ def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 
 
 def show_status() -> None:
-    """Write the table into the one artifact `status` and, if MLflow answers, above all tickers there.
+    """Write the newest forecasts' files, and the table into the one artifact `status` and, if MLflow answers, there.
 
     Never fails its caller; `stockml doctor` reports what cannot be read.
     """
     home = current_home()
+    with suppress(StockmlError, OSError):
+        write_latest(home)
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
         scheduled = next_nights(client)
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}

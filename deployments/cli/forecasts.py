@@ -139,9 +139,9 @@ def size(
     from stockml.forecasts.position import LIMITS, position
     from stockml.nights.published import newest_published
 
-    home = current_home()
-    published = newest_published(home, ticker, ticker_store(home, ticker, calendar), clock.now())
-    found = position(ticker, published.forecast, published.age, capital=capital, risk=risk, lead=lead)
+    published = newest_published(current_home(), ticker)
+    age = published.age(ticker_store(current_home(), ticker, calendar).sessions(ticker), clock.now())
+    found = position(ticker, published.forecast, age, capital=capital, risk=risk, lead=lead)
     print(
         json.dumps({**found.plain(), "limits": LIMITS}) if as_json else fill(found.text(), get_terminal_size().columns)
     )

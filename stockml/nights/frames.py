@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from stockml.clock import END_OF_RECORDING, is_frozen, now
+from stockml.forecasts.forecast import Age
 from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import last_closes, scored_steps
 from stockml.forecasts.position import Position, position
@@ -70,12 +71,12 @@ class Home:
         Raises NoForecast, RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
-        last, published = Ledger(self._paths.ledger).newest(ticker), self._published(ticker)
+        last, published = Ledger(self._paths.ledger).newest(ticker), newest_published(self._paths, ticker)
         entry, forecast = published.entry, published.entry.forecast
         frame = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
         frame = frame.set_index("session")[["lead", "forecast", *BOUNDS, "weight"]]
         frame.attrs = {
-            "age": str(published.age),
+            "age": str(self._age(published)),
             "origin": forecast.origin.isoformat(),
             "published_at": entry.published_at.isoformat(),
             "key": entry.key,
@@ -92,8 +93,8 @@ class Home:
         Raises InvalidSetting, NoForecast, UnusableForecast where it has expired, RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
-        published = self._published(ticker)
-        return position(ticker, published.forecast, published.age, capital=capital, risk=risk, lead=lead)
+        published = newest_published(self._paths, ticker)
+        return position(ticker, published.forecast, self._age(published), capital=capital, risk=risk, lead=lead)
 
     def ledger(self, ticker: str) -> pd.DataFrame:
         """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
@@ -129,10 +130,11 @@ class Home:
         frame = pd.DataFrame(rows, columns=[*fields, "key"]).astype({"session": "datetime64[us]", **figures})
         return frame.set_index("session")
 
-    def _published(self, ticker: str) -> Published:
+    def _age(self, published: Published) -> Age:
         replays = not is_named(os.environ) and kind_here(self._paths, os.environ) == "replay"
         at = END_OF_RECORDING if replays and not is_frozen() else now()
-        return newest_published(self._paths, ticker, self._store(ticker), at)
+        ticker = published.entry.ticker
+        return published.age(self._store(ticker).sessions(ticker), at)
 
     def _store(self, ticker: str) -> BarStore:
         return store_of(self._paths, validated_ticker(ticker))

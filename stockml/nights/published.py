@@ -1,4 +1,4 @@
-"""A ticker's newest published forecast, with what its night's record adds and its age."""
+"""A ticker's newest published forecast, with what its night's record adds."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,23 +7,28 @@ from stockml.forecasts.forecast import EXPIRES_AFTER, Age, Forecast, age_of
 from stockml.forecasts.ledger import Ledger, LedgerEntry, entries_of
 from stockml.home import HomePaths
 from stockml.nights.record import Night, kept_night
-from stockml.prices.store import BarStore
+from stockml.prices.calendar import Sessions
 
 
 @dataclass(frozen=True)
 class Published:
-    """night: the entry's; None where its record is gone or damaged.  forecast: the night's, else the ledger's."""
+    """night: the entry's; None where its record is gone or damaged."""
 
     entry: LedgerEntry
     night: Night | None
-    forecast: Forecast
-    age: Age
+
+    @property
+    def forecast(self) -> Forecast:
+        """The night's, with its chances of a touch; else the ledger's."""
+        return self.night.forecast if self.night and self.night.forecast else self.entry.forecast
+
+    def age(self, sessions: Sessions, now: datetime) -> Age:
+        """By the night's own limit, if it is known."""
+        limit = self.night.expires_after if self.night else EXPIRES_AFTER
+        return age_of(self.forecast.origin, sessions, now, limit)
 
 
-def newest_published(home: HomePaths, ticker: str, store: BarStore, now: datetime) -> Published:
-    """store: the ticker's, with its calendar.  Raises NoForecast, RecordUnreadable."""
+def newest_published(home: HomePaths, ticker: str) -> Published:
+    """The last of the ledger's newest session.  Raises NoForecast, RecordUnreadable."""
     [entry] = entries_of(ticker, Ledger(home.ledger).newest(ticker))
-    night = kept_night(home.nights, ticker, entry.key)
-    forecast = night.forecast if night and night.forecast else entry.forecast
-    limit = night.expires_after if night else EXPIRES_AFTER
-    return Published(entry, night, forecast, age_of(forecast.origin, store.sessions(ticker), now, limit))
+    return Published(entry, kept_night(home.nights, ticker, entry.key))
