@@ -6,7 +6,6 @@ Commands that need a server or train are checked where they run: test_cli_comman
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,8 @@ from typer.main import get_command
 
 from deployments.cli.app import app, run
 from stockml.home import HomePaths
-from stockml.models.trained_model import Provenance
 from stockml.nights.record import kept_nights
 from stockml.nights.summary import as_json
-from stockml.prices.series import PriceSeries
-from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
 from tests.support.commands import Captured
 from tests.support.json_fields import PAGE, check_fields, told
 from tests.support.old_homes import restored_to
@@ -60,15 +55,6 @@ def test_what_is_shown_of_a_home_has_the_fields_that_are_told(home: HomePaths, c
 
 
 @pytest.mark.slow
-def test_plots_have_the_fields_that_are_told(home: HomePaths, capsys: Captured) -> None:
-    nights = kept_nights(restored_to(home.root).nights, "IBM")
-    night = next(night for night in reversed(nights) if Path(night.model_folder or "").is_dir())  # a champion's
-    series, model = home.datasets / "IBM" / f"{night.session}.parquet", Path(night.model_folder or "")
-    PriceSeries.from_bars(BarStore.of(home).adjusted("IBM", until=night.session)).write(series)  # a backup has none
-    replace(Provenance.read(model), dataset=sha256_of(series) or "").write(model)
-    check_fields("plots", shown(capsys, "plots", "IBM", "--session", str(night.session)))
-
-
 def test_a_night_has_the_fields_that_are_told(home: HomePaths, capsys: Captured) -> None:
     check_fields("nightly", shown(capsys, "nightly", "IBM", "--session", "2013-03-02"))
     night = as_json(kept_nights(restored_to(home.root).nights, "IBM")[-1])
