@@ -33,6 +33,7 @@ from stockml.tracking.connection import without_password
 from stockml.training.checkpoint import EpochProgress
 from tasks.errors import in_words
 from tasks.run_records import REFUSALS
+from tasks.status_page import LINK
 
 
 @contextmanager
@@ -44,7 +45,10 @@ def warned_if_refused(level: int = logging.WARNING) -> Iterator[None]:
         get_run_logger().log(level, "Prefect did not take all that this page should show: %s", refused)
 
 
-show_text = warned_if_refused()(create_markdown_artifact)
+@warned_if_refused()
+def show_text(text: str, key: str | None, description: str) -> None:
+    """Show the text, and the way to the status of all."""
+    create_markdown_artifact(f"{text}\n\n{LINK}", key=key, description=description)
 
 
 class ProgressBar:
@@ -106,7 +110,7 @@ def show_night(night: Night) -> None:
 
 @warned_if_refused()
 def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
-    create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}")
+    create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}\n\n{LINK}")
 
 
 def _in_mlflow(night: Night) -> list[str]:

@@ -26,10 +26,12 @@ from stockml.errors import StockmlError
 from stockml.home import current_home
 from stockml.nights.latest import write_latest
 from stockml.nights.status import known_tickers, markdown, rows
+from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from tasks.run_records import NIGHTS, REFUSALS, in_state, keep_end, paginated, runs_of, with_retries
 
 KEY = "status"
+LINK = f"[Status of all shares](/artifacts/key/{KEY})"  # for Prefect's pages
 EVERY_S = 60.0
 PAGE_MARK = "pages-shown"
 
@@ -55,7 +57,8 @@ def show_status() -> None:
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
         listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), next_runs(scheduled), calendars, scheduled)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
-        text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.shown(clock.now())}{whose}."
+        pages = {row.ticker: f"/artifacts/key/night-{as_key(row.ticker)}" for row in listed if row.key_figures}
+        text = f"{markdown(listed, pages)}\n\nAs of {clock.shown(clock.now())}{whose}."
         by_key = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         artifacts = client.read_artifacts(artifact_filter=by_key, sort=ArtifactSort.CREATED_DESC)
         for twin in artifacts[1:]:  # of a night that ended at the same moment on a new server

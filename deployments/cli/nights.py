@@ -98,8 +98,8 @@ def rollback(
 
 
 @app.command()
-def status(tickers: Tickers = None, as_json: Json = False) -> int:
-    """Show each ticker's newest night and next run. Without a TICKER: all known ones.
+def status(tickers: Tickers = None, details: Details = False, as_json: Json = False) -> int:
+    """Show each share's close, range and state, and its next run. Without a TICKER: all known ones.
 
     Exit code 1 if your list or the next runs cannot be read; the rest is shown.
     """
@@ -115,7 +115,7 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
     if as_json:
         print(json.dumps({"said": share_sentence(status_rows), "tickers": [row.plain() for row in status_rows]}))
     else:
-        print(text(status_rows, get_terminal_size().columns))
+        print(text(status_rows, get_terminal_size().columns, details=details))
         if due is None and not faults:
             print(f"No server is up in {home.root}, so no run is due: `stockml up` starts one")
     for line in (*faults, *filter(None, [notice])):
