@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from shutil import get_terminal_size
+from textwrap import fill
 from typing import Annotated, TypeVar
 
 from typer import Option, Typer
@@ -116,6 +117,10 @@ def status(tickers: Tickers = None, details: Details = False, as_json: Json = Fa
         print(json.dumps({"said": share_sentence(status_rows), "tickers": [row.plain() for row in status_rows]}))
     else:
         print(text(status_rows, get_terminal_size().columns, details=details))
+        if details:
+            from stockml.nights.live_verdict import live_verdict
+
+            print(fill(live_verdict(home, [row.ticker for row in status_rows]), get_terminal_size().columns))
         if due is None and not faults:
             print(f"No server is up in {home.root}, so no run is due: `stockml up` starts one")
     for line in (*faults, *filter(None, [notice])):
