@@ -98,7 +98,7 @@ def nightly(
     show_night(night)
     age = night_age(current_home().nights, night, clock.now())
     later = f"; {SUPERSEDED}" if age and age.superseded else ""
-    return Completed(message=f"{message(night)}{later}{request.age_notes()}", data=night)
+    return Completed(message=f"{message(night, age)}{later}{request.age_notes()}", data=night)
 
 
 def waiting_if_run_again(status: SessionStatus, retries: int) -> SessionStatus:

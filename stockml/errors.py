@@ -9,8 +9,8 @@
     │                             NoData, and Unreachable, no connection at all
     ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy
     ├── HistoryError          imported history that cannot be joined: NoOverlap; InconsistentOverlap, no constant ratio
-    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
-    │                         RowUnavailable; LooksAhead, a number that depends on a later bar
+    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast,
+    │                         UnusableForecast; RowUnavailable; LooksAhead, a number that depends on a later bar
     ├── NightBusy             another run of this ticker is in progress
     └── TrackingUnavailable   MLflow cannot be reached or written to; TrackingOutdated, for it is of an older version
 
@@ -272,6 +272,13 @@ class NoForecast(ModelError):
     ticker: str
     home: str
     text = "{ticker}: expected a published forecast in {home}, found none; make one with `stockml nightly {ticker}`"
+
+
+class UnusableForecast(ModelError):
+    ticker: str
+    expected: str
+    found: str
+    text = "{ticker}: expected {expected}, found {found}; `stockml nightly {ticker}` makes a new one"
 
 
 class NightBusy(StockmlError):

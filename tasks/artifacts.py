@@ -33,6 +33,7 @@ from stockml.tracking.connection import without_password
 from stockml.training.checkpoint import EpochProgress
 from tasks.errors import in_words
 from tasks.run_records import REFUSALS
+from tasks.status_page import LINK
 
 
 @contextmanager
@@ -44,7 +45,10 @@ def warned_if_refused(level: int = logging.WARNING) -> Iterator[None]:
         get_run_logger().log(level, "Prefect did not take all that this page should show: %s", refused)
 
 
-show_text = warned_if_refused()(create_markdown_artifact)
+@warned_if_refused()
+def show_text(text: str, key: str | None, description: str) -> None:
+    """Show the text, and the way to the status of all."""
+    create_markdown_artifact(f"{text}\n\n{LINK}", key=key, description=description)
 
 
 class ProgressBar:
@@ -83,7 +87,7 @@ def epoch_callback(ticker: str, session: date) -> Callable[[EpochProgress], None
 
 @warned_if_refused()
 def show_night(night: Night) -> None:
-    """Show the night's text as Markdown with the forecast's age, and its scores as a table.
+    """Show the night's card, the forecast's picture and the scores as Markdown, and the paths' scores as a table.
 
     Those of a past or superseded night are on its run's page only: the ticker's name leads to the newest night, as
     the status does.
@@ -91,7 +95,7 @@ def show_night(night: Night) -> None:
     age, latest = night_age(current_home().nights, night, clock.now()), newest(current_home().nights, night.ticker)
     ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
     # the spaces that keep MLflow's columns apart would be shown literally here
-    text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
+    text = markdown(night, age=age, pictures=_in_mlflow(night)).replace("&emsp;", " ")
     show_text(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
         scores = night.evaluation.scores
@@ -106,7 +110,7 @@ def show_night(night: Night) -> None:
 
 @warned_if_refused()
 def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
-    create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}")
+    create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}\n\n{LINK}")
 
 
 def _in_mlflow(night: Night) -> list[str]:

@@ -24,11 +24,14 @@ from prefect.states import State
 from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import current_home
+from stockml.nights.latest import write_latest
 from stockml.nights.status import known_tickers, markdown, rows
+from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from tasks.run_records import NIGHTS, REFUSALS, in_state, keep_end, paginated, runs_of, with_retries
 
 KEY = "status"
+LINK = f"[Status of all shares](/artifacts/key/{KEY})"  # for Prefect's pages
 EVERY_S = 60.0
 PAGE_MARK = "pages-shown"
 
@@ -42,17 +45,20 @@ def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 
 
 def show_status() -> None:
-    """Write the table into the one artifact `status` and, if MLflow answers, above all tickers there.
+    """Write the newest forecasts' files, and the table into the one artifact `status` and, if MLflow answers, there.
 
     Never fails its caller; `stockml doctor` reports what cannot be read.
     """
     home = current_home()
+    with suppress(StockmlError, OSError):
+        write_latest(home)
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
         scheduled = next_nights(client)
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
         listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), next_runs(scheduled), calendars, scheduled)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
-        text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.shown(clock.now())}{whose}."
+        pages = {row.ticker: f"/artifacts/key/night-{as_key(row.ticker)}" for row in listed if row.key_figures}
+        text = f"{markdown(listed, pages)}\n\nAs of {clock.shown(clock.now())}{whose}."
         by_key = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         artifacts = client.read_artifacts(artifact_filter=by_key, sort=ArtifactSort.CREATED_DESC)
         for twin in artifacts[1:]:  # of a night that ended at the same moment on a new server

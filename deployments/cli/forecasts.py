@@ -1,4 +1,4 @@
-"""Commands that show the results of nights: the newest forecast, the scores of past ones, the plots."""
+"""Commands that show the results of nights: the newest forecast, a size by it, the scores of past ones."""
 
 import json
 import sys
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
 
-from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
-from stockml.errors import HistoryError, InvalidFile, NoBars, TrackingUnavailable
+from deployments.cli.options import SHOWN_ROWS, Calendar, Details, Json, Ticker, as_share
+from stockml.errors import HistoryError, InvalidFile, NoBars
 from stockml.home import current_home
 from stockml.redaction import one_line
 
@@ -31,6 +31,7 @@ def forecast(
         Option(min=0, metavar="SESSIONS", help="Age beyond which it counts as expired; default: its night's setting."),
     ] = None,
     calendar: Calendar = None,
+    details: Details = False,
     as_json: Json = False,
 ) -> None:
     """Show a ticker's newest forecast and its age."""
@@ -39,6 +40,8 @@ def forecast(
     from stockml import clock
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger, entries_of
+    from stockml.nights.card import Card
+    from stockml.nights.status import UP_TO_DATE, rows
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
@@ -55,27 +58,22 @@ def forecast(
         extra |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
         print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
         return
-    band, width = published.band(80), get_terminal_size().columns
-    print(f"{ticker}: {age}")
+    [row] = rows(current_home(), [ticker], clock.now())
+    state = "" if row.state == UP_TO_DATE else row.state
+    print(Card.of(ticker, published, night, age, state).text())
     if timing != "live":
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
-    prefix = "" if close is None else f"last close {price_text(close)}, "
-    if published.price == "close":
-        print(f"last close {price_text(published.now)}; the forecast is of closes")
-    else:
-        mid = price_text(published.last_value)
-        print(f"{prefix}last mid price {mid}; the forecast is of mid prices, (high + low) / 2")
-    print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
+    if age.expired or not details:
+        return
+    band, width = published.band(80), get_terminal_size().columns
+    print(f"\n{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
     if published.sessions[-1] > (last_day := sessions.holidays_known_through):
         warning = f"the holidays of {sessions.name} are known through {last_day}: after it every weekday counts as a "
         print(fill(f"{warning}session, so later dates may be too early", width))
-    print(fill(rise(night, published), width))
-    if night and not night.by_network:
-        print("no network has a part in it: the last close and the usual rise, with the regression's interval")
-    print("\n".join([*outlook(published, night).lines(), ""]).lstrip("\n"))
+    print("\n".join([fill(f"chance {rise(night, published)}", width), *outlook(published, night).lines()]))
 
 
 def _night_of(entry: "LedgerEntry") -> "Night | None":
@@ -127,29 +125,26 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
 
 
 @app.command()
-def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> None:
-    """Draw every plot of a ticker's newest night. Or of the one in --session; its run in MLflow gets them too."""
-    from stockml.nights.record import kept_nights
-    from stockml.plots.night import draw_rest
-    from stockml.tracking.client import Tracking
-    from stockml.tracking.run_content import plot_names
+def size(
+    ticker: Ticker,
+    capital: Annotated[float, Option(metavar="AMOUNT", help="In the currency in which the exchange quotes it.")],
+    risk: Annotated[float, Option(parser=as_share, metavar="PERCENT", help="Of the capital, such as 1%.")],
+    lead: Annotated[int, Option(metavar="SESSIONS", help="Over how many sessions after the forecast's close.")] = 1,
+    calendar: Calendar = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many shares to hold for a risk. They lose at most so much of your capital, but for one case in twenty."""
+    from deployments.registration.ticker_list import ticker_store
+    from stockml import clock
+    from stockml.forecasts.position import LIMITS, position
+    from stockml.nights.published import newest_published
 
-    home = current_home()
-    nights = [night for night in kept_nights(home.nights, ticker) if session in (None, night.session)]
-    if not nights:
-        which, option = (f"of {session}", f" --session {session}") if session else ("that was completed", "")
-        why = f"expected a night {which}, found none; `stockml nightly {ticker}{option}` runs one"
-        raise InvalidFile(str(home.nights / ticker), why)
-    night = nights[-1]
-    draw_rest(home, night)
-    try:
-        Tracking(home).log_plots(night)
-    except TrackingUnavailable as error:
-        print(f"not in MLflow: {error}", file=sys.stderr)
-    names = plot_names(night)
-    plain = {"folder": night.plots_folder, "plots": names}
-    lines = [f"{night.run_name}: {len(names)} plots in {night.plots_folder}"]
-    print(json.dumps(plain) if as_json else "\n".join([*lines, *(f"  {name}.png" for name in names)]))
+    published = newest_published(current_home(), ticker)
+    age = published.age(ticker_store(current_home(), ticker, calendar).sessions(ticker), clock.now())
+    found = position(ticker, published.forecast, age, capital=capital, risk=risk, lead=lead)
+    print(
+        json.dumps({**found.plain(), "limits": LIMITS}) if as_json else fill(found.text(), get_terminal_size().columns)
+    )
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

@@ -5,11 +5,23 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from shutil import get_terminal_size
+from textwrap import fill
 from typing import Annotated, TypeVar
 
 from typer import Option, Typer
 
-from deployments.cli.options import Calendar, Json, Mode, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
+from deployments.cli.options import (
+    Calendar,
+    Details,
+    Json,
+    Mode,
+    OwnProfile,
+    Session,
+    Settings,
+    Ticker,
+    Tickers,
+    as_settings,
+)
 from deployments.cli.runs import night_parameters, recorded_prices, result_without_run, run_flow
 from deployments.servers.prefect_api import client_if_up
 from stockml import clock
@@ -30,6 +42,7 @@ def nightly(
     settings: Settings = None,
     calendar: Calendar = None,
     force: Annotated[bool, Option("--force", help="Recompute every step.")] = False,
+    details: Details = False,
     as_json: Json = False,
 ) -> None:
     """Run one night: fetch, train, evaluate, log and publish."""
@@ -49,7 +62,7 @@ def nightly(
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
     age = night_age(current_home().nights, night, clock.now())
-    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
+    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age, details=details))
 
 
 @app.command()
@@ -86,8 +99,8 @@ def rollback(
 
 
 @app.command()
-def status(tickers: Tickers = None, as_json: Json = False) -> int:
-    """Show each ticker's newest night and next run. Without a TICKER: all known ones.
+def status(tickers: Tickers = None, details: Details = False, as_json: Json = False) -> int:
+    """Show each share's close, range and state, and its next run. Without a TICKER: all known ones.
 
     Exit code 1 if your list or the next runs cannot be read; the rest is shown.
     """
@@ -103,7 +116,11 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
     if as_json:
         print(json.dumps({"said": share_sentence(status_rows), "tickers": [row.plain() for row in status_rows]}))
     else:
-        print(text(status_rows, get_terminal_size().columns))
+        print(text(status_rows, get_terminal_size().columns, details=details))
+        if details:
+            from stockml.nights.live_verdict import live_verdict
+
+            print(fill(live_verdict(home, [row.ticker for row in status_rows]), get_terminal_size().columns))
         if due is None and not faults:
             print(f"No server is up in {home.root}, so no run is due: `stockml up` starts one")
     for line in (*faults, *filter(None, [notice])):

@@ -1,5 +1,6 @@
 """Arguments and options of the command line; every ticker, session, time and setting is checked before it is used."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
@@ -56,6 +57,17 @@ def as_calendar(name: str) -> str:
     with refused_as(BadParameter):
         sessions_for("", name)
     return name
+
+
+def as_share(text: str) -> float:
+    """`1%` as 0.01."""
+    try:
+        percent = float(text.removesuffix("%")) if text.endswith("%") else math.nan
+    except ValueError:
+        percent = math.nan
+    if not 0 < percent <= 100:
+        raise BadParameter(f"expected a share of the capital above 0% and up to 100%, such as 1%, found {text[:40]!r}")
+    return percent / 100
 
 
 def as_settings(assignments: Sequence[str] | None) -> Mapping[str, Any] | None:
@@ -120,4 +132,5 @@ OwnProfile = Annotated[Profile | None, Option(help="A named set of model setting
 Settings = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable.")
 ]
+Details = Annotated[bool, Option("--details", help="Show the scores too.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]

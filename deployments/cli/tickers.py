@@ -18,7 +18,7 @@ from stockml.tickers import as_key, exchange, from_yahoo
 app = Typer()
 WHEN = {"0-6": "every day", "1-5": "Monday to Friday", "2-6": "Tuesday to Saturday"}
 DEPLOYING_S = 600  # the longest, with hundreds of tickers
-mine = Typer(help="List, add or remove the tickers that run every night.")
+mine = Typer(help="List, add, remove or rename the tickers that run every night.")
 app.add_typer(mine, name="tickers")
 Named = Annotated[list[str], Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")]
 
@@ -74,13 +74,13 @@ def add(
     _print_and_register(home, "; ".join(done))
     for ticker in added:
         if symbol := from_yahoo(ticker):
-            rename = f"`stockml rename {ticker} {symbol}`"
+            rename = f"`stockml tickers rename {ticker} {symbol}`"
             print(f"Yahoo's {ticker} is Alpha Vantage's {symbol}; if it is meant: {rename}")
     stored = BarStore.of(home).tickers()
     for ticker in set(added).difference(stored):
         for other in stored:
             if as_key(other) == as_key(ticker):  # an import's, before the list had a spelling
-                print(f"the bars of {ticker} are there as {other}: `stockml rename {other} {ticker}`")
+                print(f"the bars of {ticker} are there as {other}: `stockml tickers rename {other} {ticker}`")
     with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
         shared = Plan.of(os.environ).shared_by(len(ticker_list.tickers_of(home).tickers))
         if shared and not plays_recorded(home, os.environ):
@@ -100,7 +100,7 @@ def remove(tickers: Named) -> None:
     _print_and_register(home, f"removed {', '.join(ticker_list.remove(home, tickers))}")
 
 
-@app.command()
+@mine.command()
 def rename(
     old: Annotated[str, Argument(parser=as_ticker, metavar="OLD", help="The symbol until now.")],
     new: Annotated[str, Argument(parser=as_ticker, metavar="NEW", help="The symbol from now on.")],

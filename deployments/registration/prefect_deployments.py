@@ -31,6 +31,7 @@ from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers_file import DIGEST_AT, TickerEntry, staggered
 from flows.form import TutorialForm
 from tasks.run_records import in_state, paginated, runs_of
+from tasks.status_page import LINK
 
 NIGHTLY = "nightly.nightly"
 NIGHT = ("session", "mode", "force")
@@ -211,7 +212,7 @@ def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
     """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
     spec = {
         "name": deployment.name,
-        "description": deployment.description,
+        "description": f"{deployment.description} {LINK}",
         "parameters": deployment.parameters,
         "tags": sorted(
             {*deployment.tags, MANAGED, NIGHTS if deployment.flow == NIGHTLY and deployment.cron else OTHERS}

@@ -199,6 +199,7 @@ def _register(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], 
 def _print_addresses(home: HomePaths, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
     say(f"home     {home.root}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand")
+    say(f"status   {pages['prefect']}/artifacts/key/status   every share this morning")
     say(f"MLflow   {pages['mlflow']}   models and runs side by side")
     if access.password:
         say(f"both ask for the user and password of {PASSWORD}")

@@ -17,7 +17,7 @@ from stockml.evaluation import promotion_gate
 from stockml.evaluation.candidates import Candidate, ScoringData, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
-from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
+from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores, touches
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Evaluation, evaluate
 from stockml.features.origins import OriginSplit
 from stockml.features.segments import to_newest_units
@@ -96,7 +96,7 @@ def assess(
     evaluation = _evaluated(unseen, candidates, published)
     prices = getattr(series, price_of(published))
     actual = prices[unseen.test[:, None] + np.arange(1, settings.horizon + 1)]
-    forecast = _forecast(series, published, upcoming, settings.direction_step, selection.width_by)
+    forecast = _forecast(unseen, published, upcoming, selection.width_by)
     simple = None if publisher == RIDGE else candidates[RIDGE].test
     span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
@@ -188,9 +188,8 @@ def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], publish
     return evaluate(units * prices, test, paths, settings, rises, close=units * series.close)
 
 
-def _forecast(
-    series: PriceSeries, published: Candidate, upcoming: Sequence[date], step: int, width_by: str
-) -> Forecast:
+def _forecast(unseen: ScoringData, published: Candidate, upcoming: Sequence[date], width_by: str) -> Forecast:
+    series, step = unseen.series, unseen.settings.direction_step
     quantiles, close, price = published.tonight[0], series.close[-1], price_of(published)
     prices = close * np.exp(quantiles)
     ends = {coverage: [tuple(end.tolist()) for end in band(prices, coverage)] for coverage in COVERAGES}
@@ -207,6 +206,7 @@ def _forecast(
         outlook=outlooks(published.earlier, quantiles),
         price=price,
         width_by=width_by,
+        touches=touches(series, unseen.test, published.test, quantiles),
     )
 
 

@@ -17,7 +17,7 @@ from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
-QUARTER = 3  # months: longer than 50 sessions, so that only neighbouring blocks share outcomes
+QUARTER, MONTH = 3, 1  # months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes
 
 
 @dataclass(frozen=True)
@@ -149,15 +149,16 @@ def base_score(
     return float(finite.mean()), 100 * float((finite > 0).mean())
 
 
-def panel_diebold_mariano(tickers: Sequence[PairedLosses]) -> DieboldMariano | None:
+def panel_diebold_mariano(tickers: Sequence[PairedLosses], months: int = QUARTER) -> DieboldMariano | None:
     """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
     observation; neighbouring blocks share outcomes. A block with less than half the median number of origins, such as
     an era's first or last, is left out. None where too few blocks remain.  tickers: one or more, whose prices move.
+    months: of a block, in which the longest lead must be over.
     """
-    quarters = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // QUARTER for each in tickers])
-    _, block, counts = np.unique(quarters, return_inverse=True, return_counts=True)
+    dates = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // months for each in tickers])
+    _, block, counts = np.unique(dates, return_inverse=True, return_counts=True)
     full = counts >= np.median(counts) / 2
 
     def by_block(what: str) -> Floats:

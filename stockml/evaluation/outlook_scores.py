@@ -7,13 +7,22 @@ import numpy as np
 
 from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
-from stockml.forecasts.outlook import MOVES, SESSIONS_A_YEAR, SPANS, annualised, chance_above, chance_beyond
+from stockml.forecasts.outlook import (
+    MOVES,
+    SESSIONS_A_YEAR,
+    SPANS,
+    annualised,
+    chance_above,
+    chance_beyond,
+    chance_of_fall,
+)
 from stockml.forecasts.proper_scores import brier, qlike
+from stockml.forecasts.touch import FALLS, TOUCH_SESSIONS, Touch, lowest_lows, own_frequencies, touch_chance
 from stockml.models.lead_grid import moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
-VOLATILITY, RISE = "volatility", "rise"
+VOLATILITY, RISE, FALL = "volatility", "rise", f"over {MOVES[0]:.0%} lower"
 MIN_ORIGINS = 10  # origins: whoever calls a rare event rarer wins until it happens
 LARGE_MOVES = {f"over ±{move:.0%}": move for move in MOVES}
 
@@ -22,7 +31,7 @@ LARGE_MOVES = {f"over ±{move:.0%}": move for move in MOVES}
 class OutlookScore:
     """One statement of the outlook against what came true, on m origins.
 
-    what: VOLATILITY, scored by QLIKE; RISE or one of LARGE_MOVES, chances, by Brier's score; lower is better.
+    what: VOLATILITY, scored by QLIKE; RISE, FALL or one of LARGE_MOVES, chances, by Brier's score; lower is better.
     said, came_true: on average; the volatility annualised and from close to close, as a fraction, else a chance and the
     share of origins.  constant: the score of always saying `came_true`, in hindsight.  network_adds: 1 − score / that
     of the same procedure without a network; test: of that difference.  Both None without a network, and for an event
@@ -58,7 +67,11 @@ def outlook_scores(
         moved = np.expm1(moves(series, origins, np.array([span]))[:, 0])
         variance = SESSIONS_A_YEAR * np.array([squares[origin : origin + span].mean() for origin in origins])
         outcomes = {VOLATILITY: variance} if variance.all() else {}
-        events = {RISE: moved > 0, **{what: np.abs(moved) > move for what, move in LARGE_MOVES.items()}}
+        events = {
+            RISE: moved > 0,
+            FALL: moved < -MOVES[0],
+            **{what: np.abs(moved) > move for what, move in LARGE_MOVES.items()},
+        }
         outcomes |= {what: each.astype(np.float64) for what, each in events.items()}
         for what, outcome in outcomes.items():
             statements = [_statement(what, span, each) for each in forecasts]
@@ -114,10 +127,44 @@ def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookL
     return lines
 
 
+def touches(series: PriceSeries, origins: Indices, published: Floats, tonight: Floats) -> tuple[Touch, ...]:
+    """Tonight's chance of touching each of FALLS, and how such chances scored from earlier origins.
+
+    series: through tonight.  origins: (m,), with known outcomes.  published: (m, horizon, 21), quantiles at LEVELS of
+    log(close / close of the origin); tonight: (horizon, 21).  Empty for a horizon below 20 sessions.
+    """
+    if len(tonight) < TOUCH_SESSIONS:
+        return ()
+    lows, newest, found = lowest_lows(series), np.array([len(series) - 1]), []
+    for fall in FALLS:
+        own = own_frequencies(lows, origins, fall)
+        scored = np.isfinite(own)
+        chances = touch_chance(published[scored, TOUCH_SESSIONS - 1], fall)
+        happened = lows[origins[scored]] <= np.log1p(-fall)
+        skill = None
+        if min(np.count_nonzero(happened), np.count_nonzero(~happened)) >= MIN_ORIGINS:
+            skill = float(1 - brier(chances, happened).mean() / brier(own[scored], happened).mean())
+        [now] = own_frequencies(lows, newest, fall)
+        found.append(
+            Touch(
+                TOUCH_SESSIONS,
+                fall,
+                chance=float(touch_chance(tonight[TOUCH_SESSIONS - 1], fall)),
+                own_frequency=float(now) if np.isfinite(now) else None,
+                skill=skill,
+                origins=len(happened),
+                happened=float(happened.mean()) if len(happened) else None,
+            )
+        )
+    return tuple(found)
+
+
 def _statement(what: str, span: int, quantiles: Floats) -> Floats:
     """(m,) annualised variances, or chances.  quantiles: (m, 21), of the moves over the span."""
     if what == VOLATILITY:
         return annualised(quantiles, span) ** 2
+    if what == FALL:
+        return chance_of_fall(quantiles, MOVES[0])
     return chance_above(quantiles, 0.0) if what == RISE else chance_beyond(quantiles, LARGE_MOVES[what])
 
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import date, datetime
+from statistics import NormalDist
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,14 +12,18 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 from stockml.errors import quantity
 from stockml.features.segments import segments
 from stockml.forecasts.outlook import Outlook
+from stockml.forecasts.touch import Touch
+from stockml.models.lead_grid import LEVELS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.settings import AgeingSettings
+from stockml.storage.arrays import Floats
 
 EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
 SUPERSEDED = "another forecast of this session, with other settings or code, was published later and stands"
 USUAL_SESSIONS = 2_500  # ten years of moves, with which a width is compared
 MIN_MOVES = 250
+ONE_IN_TWENTY = int(np.argmin(np.abs(LEVELS - 0.05)))
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Forecast:
     `price`: closes or, by the tutorial's network and in earlier versions, mid prices; `last_value` is the origin's,
     `last_close` its close. `width_by`: FINE_TUNED, PRETRAINED or RIDGE. `weights`: by lead, 1 where the width is a
     network's, else 0; in earlier versions shares between them. `outlook`: the distribution in words for the next 5, 20
-    and 50 sessions. A forecast of the ledger or of an earlier version lacks close, width_by (None) and outlook.
+    and 50 sessions. `touches`: the chances of touching −5 and −10 %. A forecast of the ledger or of an earlier version
+    lacks close, width_by (None), outlook and touches.
     """
 
     origin: date
@@ -64,9 +70,24 @@ class Forecast:
     outlook: tuple[Outlook, ...] = ()
     price: Price = "mid"
     width_by: str | None = None
+    touches: tuple[Touch, ...] = ()
 
     def band(self, coverage: int) -> Band:
         return next(band for band in self.bands if band.coverage == coverage)
+
+    def quantiles(self) -> Floats:
+        """(leads, 21) log(price / `now`) at LEVELS: the bands' ends and, between them, by normal scores."""
+        known = [(0.5, self.path)]
+        for band in self.bands:
+            known += [(0.5 - band.coverage / 200, band.low), (0.5 + band.coverage / 200, band.high)]
+        levels, prices = zip(*sorted(known), strict=True)
+        scores, knots = ([*map(NormalDist().inv_cdf, each)] for each in (LEVELS.tolist(), levels))
+        moves = np.log(np.array(prices).T / self.now)
+        return np.array([np.interp(scores, knots, each) for each in moves])
+
+    def losses(self) -> Floats:
+        """(leads,) share of `now` that one price in twenty is below it by, or by more; negative above it."""
+        return np.asarray(-np.expm1(self.quantiles()[:, ONE_IN_TWENTY]), dtype=np.float64)
 
     @property
     def now(self) -> float:

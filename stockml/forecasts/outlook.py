@@ -36,13 +36,20 @@ class Outlook:
     beyond: tuple[float, ...]
 
     @property
+    def mood(self) -> str:
+        """The percentile in a word: calm, usual or wild; empty where it is not known."""
+        if self.percentile is None:
+            return ""
+        low, high = USUAL_PERCENTILES
+        return "calm" if round(self.percentile) < low else "wild" if round(self.percentile) > high else "usual"
+
+    @property
     def place(self) -> str:
         """The percentile in words: `calmer than usual, 31st percentile`."""
         if self.percentile is None:
             return "too short a history to say"
-        low, high = USUAL_PERCENTILES
         percentile = min(max(round(self.percentile), 1), 99)  # below all of them is the first
-        word = "calmer than" if percentile < low else "wilder than" if percentile > high else "as"
+        word = {"calm": "calmer than", "wild": "wilder than"}.get(self.mood, "as")
         ending = "th" if 10 <= percentile <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(percentile % 10, "th")
         return f"{word} usual, {percentile}{ending} percentile"
 
@@ -82,5 +89,9 @@ def chance_above(quantiles: Floats, move: float) -> Floats:
 
 def chance_beyond(quantiles: Floats, move: float) -> Floats:
     """(…) chances of a price more than `move`, a fraction, above or below the close, by quantiles (…, 21)."""
-    up, down = np.log1p([move, -move])
-    return chance_above(quantiles, up) + 1 - chance_above(quantiles, down)
+    return chance_above(quantiles, float(np.log1p(move))) + chance_of_fall(quantiles, move)
+
+
+def chance_of_fall(quantiles: Floats, move: float) -> Floats:
+    """(…) chances of a price more than `move`, a fraction, below the close, by quantiles (…, 21)."""
+    return np.asarray(1 - chance_above(quantiles, float(np.log1p(-move))), dtype=np.float64)

@@ -24,10 +24,10 @@ def percent(coverage: float) -> str:
 BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 
-def pinball(quantiles: Floats, actual: Floats) -> Floats:
-    """(…, 21) pinball loss of each quantile against actual (…).  Koenker and Bassett 1978."""
+def pinball(quantiles: Floats, actual: Floats, levels: Floats = LEVELS) -> Floats:
+    """(…, levels) pinball loss of each quantile, of 21, against actual (…).  Koenker and Bassett 1978."""
     loss = np.asarray(actual[..., None] - quantiles, dtype=np.float64)
-    loss *= LEVELS - (loss < 0)  # in place: memory traffic costs more than the products
+    loss *= levels - (loss < 0)  # in place: memory traffic costs more than the products
     return loss
 
 

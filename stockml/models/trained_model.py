@@ -102,11 +102,8 @@ def save(model: TrainedModel, folder: Path) -> None:
         write_atomically(folder / f"{name}.json", text.encode())
 
 
-def load_model(folder: Path, *, to_forecast: bool = True) -> TrainedModel:
-    """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's.
-
-    to_forecast: if false, without its regressions and networks: a later version may have replaced their files.
-    """
+def load_model(folder: Path) -> TrainedModel:
+    """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's."""
     try:
         content = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
@@ -114,7 +111,7 @@ def load_model(folder: Path, *, to_forecast: bool = True) -> TrainedModel:
         if content["settings"]["profile"] == "nightly" and content.get("form") != FORM:
             raise ValueError("one that an earlier version of stockml made")
         settings = settings_from_dict(content["settings"])
-        folders = vintage_folders(folder) if to_forecast else ()
+        folders = vintage_folders(folder)
         networks: dict[str, Any] = {
             name: _network(content["networks"][name], folder / f"{name}.npz", folders, settings) for name in NETWORKS
         }
@@ -147,7 +144,7 @@ def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], set
     if settings.profile == "tutorial":
         scale = TutorialScale(*(tuple(part["scale"][each]) for each in ("since", "lows", "highs")))
         return TutorialForecaster(settings, unpacked(weights.read_bytes()), scale, until)
-    vintages = VintageSet.from_identity(part["pool"] if folders else {}, folders)
+    vintages = VintageSet.from_identity(part["pool"], folders)
     vintages = replace(vintages, reasons=dict(part["reasons"]))
     fine_tuned = None
     if vintages.base and weights.is_file():

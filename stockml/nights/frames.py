@@ -3,6 +3,7 @@
     import stockml
     home = stockml.Home()
     home.bars("IBM"); home.forecast("IBM"); home.ledger("IBM"); home.nights("IBM")
+    home.size("IBM", capital=50_000, risk=0.01).shares
     pd.concat({ticker: home.ledger(ticker) for ticker in home.tickers()}, names=["ticker"])  # of all tickers
 
 Prices are in the currency in which the exchange quotes the ticker. Frames are copies: changes to them are not kept.
@@ -16,13 +17,15 @@ from pathlib import Path
 import pandas as pd
 
 from stockml.clock import END_OF_RECORDING, is_frozen, now
-from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
-from stockml.forecasts.ledger import Ledger, entries_of
+from stockml.forecasts.forecast import Age
+from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import last_closes, scored_steps
+from stockml.forecasts.position import Position, position
 from stockml.forecasts.proper_scores import BANDS
 from stockml.home import current_home
 from stockml.nights.key_figures import store_of
-from stockml.nights.record import kept_night, read_night
+from stockml.nights.published import Published, newest_published
+from stockml.nights.record import read_night
 from stockml.nights.tables import rise
 from stockml.nights.universe import NightRow
 from stockml.prices.series import PriceSeries
@@ -68,24 +71,30 @@ class Home:
         Raises NoForecast, RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
-        last = Ledger(self._paths.ledger).newest(ticker)
-        [entry] = entries_of(ticker, last)
+        last, published = Ledger(self._paths.ledger).newest(ticker), newest_published(self._paths, ticker)
+        entry, forecast = published.entry, published.entry.forecast
         frame = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
         frame = frame.set_index("session")[["lead", "forecast", *BOUNDS, "weight"]]
-        night, forecast = kept_night(self._paths.nights, ticker, entry.key), entry.forecast
-        limit = night.expires_after if night else EXPIRES_AFTER
-        replays = not is_named(os.environ) and kind_here(self._paths, os.environ) == "replay"
-        at = END_OF_RECORDING if replays and not is_frozen() else now()
         frame.attrs = {
-            "age": str(age_of(forecast.origin, self._store(ticker).sessions(ticker), at, limit)),
+            "age": str(self._age(published)),
             "origin": forecast.origin.isoformat(),
             "published_at": entry.published_at.isoformat(),
             "key": entry.key,
-            "rise": rise(night, forecast),
+            "rise": rise(published.night, forecast),
             "probability_of_rise": forecast.probability_of_rise,
             "direction_step": forecast.direction_step,
         }
         return frame
+
+    def size(self, ticker: str, *, capital: float, risk: float, lead: int = 1) -> Position:
+        """How many shares lose at most `risk` (0.01: 1 %) of the capital after `lead` sessions, but for 1 case in 20.
+
+        `stockml.forecasts.position.LIMITS` says what it is not. capital: in the currency of the ticker's prices.
+        Raises InvalidSetting, NoForecast, UnusableForecast where it has expired, RecordUnreadable.
+        """
+        ticker = validated_ticker(ticker)
+        published = newest_published(self._paths, ticker)
+        return position(ticker, published.forecast, self._age(published), capital=capital, risk=risk, lead=lead)
 
     def ledger(self, ticker: str) -> pd.DataFrame:
         """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
@@ -120,6 +129,12 @@ class Home:
         figures = {name: float for name, field in fields.items() if field.type == float | None}
         frame = pd.DataFrame(rows, columns=[*fields, "key"]).astype({"session": "datetime64[us]", **figures})
         return frame.set_index("session")
+
+    def _age(self, published: Published) -> Age:
+        replays = not is_named(os.environ) and kind_here(self._paths, os.environ) == "replay"
+        at = END_OF_RECORDING if replays and not is_frozen() else now()
+        ticker = published.entry.ticker
+        return published.age(self._store(ticker).sessions(ticker), at)
 
     def _store(self, ticker: str) -> BarStore:
         return store_of(self._paths, validated_ticker(ticker))

@@ -54,7 +54,7 @@ def append(home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, no
 def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
     if store.rows(ticker) and (restated := foreign_return_count(store.read(ticker), answer)):
         found = f"expected the closes that are stored, found {restated} moves restated"
-        advice = f"begin anew by `stockml rename {ticker} NEW`, then `stockml tickers add {ticker}`"
+        advice = f"begin anew by `stockml tickers rename {ticker} NEW`, then `stockml tickers add {ticker}`"
         raise BadPayload(ticker, f"{found}: if the symbol is another company's by now, {advice}")
 
 
@@ -125,7 +125,10 @@ def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatu
     day = Delistings.read(home.delistings).day_of(ticker)
     if day is None or day > session or (BarStore.of(home).last_session(ticker) or day) > day:
         return None
-    gone, advice = f"{ticker} was taken off its exchange on {day}, it is delisted", f"`stockml rename {ticker} NEW`"
+    gone, advice = (
+        f"{ticker} was taken off its exchange on {day}, it is delisted",
+        f"`stockml tickers rename {ticker} NEW`",
+    )
     return SessionStatus(session, f"{gone}; {advice} if it goes on under another symbol", states.AT_REST)
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
-from stockml.evaluation.significance import is_clear
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.forecast import Age, age_of
 from stockml.forecasts.ledger_scores import first_known
 from stockml.home import HomePaths
+from stockml.nights.card import SPAN, Card
 from stockml.nights.record import Night, kept_nights
-from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
@@ -36,7 +35,8 @@ class KeyFigures:
     path_adds: where the published network forecasts a path, how much of that path's skill is lost without it.
     published_skill: of the published path, over the last close.  crps_skill: of the published distribution, over the
     pooled regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of forecasts
-    published in time; live_independent: how many of them share no session.
+    published in time; live_independent: how many of them share no session.  close, low, high: prices; the range holds
+    80 % in 20 sessions.  mood: as an outlook has it; mood_before: on the session before.
     """
 
     ticker: str
@@ -44,6 +44,10 @@ class KeyFigures:
     key: str
     finished_at: datetime
     headline: str
+    close: float | None
+    low: float | None
+    high: float | None
+    mood: str
     promoted: bool | None
     verdict: str
     publisher: str
@@ -61,12 +65,17 @@ class KeyFigures:
     live_independent: int | None = None
     width_against_usual: float | None = None
     training_adds: float | None = None
+    network_helps: bool | None = None
+    day_change: float | None = None
+    mood_before: str = ""
 
     @classmethod
     def of(cls, night: Night) -> "KeyFigures":
         """A completed night's figures; None where not measured."""
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
         over_regression, training = night.over_regression, night.training_adds
+        card = Card.of(night.ticker, night.forecast, night) if night.forecast else None
+        span = next((each for each in card.ranges if each.lead == SPAN), None) if card else None
         is_over_close = night.score(LAST_CLOSE) is not None  # first versions: mid price
         fractions = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
         return cls(
@@ -74,7 +83,11 @@ class KeyFigures:
             session=night.session,
             key=night.key,
             finished_at=night.finished_at,
-            headline=headline(night),
+            headline=card.headline if card else "",
+            close=card.close if card else None,
+            low=span.low if span else None,
+            high=span.high if span else None,
+            mood=card.outlook.mood if card and card.outlook else "",
             promoted=night.verdict.promoted if night.verdict else None,
             verdict=night.verdict.reason if night.verdict else "",
             publisher=night.publisher,
@@ -92,25 +105,22 @@ class KeyFigures:
             live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
             width_against_usual=fractions.get(WIDTH),
             training_adds=training.skill if training else None,
+            network_helps=night.network_helps,
+            day_change=card.change if card else None,
         )
-
-    @property
-    def by_network(self) -> bool:
-        """Whether a network's distribution is published, and not a regression's."""
-        return self.publisher in (LSTM, CHAMPION)
 
     @property
     def gains(self) -> tuple[GainAndP, GainAndP]:
         """What the network adds to the distribution, and to the path."""
         return (self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p)
 
-    def adds(self, *, clearly: bool = False) -> bool | None:
-        """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise.
-
-        None where nothing was measured, or with too few origins to test.
-        """
-        tested = [(gain, p) for gain, p in self.gains if gain is not None and p is not None]
-        return any(gain > 0 and (is_clear(p) or not clearly) for gain, p in tested) if tested else None
+    @property
+    def changes(self) -> str:
+        """What is new since the session before, in a few words."""
+        parts = [] if self.day_change is None else [f"{self.day_change:+z.1%}"]
+        if self.mood_before and self.mood_before != self.mood:
+            parts.append(f"was {self.mood_before}")
+        return ", ".join([*parts, *(["new model"] if self.promoted else [])])
 
     def metrics(self) -> dict[str, float]:
         """The track record's known figures under MLflow's names: in percent, one count, and promoted as 1 or 0.
@@ -145,6 +155,9 @@ def keep_newest(nights: Path, night: Night) -> None:
     """Write the night's key figures beside the ticker's nights, unless those of a later night are there."""
     before, figures = newest(nights, night.ticker), KeyFigures.of(night)
     if before is None or (before.session, before.finished_at) <= (figures.session, figures.finished_at):
+        if before:
+            same = before.session == figures.session
+            figures = replace(figures, mood_before=before.mood_before if same else before.mood)
         write_atomically(nights / night.ticker / NEWEST_FILE, sealed(written_record(figures)))
 
 

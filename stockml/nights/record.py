@@ -12,6 +12,7 @@ from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.outlook_scores import OutlookScore
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
+from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.storage.files import write_atomically
 from stockml.storage.os_errors import unfinished_rename
@@ -117,6 +118,15 @@ class Night:
         return self.distributions.network_adds if self.distributions else None
 
     @property
+    def network_helps(self) -> bool | None:
+        """Whether the network's gain, in width or path, is beyond luck; None where luck may explain it."""
+        width, path = self.network_adds, self.path_adds
+        clear = [width.skill > 0] if width and is_clear(width.p_value) else []
+        if path and path.skill_difference and is_clear(path.p_value):
+            clear.append(path.skill_difference > 0)
+        return any(clear) if clear else None
+
+    @property
     def training_adds(self) -> CrpsComparison | None:
         """The width of tonight's trained network against the pretrained one's; None where that is published."""
         return self.distributions.training_adds if self.distributions else None
@@ -194,8 +204,8 @@ def read_night(path: Path, *, of: str = "") -> Night:
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
     fields = ("model_folder", "evaluation_folder", "dataset_path")
     relocated: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in fields}
-    # missing plots are drawn again, but never into the home that this one was copied from
-    return replace(night, **relocated, plots_folder=_relocated(path, night.plots_folder, drawn_again=True))
+    # plots that are gone are not looked for in the home that this one was copied from
+    return replace(night, **relocated, plots_folder=_relocated(path, night.plots_folder, even_gone=True))
 
 
 def check_night(path: Path) -> None:
@@ -211,10 +221,10 @@ def check_night(path: Path) -> None:
     read_night(path)
 
 
-def _relocated(record: Path, path: str | None, *, drawn_again: bool = False) -> str | None:
-    """`path` as <kind>/<ticker>/<name> in the home of `record`, if it exists there or can be drawn again."""
+def _relocated(record: Path, path: str | None, *, even_gone: bool = False) -> str | None:
+    """`path` as <kind>/<ticker>/<name> in the home of `record`, if it exists there or `even_gone`."""
     record = record.absolute()
     if path is None or record.parts[-4:-3] != ("nights",) or len(parts := Path(path).parts) < 3:
         return path
     moved = record.parents[3] / parts[-3] / record.parents[1].name / parts[-1]
-    return str(moved) if drawn_again or moved.exists() else path
+    return str(moved) if even_gone or moved.exists() else path

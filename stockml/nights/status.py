@@ -2,18 +2,20 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from stockml import clock
 from stockml.errors import RecordUnreadable, StockmlError, quantity
-from stockml.evaluation.significance import is_clear
-from stockml.forecasts.forecast import age_of
+from stockml.evaluation.significance import p_text
+from stockml.forecasts.forecast import age_of, price_text
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import states
+from stockml.nights.card import SPAN
 from stockml.nights.key_figures import KeyFigures, calendar_of, is_untested, newest
 from stockml.nights.reasons import by_reason, grouped_line
 from stockml.nights.tables import aligned
@@ -26,17 +28,21 @@ from stockml.storage.records import read_record, record, written_record
 from stockml.tickers import TICKER, without_ticker
 
 LEGEND = (
-    "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80% band "
-    "relative to this share's usual range, by the network or, where that is worse, the ridge regression; "
-    "network adds: CRPS that it saves over the ridge regression; ~: within the noise; too few: fewer origins "
-    "than a test needs; next run: UTC"
+    f"80% range: of the close in {SPAN} sessions; mood: calm or wild for this share; "
+    "since yesterday: the close, and what else is new; next run: time in New York"
 )
-NO_NIGHT = "no night yet"
+DETAILS_LEGEND = (
+    "network adds: CRPS saved over a regression on its inputs, p: how likely by luck; training adds: over the network "
+    "before tonight; held: share of closes inside the 80% band; width: of that band, 100% is this share's usual range; "
+    "too few: fewer origins than a test needs"
+)
+NO_NIGHT, UP_TO_DATE = "no night yet", "up to date"
 LINE = 80  # columns of a terminal whose width is not known
 NIGHT_LENGTH = timedelta(hours=2)  # from a bar's final time to its night's end, with an hour's wait for a late bar
 ATTEMPT = "last-attempt.json"  # beside a ticker's nights: how its newest run ended
 FEW = "too few"  # origins to test: a figure from three or four says nothing
-COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
+COLUMNS = ("ticker", "close", "80% range", "mood", "since yesterday", "state", "next run")
+DETAILS = ("ticker", "session", "network adds", "p", "training adds", "held", "width")
 
 
 @record
@@ -74,17 +80,30 @@ class TickerRow:
     paused: bool = False
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text, one cell for each of COLUMNS; – where nothing is known."""
-        figures = self.key_figures
+        """The row as text, one cell for each of COLUMNS; – where nothing is known, or the forecast has expired."""
+        figures, place = None if self.expired else self.key_figures, "paused" if self.paused else "–"
+        close, low, high = (figures.close, figures.low, figures.high) if figures else (None, None, None)
         return (
             self.ticker,
-            str(self.session or "–"),
+            price_text(close) if close else "–",
+            f"{price_text(low)} to {price_text(high)}" if low and high else "–",
+            (figures and figures.mood) or "–",
+            (figures and figures.changes) or "–",
             self.brief or (f"{self.age} behind" if self.age else self.state),
-            _path(figures) if figures else "–",
-            _width(figures) if figures else "–",
-            _adds(figures) if figures else "–",
-            f"{self.next_run.astimezone(UTC):%a %H:%M}" if self.next_run else "paused" if self.paused else "–",
+            f"{self.next_run.astimezone(clock.NEW_YORK):%a %H:%M}" if self.next_run else place,
         )
+
+    def details(self) -> tuple[str, ...]:
+        """The model's figures, one cell for each of DETAILS."""
+        figures = self.key_figures
+        if figures is None or is_untested(*figures.gains):
+            return self.ticker, str(self.session or "–"), *(["–"] * 5 if figures is None else [FEW] * 5)
+        path = figures.path_adds is not None
+        adds, p_value = figures.gains[path]
+        fractions = (figures.training_adds, "+z.2%"), (figures.coverage_80, ".0%"), (figures.width_against_usual, ".0%")
+        gain = "–" if adds is None else f"{adds:+.3f} of skill" if path else f"{adds:+z.2%}"
+        shown = ("–" if value is None else f"{value:{spec}}" for value, spec in fractions)
+        return self.ticker, str(self.session), gain, "–" if p_value is None else p_text(p_value), *shown
 
     def plain(self) -> dict[str, Any]:
         """The row for a script: dates as text, no percentages."""
@@ -133,7 +152,7 @@ def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> T
         return TickerRow(ticker, None, run.text, brief=run.brief) if run else TickerRow(ticker, None, NO_NIGHT)
     key_figures = figures if figures and figures.session == session else None
     age = age_of(session, calendar, now, *([figures.expires_after] if figures else []))
-    behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else "up to date"
+    behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else UP_TO_DATE
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     incomplete = run if run and run.state != "Completed" else None
     has_news = incomplete and (age.sessions or key_figures is None or incomplete.state not in states.OWN)
@@ -167,68 +186,34 @@ def too_old(home: HomePaths, ticker: str, calendar: Sessions, now: datetime, lim
     return sentences
 
 
-def _path(figures: KeyFigures) -> str:
-    """The published path's skill, marked if a network made the path."""
-    if not figures.published_skill:
-        return "–"
-    if is_untested(*figures.gains):
-        return FEW
-    whose = "network's " if _publishes_a_path(figures) else ""
-    return f"{whose}{figures.published_skill:+.3f}"
-
-
-def _width(figures: KeyFigures) -> str:
-    width = "" if figures.width_against_usual is None else f"{figures.width_against_usual:.0%}"
-    without_network = not figures.by_network or _publishes_a_path(figures)
-    whose = "" if not figures.publisher else "regression" if without_network else "network"
-    return f"{whose} {width}".strip() or "–"
-
-
-def _publishes_a_path(figures: KeyFigures) -> bool:
-    return figures.path_adds is not None and figures.by_network
-
-
-def _adds(figures: KeyFigures) -> str:
-    """The known gains of path and distribution; a dash where neither is known."""
-    if is_untested(*figures.gains):
-        return FEW
-    gains = (
-        ("path ", figures.path_adds, figures.path_adds_p, "+.3f"),
-        ("", figures.network_adds, figures.network_adds_p, "+z.2%"),
-    )
-    measured = [gain for gain in gains if gain[1] is not None]
-    parts = [f"{what}{value:{spec}}" + ("" if is_clear(p) else " ~") for what, value, p, spec in measured if value]
-    return ", ".join(parts) or ("nothing" if measured else "–")
-
-
 def share_sentence(listed: Sequence[TickerRow]) -> str:
-    """On how many tickers the network adds to what is published, and on how many by more than the noise."""
-    measured = [row.key_figures for row in listed if row.key_figures and row.key_figures.adds() is not None]
-    if not measured:
-        return "No night yet says whether the network adds anything."
-    adding, clearly = (sum(bool(figures.adds(clearly=beyond)) for figures in measured) for beyond in (False, True))
-    fraction = f"{adding} of {quantity(len(measured), 'ticker')} ({adding / len(measured):.0%})"
-    return f"The network adds something on {fraction}, on {clearly} by more than the noise."
+    """On how many shares the network is known to help."""
+    helps = [row.key_figures.network_helps for row in listed if row.key_figures]
+    return f"The network's gain is beyond luck on {helps.count(True)} of {quantity(len(helps), 'share')}."
 
 
-def text(listed: Sequence[TickerRow], width: int = LINE) -> str:
-    """For the terminal: the table, the share sentence, and in full the states that the table shortens.
+def text(listed: Sequence[TickerRow], width: int = LINE, *, details: bool = False) -> str:
+    """For the terminal: the table, the states that it shortens in full, the share sentence; the model's figures.
 
     width: of the terminal, to which sentences are wrapped.
     """
     lines = aligned([COLUMNS, *(row.cells() for row in listed)], "<" * len(COLUMNS))
-    return "\n".join([*lines, "", fill(share_sentence(listed), width), *_states_in_full(listed), fill(LEGEND, width)])
+    lines += ["", *_states_in_full(listed), fill(share_sentence(listed), width), fill(LEGEND, width)]
+    if details:
+        lines += ["", *aligned([DETAILS, *(row.details() for row in listed)], "<" * len(DETAILS))]
+        lines += ["", fill(DETAILS_LEGEND, width)]
+    return "\n".join(lines)
 
 
 def markdown(listed: Sequence[TickerRow], links: Mapping[str, str] | None = None) -> str:
-    """The share sentence, in full the states that the table shortens, the table; `links`: ticker → its page."""
+    """The table, in full the states that it shortens, the share sentence; `links`: ticker → its page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
         ticker, *cells = (escape_markdown(cell).replace("|", "/") for cell in row.cells())
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
     states_in_full = "\n".join(f"- {escape_markdown(line)}" for line in _states_in_full(listed))
-    return "\n\n".join(part for part in (share_sentence(listed), states_in_full, "\n".join(lines), LEGEND) if part)
+    return "\n\n".join(part for part in ("\n".join(lines), states_in_full, share_sentence(listed), LEGEND) if part)
 
 
 def _states_in_full(listed: Sequence[TickerRow]) -> list[str]:

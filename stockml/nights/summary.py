@@ -2,20 +2,22 @@
 
 import os
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, PUBLISHED
+from stockml.evaluation.path_scores import CHAMPION
 from stockml.evaluation.significance import is_clear, p_text
 from stockml.features.volatility import RANGE_SESSIONS
-from stockml.forecasts.forecast import Age, Forecast, price_text
+from stockml.forecasts.forecast import Age, Forecast
 from stockml.forecasts.ledger_scores import first_known, with_independent
 from stockml.forecasts.outlook import SPANS
-from stockml.models.pooled_regression import EWMA_60, POOLED
-from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
+from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ticker_network import FINE_TUNED
 from stockml.nights import tables
+from stockml.nights.card import Card
 from stockml.nights.record import Night, model_name
 from stockml.redaction import escape_markdown
 
@@ -25,53 +27,37 @@ AS_THEY_ARE = (  # fields that `--json` prints unchanged, in its order
 )
 
 
-def text(night: Night, age: Age | None = None) -> str:
-    """The night for the terminal, about twenty lines of at most 100 columns.  age: of its forecast, now."""
-    first, *rest = _heading(night)
-    heading = [f"{night.ticker} · session {night.session} · {first}", *rest]
-    lines = [line for sentence in heading for line in textwrap.wrap(sentence, 100, subsequent_indent="  ")] + [""]
-    lines += _labelled("bars", _bars(night))
-    lines += [line for note in night.data_notes for line in _labelled("data", note)]
-    if night.status != "completed":
-        return "\n".join([*lines, *_labelled(night.status, night.reason)])
-    lines += _labelled("model", _trained(night))
-    lines += [*_labelled("history", _short_history(night)), *tables.paths(night).lines()]
-    lines += [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
-    lines += [*tables.distributions(night).lines(), ""]
-    if night.verdict:
-        lines += _labelled("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
-    if night.forecast:
-        lines += _labelled("forecast", _end_point(night.forecast))
-        lines += _labelled("", str(age or ""))
-        lines += _labelled("chance of a rise", tables.rise(night, night.forecast))
-        lines += _labelled("published", _published(night, night.forecast))
-    lines += _labelled("so far", _live(night))
-    lines += [*table, ""] if night.forecast and (table := tables.outlook(night.forecast, night).lines()) else []
-    lines += _where(night)
-    return "\n".join(lines)
+def text(night: Night, age: Age | None = None, *, details: bool = False) -> str:
+    """The night for the terminal: its card and, with `details`, its scores in lines of at most 100 columns.
+
+    age: of its forecast, now.
+    """
+    if night.forecast is None:
+        return f"{night.ticker} {night.session} {night.status}: {night.reason}"
+    lines = [Card.of(night.ticker, night.forecast, night, age).text()]
+    if not details:
+        pages = "" if night.mlflow_run_url else f"; pages: {_up()}"
+        return "\n".join([*lines, *_labelled("data", "; ".join(night.data_notes)), f"(scores: --details{pages})"])
+    lines += ["", *(line for fact in _facts(night) for line in _labelled(*fact))]
+    for table in (tables.outlook(night.forecast, night), tables.paths(night), tables.distributions(night)):
+        lines += table.lines()
+    return "\n".join([*lines, "", *_where(night)])
 
 
-def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> str:
-    """The night as Markdown: the verdict and the forecast first, then the tables, then where everything lies."""
-    parts = [f"## {night.ticker} · {night.session}"] if heading else []
-    parts.append(f"**{headline(night)}**")
-    if night.status != "completed":
-        return escape_markdown("\n\n".join([*parts, night.reason]))
-    if night.verdict:
-        parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    if night.forecast:
-        forecast_age = f"; {age}" if age else ""
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{forecast_age}.")
-        parts.append(f"Published: {_published(night, night.forecast)}.")
-        parts.append(f"So far: {live}." if (live := _live(night)) else "")
-        parts.append(tables.outlook(night.forecast, night).markdown())
-    parts.append(tables.paths(night).markdown())
-    parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
-    parts += [
-        table(night).markdown() for table in (tables.distributions, tables.distributions_by_lead, tables.past_outlooks)
-    ]
-    facts = escape_markdown("\n\n".join(part for part in [*parts, "\n".join(_markdown_facts(night))] if part))
-    return "\n".join([facts, *_links(night)])
+def markdown(night: Night, *, age: Age | None = None, pictures: Sequence[str] = ()) -> str:
+    """The night as Markdown: its card and pictures, then its scores, then where everything lies."""
+    if night.forecast is None:
+        return escape_markdown(text(night))
+    facts = [f"- {label}: {value}" for label, value in _facts(night) if value]
+    hashes = (night.data_hash, night.config_hash, night.code_hash)
+    data, config, code = (each[:8] for each in hashes)
+    facts.append(f"- key: `{night.key[:16]}` (data `{data}`, config `{config}`, code `{code}`)")
+    shown = (tables.paths, tables.distributions, tables.distributions_by_lead, tables.past_outlooks)
+    all_tables = [tables.outlook(night.forecast, night), *(table(night) for table in shown)]
+    scores = ["### Scores", "\n".join(facts), *(table.markdown() for table in all_tables)]
+    card = Card.of(night.ticker, night.forecast, night, age).markdown()
+    parts = [card, *pictures, escape_markdown("\n\n".join(filter(None, scores))), "\n".join(_links(night))]
+    return "\n\n".join(filter(None, parts))
 
 
 def as_json(night: Night) -> dict[str, Any]:
@@ -90,39 +76,36 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
     return asdict(forecast) | {"origin": str(forecast.origin), "sessions": [str(day) for day in forecast.sessions]}
 
 
-def headline(night: Night) -> str:
-    """One line: what is published, and what the network adds to it."""
-    return "; ".join(_heading(night))
+def message(night: Night, age: Age | None = None) -> str:
+    """The run's state message: the card's headline, the decision, and what was trained."""
+    if night.forecast is None:
+        return f"{night.status}: {night.reason}"
+    decision = ", promoted" if night.verdict and night.verdict.promoted else ""
+    return f"{Card.of(night.ticker, night.forecast, night, age).headline}; {night.mode}{decision}"
 
 
-def message(night: Night) -> str:
-    """The run's state message: the headline, the verdict, and what was trained."""
-    verdict = night.verdict
-    decision = f"; {'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}" if verdict else ""
-    return f"{headline(night)}{decision}; {night.mode}: {night.reason}"
+def _facts(night: Night) -> list[tuple[str, str]]:
+    """What was done, and what each part is worth; empty where nothing is known."""
+    return [
+        ("bars", _bars(night)),
+        *(("data", note) for note in night.data_notes),
+        ("model", f"{night.mode}: {night.reason}"),
+        ("history", _short_history(night)),
+        ("published", _published(night)),
+        ("network adds", "; ".join(filter(None, (_path_adds(night), _adds(night.network_adds))))),
+        ("no network", "; ".join(night.distributions.reasons.values()) if night.distributions else ""),
+        ("training adds", _adds(night.training_adds)),
+        ("over regression", _adds(night.over_regression)),
+        ("decision", _decision(night)),
+        ("chance of a rise", tables.rise(night, night.forecast) if night.forecast else ""),
+        ("so far", _live(night)),
+    ]
 
 
-def _heading(night: Night) -> list[str]:
-    """What is published, and what the network adds: the wording of every page."""
-    published, close = night.score(PUBLISHED), night.score(LAST_CLOSE)
-    if published is None or published.skill is None:
-        return [night.status, *(["no price moved, so nothing can be scored"] if night.stands_still else [])]
-    if close is None:  # a record of the first versions
-        return [f"published: skill {published.skill:+.3f} over the last mid price"]
-    if not night.by_network:
-        has_regression = night.distributions is None or POOLED in night.distributions.scores
-        why = f"the network did worse: {_crps_adds(night.network_adds)}"
-        if night.distributions and night.network_adds is None:
-            why = "no network: " + "; ".join(night.distributions.reasons.values())
-        opening = f"published: the {_median(night)}, the {'ridge regression' if has_regression else EWMA_60}'s width"
-        return [opening, *_over_regression(night), why]
-    if night.publishes_a_path:
-        opening = f"published: skill {published.skill:+.3f} over the last close"
-        return [opening, f"network adds {adds}"] if (adds := _path_adds(night)) else [opening]
-    opening = f"published: the {_median(night)}, width by the {_whose_width(night)}"
-    adds = f"network adds {_crps_adds(night.network_adds)}" if night.network_adds else "network adds: not measured"
-    training = [f"training adds {_crps_adds(night.training_adds)}"] if night.training_adds else []
-    return [opening, *_over_regression(night), adds, *training]
+def _decision(night: Night) -> str:
+    if night.verdict is None:
+        return ""
+    return f"{'promoted' if night.verdict.promoted else 'not promoted'}: {night.verdict.reason}"
 
 
 def _median(night: Night) -> str:
@@ -132,32 +115,21 @@ def _median(night: Night) -> str:
     return "last close and half the usual rise" if has_drift else "last close"
 
 
-def _over_regression(night: Night) -> list[str]:
-    if (comparison := night.over_regression) is None:
-        return []
-    return [f"CRPS skill {comparison.skill:+z.2%} over the pooled regression, {_significance(comparison.p_value)}"]
-
-
-def _whose_width(night: Night) -> str:
-    """`fine-tuned network`, `pretrained network` or, of an earlier version, `network and the regression`."""
-    return (night.forecast and night.forecast.width_by) or "network and the regression"
-
-
-def _crps_adds(comparison: CrpsComparison | None) -> str:
-    """A CRPS gain, with its interval and p-value."""
+def _adds(comparison: CrpsComparison | None) -> str:
+    """A CRPS gain, with its interval and p-value; empty where it was not measured."""
     if comparison is None:
-        return "not measured"
+        return ""
     interval = f" ({comparison.interval.low:+z.2%} to {comparison.interval.high:+z.2%})" if comparison.interval else ""
     return f"{comparison.skill:+z.2%} of CRPS{interval}, {_significance(comparison.p_value)}"
 
 
 def _path_adds(night: Night) -> str:
-    """The skill that a network's path gains over the same procedure without it, with its interval and p-value."""
+    """The skill that a network's path gains over the same procedure without it, as `_adds` has it."""
     comparison = night.path_adds
     if not comparison or comparison.skill_difference is None:
         return ""
     interval = f" ({comparison.interval.low:+.3f} to {comparison.interval.high:+.3f})" if comparison.interval else ""
-    return f"{comparison.skill_difference:+.3f}{interval}, {_significance(comparison.p_value)}"
+    return f"{comparison.skill_difference:+.3f} of the path's skill{interval}, {_significance(comparison.p_value)}"
 
 
 def _significance(p_value: float | None) -> str:
@@ -180,35 +152,21 @@ def _bars(night: Night) -> str:
     return f"{night.rows_added:,} added{restated}, {night.sessions:,} sessions in all"
 
 
-def _end_point(forecast: Forecast) -> str:
-    """The path's end, beside the newest price."""
-    band = forecast.band(80)
-    end, low, high, now = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.now))
-    return (
-        f"{end} on {forecast.sessions[-1]}, {quantity(len(forecast.path), 'session')} ahead "
-        f"(80%: {low} to {high}; {'now' if forecast.last_close is None else 'close'} {now})"
-    )
-
-
-def _published(night: Night, forecast: Forecast) -> str:
+def _published(night: Night) -> str:
     """What the published path and width are made of, each credited to its source."""
-    if night.publishes_a_path:
-        return "the network's path, with the regression's width" if forecast.outlook else "the network's path"
-    return f"median: {_median(night)}; width: the {_whose_width(night)}'s{_why_width(night)}"
-
-
-def _why_width(night: Night) -> str:
-    """Why that width is published."""
-    whose = night.forecast.width_by if night.forecast else None
-    if whose is None:
+    forecast = night.forecast
+    if forecast is None:
         return ""
+    if night.publishes_a_path:
+        return "the network's path" + (", with the regression's width" if forecast.outlook else "")
+    whose, why = forecast.width_by or "network and the regression", ""
     if night.publisher == CHAMPION:
-        return ", as the champion stays"
-    if whose == FINE_TUNED:
-        return ", as training helped on the validation part"
-    if whose == PRETRAINED:
-        return f"; {night.reason}"
-    return f", as {_heading(night)[-1]}"
+        why = ", as the champion stays"
+    elif whose == FINE_TUNED:
+        why = ", as training helped on the validation part"
+    elif whose == RIDGE and night.network_adds:
+        why = ", as the network did worse"
+    return f"median: {_median(night)}; width: the {whose}'s{why}"
 
 
 def _live(night: Night) -> str:
@@ -225,19 +183,16 @@ def _live(night: Night) -> str:
     return f"{complete}: {scores if independent is None else with_independent(scores, int(independent))}"
 
 
+def _up() -> str:
+    return "make up" if "MAKELEVEL" in os.environ else "stockml up"
+
+
 def _where(night: Night) -> list[str]:
-    pages = "make up" if "MAKELEVEL" in os.environ else "stockml up"
     version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
     run = f"{night.run_name} ({night.mlflow_run_id}){version}" if night.mlflow_run_id else ""
     facts = [("MLflow run", run), ("", night.mlflow_run_url), ("all its nights", night.mlflow_nights_url)]
-    facts += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else pages)]
+    facts += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else _up())]
     return [line for label, value in facts for line in _labelled(label, value or "")]
-
-
-def _trained(night: Night) -> str:
-    """How the model was trained and why; of a tutorial night, that its recipe leaks."""
-    recipe = "; by the published tutorial's recipe, which leaks: not a model to trade by"
-    return f"{night.mode}: {night.reason}" + (recipe if night.settings.get("profile") == "tutorial" else "")
 
 
 def _short_history(night: Night) -> str:
@@ -255,14 +210,3 @@ def _links(night: Night) -> list[str]:
         "Prefect flow run": night.flow_run_url,
     }
     return [f"- [{escape_markdown(name)}]({escape_markdown(url)})" for name, url in links.items() if url]
-
-
-def _markdown_facts(night: Night) -> list[str]:
-    return [
-        f"- bars: {_bars(night)}",
-        *([f"- history: {short}"] if (short := _short_history(night)) else []),
-        *(f"- data: {note}" for note in night.data_notes),
-        f"- {_trained(night)}",
-        f"- key `{night.key[:16]}` (data `{night.data_hash[:8]}`, config `{night.config_hash[:8]}`, "
-        f"code `{night.code_hash[:8]}`)",
-    ]

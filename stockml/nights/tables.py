@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
+from stockml.evaluation.outlook_scores import LARGE_MOVES, MIN_ORIGINS, RISE
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Score
 from stockml.evaluation.significance import p_text
 from stockml.evaluation.simple_distributions import SHAPES
@@ -15,6 +16,7 @@ from stockml.forecasts.proper_scores import BANDS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.ticker_network import PRETRAINED
+from stockml.nights.card import Chance, chance_of
 from stockml.nights.record import Night
 
 FIRST = (LAST_CLOSE, "last mid price", "last value")  # the references; the averages follow them
@@ -53,18 +55,14 @@ def aligned(rows: Sequence[Sequence[str]], sides: str, gap: str = "  ") -> list[
 
 
 def rise(night: Night | None, forecast: Forecast) -> str:
-    """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
-    step = quantity(forecast.direction_step, "session")
-    sentence = f"{forecast.probability_of_rise:.0%} that the price is higher in {step}"
+    """The chance of a rise, or how often the price rose where that was no worse.  night: None if it is gone."""
     if night and night.stands_still:
         return "none given, as no price moved"
-    if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
-        return sentence
-    sentence += f"; it was higher after {rate:.0%} of {quantity(night.evaluation.origins, 'origin')}"
-    published = night.score(PUBLISHED)
-    if published is None or published.direction.brier is None:
-        return sentence
-    return f"{sentence} (Brier score {published.direction.brier:.3f}, of that share for all {rate * (1 - rate):.3f})"
+    chance, published = Chance(forecast.probability_of_rise), night.score(PUBLISHED) if night else None
+    brier, rate = published.direction.brier if published else None, _base_rate(night) if night else None
+    if brier is not None and rate is not None and brier >= rate * (1 - rate):
+        chance = Chance(rate, usual=True)
+    return f"of a higher price in {quantity(forecast.direction_step, 'session')}: {chance}"
 
 
 def paths(night: Night) -> Table:
@@ -74,7 +72,7 @@ def paths(night: Night) -> Table:
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
     rows: list[tuple[str, ...]] = [(f"path, {origins}", "MSE", "skill", "RMSE", direction)]
     for name, score in _scores(night).items():
-        values = score.mse, score.skill, score.rmse, score.direction.accuracy
+        values = score.mse, score.skill, score.rmse, None if rate is None else score.direction.accuracy
         cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
         rows.append((name, *("–" if value is None else cell(value) for value, cell in zip(values, cells, strict=True))))
     return Table(rows, "{:<18} {:>10} {:>8} {:>9} {:>20}")
@@ -87,7 +85,9 @@ def _scores(night: Night) -> dict[str, Score]:
 
 
 def _base_rate(night: Night) -> float | None:
-    return next((score.direction.base_rate for score in _scores(night).values()), None)
+    """How often the price rose; None after too few origins for a share of them to say anything."""
+    few = not night.evaluation or night.evaluation.origins < MIN_ORIGINS
+    return None if few else next((score.direction.base_rate for score in _scores(night).values()), None)
 
 
 def distributions(night: Night) -> Table:
@@ -104,7 +104,8 @@ def distributions(night: Night) -> Table:
     for name, label in _labels(table).items():
         score = table.scores[name]
         published = ", published" if name == row_of(night.publisher) else ""
-        coverages = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
+        few = score.origins < MIN_ORIGINS
+        coverages = "–" if few else " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
         skills = skill(table.whole.get(name)), skill(table.widths.get(name))
         rows.append((label + published, f"{100 * score.crps:.4f}", *skills, coverages))
     figures = ((f"intervals/coverage_{level}", night.metrics) for level in BANDS)
@@ -162,7 +163,12 @@ def outlook(forecast: Forecast, night: Night | None) -> Table:
     rows = [OUTLOOK] if forecast.outlook else []
     for entry in forecast.outlook:
         usual = " to ".join(f"{end:.{0 if end >= 0.01 else 1}%}" for end in entry.usual or ()) or "–"
-        beyond = ", ".join("<1%" if 0 < chance < 0.005 else f"{chance:.0%}" for chance in entry.beyond)
-        spread, rise = f"{entry.volatility:.1%}", "–" if night and night.stands_still else f"{entry.rise:.0%}"
-        rows.append((f"{entry.sessions} sessions", spread, usual, entry.place, rise, beyond))
-    return Table(rows, "{:<12} {:>6} {:>12}  {:<36} {:>4} {:>15}")
+        own = {RISE: entry.rise, **dict(zip(LARGE_MOVES, entry.beyond, strict=True))}
+        chances = [chance_of(what, entry.sessions, chance, night) for what, chance in own.items()]
+        rise, *beyond = (chance.short + "*" * chance.usual for chance in chances)
+        rise = "–" if night and night.stands_still else rise
+        rows.append(
+            (f"{entry.sessions} sessions", f"{entry.volatility:.1%}", usual, entry.place, rise, ", ".join(beyond))
+        )
+    note = "*: its past frequency: the forecast's own chance was no better"
+    return Table(rows, "{:<12} {:>6} {:>12}  {:<36} {:>4} {:>15}", (note,) if "*" in str(rows) else ())

@@ -63,11 +63,9 @@ def forecast_fan(
     """
     band = forecast.band(80)
     low, high = _price(band.low[-1]), _price(band.high[-1])
-    title = f"{ticker}: {low} to {high} in {quantity(len(forecast.path), 'session')} (80%), by the {forecast.width_by}"
-    ahead = quantity(forecast.direction_step, "session")
-    chance = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
-    rise = "no price moved" if stands_still else chance
-    figure, (axes,) = canvas(title, f"{PRICES[forecast.price].capitalize()} after {forecast.origin}; {rise}")
+    title = f"{ticker}: {low} to {high} in {quantity(len(forecast.path), 'session')} (80%)"
+    source = "no price moved" if stands_still else f"width by the {forecast.width_by}"
+    figure, (axes,) = canvas(title, f"{PRICES[forecast.price].capitalize()} after {forecast.origin}; {source}")
     draw_price(axes, sessions[-HISTORY_SHOWN:], prices[-HISTORY_SHOWN:], TRUTH, 1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
     heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash

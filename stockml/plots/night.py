@@ -1,4 +1,4 @@
-"""A night's figures: the forecast is drawn with the night, the others when somebody opens its page."""
+"""A night's figures, all drawn with it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stockml.errors import InvalidFile
-from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment, read_assessment
+from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment
 from stockml.evaluation.path_scores import PUBLISHED
 from stockml.features.origins import every_nth
 from stockml.features.segments import to_newest_units
 from stockml.forecasts.forecast import Forecast, Price
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.home import HomePaths
-from stockml.models.trained_model import Provenance, TrainedModel, load_model
+from stockml.models.trained_model import TrainedModel
 from stockml.nights.key_figures import newest
 from stockml.nights.record import Night, kept_night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.storage.arrays import Floats
-from stockml.storage.files import sha256_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,32 +104,6 @@ def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figur
 def draw(by_name: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
     """Write these figures as <name>.png where they are missing; returns the files drawn."""
     return style.save({name: by_name[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
-
-
-def draw_rest(home: HomePaths, night: Night) -> tuple[Path, ...]:
-    """Draw the night's missing figures; returns the files drawn.
-
-    Raises InvalidFile if their sources are gone, or a later run of the session replaced the series.
-    """
-    folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
-    drawn = {path.stem for path in folder.glob("*.png")}
-    if drawn and drawn >= {*night.figures}:  # a record that names none is an earlier version's, with all figures drawn
-        return ()
-    sources = (night.dataset_path, night.evaluation_folder, night.model_folder)
-    series, evaluation, model = (_existing(night, path) for path in sources)
-    if sha256_of(series) != Provenance.read(model).dataset:  # the evaluation's origins are rows of that one
-        why = "expected the series that the night saw, found another: damage, or what a later run of its session saw"
-        raise InvalidFile(str(series), f"{why}; run that night again")
-    trained = load_model(model, to_forecast=False)
-    by_name = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), trained)
-    return draw(by_name, (name for name in night.figures or by_name if name in by_name), folder)
-
-
-def _existing(night: Night, path: str | None) -> Path:
-    if path is None or not Path(path).exists():
-        name = path or f"what {night.run_name} was drawn from"
-        raise InvalidFile(name, "expected what the night's plots are drawn from, found nothing; run that night again")
-    return Path(path)
 
 
 def _before(home: HomePaths, night: Night) -> Night | None:

@@ -57,7 +57,7 @@ def interrupted_renames(home: HomePaths, tickers: Collection[str] | None = None)
     for mark in sorted(home.locks.glob("* *.renaming")):
         old, new = mark.stem.split(" ")
         if tickers is None or {old, new} & {*tickers}:
-            advice = f"finish it: `stockml rename {old} {new}`"
+            advice = f"finish it: `stockml tickers rename {old} {new}`"
             yield StoreError(str(mark), f"expected {old} renamed to {new}, found that it was cut short; {advice}")
 
 

@@ -65,4 +65,4 @@ def _is_closed(path: Path) -> bool:
 
 def unfinished_rename(old: str, ticker: str) -> str:
     """The advice where data of `old` has another ticker's name; the caller appends the alternative."""
-    return f"if {old} was to be renamed, finish it: `stockml rename {old} {ticker}`; else "
+    return f"if {old} was to be renamed, finish it: `stockml tickers rename {old} {ticker}`; else "

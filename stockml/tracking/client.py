@@ -102,13 +102,6 @@ class Tracking:
             model_version=str(version.version) if version else None,
         )
 
-    def log_plots(self, night: Night) -> None:
-        """Add the plots drawn since to the night's run, if MLflow has it."""
-        with self.client() as client:
-            experiment = client.get_experiment_by_name(experiments.experiment_name(night.ticker))
-            if run := experiment and runs.find(client, experiment.experiment_id, night.key):
-                runs.log_plots(client, run, night)
-
     @contextmanager
     def study(self, name: str, view: str, about: str) -> "Iterator[tuple[MlflowClient, str]]":
         """A client, and the id of the experiment `name`, arranged; `about` stands above it, unless a text does."""

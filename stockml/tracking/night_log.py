@@ -99,7 +99,10 @@ def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: f
     dataset, assessment = receipts.dataset, read_assessment(Path(receipts.evaluation.path))
     model = load_model(Path(receipts.model.path))
     series = PriceSeries.read(Path(dataset.path))
-    fractions = {"width_against_usual": width_against_usual(assessment.forecast, series)}
+    fractions = {
+        "width_against_usual": width_against_usual(assessment.forecast, series),
+        "day_change": float(series.close[-1] / series.close[-2] - 1),
+    }
     live, (commit, diff) = live_metrics(home, dataset.ticker, series, dataset.calendar), checkout()
     night = Night(
         ticker=dataset.ticker,

@@ -169,10 +169,9 @@ def tags(night: Night) -> dict[str, str]:
 
 
 def description(night: Night, experiment_id: str, run_id: str) -> str:
-    """The run page's text: the verdict, the tables, the main plots, and links to all plots."""
+    """The run page's text: the card, the main plots, the tables, and links to all plots."""
     plots = plot_names(night)
-    parts = [summary.markdown(night, heading=False)]
-    parts += [image(run_id, name) for name in PLOTS_SHOWN if name in plots]
+    parts = [summary.markdown(night, pictures=[image(run_id, name) for name in PLOTS_SHOWN if name in plots])]
     if plots:
         page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/plots"
         links = [f"[{name.replace('_', ' ')}]({page}/{name}.png)" for name in plots]
@@ -182,10 +181,10 @@ def description(night: Night, experiment_id: str, run_id: str) -> str:
 
 
 def version_note(night: Night) -> str:
-    """A model version in words; of the night's figures, only its headline."""
+    """A model version in words."""
     return escape_markdown(
         f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions. "
-        f"That night {summary.headline(night)}. Bars in (split-adjusted, in the listing's currency), a row a session "
+        "Bars in (split-adjusted, in the listing's currency), a row a session "
         "ahead out: path and bands in that currency, the chance of a rise as a share."
     )
 

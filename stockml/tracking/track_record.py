@@ -102,7 +102,7 @@ def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
         "ticker": newest.ticker,
         "session": str(newest.session),
         "verdict": {True: "promoted", False: "not promoted", None: ""}[newest.promoted],
-        "published": newest.headline.removeprefix("published: "),
+        "published": newest.headline,
         **SOURCE,
         NOTE: note,
     }

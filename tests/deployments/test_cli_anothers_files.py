@@ -77,7 +77,7 @@ def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(
     store_of(home)
     claim(home, "replay")
     closed(home.root / place, b"as it was") if Path(place).suffix else (home.root / place).mkdir(parents=True, mode=0)
-    told = plainly("rename", "IBM", "IBMX")
+    told = plainly("tickers", "rename", "IBM", "IBMX")
     assert told.returncode == 1
     assert told.stderr.startswith(f"stockml: {home.root / place}: expected what ")
     assert [path.name for path in (home.root / "store").glob("*.parquet")] == ["IBM.parquet"]
@@ -94,7 +94,13 @@ def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(
     linked.rename(tmp_path / "aside") if linked.exists() else None
     linked.symlink_to(away)
     way_back = f"found a link to {away}, where nothing is; mount that disk or bring it back"
-    for words in (["forecast", "IBM"], ["bars", "IBM"], ["nightly", "IBM"], ["rename", "IBM", "KO"], ["status"]):
+    for words in (
+        ["forecast", "IBM"],
+        ["bars", "IBM"],
+        ["nightly", "IBM"],
+        ["tickers", "rename", "IBM", "KO"],
+        ["status"],
+    ):
         told = command(*words)
         assert told.returncode == 1
         assert told.stderr.startswith(f"stockml: {linked}: expected what is kept there, {way_back}")

@@ -1,4 +1,4 @@
-"""`stockml forecast`: age, the prices that it begins from, the chance of a rise, what its night says of it."""
+"""`stockml forecast`: the card and, with --details, the steps, the chance of a rise and the outlook."""
 
 import json
 from dataclasses import replace
@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 
-import stockml
 from deployments.cli.app import run
-from stockml.evaluation.path_scores import LSTM
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from stockml.models.pooled_regression import POOLED
 from stockml.nights.record import night_path, write_night
 from tests.support.commands import Captured, shown
+from tests.support.json_fields import check_fields
 from tests.support.nights import recorded_night
-from tests.support.publishing import FRIDAY, HORIZON, LAST, SATURDAY, publish, record
+from tests.support.publishing import FRIDAY, LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded
 
 
@@ -25,52 +23,41 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
 
 
-def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: HomePaths, capsys: Captured) -> None:
+def test_a_forecast_is_its_card_and_its_steps_come_with_details(home: HomePaths, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
-    age, prices, heads, tomorrow, *rows = shown(capsys, "forecast", "IBM").splitlines()
-    assert age == "IBM: made after the close of 2013-03-01, 0 sessions ago"
-    assert prices == "last close 202.91, last mid price 201.15; the forecast is of mid prices, (high + low) / 2"
+    card = shown(capsys, "forecast", "IBM").splitlines()
+    assert card[0].startswith("IBM closed at 201.15")
+    assert card[0].endswith("on Friday 1 March 2013, the newest close.")
+    told = shown(capsys, "forecast", "IBM", "--details").splitlines()
+    assert told[: len(card)] == card
+    heads, tomorrow, *rows = told[len(card) + 1 :]
     assert heads.split() == ["step", "session", "forecast", "80%", "interval"]
     assert tomorrow.split()[:3] == ["1", "2013-03-04", "201.35"]
     assert [row.split()[0] for row in rows[:6]] == ["5", "10", "20", "30", "40", "50"]
+    assert "chance of a higher price in 30 sessions: 60%" in told
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
     assert (found["last_close"], found["last_value"]) == (202.91, pytest.approx(201.15))
     assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
 
 
-def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: HomePaths, capsys: Captured) -> None:
-    publish(home, LAST)
-    chance = "60% that the price is higher in 30 sessions"
-    assert chance in shown(capsys, "forecast", "IBM").splitlines(), "without its night's record"
-    [entry] = Ledger(home.ledger).entries("IBM")
-    night = recorded_night(key=entry.key, forecast=entry.forecast)
-    write_night(night, night_path(home.nights, "IBM", entry.key))
-    told = " ".join(shown(capsys, "forecast", "IBM").split())
-    assert f" {chance}; it was higher after " in told
-    (path := night_path(home.nights, "IBM", entry.key)).write_bytes(b"{")
-    assert run(["forecast", "IBM"]) == 0
-    found = capsys.readouterr()
-    assert chance in found.out.splitlines()
-    assert found.err.startswith(f"stockml: its night's record is left out: {path}: expected a night's record, ")
-
-
-@pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])
-def test_a_forecast_whose_nights_record_is_kept_shows_its_outlook_and_its_author(
-    home: HomePaths, capsys: Captured, publisher: str, without: bool
+def test_what_its_night_says_of_a_forecast_is_shown_where_the_record_can_be_read(
+    home: HomePaths, capsys: Captured
 ) -> None:
-    """A network that forecasts a path has no share of the width, but does have a part in the forecast."""
     publish(home, LAST)
     [entry] = Ledger(home.ledger).entries("IBM")
     outlook = recorded_night().forecast.outlook
-    said = replace(entry.forecast, outlook=outlook, weights=(0.0,) * HORIZON)
-    night = recorded_night(key=entry.key, forecast=said, publisher=publisher)
-    write_night(night, night_path(home.nights, "IBM", entry.key))
-    told = shown(capsys, "forecast", "IBM")
-    assert ("no network has a part in it" in told) is without
-    assert outlook[0].place in told
+    night = recorded_night(key=entry.key, forecast=replace(entry.forecast, outlook=outlook))
+    write_night(night, path := night_path(home.nights, "IBM", entry.key))
+    assert f"For IBM that is {outlook[1].mood}" in shown(capsys, "forecast", "IBM")
+    assert outlook[0].place in shown(capsys, "forecast", "IBM", "--details")
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
     assert [each["sessions"] for each in found["outlook"]] == [5, 20, 50]
+    path.write_bytes(b"{")
+    assert run(["forecast", "IBM"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("IBM closed at")
+    assert told.err.startswith(f"stockml: its night's record is left out: {path}: expected a night's record, ")
 
 
 @pytest.mark.parametrize(
@@ -86,9 +73,47 @@ def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights
         night = recorded_night(key=entry.key, forecast=entry.forecast)
         night = replace(night, settings={**night.settings, "ageing.old_forecast": of_its_night})
         write_night(night, night_path(home.nights, "IBM", entry.key))
-    first, prices, *_ = shown(capsys, "forecast", "IBM", *limit).splitlines()
-    made = "made after the close of 2013-02-22, 5 sessions ago"
-    assert first == (f"IBM: expired: {made} (limit 4)" if expired else f"IBM: {made}")
-    assert limit or first == f"IBM: {stockml.Home(home.root).forecast('IBM').attrs['age']}"
-    assert prices.startswith("last mid price"), "there are no bars"
+    told = shown(capsys, "forecast", "IBM", *limit, "--details")
+    assert "on Friday 22 February 2013, 5 sessions ago." in told
+    assert ("%" in told) is not expired
+    assert ("No figures: the forecast has expired, 5 sessions old (limit 4)." in told) is expired
     assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
+
+
+def test_a_size_is_said_with_what_it_is_not_and_as_json(home: HomePaths, capsys: Captured) -> None:
+    publish(home, LAST, price="close")
+    told = shown(capsys, "size", "IBM", "--risk", "1%", "--capital", "50000")
+    found: dict[str, Any] = json.loads(shown(capsys, "size", "IBM", "--risk", "1%", "--capital", "50000", "--json"))
+    assert told.startswith(f"IBM: {found['shares']} shares at")
+    assert "Not advice" in told
+    assert "Not advice" in found["limits"]
+    assert found["at_risk"] <= 500 < found["at_risk"] + found["close"] * found["loss"]
+    check_fields("size", found)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--risk", "0%", "--capital", "50000"], "above 0% and up to 100%, such as 1%, found '0%'"),
+        (["--risk", "0", "--capital", "50000"], "such as 1%, found '0'"),
+        (["--risk", "200%", "--capital", "50000"], "found '200%'"),
+        (["--risk", "nan%", "--capital", "50000"], "found 'nan%'"),
+        (["--risk", "1%"], "Missing option '--capital'"),
+        (["--risk", "1%", "--capital", "-5"], "capital to be an amount above 0"),
+        (["--risk", "1%", "--capital", "50000", "--lead", "51"], "lead to be from 1 to 50"),
+        (["--risk", "1%", "--capital", "50000"], "counts still, found expired"),
+    ],
+)
+def test_bad_input_to_a_size_is_a_sentence_and_no_number(
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    publish(home, LAST, price="close")
+    monkeypatch.setenv("STOCKML_CLOCK", SATURDAY if "expired" not in says else "2013-03-20T12:00:00-04:00")
+    for form in ([], ["--json"]):
+        assert run(["size", "IBM", *options, *form]) in (1, 2)
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert says in told.err
+        assert len(told.err.splitlines()) == 1
+    assert run(["size", "KO", *options]) in (1, 2), "which has no forecast"
+    assert capsys.readouterr().out == ""

@@ -24,12 +24,14 @@ def test_bars_are_not_renamed_to_a_symbol_of_another_currency(home: HomePaths, f
     """Its bars in C$ were followed by others in $, as after a fall by a quarter."""
     add(home, ["MBG.LON", "SHOP.TRT"], {})
     assert run(["import", "SHOP.TRT", str(file), "--calendar", "XNYS"]) == 0
-    assert run(["rename", "SHOP.TRT", "SHOP"]) == 2
+    assert run(["tickers", "rename", "SHOP.TRT", "SHOP"]) == 2
     assert "expected a symbol quoted in C$, as SHOP.TRT is, found SHOP, in $" in capsys.readouterr().err
     assert BarStore.of(home).tickers() == ("SHOP.TRT",)
-    assert run(["rename", "SHOP.TRT", "SHOP-OLD.TRV"]) == 0
-    assert run(["rename", "SHOP-OLD.TRV", "SHOP.XYZ"]) == 0, "of an exchange that is not known, neither is its currency"
-    assert run(["rename", "MBG.LON", "MBG.DEX"]) == 0, "without bars, a misspelt one can be corrected"
+    assert run(["tickers", "rename", "SHOP.TRT", "SHOP-OLD.TRV"]) == 0
+    assert run(["tickers", "rename", "SHOP-OLD.TRV", "SHOP.XYZ"]) == 0, (
+        "of an exchange that is not known, neither is its currency"
+    )
+    assert run(["tickers", "rename", "MBG.LON", "MBG.DEX"]) == 0, "without bars, a misspelt one can be corrected"
 
 
 @pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "backfill"])

@@ -52,7 +52,7 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
         client.request("POST", "/deployments/{id}/schedules", path_params={"id": known.id}, json=[mine])
     with monkeypatch.context() as away:
         away.delenv("PREFECT_API_URL")
-        assert [run(["rename", "FB", "METAA"]), run(["rename", "METAA", "META"])] == [0, 0]
+        assert [run(["tickers", "rename", "FB", "METAA"]), run(["tickers", "rename", "METAA", "META"])] == [0, 0]
     assert {*nights()} == {"STAYS", "FB"}
     register_all(told)
     after = nights()
@@ -83,7 +83,7 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
         due = datetime.now(UTC) + timedelta(minutes=1)
         for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
             client.set_flow_run_state(old, state, force=True)
-        assert run(["rename", "FB", "META"]) == 0
+        assert run(["tickers", "rename", "FB", "META"]) == 0
         before, after = client.read_flow_run(old), next_nights(client)["META"]
         assert isinstance(after, FlowRun)
         assert (before.state_type, before.state and before.state.message) == (StateType.CANCELLED, "Goes on as META")

@@ -5,6 +5,7 @@ A repeated night is answered from what it left, without starting anything, as lo
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -77,10 +78,9 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_le
     twice: TwoRuns, capsys: Captured
 ) -> None:
     first, second = twice.ran
-    assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
-    rows = "tonight's network, last close, trend prior, published, network adds, pooled regression, standard average"
-    for line in f"{rows}, EMA, drift, forecast, chance of a rise, MLflow run".split(", "):
-        assert any(shown.startswith(line) for shown in first.stdout.splitlines()), line
+    assert first.returncode == 0
+    assert re.match("MSFT closed at .* on Friday 1 March 2013, the newest close", first.stdout)
+    assert len(first.stdout.splitlines()) <= 15
     assert second.stdout == first.stdout
     assert "3,270 bars added, 0 restated, 0 as before" in first.stderr, "what the history brought, as the night counts"
     assert "3,270 adjusted sessions up to 2013-03-01" in first.stderr

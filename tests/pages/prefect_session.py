@@ -176,7 +176,7 @@ def main(root: str, folder: str) -> None:
     with up(Path(root)) as pages, chromium() as browser, browser_page(browser, 1280, 720) as page:
         subprocess.run(command, env=os.environ | {"STOCKML_HOME": root}, check=True)
         page.goto(f"{pages.prefect}/artifacts/artifact/{pages.artifact('status')['id']}")
-        page.get_by_text("The network adds something").wait_for()
+        page.get_by_text("The network's gain is beyond luck").wait_for()
         keep_picture(page, Path(folder, "prefect-status.png"))
 
 

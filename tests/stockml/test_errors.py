@@ -58,6 +58,7 @@ SAMPLES = [
     errors.LooksAhead("champion", "2010-03-01"),
     errors.RowUnavailable("all of them are left out:", "ends in 1999: OLD"),
     errors.NoForecast("IBM", "/home/me/.stockml"),
+    errors.UnusableForecast("IBM", "a forecast of closes", "one of mid prices"),
     ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
     WrongVersion("prefect", "<4,>=3.9", "2.0"),

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from stockml.forecasts.forecast import Band, Forecast
+from stockml.forecasts.forecast import Band, Forecast, Price
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.prices.bars import Bars
@@ -22,7 +22,7 @@ def record(home: HomePaths, bars: Bars, at: date, ticker: str = "IBM") -> None:
     store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
 
 
-def publish(home: HomePaths, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
+def publish(home: HomePaths, origin: date, hours_later: float = 0.0, ticker: str = "IBM", price: Price = "mid") -> None:
     """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus `hours_later`."""
     bar = recorded("IBM").loc[str(origin)]
     last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
@@ -32,6 +32,6 @@ def publish(home: HomePaths, origin: date, hours_later: float = 0.0, ticker: str
         for band, width in ((50, 0.02), (80, 0.04), (95, 0.06))
     )
     sessions = sessions_for(ticker).after(origin, HORIZON)
-    said = Forecast(origin, last, sessions, tuple(path.tolist()), bands, 0.6, (0.5,) * HORIZON, DIRECTION)
+    said = Forecast(origin, last, sessions, tuple(path.tolist()), bands, 0.6, (0.5,) * HORIZON, DIRECTION, price=price)
     published = datetime.combine(origin, time(4), UTC) + timedelta(days=1, hours=hours_later)
     Ledger(home.ledger).publish(LedgerEntry(ticker, f"{origin} {hours_later}", published, said))

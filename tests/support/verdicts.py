@@ -1,4 +1,4 @@
-"""A check that every page shows the same headline and verdict of a night."""
+"""A check that every page opens with the same card and shows the same verdict of a night."""
 
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
@@ -7,36 +7,34 @@ from prefect.client.schemas.sorting import ArtifactSort
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import summary
+from stockml.nights.card import Card
 from stockml.nights.record import Night
 
 
 def check_every_page_says_the_same(home: HomePaths, night: Night) -> None:
-    """Check that record, command line, JSON, Prefect's state and artifact and MLflow's tags, note and version agree.
+    """Check that record, command line, JSON, Prefect's state and artifact and MLflow's note and record agree.
 
-    They give one verdict and one headline. The alias names the history's champion, whose night says it was promoted."""
+    The alias names the history's champion, whose night says it was promoted.
+    """
     assert night.verdict
+    assert night.forecast
     word = "promoted" if night.verdict.promoted else "not promoted"
-    told = f"{word.capitalize()}: {night.verdict.reason}."
-    assert f"{word} {' '.join(night.verdict.reason.split())}" in " ".join(summary.text(night).split())
+    told, card = f"decision: {word}: {night.verdict.reason}", Card.of(night.ticker, night.forecast, night)
+    assert summary.text(night, details=True).startswith(card.text())
     assert summary.as_json(night)["promoted"] is night.verdict.promoted
-    assert f"; {word}: {night.verdict.reason}" in summary.message(night)
+    assert summary.message(night).startswith(card.headline)
     pages = artifacts(night)
     assert pages
-    said = summary.headline(night)
-    assert [page for page in pages if told not in page or f"**{said}**" not in page] == []
-    assert " ".join(said.replace(";", "").split()) in " ".join(summary.text(night).split())
-    assert summary.message(night).startswith(said)
+    lines = [line for line in card.markdown().splitlines() if line.startswith(("|", "- "))]
+    assert [page for page in pages if told not in page or not all(line in page for line in lines)] == []
     client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
     tags = client.get_run(night.mlflow_run_id).data.tags
     assert tags["verdict_reason"] == night.verdict.reason
     assert told in tags["mlflow.note.content"]
-    assert tags["mlflow.note.content"].startswith(f"**{said}**")
-    if not night.keeps_champion and night.model_version:  # a past night registers none
-        version = client.get_model_version(f"lstm-{night.ticker}", night.model_version)
-        assert f"That night {said}." in version.description
+    assert tags["mlflow.note.content"].startswith(card.markdown())
     record = track_record(client, night.ticker)
     if record["session"] == str(night.session):
-        assert (record["verdict"], record["published"]) == (word, said.removeprefix("published: "))
+        assert (record["verdict"], record["published"]) == (word, card.headline)
     champion = Registry(home.models).champion(night.ticker)
     assert champion
     named = client.get_model_version_by_alias(f"lstm-{night.ticker}", "champion")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.candidates import quantiles_after
+from stockml.evaluation.outlook_scores import touches
 from stockml.evaluation.path_scores import PUBLISHED, TREND_PRIOR, evaluate
 from stockml.features.origins import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
@@ -45,6 +46,7 @@ def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
     np.testing.assert_allclose(found.volatility, annualised(whole[:-1, 19], 20))
     tonight, forecast = whole[-1], found.forecast
     assert forecast.outlook == outlooks(whole[:-1], tonight)
+    assert forecast.touches == touches(SERIES, TEST, whole[count:-1], tonight)
     assert forecast.probability_of_rise == chance_above(tonight[9], 0.0)
     for coverage, low, high in ((50, 5, 15), (80, 2, 18), (95, 0, 20)):
         sides = [close[-1] * np.exp(tonight[:, side]) for side in (low, high)]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
-from stockml.evaluation.outlook_scores import MIN_ORIGINS, OutlookScore, outlook_lines, outlook_scores
+from stockml.evaluation.outlook_scores import MIN_ORIGINS, OutlookScore, outlook_lines, outlook_scores, touches
 from stockml.evaluation.significance import diebold_mariano
 from stockml.forecasts.outlook import SPANS, annualised, chance_above
+from stockml.forecasts.touch import touch_chance
 from stockml.prices.series import PriceSeries
 from tests.support.recordings import recorded
 from tests.support.walks import constant
@@ -32,7 +33,8 @@ FOUND = scores(PUBLISHED, SIMPLE)
 
 
 def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
-    assert list(FOUND) == [(what, span) for span in SPANS for what in ("volatility", "rise", "over ±5%", "over ±10%")]
+    whats = ("volatility", "rise", "over 5% lower", "over ±5%", "over ±10%")
+    assert list(FOUND) == [(what, span) for span in SPANS for what in whats]
     assert {span for _, span in scores(PUBLISHED[:, :20], None)} == {5, 20}
 
 
@@ -54,6 +56,14 @@ def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(span: int, what:
         assert found.test is not None
         assert test is not None
         assert found.test.p_value == pytest.approx(test.p_value)
+
+
+def test_the_chance_of_a_fall_is_scored_by_how_often_the_price_fell() -> None:
+    fell = SERIES.close[ORIGINS + 20] / SERIES.close[ORIGINS] < 0.95
+    chance = 1 - chance_above(PUBLISHED[:, 19], np.log(0.95))
+    found = FOUND["over 5% lower", 20]
+    assert (found.said, found.came_true) == pytest.approx((chance.mean(), fell.mean()))
+    assert found.score == pytest.approx(((chance - fell) ** 2).mean())
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -96,7 +106,7 @@ def test_an_event_that_hardly_ever_came_true_makes_no_gain() -> None:
 def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
     origins = np.arange(100, 200, 10)
     standing = outlook_scores(constant(300), origins, PUBLISHED[:10], SIMPLE[:10])
-    assert {each.what for each, _ in standing} == {"rise", "over ±5%", "over ±10%"}
+    assert {each.what for each, _ in standing} == {"rise", "over 5% lower", "over ±5%", "over ±10%"}
 
 
 def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_one() -> None:
@@ -117,3 +127,28 @@ def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_on
     both = outlook_lines([[(said[0], gains[0]), (volatility, None)], [(volatility, None)]])
     assert [(each.what, each.tickers, each.compared) for each in both] == [("rise", 1, 1), ("volatility", 2, 0)]
     assert (both[1].network_adds, both[1].share, both[1].p_value) == (None, None, None)
+
+
+def test_chances_of_a_touch_are_scored_over_the_own_frequency_as_a_loop_scores_them() -> None:
+    near, far = touches(SERIES, ORIGINS, PUBLISHED, PUBLISHED[-1])
+    assert (near.sessions, near.fall, far.fall) == (20, 0.05, 0.1)
+    losses, frequencies, happened = [], list[float](), list[bool]()
+    lowest = [min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(len(SERIES) - 20)]
+    for row, origin in enumerate(ORIGINS):
+        frequencies.append(float(np.mean([low <= 0.95 for low in lowest[max(0, origin - 2519) : origin - 19]])))
+        happened.append(lowest[origin] <= 0.95)
+        losses.append((float(touch_chance(PUBLISHED[row, 19], 0.05)) - happened[-1]) ** 2)
+    reference = np.mean((np.array(frequencies) - happened) ** 2)
+    assert (near.skill, near.happened) == pytest.approx((1 - np.mean(losses) / reference, np.mean(happened)))
+    assert near.own_frequency == pytest.approx(np.mean([low <= 0.95 for low in lowest[-2500:]]))
+    assert far.chance == touch_chance(PUBLISHED[-1, 19], 0.1) < near.chance
+
+
+def test_a_touch_is_not_scored_where_it_was_rare_or_the_history_is_short() -> None:
+    standing = touches(constant(400), np.arange(300, 350, 10), PUBLISHED[:5], PUBLISHED[0])
+    assert [(each.skill, each.origins, each.happened, each.own_frequency) for each in standing] == [(None, 5, 0, 0)] * 2
+    short = touches(SERIES.until(100), np.array([40]), PUBLISHED[:1], PUBLISHED[0])
+    assert [(each.skill, each.origins, each.happened, each.own_frequency) for each in short] == [
+        (None, 0, None, None)
+    ] * 2
+    assert touches(SERIES, ORIGINS, PUBLISHED[:, :19], PUBLISHED[0, :19]) == ()

@@ -99,13 +99,16 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
     while moves_one(filled) and (half_done := [*interrupted_renames(filled)]):
         times += 1
         assert [each.why for each in half_done] == [
-            "expected IBM renamed to BIM, found that it was cut short; finish it: `stockml rename IBM BIM`"
+            "expected IBM renamed to BIM, found that it was cut short; finish it: `stockml tickers rename IBM BIM`"
         ]
         for old, new in (("IBM", "CIM"), ("BIM", "CIM")):
-            with pytest.raises(StoreError, match="finish it: `stockml rename IBM BIM`"):
+            with pytest.raises(StoreError, match="finish it: `stockml tickers rename IBM BIM`"):
                 rename(filled, old, new)
         for ticker in ("IBM", "BIM"):
-            with pytest.raises(StoreError, match="finish it: `stockml rename IBM BIM`"), ticker_lock(filled, ticker):
+            with (
+                pytest.raises(StoreError, match="finish it: `stockml tickers rename IBM BIM`"),
+                ticker_lock(filled, ticker),
+            ):
                 raise AssertionError
     assert times > len(["bars", "forecasts", "models", "nights", "settings", "champions"])
     with ticker_lock(filled, "BIM"):

@@ -21,6 +21,7 @@ from stockml.prices.store import BarStore
 from tests.support.forecasts import bars, day, entry
 from tests.support.notebook import NOTEBOOK, outputs
 from tests.support.old_homes import moved_to, restored_to
+from tests.support.publishing import LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded
 
 
@@ -120,6 +121,18 @@ def test_without_a_market_home_the_replays_home_is_used(home: HomePaths, monkeyp
     assert stockml.Home(home.root).tickers() == ()
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-05T06:00:00-05:00")
     assert stockml.Home().forecast("IBM").attrs["age"] == "made after the close of 2013-03-01, 1 session ago"
+
+
+@pytest.mark.usefixtures("unset")
+def test_a_size_is_that_of_the_newest_forecast(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(home, recorded("IBM").tail(300), date(2013, 3, 2))
+    publish(home, LAST, price="close")
+    monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
+    found = stockml.Home(home.root).size("ibm", capital=50_000, risk=0.01, lead=5)
+    assert (found.ticker, found.origin, found.lead) == ("IBM", LAST, 5)
+    assert found.at_risk <= 500
+    with pytest.raises(NoForecast):
+        stockml.Home(home.root).size("KO", capital=50_000, risk=0.01)
 
 
 def test_help_and_completion_know_the_frames() -> None:

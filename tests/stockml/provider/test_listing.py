@@ -39,7 +39,9 @@ def test_one_request_a_week_serves_all_tickers(home: HomePaths) -> None:
             assert (asked, feed.requests) == (later != 6, requests)
     rest = ingest.delisted_status(home, "IBM", date(2013, 2, 28))
     assert rest
-    assert str(rest).startswith("IBM was taken off its exchange on 2013-02-20, it is delisted; `stockml rename IBM")
+    assert str(rest).startswith(
+        "IBM was taken off its exchange on 2013-02-20, it is delisted; `stockml tickers rename IBM"
+    )
     assert ingest.delisted_status(home, "IBM", GONE)
     assert ingest.delisted_status(home, "IBM", date(2013, 2, 19)) is None
     assert ingest.delisted_status(home, "AAPL", date(2013, 2, 28)) is None

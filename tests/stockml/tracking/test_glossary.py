@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from stockml.nights import summary
 from stockml.nights.key_figures import WIDTH
 from stockml.nights.record import Night
 from stockml.tracking import glossary, run_content, views
@@ -25,7 +24,6 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     assert run.data.metrics["live_count"] == night.metrics["live/independent"]
     (version,) = versions(tracking)
     assert "2013-02-28 (fine-tune: 1 new session)" in version.description
-    assert f"That night {summary.headline(night)}." in version.description
 
 
 def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(tracking: Tracking, night: Night) -> None:

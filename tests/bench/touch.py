@@ -1,0 +1,110 @@
+"""What the chances of touching −5 % and −10 % within 20 sessions are worth: three eras, tickers not learned from.
+
+python -m tests.bench.touch HALF --prices ../shared/kaggle-universe [--tickers 17] [--every 5] [--era 1999-09]
+
+HALF: vintages of every other ticker (`make_bases --half`); of the rest, so many, evenly spaced, are scored. After every
+session of `--every` the network pretrained before the era, which learns nothing further, says its chances, as a night
+of that session would publish them without a training. Brier skill is over the share's own frequency of the 2,500
+windows before: mean over tickers (share of them above zero, in percent). Calibration: what was said less what happened,
+in percentage points, by tenths of the chances of all tickers.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stockml.features.origins import within_segment
+from stockml.forecasts.proper_scores import brier
+from stockml.forecasts.touch import FALLS, PAST_WINDOWS, TOUCH_SESSIONS, lowest_lows, own_frequencies, touch_chance
+from stockml.models.vintage_set import VintageSet, vintage_cache
+from stockml.prices.csv_import import read_folder
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+from tests.bench.eras import ERAS
+
+MIN_HISTORY = PAST_WINDOWS // 2
+MIN_ORIGINS = 50
+
+
+@dataclass(frozen=True)
+class Said:
+    """A ticker's chances in an era, its own frequencies, and what happened, (m,) each."""
+
+    chance: Floats
+    own: Floats
+    happened: Floats
+
+    @property
+    def skill(self) -> float:
+        return float(1 - brier(self.chance, self.happened).mean() / brier(self.own, self.happened).mean())
+
+
+def said(series: PriceSeries, era: str, fall: float, every: int, folder: Path) -> Said | None:
+    """None for a ticker with too short a history."""
+    if not len(origins := origins_of(series, era, every)):
+        return None
+    vintages, lows = VintageSet.ending_before(ERAS[era][0], [folder]), lowest_lows(series)
+    quantiles = vintages.network_quantiles(series, origins, np.array([TOUCH_SESSIONS]))[:, 0]
+    own, happened = own_frequencies(lows, origins, fall), lows[origins] <= np.log1p(-fall)
+    return Said(touch_chance(quantiles, fall), own, happened.astype(np.float64))
+
+
+def origins_of(series: PriceSeries, era: str, every: int) -> Indices:
+    first, last = np.searchsorted(series.sessions, np.array(ERAS[era], "datetime64[D]"))
+    at = np.arange(max(first, MIN_HISTORY), min(last, len(series) - TOUCH_SESSIONS), every)
+    return within_segment(series, at, TOUCH_SESSIONS) if len(at) >= MIN_ORIGINS else at[:0]
+
+
+def calibration(chance: Floats, happened: Floats) -> Floats:
+    """(10,) percentage points said above what happened, from the lowest tenth of the chances to the highest."""
+    parts = np.array_split(np.argsort(chance, kind="stable"), 10)
+    return np.array([100 * (chance[part].mean() - happened[part].mean()) for part in parts])
+
+
+def table(found: Mapping[tuple[str, float], Sequence[Said]]) -> Iterator[str]:
+    """The table as lines of Markdown; where several eras are shown, the last rows are of them all."""
+    yield "| from | fall | Brier skill | said; own frequency; happened | said less happened, by tenths | largest |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    rows = {key: [*each] for key, each in found.items()}
+    if len(eras := {era for era, _ in found}) > 1:
+        for fall in FALLS:
+            rows["all", fall] = [one for era in eras for one in found[era, fall]]
+    for (era, fall), each in rows.items():
+        skills = 100 * np.array([one.skill for one in each])
+        chance, own, happened = (
+            np.concatenate([getattr(one, name) for one in each]) for name in ("chance", "own", "happened")
+        )
+        by_tenth = calibration(chance, happened)
+        tickers = "" if era == "all" else f", {len(each)} tickers"
+        yield (
+            f"| {era}{tickers} | −{fall:.0%} | {skills.mean():+.1f} % ({100 * (skills > 0).mean():.0f}) "
+            f"| {chance.mean():.3f}; {own.mean():.3f}; {happened.mean():.3f} "
+            f"| {' '.join(f'{each:+.1f}' for each in by_tenth)} | {np.abs(by_tenth).max():.1f} |"
+        )
+
+
+@vintage_cache()
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("half", type=Path)
+    options.add_argument("--prices", type=Path, required=True)
+    options.add_argument("--tickers", type=int, default=17)
+    options.add_argument("--every", type=int, default=5)
+    options.add_argument("--era", action="append", choices=[*ERAS])
+    chosen = options.parse_args()
+    series, *_ = read_folder(chosen.prices)
+    unseen = sorted(series)[1::2]
+    names = [unseen[at] for at in np.linspace(0, len(unseen) - 1, chosen.tickers).astype(int)]
+    found = {}
+    for era in chosen.era or ERAS:
+        for fall in FALLS:
+            each = [said(series[name], era, fall, chosen.every, chosen.half) for name in names]
+            found[era, fall] = [one for one in each if one]
+    print("\n".join(table(found)))
+
+
+if __name__ == "__main__":
+    main()

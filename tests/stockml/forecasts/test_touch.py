@@ -1,0 +1,89 @@
+"""The chance of a touch follows the distribution and a simulated market; the own frequency knows no later bar."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from stockml.forecasts.outlook import chance_above
+from stockml.forecasts.touch import Touch, lowest_lows, own_frequencies, touch_chance
+from stockml.models.lead_grid import LEVELS, symmetrised
+from tests.support.walks import walk
+
+NORMAL = stats.norm.ppf(LEVELS)
+SERIES = walk(600, seed=3)
+distributions = st.lists(st.floats(-0.5, 0.5), min_size=21, max_size=21).map(np.sort)
+falls = st.floats(0.001, 0.9)
+
+
+@given(distributions, falls, falls)
+def test_a_touch_is_a_chance_that_falls_with_the_barrier_and_includes_every_end_below_it(
+    quantiles: np.ndarray, one: float, other: float
+) -> None:
+    near, far = (float(touch_chance(quantiles, fall)) for fall in sorted((one, other)))
+    assert 0 <= far <= near <= 1
+    assert near >= 1 - chance_above(symmetrised(quantiles), np.log1p(-min(one, other)))
+
+
+@given(distributions, falls, st.floats(1, 3))
+def test_a_wider_distribution_touches_no_less_often(quantiles: np.ndarray, fall: float, factor: float) -> None:
+    wider = touch_chance(factor * quantiles, fall)
+    assert wider >= touch_chance(quantiles, fall) - 1e-12 or wider == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("daily", [0.01, 0.02, 0.04])
+@pytest.mark.parametrize("fall", [0.05, 0.1])
+def test_it_agrees_with_lows_simulated_within_sessions_that_open_with_a_gap(daily: float, fall: float) -> None:
+    rng, steps, paths = np.random.default_rng(5), 50, 20_000
+    price, touched = np.zeros(paths), np.zeros(paths, bool)
+    for _ in range(20):
+        price += rng.normal(0, daily * np.sqrt(0.2), paths)  # overnight: a fifth of the variance
+        touched |= price <= np.log1p(-fall)
+        for _ in range(steps):
+            price += rng.normal(0, daily * np.sqrt(0.8 / steps), paths)
+            touched |= price <= np.log1p(-fall)
+    said = touch_chance(daily * np.sqrt(20) * NORMAL, fall)
+    assert said == pytest.approx(touched.mean(), abs=0.03)
+
+
+def test_many_distributions_are_taken_at_once_and_one_without_a_width_never_touches() -> None:
+    rows = np.array([0.0, 0.02, 0.2])[:, None] * NORMAL
+    assert touch_chance(rows, 0.05).tolist() == [touch_chance(row, 0.05) for row in rows]
+    assert touch_chance(rows, 0.05)[0] == 0
+
+
+def test_the_lowest_low_and_the_own_frequency_are_those_of_a_loop() -> None:
+    lows, origins = lowest_lows(SERIES), np.array([100, 268, 269, 270, 599])
+    assert np.isnan(lows[-20:]).all()
+    for at in (0, 300, 579):
+        assert lows[at] == np.log(min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at])
+    found = own_frequencies(lows, origins, 0.05)
+    assert np.isnan(found).tolist() == [True, True, False, False, False]  # 250 windows end by session 269
+    for origin, share in zip(origins[2:], found[2:], strict=True):
+        ends = [min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(origin - 19)]
+        assert share == pytest.approx(np.mean([end <= 0.95 for end in ends]))
+
+
+def test_no_later_bar_changes_a_frequency_and_no_window_spans_a_change_of_units() -> None:
+    origins = np.array([400, 500])
+    later = np.arange(len(SERIES)) > 500
+    crashed = replace(SERIES, low=np.where(later, 0.6 * SERIES.low, SERIES.low))
+    before, after = (own_frequencies(lowest_lows(each), origins, 0.05) for each in (SERIES, crashed))
+    assert before.tolist() == after.tolist()
+    cents = np.where(later, 0.01, 1.0)
+    prices = {name: cents * getattr(SERIES, name) for name in ("open", "high", "low", "close")}
+    lows = lowest_lows(replace(SERIES, **prices))
+    assert np.isnan(lows[481:501]).all()
+    assert np.isfinite(lows[[480, 501]]).all()
+
+
+@pytest.mark.parametrize(
+    ("own", "skill", "shown"), [(0.4, 0.02, 0.3), (0.4, 0.0, 0.4), (0.4, None, 0.3), (None, None, 0.3)]
+)
+def test_a_chance_that_scored_no_better_than_the_own_frequency_gives_way_to_it(
+    own: float | None, skill: float | None, shown: float
+) -> None:
+    assert Touch(20, 0.05, 0.3, own, skill, 150, 0.38).shown == shown

@@ -1,0 +1,124 @@
+"""The card: what a person who has read nothing learns of a share, in a dozen lines of eighty columns."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from stockml.evaluation.outlook_scores import FALL
+from stockml.evaluation.significance import DieboldMariano
+from stockml.forecasts.forecast import Age
+from stockml.forecasts.outlook import Outlook
+from stockml.nights.card import Card, Chance, chance_of
+from stockml.nights.record import Night
+from tests.stockml.nights.test_summary import publishing_a_path
+from tests.support.nights import recorded_night, series_until
+
+DAY = date(2013, 2, 28)
+
+
+def card_of(night: Night, sessions: int = 0, state: str = "") -> Card:
+    assert night.forecast
+    return Card.of(night.ticker, night.forecast, night, Age(DAY, sessions, 5), state)
+
+
+def test_the_card_says_where_the_share_closed_and_where_it_may_go() -> None:
+    night = recorded_night()
+    assert night.forecast
+    text = card_of(replace(night, metrics={"answer/day_change_pct": -1.25})).text()
+    first, state, _, *ranges = text.splitlines()
+    assert first == "IBM closed at 200.83 (-1.2%) on Thursday 28 February 2013, the newest close."
+    assert state == "Last night worked."
+    band = night.forecast.band(80)
+    for lead, line in zip((1, 5, 20, 50), ranges, strict=False):
+        low, high = band.low[lead - 1], band.high[lead - 1]
+        assert line.split()[:3] == [f"{low:.2f}", "to", f"{high:.2f}"]
+        assert f"({low / 200.83 - 1:+.1%} to {high / 200.83 - 1:+.1%})   after {lead} session" in line
+    assert "its past forecasts were" in text
+    assert "Does the network help here? " in text
+    for each in (night, publishing_a_path()):
+        lines = card_of(each, 1, "failed: " + "the key is wrong " * 9).text().splitlines()
+        assert (max(map(len, lines)) <= 80, len(lines) <= 13) == (True, True)
+
+
+def test_an_old_close_says_its_age_and_an_expired_forecast_gives_no_number() -> None:
+    night = recorded_night()
+    old = card_of(night, 5, "failed: the key is wrong").text().splitlines()
+    assert old[0].endswith("on Thursday 28 February 2013, 5 sessions ago.")
+    assert old[1] == "Last night: failed: the key is wrong."
+    expired = card_of(night, 6)
+    told = ["No figures: the forecast has expired, 6 sessions old (limit 5)."]
+    assert expired.text().splitlines()[2:] == told
+    assert expired.markdown().splitlines()[2:] == [f"- {told[0]}"]
+    assert "%" not in expired.headline
+
+
+@pytest.mark.parametrize(
+    ("percentile", "told"),
+    [
+        (9.0, "that is calm: 91% of its past forecasts were wilder."),
+        (94.4, "that is wild: 94% of its past forecasts were calmer."),
+        (100.0, "that is wild: 99% of its past forecasts were calmer."),
+        (50.0, "that is as usual: 50% of its past forecasts were wilder."),
+        (None, "Its history is too short to call that calm or wild."),
+    ],
+)
+def test_the_range_is_calm_or_wild_for_this_share(percentile: float | None, told: str) -> None:
+    card = replace(card_of(recorded_night()), outlook=Outlook(20, 0.2, None, percentile, 0.5, ()))
+    assert told in card.text()
+
+
+@pytest.mark.parametrize(
+    ("skill", "p_value", "told"),
+    [(0.01, 0.01, "Yes"), (-0.01, 0.01, "No: a simple"), (0.01, 0.06, "It cannot be told"), (0.01, None, "It cannot")],
+)
+def test_the_network_helps_only_beyond_luck(skill: float, p_value: float | None, told: str) -> None:
+    night = recorded_night()
+    assert night.distributions
+    assert night.distributions.network_adds
+    test = None if p_value is None else DieboldMariano(1.0, p_value, p_value / 2)
+    adds = replace(night.distributions.network_adds, skill=skill, test=test)
+    night = replace(night, distributions=replace(night.distributions, network_adds=adds))
+    assert f"Does the network help here? {told}" in card_of(night).text()
+
+
+def test_a_chance_gives_way_to_the_shares_frequency_where_it_scored_no_better() -> None:
+    night = recorded_night()
+    assert night.evaluation
+    [past] = [each for each in night.outlook_scores if (each.what, each.sessions) == (FALL, 20)]
+
+    def given(came_true: float, score: float) -> Chance:
+        scores = (replace(past, came_true=came_true, score=score, constant=0.16),)
+        return chance_of(FALL, 20, 0.1, replace(night, outlook_scores=scores))
+
+    assert given(0.2, 0.15) == Chance(0.1)
+    assert given(0.2, 0.16) == Chance(0.2, usual=True)
+    assert given(0.01, 0.16) == Chance(0.1), "one case in 93 is no frequency"
+    assert "past frequency" in str(given(0.2, 0.16))
+
+
+def test_the_cards_chances_are_those_of_the_forecast_and_touch_has_its_place() -> None:
+    night = recorded_night()
+    assert night.forecast
+    quantiles = night.forecast.quantiles()
+    assert np.exp(quantiles[19, [0, 2, 10, 18, 20]]) * night.forecast.now == pytest.approx(
+        [
+            night.forecast.band(95).low[19],
+            night.forecast.band(80).low[19],
+            night.forecast.path[19],
+            night.forecast.band(80).high[19],
+            night.forecast.band(95).high[19],
+        ]
+    )
+    moves = np.diff(np.log(series_until("IBM", DAY).close))
+    card = card_of(night)
+    assert 0.3 * -np.quantile(moves, 0.05) < card.loss < 1.5 * -np.quantile(moves, 0.05)
+    assert "Chance of touching -5% within 20 sessions: <1%." in replace(card, touch={0.05: Chance(0.004)}).text()
+
+
+def test_the_tutorials_night_says_that_it_leaks_and_forecasts_mid_prices() -> None:
+    night = publishing_a_path()
+    text = card_of(replace(night, settings={**night.settings, "profile": "tutorial"})).text()
+    assert "which leaks: not a model to trade by" in text
+    assert "its mid price will be between" in text
