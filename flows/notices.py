@@ -1,19 +1,22 @@
 """Notices to a person: which tickers lack a forecast, and, without a notification block, a log of what happened."""
 
 from datetime import UTC, datetime
+from textwrap import shorten
 
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
-from prefect.states import Completed, State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, State
 from pydantic import Field
 
 from stockml import clock
 from stockml.home import current_home
 from stockml.maintenance.notice_log import append_notice
 from stockml.nights import states
-from stockml.nights.status import missing, missing_line
+from stockml.nights.status import digest, long_missing, missing, missing_line, rows
 from stockml.tickers import validated_ticker
+from tasks.events import tell_of_morning
 from tasks.run_records import is_due_again
 from tasks.status_page import next_nights, next_runs
 
@@ -29,21 +32,33 @@ def missing_forecasts(
         {}, description="Exchange calendar per ticker, where the suffix does not decide it"
     ),
 ) -> State:
-    """End as `Forecasts missing`, naming the tickers and why, or as Completed. Delisted or paused ones lack none."""
+    """Tell the morning's digest; end as `Forecasts missing`, naming the tickers and why, or as Completed.
+
+    Delisted or paused ones lack none.
+    """
     if is_due_again():
         return Completed(message="left to the next one, which is due too")
     with get_client(sync_client=True) as client:
         paused = {ticker for ticker, start in next_runs(next_nights(client)).items() if start is None}
     names = sorted({validated_ticker(ticker) for ticker in tickers} - paused)
     calendar_by_ticker = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
-    lacking = missing(current_home(), names, clock.now(), calendar_by_ticker)
+    home, now = current_home(), clock.now()
+    lacking = missing(home, names, now, calendar_by_ticker)
+    listed = rows(home, names, now, calendars=calendar_by_ticker)
+    tell_of_morning(digest(listed, lacking), long_missing(home, lacking, now, calendar_by_ticker))
     line = missing_line(lacking, len(names))
     get_run_logger().info("%s", line)
     return Completed(name=states.FORECASTS_MISSING if lacking else "Completed", message=line)
 
 
-@flow(name="notice", flow_run_name="{what}")
-def notice(what: str = Field(description="What happened, in one line")) -> None:
-    """Log the line as a warning, and add it to STOCKML_HOME/notices.log."""
+def notice_name() -> str:
+    """The notice's beginning, which fits a line of the page."""
+    return shorten(str(flow_run.parameters["what"]), 80)
+
+
+@flow(name="notice", flow_run_name=notice_name)
+def notice(what: str = Field(description="What happened")) -> State:
+    """Log it as a warning, add it to STOCKML_HOME/notices.log, and end in no colour: it may tell of a failure."""
     get_run_logger().warning("%s", what)
     append_notice(current_home(), what, datetime.now(UTC))
+    return Cancelled(name="Notice", message=what)

@@ -6,23 +6,31 @@
 | `stockml.model.promoted` | its model became the champion | session, key, mode, version, reason |
 | `stockml.run.skipped` | a nightly run ended without a forecast | session, state, reason |
 | `stockml.width.unusual` | the width for the next session left the share's usual | session, side (wide, narrow), width, usual_low, usual_high |
-| `stockml.band.missed` | the close lies outside the 80 % band that the forecast before had | session, close, low_80, high_80, forecast_of |
+| `stockml.band.missed` | the close lies outside the 95 % band that the forecast before had | session, close, low_95, high_95, forecast_of |
+| `stockml.coverage.wrong` | the share of the last 60 next closes inside their 80 % band left 70 to 90 % | session, coverage |
+| `stockml.forecast.missing` | in the morning: two sessions have passed since the newest forecast's | session, state |
+| `stockml.digest.ready` | every morning, on the resource `stockml.home` | |
 
+Each has its `text`, a line for a person; the digest's is of several lines.
 A width is log(high / low) of the next session's 80 % band. It is unusual outside the 10 and 90 % quantiles of the share's
-newest 20 to 250 published ones, and told once until it has been usual again. A night that is repeated and publishes
+newest 20 to 250 published ones. What left its range is told once, until it has returned. A night that is repeated and publishes
 nothing new tells nothing; a second forecast of a session, with other settings or code, is published and no more.
 Prices are in today's shares, a missed band's in those of its forecast. Past nights (`backfill`) tell nothing.
 """  # noqa: E501 - a table's rows
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 from prefect.events import emit_event
 
+from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import Ledger
-from stockml.forecasts.surprises import missed_band, unusual_width
+from stockml.forecasts.surprises import RECENT, missed_band, unusual_width, wrong_coverage
 from stockml.home import current_home
+from stockml.nights.card import Card
 from stockml.nights.record import Night
+from stockml.nights.status import TickerRow
 from stockml.prices.store import BarStore
 
 
@@ -32,7 +40,7 @@ def published_before(ticker: str) -> pd.DataFrame:
 
 
 def tell_of_skipped(night: Night, state: str) -> None:
-    _emit(night, "run.skipped", state=state, reason=night.reason)
+    _emit(night, "run.skipped", f"no forecast: {night.reason}", state=state, reason=night.reason)
 
 
 def tell_of_night(night: Night, before: pd.DataFrame) -> None:
@@ -43,6 +51,7 @@ def tell_of_night(night: Night, before: pd.DataFrame) -> None:
     _emit(
         night,
         "forecast.published",
+        Card.of(night.ticker, forecast, night).headline,
         key=night.key,
         mode=night.mode,
         close=forecast.now,
@@ -53,7 +62,8 @@ def tell_of_night(night: Night, before: pd.DataFrame) -> None:
     )
     if night.verdict and night.verdict.promoted:
         made = {"key": night.key, "mode": night.mode, "version": night.model_version}
-        _emit(night, "model.promoted", **made, reason=night.verdict.reason)
+        reason = night.verdict.reason
+        _emit(night, "model.promoted", f"a new champion: {reason}", **made, reason=reason)
     if before.empty or before["session"].max() < pd.Timestamp(night.session):
         _tell_of_surprises(night, before)
 
@@ -61,16 +71,27 @@ def tell_of_night(night: Night, before: pd.DataFrame) -> None:
 def _tell_of_surprises(night: Night, before: pd.DataFrame) -> None:
     if night.forecast and (unusual := unusual_width(before, night.forecast)):
         usual = {"usual_low": unusual.low, "usual_high": unusual.high}
-        _emit(night, "width.unusual", side=unusual.side, width=unusual.width, **usual)
+        text = f"the next session's range is unusually {unusual.side}, {unusual.width:.1%} of the close"
+        _emit(night, "width.unusual", text, side=unusual.side, width=unusual.width, **usual)
     closes = BarStore.of(current_home(), night.calendar).adjusted(night.ticker)["close"]
     if missed := missed_band(before, closes, night.session):
-        band = {"low_80": missed.low, "high_80": missed.high}
-        _emit(night, "band.missed", close=missed.close, **band, forecast_of=str(missed.origin))
+        low, high = price_text(missed.low), price_text(missed.high)
+        text = f"closed at {price_text(missed.close)}, outside the 95% range of {missed.origin}, {low} to {high}"
+        band = {"low_95": missed.low, "high_95": missed.high}
+        _emit(night, "band.missed", text, close=missed.close, **band, forecast_of=str(missed.origin))
+    if coverage := wrong_coverage(before, closes, night.session):
+        text = f"{coverage:.0%} of the last {RECENT} closes lay inside their 80% range"
+        _emit(night, "coverage.wrong", text, coverage=coverage)
 
 
-def _emit(night: Night, event: str, **payload: Any) -> None:
-    resource = {
-        "prefect.resource.id": f"stockml.ticker.{night.ticker}",
-        "prefect.resource.name": night.ticker,
-    }
-    emit_event(f"stockml.{event}", resource, payload={"session": str(night.session), **payload})
+def tell_of_morning(text: str, lacking: Iterable[TickerRow]) -> None:
+    """Emit the digest and which forecasts have been missing for two sessions since last morning."""
+    emit_event("stockml.digest.ready", {"prefect.resource.id": "stockml.home"}, payload={"text": text})
+    for row in lacking:
+        _emit(row, "forecast.missing", f"no forecast for two sessions: {row.state}", state=row.state)
+
+
+def _emit(of: Night | TickerRow, event: str, text: str, **payload: Any) -> None:
+    resource = {"prefect.resource.id": f"stockml.ticker.{of.ticker}", "prefect.resource.name": of.ticker}
+    told = {"text": f"{of.ticker}: {text}", "session": str(of.session), **payload}
+    emit_event(f"stockml.{event}", resource, payload=told)

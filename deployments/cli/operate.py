@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from typer import Argument, Option, Typer
 
@@ -56,6 +56,20 @@ def _say(*words: object) -> None:
     """Print a line; servers outlast their terminal, and a full disk below their output."""
     with suppress(OSError):
         print(*words, flush=True)
+
+
+@app.command()
+def alerts(switch: Annotated[Literal["on", "off"], Argument(help="on or off")]) -> None:
+    """Switch on or off what is told of the shares: ranges, prices outside, new champions, a digest every morning.
+
+    Each of them can be switched in Prefect's page too, under Automations.
+    """
+    with prefect_api(current_home()):
+        from deployments.registration.automations import install, switch_alerts
+
+        install(os.environ)
+        switch_alerts(enabled=switch == "on")
+    print(f"alerts are {switch}")
 
 
 @app.command()

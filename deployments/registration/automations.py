@@ -1,5 +1,7 @@
 """Prefect automations that report failed, lost and late runs and missing forecasts, and do again what crashed.
 
+The alerts about the shares themselves are disabled until a person switches them on.
+
 They cover runs of the deployments made here, whoever starts them. An automation that a person disabled stays disabled.
 
 Notices go to every Prefect notification block named `stockml-notices` (Slack, mail or another). A person creates it in
@@ -30,7 +32,7 @@ from stockml import clock
 from stockml.errors import InvalidSetting
 from stockml.nights import states
 
-Notify = Callable[[str], list[Any]]
+Notify = Callable[[str, str], list[Any]]  # text and subject, as Prefect's templates
 TAKE_NOTICES = (
     "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then start `stockml up` again"
 )
@@ -56,6 +58,15 @@ NIGHT_TEXT = f"{TEXT} (more failures this hour are not sent; see stockml status)
 LATE_TEXT = f"{TEXT}; is a worker up? More late runs this hour are not sent"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
+ALERTS = {  # name → event, meaning
+    "unusual range": ("width.unusual", "A share's range for the next session has left its usual widths"),
+    "price outside": ("band.missed", "A share closed outside the 95 % range of the session before"),
+    "wrong coverage": ("coverage.wrong", "Of a share's last 60 ranges of 80 %, under 70 or over 90 % were right"),
+    "new champion": ("model.promoted", "A share has a new champion"),
+    "no forecast": ("forecast.missing", "A share has had no forecast for two sessions"),
+    "morning digest": ("digest.ready", "What is new in the morning, at most a line a share"),
+}
+ALERT = "stockml: {{ event.payload.text }}"
 FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
 
@@ -91,7 +102,9 @@ def templates(notify: Notify, silence: timedelta, quiet: timedelta) -> list[Auto
     ) -> AutomationCore:
         expect = {f"prefect.flow-run.{end}" for end in ends}
         trigger = _trigger(expect, tag, labels, set() if once_in else {RUN}, within=once_in)
-        return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text))
+        return AutomationCore(
+            name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text, SUBJECT)
+        )
 
     nights = "A night ended in an error. Only the first of an hour is sent: an outage ends all"
     failed = "A run that is no ticker's night, or a part of it, ended in an error"
@@ -107,7 +120,29 @@ def templates(notify: Notify, silence: timedelta, quiet: timedelta) -> list[Auto
         _silent_runs(silence),
         _crashed_runs(quiet),
         _dying_runs(),
+        *(_alert(name, *told, notify) for name, told in ALERTS.items()),
     ]
+
+
+def switch_alerts(*, enabled: bool) -> None:
+    """Enable or disable all alerts on the configured Prefect API, where they are installed."""
+    with get_client(sync_client=True) as client:
+        for name in ALERTS:
+            for alert in client.read_automations_by_name(f"{PREFIX}{name}"):
+                (client.resume_automation if enabled else client.pause_automation)(alert.id)
+
+
+def _alert(name: str, event: str, meaning: str, notify: Notify) -> AutomationCore:
+    matched: Any = {RUN: "stockml.*"}
+    trigger = EventTrigger(
+        expect={f"stockml.{event}"},
+        match=matched,
+        posture=Posture.Reactive,
+        threshold=1,
+        within=EACH,
+    )
+    actions = notify(ALERT, "stockml: {{ event.resource.name or 'this morning' }}")
+    return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=actions, enabled=False)
 
 
 def _silent_runs(silence: timedelta) -> AutomationCore:
@@ -189,10 +224,12 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
         webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its type hints lack `_sync`
         webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
-        return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
+        return lambda text, subject: [
+            SendNotification(block_document_id=each, subject=subject, body=text) for each in blocks
+        ]
     log = _notice_deployment(client)
 
-    def run_log(text: str) -> list[Any]:
+    def run_log(text: str, _: str) -> list[Any]:
         what = {"__prefect_kind": "jinja", "template": text}
         return [RunDeployment(source="selected", deployment_id=log, parameters={"what": what})]
 

@@ -1,4 +1,4 @@
-"""What is unusual tonight beside a share's own past forecasts: a width, and a close outside its band."""
+"""What is unusual tonight beside a share's own past: a width, a close outside its band, the bands' coverage."""
 
 import math
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from stockml.forecasts.forecast import Forecast
 
 USUAL = (0.1, 0.9)  # quantiles of the past widths, between which a width is usual
 AT_LEAST, AT_MOST = 20, 250  # past sessions to compare with
+RECENT = 60  # forecasts whose 80 % bands are counted
+RIGHT = (0.7, 0.9)  # share of closes that such bands should hold
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class UnusualWidth:
 
 @dataclass(frozen=True)
 class MissedBand:
-    """A close, in the shares of its forecast, outside the 80 % band that was published after `origin`."""
+    """A close, in the shares of its forecast, outside the 95 % band that was published after `origin`."""
 
     origin: date
     close: float
@@ -63,15 +65,36 @@ def missed_band(before: pd.DataFrame, closes: "pd.Series[float]", session: date)
         return None
     row = due.iloc[-1]
     close = float(row["last_value"] * closes[day] / closes[row["session"]])
-    if row["low_80"] <= close <= row["high_80"]:
+    if row["low_95"] <= close <= row["high_95"]:
         return None
-    return MissedBand(row["session"].date(), close, float(row["low_80"]), float(row["high_80"]))
+    return MissedBand(row["session"].date(), close, float(row["low_95"]), float(row["high_95"]))
+
+
+def wrong_coverage(before: pd.DataFrame, closes: "pd.Series[float]", session: date) -> float | None:
+    """The share of the newest RECENT forecasts whose 80 % band held the next close, if it left RIGHT with `session`'s.
+
+    before, closes: as for `missed_band`.
+    """
+    first = _next_steps(before)
+    reached = first["last_value"] * first["due"].map(closes) / first["session"].map(closes)
+    is_due = reached.notna() & (first["due"] <= pd.Timestamp(session))
+    inside = reached.between(first["low_80"], first["high_80"])[is_due].tail(RECENT + 1)
+    if len(inside) <= RECENT or first["due"][is_due].iloc[-1] != pd.Timestamp(session):
+        return None
+    was, now = (float(each.mean()) for each in (inside.iloc[:-1], inside.iloc[1:]))
+    (low, high) = RIGHT
+    return now if low <= was <= high and not low <= now <= high else None
+
+
+def _next_steps(steps: pd.DataFrame) -> pd.DataFrame:
+    """The first step of each session's newest forecast, oldest first."""
+    first = steps[steps["lead"] == 1].sort_values(["session", "published_at"], kind="stable")
+    return first.drop_duplicates("session", keep="last")
 
 
 def _widths(steps: pd.DataFrame) -> list[float]:
     """The next session's width of each session's newest forecast, oldest first."""
-    first = steps[steps["lead"] == 1].sort_values(["session", "published_at"], kind="stable")
-    bands = first.drop_duplicates("session", keep="last")
+    bands = _next_steps(steps)
     ratios = (bands["high_80"] / bands["low_80"]).tolist()
     return [math.log(ratio) for ratio in ratios]
 

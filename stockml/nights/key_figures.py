@@ -115,12 +115,15 @@ class KeyFigures:
         return (self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p)
 
     @property
+    def news(self) -> list[str]:
+        """What is new since the session before but for the close, in a few words each."""
+        was = [f"was {self.mood_before}"] if self.mood_before and self.mood_before != self.mood else []
+        return [*was, *(["new model"] if self.promoted else [])]
+
+    @property
     def changes(self) -> str:
         """What is new since the session before, in a few words."""
-        parts = [] if self.day_change is None else [f"{self.day_change:+z.1%}"]
-        if self.mood_before and self.mood_before != self.mood:
-            parts.append(f"was {self.mood_before}")
-        return ", ".join([*parts, *(["new model"] if self.promoted else [])])
+        return ", ".join([*([] if self.day_change is None else [f"{self.day_change:+z.1%}"]), *self.news])
 
     def metrics(self) -> dict[str, float]:
         """The track record's known figures under MLflow's names: in percent, one count, and promoted as 1 or 0.

@@ -222,6 +222,25 @@ def _states_in_full(listed: Sequence[TickerRow]) -> list[str]:
     return [f"{', '.join(names)}: {one_line(state)}" for state, names in tickers_by_state.items()]
 
 
+def digest(listed: Sequence[TickerRow], lacking: Sequence[TickerRow]) -> str:
+    """What is new this morning, at most a line a ticker.  lacking: those without the newest forecast."""
+    lines = [f"{row.ticker}: no forecast, {one_line(row.state)}" for row in lacking]
+    named = {row.ticker for row in lacking}
+    for row in listed:
+        if row.ticker not in named and not row.age and (figures := row.key_figures) and figures.news:
+            lines.append(f"{row.ticker}: {figures.mood}, {figures.changes}")
+    return "\n".join([*lines, f"nothing new on {quantity(len(listed) - len(lines), 'share')}"])
+
+
+def long_missing(
+    home: HomePaths, lacking: Sequence[TickerRow], now: datetime, calendars: Mapping[str, str]
+) -> list[TickerRow]:
+    """Of the `lacking`, those whose second session without a forecast ended since yesterday at this time."""
+    before = rows(home, [row.ticker for row in lacking], now - timedelta(days=1), calendars=calendars)
+    known = {row.ticker: row.age or 0 for row in before}
+    return [row for row in lacking if (row.age or 0) >= 2 > known[row.ticker]]
+
+
 def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[TickerRow]:
     """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 

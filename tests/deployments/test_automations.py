@@ -28,23 +28,28 @@ from deployments.doctor.services import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import (
     AGAIN,
+    ALERTS,
     BLOCK,
     PREFIX,
     install,
     refused_notice,
+    switch_alerts,
     webhook_address,
 )
 from flows.notices import missing_forecasts
 from stockml.errors import InvalidSetting, InvalidTicker
 from stockml.home import HomePaths
 from stockml.nights import states
+from stockml.nights.status import TickerRow
+from tasks.events import tell_of_morning
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
 TELLING = tuple(f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts"))
+ALERTING = tuple(f"{PREFIX}{name}" for name in ALERTS)
 LOST = tuple(f"{PREFIX}{kind}" for kind in ("silent runs", "crashed runs", "dying runs"))
 SILENT = LOST[0]
-KINDS = (*TELLING, *LOST)
+KINDS = (*TELLING, *LOST, *ALERTING)
 SHORT = timedelta(seconds=10)  # the least that Prefect takes
 Posted = tuple[str, "queue.Queue[Any]"]
 HOOK = "/hooks/12:T0-K3N_a%20b?to=me&sig=%2541%2B%26&empty="
@@ -130,14 +135,14 @@ def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
     prefect_client.pause_automation(late.id)
     assert install({}).unchanged == KINDS
     changed = install({"STOCKML_WEBHOOK_URL": "http://127.0.0.1:9/hook"})
-    assert (changed.updated, changed.unchanged) == (TELLING, LOST)
+    assert (changed.updated, changed.unchanged) == ((*TELLING, *ALERTING), LOST)
     assert install({}).unchanged == KINDS, "an existing block is notified, whoever made it"
     prefect_client.create_automation(AutomationCore.model_validate(late.model_dump() | {"name": KINDS[0]}))
     assert KINDS[0] in (*(again := install({})).unchanged, *again.updated), "as two workers that begin at once make it"
     found = prefect_client.read_automations()
     known = {automation.name: automation for automation in found}
     assert sorted(automation.name for automation in found) == sorted(KINDS)
-    assert [known[name].enabled for name in KINDS] == [name != KINDS[2] for name in KINDS]
+    assert [name for name in KINDS if not known[name].enabled] == [KINDS[2], *ALERTING], "alerts are a person's choice"
     assert known[KINDS[2]].id == late.id
     kept = [block for block in prefect_client.read_block_documents(include_secrets=False) if block.name == BLOCK]
     assert [block.block_type_name for block in kept] == ["Slack Webhook"]
@@ -223,6 +228,26 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
     notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
     asked, *_ = until(lambda: prefect_client.read_flow_runs(flow_run_filter=notices), every_s=0.3)
     assert asked.parameters == {"what": FAILED}
+
+
+@pytest.mark.slow
+def test_alerts_are_sent_once_each_after_they_are_switched_on(
+    prefect_client: SyncPrefectClient, webhook: Posted
+) -> None:
+    address, posted = webhook
+    install({"STOCKML_WEBHOOK_URL": address})
+    tell_of_morning("IBM: off", [])
+    switch_alerts(enabled=True)
+    late = TickerRow("KO", None, "failed: no key")
+    tell_of_morning("IBM: wild, -2.0%, was calm\nnothing new on 9 shares", [late])
+    said = {told(posted) for _ in range(2)}
+    digest = "stockml: IBM: wild, -2.0%, was calm\nnothing new on 9 shares"
+    assert said == {digest, "stockml: KO: no forecast for two sessions: failed: no key"}
+    switch_alerts(enabled=False)
+    tell_of_morning("IBM: off", [late])
+    work(prefect_client, in_part)
+    assert told(posted) == PARTS
+    assert posted.empty()
 
 
 def ended_as_silent(client: SyncPrefectClient) -> set[str]:

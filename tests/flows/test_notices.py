@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingConcurrencySlot, Completed, Pending, Scheduled, State
 
@@ -75,6 +75,7 @@ def test_the_digest_loads_no_heavy_library(home: HomePaths) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_without_a_block_the_notice_is_written_to_notices_log(home: HomePaths) -> None:
-    notice("nightly KO 2013-02-28 Failed:\nno bars")
+    state = notice("nightly KO 2013-02-28 Failed:\nno bars", return_state=True)
+    assert (state.type, state.name) == (StateType.CANCELLED, "Notice"), "a green run would seem to say that all is well"
     (line,) = (home.root / "notices.log").read_text().splitlines()
     assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")

@@ -8,17 +8,17 @@ import pandas as pd
 import pytest
 
 from stockml.forecasts.forecast import Band, Forecast
-from stockml.forecasts.surprises import AT_LEAST, missed_band, unusual_width
+from stockml.forecasts.surprises import AT_LEAST, RECENT, missed_band, unusual_width, wrong_coverage
 from tests.support.nights import recorded_night
 
-DAYS = pd.bdate_range("2013-01-01", periods=60)
+DAYS = pd.bdate_range("2013-01-01", periods=80)
 
 
 def steps(widths: list[float]) -> pd.DataFrame:
     """The first lead of a forecast after each day, from a price of 100."""
     low, high = (100 * np.exp(np.array(widths) / 2 * sign) for sign in (-1, 1))
     frame = {"session": DAYS[: len(widths)], "due": DAYS[1 : len(widths) + 1], "lead": 1}
-    prices = {"last_value": 100.0, "low_80": low, "high_80": high}
+    prices = {"last_value": 100.0, "low_80": low, "high_80": high, "low_95": low, "high_95": high}
     return pd.DataFrame({**frame, **prices, "published_at": frame["session"].tz_localize("UTC")})
 
 
@@ -29,6 +29,7 @@ def tonight(width: float, day: date) -> Forecast:
     return replace(forecast, origin=day, bands=(Band(80, (low,), (high,)),))
 
 
+PRICES = ("last_value", "low_80", "high_80")
 USUAL = [0.02, 0.03] * 15
 
 
@@ -73,3 +74,19 @@ def test_without_a_forecast_for_the_day_or_a_close_none_is_missed() -> None:
     assert missed_band(steps([0.02] * 3), closes, DAYS[4].date()) is None
     assert missed_band(steps([0.02] * 3), closes, DAYS[3].date()) is None
     assert missed_band(steps([]), closes, DAYS[3].date()) is None
+
+
+def test_a_coverage_is_told_when_it_leaves_its_range_and_not_again_until_it_has_returned() -> None:
+    """Of 60 bands, 48 hold; then those that held turn into misses one by one, and after 20 of these all hold again."""
+    missed = [day % 5 == 0 for day in range(RECENT)] + [True] * 12
+    price, closes = 100.0, [100.0]
+    for each in missed:
+        price *= 1.03 if each else 1.0
+        closes.append(price)
+    series = pd.Series(closes, index=DAYS[: len(closes)])
+    before = steps([0.02] * len(missed))
+    before = before.assign(**{name: before[name] * series.iloc[:-1].to_numpy() / 100 for name in PRICES})
+    told = [wrong_coverage(before, series, day.date()) for day in DAYS[1 : len(closes)]]
+    assert [each for each in told if each] == pytest.approx([41 / 60])
+    assert told.index(next(filter(None, told))) > RECENT - 1
+    assert wrong_coverage(before, series, DAYS[len(closes)].date()) is None, "no forecast was due that day"

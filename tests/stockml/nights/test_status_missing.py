@@ -7,7 +7,7 @@ import pytest
 
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
-from stockml.nights.status import LastRun, missing, missing_line, record_run
+from stockml.nights.status import LastRun, digest, long_missing, missing, missing_line, record_run, rows
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -37,6 +37,25 @@ def test_the_tickers_own_calendar_decides_what_is_missing(home: HomePaths) -> No
     evening = datetime(2013, 3, 2, 2, tzinfo=UTC)
     assert named(home, evening, "TSCO.LON") == ["TSCO.LON"]
     assert named(home, evening, "TSCO.LON", **{"TSCO.LON": "XNYS"}) == []
+
+
+def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on_one_morning(home: HomePaths) -> None:
+    night = recorded_night(metrics={"answer/day_change_pct": -2.0})
+    keep_newest(home.nights, replace(night, ticker="MSFT"))
+    assert night.verdict
+    promoted = replace(night, verdict=replace(night.verdict, promoted=True))
+    keep_newest(home.nights, promoted)
+    told = []
+    for day in range(1, 9):
+        now = datetime(2013, 3, day, 12, tzinfo=UTC)
+        listed = rows(home, ["IBM", "MSFT"], now)
+        lacking = missing(home, ["IBM", "MSFT"], now, {})
+        told += [(row.ticker, day) for row in long_missing(home, lacking, now, {})]
+        if day == 1:
+            assert digest(listed, lacking) == "IBM: calm, -2.0%, new model\nnothing new on 1 share"
+        if day == 8:
+            assert digest(listed, lacking).startswith("IBM: no forecast, 5 sessions behind\nMSFT: no forecast, 5")
+    assert told == [("IBM", 5), ("MSFT", 5)]
 
 
 def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
