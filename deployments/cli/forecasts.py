@@ -1,6 +1,5 @@
 """Commands that show the results of nights: the newest forecast, the scores of past ones, the plots."""
 
-import json
 import sys
 from datetime import date
 from shutil import get_terminal_size
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
 from stockml.errors import HistoryError, InvalidFile, NoBars, TrackingUnavailable
 from stockml.home import current_home
@@ -53,7 +53,7 @@ def forecast(
     if as_json:
         extra = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
         extra |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
-        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
+        print(json_text({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
         return
     band, width = published.band(80), get_terminal_size().columns
     print(f"{ticker}: {age}")
@@ -123,7 +123,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     plain |= {"first_known": vars(first_known["live"]), "restated_bars": bars}
     for name, left_out in {"across_units": across, "without_bar": without_bar}.items():
         plain[name] = {str(day): steps for day, steps in left_out.items()}
-    print(json.dumps(plain))
+    print(json_text(plain))
 
 
 @app.command()
@@ -149,7 +149,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     names = plot_names(night)
     plain = {"folder": night.plots_folder, "plots": names}
     lines = [f"{night.run_name}: {len(names)} plots in {night.plots_folder}"]
-    print(json.dumps(plain) if as_json else "\n".join([*lines, *(f"  {name}.png" for name in names)]))
+    print(json_text(plain) if as_json else "\n".join([*lines, *(f"  {name}.png" for name in names)]))
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

@@ -90,4 +90,4 @@ def test_every_error_stands_in_an_errors_module() -> None:
 
 def test_only_rate_limits_and_absent_data_are_worth_asking_again() -> None:
     transient = {type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)}
-    assert transient == {errors.RateLimited, errors.NoData}
+    assert transient == {errors.RateLimited, errors.NoData, errors.Unreachable}

@@ -18,7 +18,7 @@ NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("state", "kept"),
     [
-        (Failed(message="Flow run …", data=NoData("IBM", "{}")), ("Failed", "NoData: expected a daily")),
+        (Failed(message="Flow run …", data=NoData("IBM", "{}")), ("Failed", "expected a daily")),
         (Completed(name="Late", message="the bar\nis late"), ("Late", "the bar is late")),
         (Cancelling(), ("Cancelled", "")),
     ],
