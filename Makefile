@@ -6,6 +6,7 @@ PYTHON ?= $(if $(UV),>=3.11$(comma)<3.14,$(shell for p in python3 python3.13 pyt
 	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& echo $$p && exit; done; echo python3))
 BIN := .venv/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 TICKER ?= IBM
 # sections of requirements.lock beyond those that `make run` needs: those asked for once are kept
 EXTRAS ?= $(shell cat .venv/extras 2>/dev/null)
@@ -14,21 +15,32 @@ comma := ,
 # uncompiled, a night's imports would take seconds more
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test up bench fmt lock newest audit clean extras anew
+.PHONY: help run lint check test campaign up bench fmt lock newest audit clean extras anew
 .DEFAULT_GOAL := run
 
 help: ## these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp ## one night, end to end: recorded prices, or Alpha Vantage's with a key; TICKER=MSFT for another
 	@$(BIN)/python -m deployments.run $(TICKER)
 
-test: .venv/test.stamp ## linters, types, layers, tests
+check: lint ## before every commit: linters, types, layers, quick tests; at most 90 seconds
+	$(PYTEST) --numprocesses 2 -m "not slow and not campaign"
+
+test: lint ## what a release needs: `check`, trainings, servers, a browser; at most 10 minutes
+	$(PYTEST)
+
+campaign: .venv/test.stamp newest ## weekly: many kills and flipped bits, a year of nights, the newest packages; hours
+	$(BIN)/python -m tests.faults.campaign --flows 20
+	$(BIN)/python -m tests.bench.year
+	$(PYTEST) -m campaign
+	$(PYTEST) -m hypothesis --hypothesis-profile long
+
+lint: .venv/test.stamp ## linters, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict stockml flows tasks deployments
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 up: .venv/run.stamp ## the Prefect and MLflow pages, and a worker; Ctrl-C stops all
 	@$(BIN)/python -m deployments.cli up
@@ -81,7 +93,9 @@ endif
 	@touch $@
 
 # The lock alone says what is installed: nothing is resolved. What it does not name is removed.
-locked = awk -v asked=' $(1) ' '/^\# section: / { on = index(asked, " " $$3 " ") } on' requirements.lock > .venv/locked.txt
+# With `gpu`, TensorFlow comes whole: its part for CPUs would write into the same folder.
+locked = awk -v asked=' $(1) ' '/^\# section: / { on = index(asked, " " $$3 " ") } /^[a-z]/ { skip = /^tensorflow-cpu/ } \
+	on && !(skip && index(asked, " gpu "))' requirements.lock > .venv/locked.txt
 sync = $(call locked,$(1)) \
 	&& $(INSTALL) sync --python $(BIN)/python --require-hashes .venv/locked.txt \
 	&& $(INSTALL) install --python $(BIN)/python --no-deps --no-build-isolation --editable . \

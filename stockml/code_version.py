@@ -38,12 +38,6 @@ def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
     return files
 
 
-def sources_hash(*folders: Path) -> str:
-    """SHA-256 of the meaning of all sources in these folders, and of the versions of the numerical libraries."""
-    files = ((folder, file) for folder in folders for file in sorted(folder.rglob("*.py")))
-    return _digest((f"{folder.name}/{file.relative_to(folder).as_posix()}", file) for folder, file in files)
-
-
 def _digest(sources: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256(" ".join(number_libraries()).encode())
     for name, file in sources:

@@ -5,20 +5,23 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deployments.process import restored
 from deployments.servers.environment import settings_of
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from tests.support import skipped
 from tests.support.scripted_feed import ScriptedFeed
 
+settings.register_profile("short", deadline=None, max_examples=25)
+settings.register_profile("long", deadline=None, max_examples=2_000)  # of `make campaign`
+settings.load_profile("short")
 pytest_plugins = (
     "tests.support.chromium",
     "tests.support.postgres_server",
@@ -82,22 +85,17 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what takes too long unless it is asked for by name; put the files with the most slow tests first.
+SERVERS = {"_sessions_server", "lasting_server", "empty_database", "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has a server, MLflow's tables or a browser as slow; begin with the files that have most slow tests.
 
     Otherwise one process would be left with the longest file while the others have nothing to do.
     """
     for item in items:
-        if item.get_closest_marker("tutorial_full") and "tutorial_full" not in config.option.markexpr:
-            item.add_marker(pytest.mark.skip(reason=skipped.FULL))
+        if SERVERS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("slow")
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (item.path.parent.name != "pages", -slow[item.path], str(item.path)))
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-    """Print, before the counts, which tests were not run and what was missing."""
-    yield
-    reasons = [str(report.longrepr[2]) for report in terminalreporter.getreports("skipped")]
-    if line := skipped.said(reasons):
-        terminalreporter.write_line(line, yellow=True)

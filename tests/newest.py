@@ -19,6 +19,7 @@ from tests.support.lock import INSTALLED_FOR_TESTS, PROJECT, locked
 
 UV = [sys.executable, "-m", "uv", "--quiet"]
 NOT_TRIED = {"gpu"}
+QUICK = "not slow and not campaign"
 
 
 def install(python: Path) -> None:
@@ -48,7 +49,7 @@ def main() -> int:
         print("\n".join(["newer than the lock:", *newer(python)]), flush=True)
         tests = "tests/deployments/test_lock.py::test_the_environment_is_the_lock"
         tried = {
-            "the quick tests": ["pytest", "-q", "-m", "not slow", "--numprocesses", "2", f"--deselect={tests}"],
+            "the quick tests": ["pytest", "-q", "-m", QUICK, "--numprocesses", "2", f"--deselect={tests}"],
             "one night": ["deployments.run", "IBM"],
         }
         environ = {**os.environ, "STOCKML_HOME": f"{folder}/home"}

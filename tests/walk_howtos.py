@@ -1,4 +1,4 @@
-"""Follows docs/how-to line by line, one page after the other, as one person would, and prints how long each line took.
+"""Follows docs/data.md and docs/how-to line by line, as one person would, and prints how long each line took.
 
     python -m tests.walk_howtos [--environment .venv]
 
@@ -19,11 +19,12 @@ from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed
 from tests.walk_readme import done, environment, new_machine
 
-HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
-PAGES = ("own-tickers", "backup-and-move", "upgrade", "red-night", "several-people", "server", "many-machines")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ("data", "how-to/backup-and-move", "how-to/red-night", "how-to/server", "how-to/many-machines")
 PLAYED_BY = {"KO": "IBM", "PEP": "MSFT", "TSCO.LON": "GOOG"}
 FIRST_NIGHT, LATER, PAST_ENDS = date(2013, 2, 15), date(2013, 3, 1), "2013-01-31"
 HERE = {  # what replaces it in the person's own folder, and in the recorded weeks
+    "YOUR_KEY": "ABCDEFGH12345678",  # the placeholder is refused
     "/backups/": "$HOME/backups/",
     "$HOME$HOME/": "$HOME/",
     "/srv/stockml": "$HOME/srv",
@@ -31,30 +32,39 @@ HERE = {  # what replaces it in the person's own folder, and in the recorded wee
     "2026-11-02 2026-11-13": "2013-02-19 2013-02-28",
 }
 ELSEWHERE = {
-    "export STOCKML_HOME=/that/folder/.stockml": "an earlier home: tests/deployments/test_cli_command_home.py",
-    "mv .stockml ~/.stockml": "the same",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
-    "dask worker": "needs a scheduler: tests/flows/test_cluster.py",
     ".venv/bin/prefect worker start --pool stockml --type process --limit 4": "needs a second machine",
-    "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
+    "stockml up": "needs a volume that machines share",
+    "dask worker": "needs a scheduler: tests/flows/test_cluster.py",
     "stockml rename KO KO-OLD": "the next pages go on with KO: tests/stockml/maintenance/test_rename.py",
     "stockml rename KO NEW": "KO is still traded: the same",
     "stockml tickers remove KO-OLD": "KO keeps its name here: tests/deployments/test_ticker_list.py",
     "stockml tickers remove KOO": "nobody misspelt it here: the same",
     "stockml rollback KO": "a second champion takes weeks: tests/stockml/models/test_registry.py",
 }
-OF_SERVICES = {  # whatever begins so
+BEGINS_SO = {
+    "stockml import SAP.DEX": "no such file: tests/stockml/prices/test_csv_import.py",
+    "make extras": "would change the environment that was named",
     "sudo": "needs the service's user: tests/deployments/test_servers_files.py looks at the unit",
     "docker": "needs Docker: the same of its file",
 }
 SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)
-NAMED_ONLY = {"stockml tickers add", "stockml import", "stockml up"}  # in sentences about the command
+PYTHON = re.compile(r"```python\n.*?```", re.DOTALL)
+NAMED_ONLY = {
+    "stockml tickers add",
+    "stockml import",
+    "stockml universe",
+    "stockml up",
+    "make up",
+    "make run",
+}  # in sentences about the command
 CRON = re.compile(r"[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ")
 
 
 def commands(page: str) -> Iterator[str]:
     """Every command that the page shows, in a block or in a sentence; a line for cron as cron runs it."""
-    for block, inline in SHOWN.findall((HOW_TO / f"{page}.md").read_text()):
+    text = PYTHON.sub("", (DOCS / f"{page}.md").read_text())
+    for block, inline in SHOWN.findall(text):
         for line in (block or inline).splitlines():
             said = line.partition(" #")[0].strip()
             if timed := CRON.match(said):
@@ -74,7 +84,8 @@ def walk(folder: Path, environ: dict[str, str], feed: ScriptedFeed) -> bool:
         print(f"\n# {page}", flush=True)
         own = environ if number == 0 else dict(environ)
         for line in commands(page):
-            if why := ELSEWHERE.get(line) or OF_SERVICES.get(line.split()[0]):
+            beginning = next(filter(line.startswith, BEGINS_SO), "")
+            if why := ELSEWHERE.get(line) or BEGINS_SO.get(beginning):
                 print(f"  not here: {line} ({why})")
             elif line.startswith("export "):
                 print(f"$ {line}")

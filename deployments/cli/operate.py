@@ -116,7 +116,7 @@ def clear_up(
 def backup(
     file: Annotated[Path, Argument(metavar="FILE", help="The zip archive to create.")], as_json: Json = False
 ) -> None:
-    """Archive all that cannot be made again, and Prefect's and MLflow's SQLite databases; runs may go on."""
+    """Archive all that cannot be made again; runs may go on."""
     from stockml.maintenance.backup import back_up
 
     home = current_home()

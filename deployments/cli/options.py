@@ -60,7 +60,8 @@ def as_calendar(name: str) -> str:
 
 def as_settings(assignments: Sequence[str] | None) -> Mapping[str, Any] | None:
     """Parse `training.epochs=3 network.units=[8,8]` to `{"training": {"epochs": 3}, "network": {"units": [8, 8]}}`."""
-    return nested(_by_name(assignments, partial(settings_for, "nightly"))) or None
+    # bounds only: what a night refuses besides goes by its ticker's profile
+    return nested(_by_name(assignments, partial(settings_for, "tutorial"))) or None
 
 
 def as_tutorial_settings(assignments: Sequence[str] | None) -> dict[str, Any]:

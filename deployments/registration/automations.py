@@ -56,22 +56,26 @@ NIGHT_TEXT = f"{TEXT} (more failures this hour are not sent; see stockml status)
 LATE_TEXT = f"{TEXT}; is a worker up? More late runs this hour are not sent"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
-OURS: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{MANAGED}"]}
-# Apprise's fields of a JSON message and their new names; fields with an empty name are left out
 FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
 
-def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> RegistrationResult:
-    """Create or update the automations on the configured Prefect API. silence: at least 10 s."""
+def install(
+    environ: Mapping[str, str], *, silence: timedelta = SILENCE, quiet: timedelta = QUIET
+) -> RegistrationResult:
+    """Create or update the automations on the configured Prefect API.
+
+    silence: how long a run may be unheard of; quiet: how long after its death it is done again.
+    Each at least 10 s.
+    """
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
-        for automation in templates(notifier(client, environ), silence):
+        for automation in templates(notifier(client, environ), silence, quiet):
             done[_apply(client, automation)].append(automation.name)
     return RegistrationResult(**{what: tuple(names) for what, names in done.items()})
 
 
-def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
-    """notify: returns the actions that send a text. silence: how long a run may be unheard of.
+def templates(notify: Notify, silence: timedelta, quiet: timedelta) -> list[AutomationCore]:
+    """notify: returns the actions that send a text; the times are those of `install`.
 
     Each notice matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
     """
@@ -101,7 +105,7 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, once_in=HOUR, **scheduled),
         notice_of("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         _silent_runs(silence),
-        _crashed_runs(),
+        _crashed_runs(quiet),
         _dying_runs(),
     ]
 
@@ -117,10 +121,10 @@ def _silent_runs(silence: timedelta) -> AutomationCore:
     return AutomationCore(name=f"{PREFIX}silent runs", description=meaning, trigger=trigger, actions=[crash])
 
 
-def _crashed_runs() -> AutomationCore:
+def _crashed_runs(quiet: timedelta) -> AutomationCore:
     """Puts a run whose process died back into the queue, unless something else becomes of it."""
     trigger = _trigger(
-        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=QUIET, after={CRASHED}, posture=Posture.Proactive
+        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=quiet, after={CRASHED}, posture=Posture.Proactive
     )
     again = ChangeFlowRunState(
         state=StateType.SCHEDULED, name="AwaitingRetry", message="its process died; it is done again"

@@ -131,16 +131,6 @@ def remove(home: HomePaths, tickers: Sequence[str]) -> tuple[str, ...]:
     return removed
 
 
-def replace(home: HomePaths, file: Path) -> None:
-    """Replace the home's list by `file`; a different earlier list stays beside it. Raises InvalidFile."""
-    read_tickers(file)
-    content = file.read_bytes()
-    with _lock(home):
-        if home.tickers.exists() and home.tickers.read_bytes() != content:
-            write_atomically(home.tickers.with_suffix(".yaml.before"), home.tickers.read_bytes())
-        write_atomically(home.tickers, content)
-
-
 def _lock(home: HomePaths) -> AbstractContextManager[None]:
     return file_lock(home.locks / "tickers.lock", BUSY_S)
 

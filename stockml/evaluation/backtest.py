@@ -19,6 +19,7 @@ from stockml.evaluation.assessment import select_model
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, score
 from stockml.evaluation.distribution_table import pretrained_row, row_of
+from stockml.evaluation.forecasters import forecaster_rows
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
@@ -220,6 +221,8 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
             simple, missing = simple_distributions(series, origins, leads, vintages.regression, shape_of)
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.items()}
             reasons |= {f"{name}, {shape_of} shape": why for name, why in missing.items()}
+        others, failed = forecaster_rows(series, origins, leads)
+        quantiles, reasons = others | quantiles, failed | reasons
         parts.append((quantiles, reasons))
     everywhere = [name for name in parts[0][0] if all(name in quantiles for quantiles, _ in parts)]
     rows = {name: np.concatenate([quantiles[name] for quantiles, _ in parts]) for name in everywhere}

@@ -11,6 +11,7 @@ import numpy as np
 
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compare_crps, score
+from stockml.evaluation.forecasters import forecaster_rows
 from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import is_clear, overlap
 from stockml.evaluation.simple_distributions import QuantileRows, simple_distributions
@@ -77,14 +78,16 @@ def row_of(publisher: str) -> str:
 
 
 def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
-    """The pretrained network as it is, and every simple row but the ridge regression, which is a candidate.
+    """The pretrained network as it is, every simple row but the ridge regression, which is a candidate, and those of
+    other packages' forecasters.
 
     vintages: ends before the first of the origins, (m,).
     """
     regression = vintages.regression
     simple, missing = simple_distributions(series, origins, leads, regression) if regression else ({}, {})
     network, reasons = pretrained_row(series, origins, leads, vintages)
-    return simple | network, reasons | missing
+    others, failed = forecaster_rows(series, origins, leads)
+    return others | simple | network, failed | reasons | missing
 
 
 def pretrained_row(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:

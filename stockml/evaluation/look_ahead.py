@@ -38,7 +38,7 @@ def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Ro
     """Return the rows. Raises LooksAhead for the first that changes with the bars after session `at`."""
     rows, others = rows_of(series), rows_of(with_altered_future(series, at))
     for name, row in rows.items():
-        if not all(map(_same, row, others[name])):
+        if name in others and not all(map(_same, row, others[name])):
             raise LooksAhead(name, str(series.sessions[at]))
     return rows
 
@@ -63,7 +63,7 @@ def rows_of_a_night(
     rows |= {name: [path] for name, path in baseline_paths(series.close, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
     vintage_quantiles, _ = vintage_rows(series, last, np.array(LEADS), vintages)
-    return rows | {name: [vintage_quantiles.get(name)] for name in (*SHAPES, PRETRAINED)}
+    return rows | {name: [vintage_quantiles.get(name)] for name in (*SHAPES, PRETRAINED, *vintage_quantiles)}
 
 
 def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -> None:
@@ -99,5 +99,5 @@ def check_training(
 def _same(one: NDArray[np.floating] | None, two: NDArray[np.floating] | None) -> bool:
     if one is None or two is None:
         return one is two
-    largest = max(np.nanmax(np.abs(one), initial=0.0), np.nanmax(np.abs(two), initial=0.0))
+    largest = max(np.max(np.abs(each), where=np.isfinite(each), initial=0.0) for each in (one, two))
     return bool(np.allclose(one, two, rtol=0.0, atol=ROUNDING * largest, equal_nan=True))

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,32 +13,15 @@ from stockml.models.pooled_vintages import KINDS, OWN, read
 from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import vintage_files
 from stockml.nights.record import check_night, kept_night, kept_nights
-from stockml.nights.status import known_tickers
-from stockml.prices.store import BarStore
 from stockml.storage.arrays import unpacked_by_name
 from stockml.storage.os_errors import refused
 from stockml.storage.records import unsealed
 from stockml.tickers import TICKER
-from stockml.training.tuned_settings import tuned_settings
 
 T = TypeVar("T")
 NO_BARS = "no bars, though there are forecasts or a champion of it"
 BARS_BACK = "restore it from a backup, or fetch anew with `stockml nightly`"
 SUPERSEDED = "restore it from a backup, or move it away: what stands on it is then trained anew"
-
-
-def faults(home: HomePaths) -> Iterator[str]:
-    """The damaged or missing bars, forecasts, champions, settings, bases and nights: one line each, with advice."""
-    store, ledger = BarStore.of(home), Ledger(home.ledger)
-    stored, forecast = store.tickers(), known_tickers(home)
-    yield from _faults(store.view, stored)
-    yield from (f"{store.path(name)}: {NO_BARS}; {BARS_BACK}" for name in sorted(forecast.difference(stored)))
-    yield from _faults(ledger.steps, sorted(forecast))
-    yield from _faults(partial(check_champion, home), promoted_tickers(home))
-    yield from _faults(partial(tuned_settings, home), tuned_tickers(home))
-    yield from damaged_bases(home)
-    yield from damaged_nights(home)
-    yield from missing(home)
 
 
 def missing(home: HomePaths) -> Iterator[str]:

@@ -120,12 +120,6 @@ def replay_of(base: BaseNetwork, folders: Sequence[Path] = (SHIPPED,)) -> Replay
     raise InvalidFile(name, way_back)
 
 
-def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
-    """Read all vintages into the cache; a damaged file is reported only to those who later ask for it."""
-    for vintage in _vintages(folders):
-        _identity(vintage)
-
-
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
     """The last session of the oldest readable regression, before which nothing is scored; None without any."""
     return next((each.through for each in _vintages(folders, ["regression"])), None)

@@ -113,27 +113,26 @@ class KeyFigures:
         return any(gain > 0 and (is_clear(p) or not clearly) for gain, p in tested) if tested else None
 
     def metrics(self) -> dict[str, float]:
-        """The track record's known figures under MLflow's names: percentages, one count, and promoted as 1 or 0.
+        """The track record's known figures under MLflow's names: in percent, one count, and promoted as 1 or 0.
 
         Without the test part's figures where it has too few origins: a lucky one would top every chart.
         """
         of_test_part = {
-            "published_skill_pct": self.published_skill,
-            "crps_skill_pct": self.crps_skill,
-            "network_adds_pct": self.path_adds,
-            "network_adds_crps_pct": self.network_adds,
-            "training_adds_crps_pct": self.training_adds,
-            "coverage_80_pct": self.coverage_80,
+            "skill": self.published_skill,
+            "crps_skill": self.crps_skill,
+            "network_adds": self.network_adds,
+            "training_adds": self.training_adds,
+            "band80": self.coverage_80,
         }
         fractions = ({} if is_untested(*self.gains) else of_test_part) | {
-            "live_skill_pct": self.live_skill,
-            "live_coverage_80_pct": self.live_coverage_80,
-            "width_against_usual_pct": self.width_against_usual,
+            "live_skill": self.live_skill,
+            "live_band80": self.live_coverage_80,
+            "width": self.width_against_usual,
         }
-        metrics = {f"record/{name}": 100 * value for name, value in fractions.items() if value is not None}
+        metrics = {name: round(100 * value, 3) for name, value in fractions.items() if value is not None}
         if self.live_independent is not None:
-            metrics["record/live_independent"] = float(self.live_independent)
-        return metrics if self.promoted is None else {**metrics, "record/promoted": float(self.promoted)}
+            metrics["live_count"] = float(self.live_independent)
+        return metrics if self.promoted is None else {**metrics, "promoted": float(self.promoted)}
 
 
 def is_untested(*gains: GainAndP) -> bool:

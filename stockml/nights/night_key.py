@@ -3,6 +3,7 @@
 import hashlib
 
 from stockml.code_version import code_hash
+from stockml.evaluation.forecasters import identities
 from stockml.settings import Settings
 from stockml.storage.receipts import DatasetReceipt
 
@@ -20,5 +21,9 @@ def training_code() -> str:
 
 
 def evaluation_code() -> str:
-    """Hash of the code that a night's numbers depend on: all but plots, texts and tracking."""
-    return code_hash("training.train", "evaluation.assessment")
+    """Hash of the code that a night's numbers depend on: all but plots, texts and tracking.
+
+    Other packages' forecasters count by their versions.
+    """
+    parts = code_hash("training.train", "evaluation.assessment"), *identities()
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()

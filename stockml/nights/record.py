@@ -25,8 +25,8 @@ Status = Literal["completed", "skipped"]
 class Night:
     """One ticker's night. A skipped one has no evaluation, verdict or forecast.
 
-    `reason`: why this mode was chosen, or why the night did not complete. `metrics`: the night's numbers under MLflow's
-    names (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN. `history`: one row per step of a
+    `reason`: why this mode was chosen, or why the night did not complete. `metrics`: the night's numbers by
+    name (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN. `history`: one row per step of a
     training, of the tutorial's per epoch. `model_folder`: tonight's model; `champion_kept`: whether that is the
     champion unchanged. `plots_folder`: those of the `figures` that are drawn, as PNG files.
     `evaluation_folder`: the assessment.

@@ -135,7 +135,9 @@ def distributions_by_lead(night: Night) -> Table:
 
 def _labels(table: DistributionTable) -> dict[str, str]:
     """The label of each scored distribution, from the simplest to the published one."""
-    names = (name for name in (*SHAPES, RIDGE, PRETRAINED, *LAST) if name in table.scores)  # a file has them by name
+    own = (*SHAPES, RIDGE, PRETRAINED, *LAST)
+    others = sorted(table.scores.keys() - {*own})  # of other packages
+    names = (name for name in (*SHAPES, *others, RIDGE, PRETRAINED, *LAST) if name in table.scores)
     return {name: SHOWN_AS.get(name, name) for name in names}
 
 

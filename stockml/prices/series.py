@@ -1,6 +1,6 @@
 """A ticker's adjusted series as arrays: what a model sees, and nothing later than its last session."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from io import BytesIO
@@ -43,10 +43,6 @@ class PriceSeries:
     def mid(self) -> Floats:
         """(n,) mid prices, (high + low) / 2: what the tutorial forecasts."""
         return (self.high + self.low) / 2
-
-    def of_mid_prices(self) -> "PriceSeries":
-        """The same sessions with the mid price as the close: what the tutorial's network is measured on."""
-        return replace(self, close=self.mid)
 
     @property
     def whole(self) -> "PriceSeries":

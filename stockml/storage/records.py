@@ -12,21 +12,12 @@ from pydantic import TypeAdapter, ValidationError, with_config
 
 T = TypeVar("T")
 CHECK = b',\n "crc32": "'
-RECORDS: list[type[Any]] = []  # of all modules imported so far
-
 _reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def record(kind: type[T]) -> type[T]:
     """Decorate a dataclass that is kept as a record of its own; dataclasses nested in it need no decorator."""
-    RECORDS.append(kind)
     return with_config(extra="forbid", strict=True)(kind)
-
-
-def prepare_readers() -> None:
-    """Build the reader of each record in advance: building one takes longer than reading a record."""
-    for kind in RECORDS:
-        _reader(kind)
 
 
 def read_record(kind: type[T], content: str | bytes) -> T:

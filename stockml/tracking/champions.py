@@ -11,7 +11,7 @@ from stockml.models.registry import Promotion, Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.record import kept_night, model_name
 from stockml.tracking import connection
-from stockml.tracking.models import KEY, version_by_alias, version_of_key
+from stockml.tracking.models import CHALLENGER, KEY, version_by_alias, version_of_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,13 +52,16 @@ def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:
 def follow(client: "MlflowClient", ticker: str, key: str, *, over_hand: bool = False) -> str | None:
     """Point the alias at the version of the night `key`; returns its number, None if there is none.
 
-    Where a person moved the alias it stays, for `honour`.  over_hand: move it all the same.
+    It is no challenger then. Where a person moved the alias it stays, for `honour`.  over_hand: move it all the same.
     """
     name = model_name(ticker)
     version = version_of_key(client, name, key)
     if version is None or (set_by_hand(client, ticker) and not over_hand):
         return None
     client.set_registered_model_alias(name, ALIAS, version.version)
+    challenger = version_by_alias(client, name, CHALLENGER)
+    if challenger and challenger.version == version.version:
+        client.delete_registered_model_alias(name, CHALLENGER)
     client.set_registered_model_tag(name, FOLLOWED, key)  # last: after a kill here, the history names the same
     return str(version.version)
 

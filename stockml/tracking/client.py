@@ -110,13 +110,11 @@ class Tracking:
                 runs.log_plots(client, run, night)
 
     @contextmanager
-    def study(self, name: str, view: str, note: Callable[[str], str]) -> "Iterator[tuple[MlflowClient, str]]":
-        """A client, and the id of the experiment `name`, arranged; `note` makes the text above it of that id, unless a
-        person wrote another."""
+    def study(self, name: str, view: str, about: str) -> "Iterator[tuple[MlflowClient, str]]":
+        """A client, and the id of the experiment `name`, arranged; `about` stands above it, unless a text does."""
         with self.client() as client:
             experiment = experiments.get_or_create(client, self.home.artifacts, name)
-            written = experiment.tags.get(views.NOTE, glossary.HEADING)
-            text = note(experiment.experiment_id) if glossary.HEADING in written else written
+            text = experiment.tags.get(views.NOTE) or f"{about} {glossary.links(experiment.experiment_id)}"
             views.arrange(client, self.home.locks, experiment, view, lambda: text)
             yield client, str(experiment.experiment_id)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 KEY = "stockml.key"  # the tag with a night's key
+CHALLENGER = "challenger"  # the alias of the newest session's version, until it is the champion
 SERVED = "tracking.served_model"
 SCRIPT = Path(__file__).with_name("served_model.py")
 PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars", "pydantic")
@@ -54,7 +55,9 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> str | None:
     # a killed attempt's, to be completed
     models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
     with without_retries():
-        model, *_ = models or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
+        model, *_ = models or [
+            client.create_logged_model(experiment_id, str(night.session), run_id, _version_tags(night))
+        ]
     if str(model.status) != "READY":
         if not (run.outputs and run.outputs.model_outputs):
             client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
@@ -63,13 +66,20 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> str | None:
     return str(model.model_id)
 
 
-def register(client: "MlflowClient", run: "Run", night: Night, model_id: str) -> str:
-    """Register the night's logged model once; returns its version, to which the alias `challenger` points."""
-    name = model_name(night.ticker)
+def register(client: "MlflowClient", run: "Run", night: Night, model_id: str) -> None:
+    """Register the night's logged model once, and name it `challenger`.
+
+    A past night's, older than the newest version's, is registered only if it is promoted.
+    """
+    name, is_promoted = model_name(night.ticker), bool(night.verdict and night.verdict.promoted)
+    newest = client.search_model_versions(f"name = '{name}'", max_results=1, order_by=["version_number DESC"])
+    is_past = any(version.tags.get("session", "") > str(night.session) for version in newest)
+    if is_past and not is_promoted:
+        return
     if registered := version_of_key(client, name, night.key):
-        version = str(registered.version)
+        number = str(registered.version)
     else:
-        version = new_version(
+        number = new_version(
             client,
             name,
             about(night.ticker),
@@ -80,10 +90,8 @@ def register(client: "MlflowClient", run: "Run", night: Night, model_id: str) ->
             tags=_version_tags(night),
             description=version_note(night),
         )
-    challenger = version_by_alias(client, name, "challenger")
-    if challenger is None or challenger.tags.get("session", "") <= str(night.session):  # not by a late night
-        client.set_registered_model_alias(name, "challenger", version)
-    return version
+    if not is_past:
+        client.set_registered_model_alias(name, CHALLENGER, number)
 
 
 def about(ticker: str) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.evaluation.distribution_table import row_of
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, skill_over
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.forecasts.ledger_scores import first_known
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
 from stockml.redaction import escape_markdown
-from stockml.settings import acts_in
+from stockml.settings import PROFILES, acts_in
 from stockml.storage.records import as_text
 from stockml.tracking.views import view_url
 
@@ -31,17 +31,26 @@ ANSWERS = {  # metric → number of the verdict
     "width_crps_skill_pct": "crps_skill_of_the_width",
     "lstm_beats_last_close_pct": "challenger_skill",
 }
+SHOWN = {  # MLflow's metric → the night's number
+    "band80": "answer/coverage_80_pct",
+    "live_skill": "answer/live_beats_last_close_pct",
+    "network_adds": "answer/network_adds_crps_pct",
+    "skill": "answer/published_beats_last_close_pct",
+    "training_adds": "answer/training_adds_crps_pct",
+    "vol_20": "answer/volatility_20_pct",
+    "width": "answer/width_against_usual_pct",
+}
+ERRORS = {  # MLflow's metric → the forecast whose error it is
+    "rmse_average": "standard average",
+    "rmse_close": LAST_CLOSE,
+    "rmse_ema": "EMA",
+    "rmse_path": PUBLISHED,
+}
+CURVES = ("loss", "validation_loss")  # the second of the tutorial's training alone
+RANGE_LEAD = 20  # sessions
+
 Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 
-CURVES = {
-    "loss": "training/loss",
-    "validation_loss": "training/validation_loss",
-    "learning_rate": "training/learning_rate",
-    "seconds": "training/seconds",
-    "test_loss": "training/test_loss",  # with the next two: the tutorial's, on the test part, to look at
-    "last_value_loss": "training/last_value_loss",
-    "correlation": "training/move_correlation",
-}
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 HASHES = ("data_hash", "config_hash", "code_hash")
 SOURCE = {"mlflow.user": "stockml", "mlflow.source.name": "flows/nightly.py", "mlflow.source.type": "JOB"}
@@ -53,9 +62,7 @@ def metrics(
 ) -> dict[str, float]:
     """The night's figures under the same names every night; undefined ones are left out.
 
-    MLflow sorts its charts by the part before the slash and labels bars with two decimals. So `answer/…` comes first,
-    in percent, with what a person wants to know in the morning; the figures as measured follow. Its "Compare" opens
-    with the alphabetically first name, `answer/coverage_80_pct`.
+    `answer/…`, in percent, is what a person wants to know in the morning; the figures as measured follow.
     `live`: the ledger's scores, `live/skill` and so on.  shares: more of the answers, by name without `_pct`.
     """
     answers = _answers(assessment, live) | {f"{name}_pct": share for name, share in shares.items()}
@@ -88,33 +95,76 @@ def _answers(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, f
     } | {f"volatility_{outlook.sessions}_pct": outlook.volatility for outlook in forecast.outlook}
 
 
-def params(night: Night) -> dict[str, str]:
-    """The settings in dotted names, without those that do nothing in the night's profile."""
-    return {
-        name: " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-        for name, value in night.settings.items()
-        if acts_in(str(night.settings.get("profile")), name)
+def shown(night: Night) -> dict[str, float | None]:
+    """The night's metrics in MLflow, of one value each; None where unknown.
+
+    Its charts sort them, and its "Compare" opens with the first. Prices are split-adjusted.
+    """
+    figures: dict[str, float | None] = {
+        name: round(night.metrics[number], 3) for name, number in SHOWN.items() if number in night.metrics
     }
+    for name, forecast in ERRORS.items():
+        score = night.score(forecast)
+        figures[name] = score.rmse if score else None
+    if night.forecast:
+        figures["close"] = night.forecast.now
+        band = night.forecast.band(80)
+        if len(band.low) >= RANGE_LEAD:
+            figures["low_20"] = band.low[RANGE_LEAD - 1]
+            figures["high_20"] = band.high[RANGE_LEAD - 1]
+    return figures
+
+
+def scores(night: Night) -> str:
+    """The artifact `scores.csv`, a table in MLflow's page: all numbers of the night by name."""
+    rows = [f"{name},{value:.6g}" for name, value in sorted(night.metrics.items())]
+    return "\n".join(["figure,value", *rows, ""])
+
+
+def params(night: Night) -> dict[str, str]:
+    """What differs between nights, then the settings that are not their profile's.
+
+    MLflow's "Compare" draws the first three in name order that differ between its runs.
+    """
+    forecast, profile = night.forecast, str(night.settings.get("profile"))
+    usual = PROFILES[profile].flat() | {"profile": "nightly", "mode": night.settings.get("mode")}
+    changed = {
+        name: _text(value)
+        for name, value in night.settings.items()
+        if acts_in(profile, name) and _text(value) != _text(usual.get(name))
+    }
+    own = {
+        "mode": night.mode,
+        "promoted": _promoted(night),
+        "session": str(night.session),
+        "width_by": (forecast and forecast.width_by) or "",
+    }
+    return {name: value for name, value in own.items() if value} | changed
+
+
+def _text(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _promoted(night: Night) -> str:
+    if night.verdict is None:
+        return ""
+    return "yes" if night.verdict.promoted else "no"
 
 
 def tags(night: Night) -> dict[str, str]:
-    """The tags by which nights are found, grouped and compared."""
+    """The tags by which a night is found and traced."""
     verdict = night.verdict
     values = {
         **{f"stockml.{name}": getattr(night, name) for name in ("key", "ticker", *HASHES)},
         "ticker": night.ticker,
-        "session": night.session.isoformat(),
-        "mode": night.mode,
         "reason": night.reason,
-        "verdict": "" if verdict is None else "promoted" if verdict.promoted else "not promoted",
         "verdict_reason": verdict.reason if verdict else "",
         "mlflow.source.git.commit": night.git_commit or "",
         "git_dirty": "no" if night.git_diff is None else f"yes, diff {night.git_diff[:16]}",
         "prefect_flow_run": night.flow_run_url or "",
         **SOURCE,
     }
-    if verdict:
-        values |= {f"gate.{name}": f"{value:.6g}" for name, value in verdict.numbers.items()}
     return {name: value for name, value in values.items() if value}
 
 
@@ -141,38 +191,22 @@ def version_note(night: Night) -> str:
 
 
 def points(night: Night, at: int) -> list[Point]:
-    return [*metric_points(night.metrics, at), *curve_points(night.history, at), *lead_points(night, at)]
+    return [*metric_points(shown(night), at), *curve_points(night.history, at)]
 
 
-def metric_points(metrics: Mapping[str, float], at: int, step: int = 0) -> list[Point]:
-    """The finite metrics (one NaN breaks the run page for good), to six digits: MLflow's tables show all."""
-    return [(name, float(f"{value:.6g}"), at, step) for name, value in sorted(metrics.items()) if math.isfinite(value)]
+def metric_points(metrics: Mapping[str, float | None], at: int, step: int = 0) -> list[Point]:
+    """The known, finite metrics (one NaN breaks the run page for good), to six digits."""
+    known = [(name, value) for name, value in sorted(metrics.items()) if value is not None]
+    return [(name, float(f"{value:.6g}"), at, step) for name, value in known if math.isfinite(value)]
 
 
 def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
-    """A point for each step of a training or, of the tutorial's, for each epoch; the published network's beside."""
+    """Losses by step of tonight's training or, of the tutorial's, epoch; of the network that is scored."""
     result: list[Point] = []
     for row in history:
-        suffix = "" if row["network"] == "held_out" else "_published"
-        curves = {CURVES[name] + suffix: value for name, value in row.items() if name in CURVES and value is not None}
-        result += metric_points(curves, at, step=int(row["epoch"] if "epoch" in row else row["step"]))
-    return result
-
-
-def lead_points(night: Night, at: int) -> list[Point]:
-    """Skill and path, one step per session ahead: all leads of two weeks, then the last of every week."""
-    curves: dict[str, Sequence[float | None]] = {}
-    path, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
-    if path and naive:
-        curves["answer/skill_by_lead"] = [*map(skill_over, path.mse_by_lead, naive.mse_by_lead)]
-    if night.forecast:
-        band = night.forecast.band(80)
-        curves |= {"answer/forecast": night.forecast.path, "forecast/low_80": band.low, "forecast/high_80": band.high}
-    result: list[Point] = []
-    for name, by_lead in curves.items():
-        for lead, value in enumerate(by_lead, 1):
-            if value is not None and (lead <= 10 or lead % 5 == 0):
-                result += metric_points({name: value}, at, lead)
+        if row["network"] == "held_out":
+            step = int(row["epoch"] if "epoch" in row else row["step"])
+            result += metric_points({name: row.get(name) for name in CURVES}, at, step)
     return result
 
 
@@ -193,14 +227,6 @@ def dataset(night: Night) -> dict[str, str]:
 def night_json(night: Night) -> str:
     bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, mlflow_nights_url=None, model_version=None)
     return json.dumps(asdict(bare), indent=1, sort_keys=True, default=as_text)
-
-
-def decision(night: Night) -> str:
-    """The artifact `decision.json`: the gate's decision, the numbers that it rests on, and whose width is published."""
-    verdict = asdict(night.verdict) if night.verdict else {}
-    published = {"publisher": night.publisher, "width_by": night.forecast.width_by} if night.forecast else {}
-    content = {"mode": night.mode, "mode_reason": night.reason, **verdict, **published}
-    return json.dumps(content, indent=1, sort_keys=True)
 
 
 def plot_names(night: Night) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def fill(client: "MlflowClient", run: "Run", night: Night, model_id: str | None)
     of_model: dict[str, Any] = {"model_id": model_id, "dataset_name": bars.name, "dataset_digest": bars.digest}
     log_points(client, run_id, points, tags, run_content.params(night), **of_model)
     log_plots(client, run, night)
-    client.log_text(run_id, run_content.decision(night), "decision.json")
+    client.log_text(run_id, run_content.scores(night), "scores.csv")
     client.log_text(run_id, run_content.night_json(night), "night.json")
 
 

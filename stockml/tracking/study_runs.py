@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from filelock import FileLock
 
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import digest
-from stockml.tracking import glossary, views
+from stockml.tracking import views
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_retries
 from stockml.tracking.models import new_version
@@ -36,11 +35,11 @@ def log_base(
     """Log the base and register it, tagged with its vintage, as a version of `lstm-base`; returns the version."""
     about = (
         "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage, newest first. "
-        "Whether one forecasts better than another, `stockml backtest` measures on later nights."
+        "Losses: pinball, in EWMA 60 volatilities · √lead. What it gains on tickers that it learned from is no "
+        "evidence of skill: `stockml backtest` measures that on later nights."
     )
-    note = partial(glossary.study_note, about, glossary.BASE)
     lock = FileLock(tracking.home.locks / "mlflow-base.lock", timeout=60)
-    with tracking.study("base", views.base_view(), note) as (client, experiment_id), lock:
+    with tracking.study("base", views.base_view(), about) as (client, experiment_id), lock:
         sha256, vintage = digest(base), f"{base.through:%Y-%m}"
         versions = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
         if versions:
@@ -74,9 +73,12 @@ def log_base(
 
 def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
     """Log a trial, identified by its study and number."""
-    about = f"{trial.ticker}: one run per trial of `stockml tune`, the lowest validation loss first."
-    note, name = partial(glossary.study_note, about, glossary.TRIALS), f"{trial.ticker}/trials"
-    with tracking.study(name, views.trials_view(), note) as (client, experiment_id):
+    about = (
+        f"{trial.ticker}: one run per trial of `stockml tune`, the lowest validation loss first; "
+        "½ MSE of scaled prices. A trial above last_value_loss, no move, is worth nothing."
+    )
+    name = f"{trial.ticker}/trials"
+    with tracking.study(name, views.trials_view(), about) as (client, experiment_id):
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
         identity = {STUDY: trial.study, TRIAL: str(trial.number)}
@@ -94,9 +96,11 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
 
 def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
     """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's id."""
-    about = "The published tutorial: one run per training, with its pictures beside the page's figures."
-    note_above = partial(glossary.study_note, about, glossary.TUTORIAL)
-    with tracking.study("tutorial", views.tutorial_view(), note_above) as (client, experiment_id):
+    about = (
+        "The published tutorial: one run per training, with its pictures beside the page's figures. Losses: "
+        "½ MSE of scaled prices; an LSTM whose paths are above the last value's is worth nothing."
+    )
+    with tracking.study("tutorial", views.tutorial_view(), about) as (client, experiment_id):
         recipe = report.fitted.recipe
         name = f"{report.name} seed {recipe.settings.training.seed}"
         spent = round(1000 * sum(row["seconds"] for row in report.fitted.history))

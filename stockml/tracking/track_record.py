@@ -41,7 +41,7 @@ class TrackRecord:
             self._insert(run, nights, key_figures.session, page)
         else:
             all_points = [point for figures in nights.values() for point in points(figures)]
-            self._begin(all_points, _tags(nights[max(nights)], page))
+            self._begin(nights, all_points, _tags(nights[max(nights)], page))
 
     def _finished_run(self) -> "Run | None":
         """The ticker's finished run; what a killed process left unfinished, or failed to delete, goes to the trash.
@@ -55,8 +55,9 @@ class TrackRecord:
                 self.client.delete_run(run.info.run_id)
         return next(iter(finished), None)
 
-    def _begin(self, measured: list[Point], tags: Mapping[str, str]) -> None:
-        times = [at for _, _, at, _ in measured] or [milliseconds(datetime.fromisoformat(tags["session"] + "T12:00Z"))]
+    def _begin(self, nights: Mapping[date, KeyFigures], measured: list[Point], tags: Mapping[str, str]) -> None:
+        """Begin a run, as of when the nights ended and not their sessions."""
+        times = [milliseconds(figures.finished_at) for figures in nights.values()]
         with without_retries():
             run = self.client.create_run(self.experiment_id, min(times), dict(tags), self.ticker)
         log_points(self.client, run.info.run_id, measured)
@@ -77,7 +78,7 @@ class TrackRecord:
         elif sorted(of_session) != sorted(expected[step_of(session)]):
             others = [point for point in logged if point[3] not in expected]
             tags = _tags(nights[session], page) if str(session) == newest else run.data.tags
-            self._begin([*others, *chain.from_iterable(expected.values())], tags)
+            self._begin(nights, [*others, *chain.from_iterable(expected.values())], tags)
             self.client.delete_run(run_id)
 
 

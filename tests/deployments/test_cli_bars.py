@@ -5,12 +5,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pytest
 
 from deployments.cli.app import run
-from deployments.doctor.checks import examine
 from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -41,30 +38,6 @@ def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
     assert not home.root.exists()
 
 
-def test_a_dry_run_says_what_the_import_would_leave_out(home: HomePaths, capsys: Captured, tmp_path: Path) -> None:
-    bars = recorded("IBM").tail(60)
-    bars.iloc[30, :4] *= 10
-    file = tmp_path / "IBM.csv"
-    file.write_text(bars.to_csv(index_label="date") + "2013-03-02,1,1,1,1,1\n")
-    assert run(["import", "IBM", str(file), "--dry-run"]) == 0
-    *_, left_out, aside = capsys.readouterr().out.splitlines()
-    assert left_out == "left out, no session of the exchange: 2013-03-02"
-    assert aside.startswith(f"  set aside {bars.index[30].date()}: open ")
-    assert run(["import", "IBM", str(file)]) == 0
-    told, same = capsys.readouterr().out.splitlines()
-    assert (left_out in told, same) == (True, aside)
-
-
-def test_an_import_says_what_speaks_against_its_prices(home: HomePaths, capsys: Captured, tmp_path: Path) -> None:
-    bars, file = recorded("IBM").tail(60), tmp_path / "IBM.csv"
-    bars.iloc[:40, :4] *= 2  # a split that was not applied
-    file.write_text(bars.to_csv(index_label="date"))
-    for more in (["--dry-run"], []):
-        assert run(["import", "IBM", str(file), *more]) == 0
-        day, told = bars.index[40].date(), capsys.readouterr().out.splitlines()[-1]
-        assert told == f"  look at these prices: the open moved as at a split that was not applied on {day}"
-
-
 def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: HomePaths, capsys: Captured) -> None:
     store, bars = store_of(home), recorded("IBM").tail(300)
     bars.iloc[100, :4] *= 10
@@ -86,18 +59,6 @@ def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: H
         assert "MSFT has no bar of it" in capsys.readouterr().err
 
 
-def test_a_ticker_whose_bars_are_all_set_aside_has_none(home: HomePaths, capsys: Captured) -> None:
-    bars, now = recorded("IBM").tail(2), datetime(2013, 3, 5, tzinfo=UTC)
-    store = BarStore.of(home)
-    store.append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
-    for day in bars.index:
-        store.judge("IBM", day.date(), accepted=False, recorded_at=now, source="test")
-    assert run(["bars", "IBM", "--adjusted"]) == 1
-    assert "no bar of IBM is believed" in capsys.readouterr().err
-    assert run(["doctor"]) == 1
-    assert "no bars, though" in capsys.readouterr().out
-
-
 def test_bars_are_shown_as_text_csv_and_json(home: HomePaths, capsys: Captured) -> None:
     store_of(home)
     assert run(["bars", "ibm"]) == 0
@@ -108,35 +69,6 @@ def test_bars_are_shown_as_text_csv_and_json(home: HomePaths, capsys: Captured) 
     assert run(["bars", "IBM", "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
-
-
-def test_an_unknown_price_is_null_in_json_and_a_bar_set_aside_again_where_the_csv_is_imported(
-    home: HomePaths, tmp_path: Path, capsys: Captured
-) -> None:
-    bars, day = recorded("IBM").tail(50), "2013-02-28"
-    bars.loc[day, "open"] = np.nan
-    now = datetime(2013, 3, 4, tzinfo=UTC)
-    BarStore.of(home).append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
-    assert run(["bars", "IBM", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert [row["session"] for row in found["bars"] if row["open"] is None] == [day]
-    assert run(["bars", "IBM", "--csv"]) == 0
-    (file := tmp_path / "MSFT.csv").write_text(capsys.readouterr().out)
-    assert run(["import", "MSFT", str(file)]) == 0
-    assert f"set aside {day}: expected finite prices above 0, found open nan" in capsys.readouterr().out
-
-
-def test_bars_go_by_the_calendar_of_the_list_before_their_first_night(home: HomePaths, capsys: Captured) -> None:
-    """London is closed on other days than New York; the status already went by the list."""
-    store_of(home)
-    home.tickers.write_text("tickers:\n  - {ticker: IBM, calendar: XLON}\n")
-    told = []
-    for calendar in ([], ["--calendar", "XLON"], ["--calendar", "XNYS"]):
-        assert run(["bars", "IBM", "--holes", "--json", *calendar]) == 0
-        told.append(json.loads(capsys.readouterr().out))
-    assert told[0] == told[1] != told[2]
-    checks = {check.name: check for check in examine(home, {}, datetime(2013, 3, 4, tzinfo=UTC), {})}
-    assert f"{len(told[0]['holes'])} without a bar, {len(told[0]['set_aside'])} set aside" in checks["IBM"].found
 
 
 def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earliest_time(
@@ -168,32 +100,6 @@ def test_import_takes_a_folder_and_names_what_it_refuses(home: HomePaths, tmp_pa
     for more in (["--dry-run"], []):
         assert run(["import", str(tmp_path), "--json", *more]) == 1
         assert list(json.loads(capsys.readouterr().out)["refused"]) == [str(tmp_path / "broken.csv")]
-
-
-@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
-def test_importing_a_folder_without_price_files_fails(
-    home: HomePaths, tmp_path: Path, capsys: Captured, more: list[str]
-) -> None:
-    assert run(["import", str(tmp_path), *more]) == 1
-    told = capsys.readouterr()
-    assert told.err == (
-        f"stockml: {tmp_path}: expected a folder of CSV files of daily prices, such as ibm.us.txt, found none\n"
-    )
-    assert (told.out, home.root.exists()) == ("", False)
-    assert run(["import", "", *more]) == 2, "an empty variable is not the folder one is in"
-
-
-def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
-    recorded("IBM").head(50).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
-    for more in ([], ["--dry-run"]):
-        assert run(["import", str(tmp_path), "--calendar", "XTKS", *more]) == 1
-        assert "expected sessions of the calendar XTKS" in capsys.readouterr().err
-    assert run(["import", "KO", str(tmp_path)]) == 2
-    assert "expected a file of 'KO', found a folder" in capsys.readouterr().err
-    assert run(["import", str(tmp_path), "--dry-run", "--json"]) == 0
-    span = {"ticker": "IBM", "file": "ibm.us.txt", "sessions": 50, "first": "2000-03-01", "last": "2000-05-10"}
-    assert json.loads(capsys.readouterr().out)["understood"] == [span | {"missing": 0}]
-    assert not home.root.exists()
 
 
 def test_bars_lists_what_was_restated(home: HomePaths, capsys: Captured) -> None:
@@ -243,62 +149,3 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     assert dry[-2] == f"left out, not over yet: {coming}"
     assert run(["import", "IBM", str(file), "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["understood"][0]["last"] == "2013-02-28"
-
-
-def test_what_is_over_is_judged_by_the_clock_of_the_replay(
-    home: HomePaths, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STOCKML_CLOCK", "2013-02-28T23:00:00-05:00")
-    file = tmp_path / "ibm.us.txt"
-    file.write_text("Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n2013-03-01,10,11,9,10\n")
-    for more in (["--dry-run"], []):
-        assert run(["import", "IBM", str(file), *more]) == 0
-        assert "left out, not over yet: 2013-03-01" in capsys.readouterr().out
-    assert len(BarStore.of(home).adjusted("IBM")) == 1
-
-
-@pytest.mark.parametrize("columns", ["close", "close=", "price=Kurs", "=Kurs"])
-def test_a_column_that_is_not_ours_is_refused(home: HomePaths, tmp_path: Path, capsys: Captured, columns: str) -> None:
-    assert run(["import", "IBM", str(tmp_path / "IBM.csv"), "--columns", columns]) == 2
-    assert "expected NAME=HEADING with one of date, open, high" in capsys.readouterr().err
-
-
-def test_an_import_without_a_known_volume_says_so(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
-    file = tmp_path / "ibm.us.txt"
-    bars = recorded("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
-    bars.to_csv(file, date_format="%Y-%m-%d")
-    assert run(["import", "IBM", str(file)]) == 0
-    said = "(volumes unknown: no column volume among date, open, high, low, close, Shares traded)"
-    assert said in capsys.readouterr().out
-
-
-def test_what_a_files_name_and_columns_would_have_a_terminal_do_is_not_printed(
-    home: HomePaths, tmp_path: Path, capsys: Captured
-) -> None:
-    title = "\x1b]0;title\x07"
-    file = tmp_path / f"{title}.csv"
-    file.write_text(f"date,open,high,low,close,{title}\n2013-02-28,1,1,1,1,1\n")
-    for more in ([], ["--dry-run"]):
-        assert run(["import", "IBM", str(file), *more]) == 0
-    file.write_text(f"date,open,{title}\n")
-    assert run(["import", "IBM", str(file)]) == 1
-    assert run(["import", str(tmp_path)]) == 1
-    shown = "".join(capsys.readouterr())
-    assert "close, ?]0;title?)" in shown
-    assert f"{tmp_path}/\\x1b]0;title\\x07.csv: expected" in shown
-    assert "\x1b]" not in shown
-    assert "\x07" not in shown
-
-
-def test_an_import_and_its_dry_run_say_how_many_sessions_are_missing(
-    home: HomePaths, tmp_path: Path, capsys: Captured
-) -> None:
-    bars = recorded("IBM").head(50)
-    bars.drop(bars.index[[10, 20, 21]]).to_csv(file := tmp_path / "ibm.us.txt", index_label="date")
-    said = "3 sessions between the first and the last missing"
-    assert run(["import", "IBM", str(file), "--dry-run"]) == 0
-    assert said in capsys.readouterr().out.splitlines()
-    assert run(["import", "IBM", str(file)]) == 0
-    assert f"47 sessions from 2000-03-01 to 2000-05-10 imported ({said})" in capsys.readouterr().out
-    assert run(["bars", "IBM", "--holes"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.cli.command_home import in_home
-from stockml.errors import InvalidFile, RecordUnreadable
+from stockml.errors import InvalidFile
 from stockml.home import current_home as home_of
 from stockml.provider.price_source import claim, kind_here, kind_in
 from tests.support.old_homes import moved_to
@@ -49,15 +49,6 @@ def test_without_a_key_the_home_is_the_replays_and_with_one_the_markets_in_a_fix
     with in_home("status", environ := dict(clock)):
         assert environ["STOCKML_CLOCK"] == clock["STOCKML_CLOCK"]
     assert not (person / ".stockml").exists()
-
-
-def test_programs_that_a_command_starts_stay_in_its_replay(person: Path) -> None:
-    environ: dict[str, str] = {}
-    with in_home("up", environ):
-        assert environ["STOCKML_CLOCK"].startswith("2013-03-01")
-        assert place(dict(environ)) == ".stockml/replay"
-        del environ["STOCKML_CLOCK"]
-        assert place(dict(environ)) == ".stockml/replay"
 
 
 def test_a_market_home_in_use_is_found_even_without_the_key(person: Path) -> None:
@@ -158,22 +149,6 @@ def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person:
     assert mode(fresh) == 0o700
 
 
-def test_a_folder_that_is_no_home_or_not_ones_own_is_left_as_it_is(person: Path) -> None:
-    plain, anothers = person / "plain", person / "anothers"
-    plain.mkdir()
-    (plain / "letter.txt").touch()
-    moved_to(anothers)
-    for folder in (plain, anothers):
-        folder.chmod(0o755)
-    if os.geteuid() == 0:
-        os.chown(anothers, 1000, 1000)
-    else:
-        anothers = plain
-    for folder in (plain, anothers):
-        assert place({"STOCKML_HOME": str(folder), **KEY}, "status") == folder.name
-        assert mode(folder) == 0o755
-
-
 @pytest.mark.parametrize("content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"], ids=["Unix", "Windows"])
 def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
     file = person / "key"
@@ -203,19 +178,6 @@ def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None
             assert environ.get("no_proxy") == environ.get("NO_PROXY")
             assert set((environ.get("no_proxy") or "").split(",")) == set((expected or "").split(","))
         assert environ == given
-
-
-def test_if_a_homes_kind_cannot_be_read_the_advice_is_not_to_start_over(person: Path) -> None:
-    """Without the file, recorded prices in a folder of another name would count as the market's."""
-    (person / "prices.json").write_text("")
-    with pytest.raises(
-        RecordUnreadable, match=r'or write \{"prices": "market"\} or \{"prices": "replay"\} into a file'
-    ) as told:
-        place({"STOCKML_HOME": str(person)})
-    assert "move it away" not in str(told.value)
-    assert place({"STOCKML_HOME": str(person)}, "doctor") == ".", "the doctor reports it among its other checks"
-    (person / "prices.json").write_text('{"prices": "replay"}')
-    assert place({"STOCKML_HOME": str(person)}) == "."
 
 
 def test_a_replays_backup_is_not_brought_to_the_place_of_the_markets_home(

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,9 +14,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.pooled_regression import POOLED
 from stockml.nights.record import night_path, write_night
-from stockml.prices.calendar import sessions_for
 from tests.support.commands import Captured, shown
-from tests.support.counting import calls_of
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, HORIZON, LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded
@@ -39,41 +37,6 @@ def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: 
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
     assert (found["last_close"], found["last_value"]) == (202.91, pytest.approx(201.15))
     assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
-
-
-def test_the_last_close_shown_is_the_one_the_forecast_was_made_from_even_if_restated_since(
-    home: HomePaths, capsys: Captured
-) -> None:
-    bars = recorded("IBM").tail(300)
-    record(home, bars, date(2013, 3, 2))
-    publish(home, LAST)
-    [entry] = Ledger(home.ledger).entries("IBM")
-    night = recorded_night(key=entry.key, forecast=replace(entry.forecast, last_close=202.91))
-    write_night(night, night_path(home.nights, "IBM", entry.key))
-    restated = bars.copy()
-    restated.loc[str(LAST), "close"] = 202.5
-    record(home, restated, date(2013, 3, 3))
-    assert shown(capsys, "forecast", "IBM").splitlines()[1].startswith("last close 202.91, ")
-    assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["last_close"] == 202.91
-
-
-def test_of_two_forecasts_published_at_the_same_time_every_page_shows_the_last(
-    home: HomePaths, capsys: Captured
-) -> None:
-    publish(home, LAST)
-    [first] = Ledger(home.ledger).entries("IBM")
-    Ledger(home.ledger).publish(replace(first, key="run again"))
-    assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["key"] == "run again"
-    assert stockml.Home(home.root).forecast("IBM").attrs["key"] == "run again"
-
-
-def test_the_newest_of_many_forecasts_is_shown_without_rebuilding_the_others(home: HomePaths) -> None:
-    spent = []
-    for count in (1, 1, 11):  # the first one imports
-        for hours in range(count):
-            publish(home, LAST, hours)
-        spent.append(calls_of(lambda: run(["forecast", "IBM", "--json"])))
-    assert spent[2] - spent[1] < 3_000, spent
 
 
 def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: HomePaths, capsys: Captured) -> None:
@@ -129,18 +92,3 @@ def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights
     assert limit or first == f"IBM: {stockml.Home(home.root).forecast('IBM').attrs['age']}"
     assert prices.startswith("last mid price"), "there are no bars"
     assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
-
-
-def test_a_backfilled_forecast_says_so(home: HomePaths, capsys: Captured) -> None:
-    publish(home, FRIDAY, hours_later=24 * 4)
-    told = shown(capsys, "forecast", "IBM").splitlines()[1]
-    assert told == "backfilled: published 2013-02-27 04:00 UTC, when the bar of its first session was final"
-
-
-def test_a_forecast_says_from_when_its_sessions_may_be_holidays(home: HomePaths, capsys: Captured) -> None:
-    publish(home, LAST)
-    [entry], known = Ledger(home.ledger).entries("IBM"), sessions_for("600104.SHH").holidays_known_through
-    said = replace(entry.forecast, sessions=sessions_for("600104.SHH").after(known - timedelta(30), HORIZON))
-    Ledger(home.ledger).publish(replace(entry, ticker="600104.SHH", forecast=said))
-    told = [" ".join(shown(capsys, "forecast", ticker).split()) for ticker in ("IBM", "600104.SHH")]
-    assert [f"XSHG are known through {known}: after it every weekday counts" in each for each in told] == [False, True]

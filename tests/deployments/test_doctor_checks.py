@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,12 @@ from deployments.doctor.check import Check
 from deployments.doctor.checks import examine
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
 from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import TURNS
 from stockml.storage.documents import FileNotes
-from stockml.storage.locks import rename_marker
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
-from tests.support.nights import recorded_night
 from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -97,17 +93,6 @@ def test_each_setting_is_checked_without_showing_secrets(
     assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
 
 
-def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: HomePaths) -> None:
-    ledger, tomorrow = QuotaLedger.of(FileNotes(home.quota), "K3Y12345"), datetime.now(UTC) + timedelta(days=1)
-    environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}
-    for asked, said in ((1, "24 requests left today"), (23, "1 request left today")):
-        for _ in range(asked):
-            ledger.spend("IBM", tomorrow)  # later requests count on that day too, past midnight or not
-        assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == said
-    ledger.mark_spent("that was your last", tomorrow)
-    assert found(home, environ)["quota"].found == "today's requests are used up"
-
-
 @pytest.mark.parametrize("damage", ["emptied", "another's", "a folder"])
 @pytest.mark.parametrize("of", ["turns", "today", "yesterday"])
 def test_a_damaged_file_of_turns_or_counts_is_named_and_the_other_checks_still_run(
@@ -141,13 +126,6 @@ def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(hom
 def test_checking_the_price_service_costs_no_request(home: HomePaths, feed: ScriptedFeed) -> None:
     assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
     assert feed.requests == 0
-
-
-def test_a_missing_mlflow_database_is_noted(home: HomePaths) -> None:
-    assert found(home)["MLflow"].verdict == "ok", "before the first night"
-    write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
-    check = found(home)["MLflow"]
-    assert (check.verdict, check.advice) == ("note", "it is made anew")
 
 
 def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: HomePaths) -> None:
@@ -205,10 +183,6 @@ def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home
     assert home.root.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_clock_before_this_program_was_written_or_after_its_calendars_end_is_a_problem(home: HomePaths) -> None:
-    assert {found(home, now=NOW.replace(year=year))["clock"].verdict for year in (2020, 2041)} == {"problem"}
-
-
 def test_a_server_that_is_gone_and_a_taken_port_are_told_with_what_to_do(home: HomePaths, feed: ScriptedFeed) -> None:
     home.root.mkdir()
     home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
@@ -227,26 +201,3 @@ def test_a_problem_ends_the_command_with_one(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     assert run(["doctor"]) == 1
     assert "PROBLEM Prefect" in capsys.readouterr().out
-
-
-def test_bars_recorded_while_the_clock_was_ahead_are_reported_with_the_repair(home: HomePaths) -> None:
-    store_of(home, "IBM")
-    check = found(home, now=datetime(2013, 3, 1, 12, tzinfo=UTC))["IBM"]
-    assert check.verdict == "problem"
-    assert "clock was ahead" in check.advice
-    assert "stockml nightly IBM --force" in check.advice
-
-
-def test_a_renaming_that_was_cut_short_is_named_with_the_command_that_finishes_it(home: HomePaths) -> None:
-    home.locks.mkdir(parents=True)
-    rename_marker(home, "FB", "META").touch()
-    assert "`stockml rename FB META`" in str(found(home)["rename"])
-
-
-def test_where_no_server_is_up_the_doctor_loads_no_client_of_one_and_no_scipy(tmp_path: Path) -> None:
-    loaded = "print({'httpx', 'prefect', 'scipy'} & {*sys.modules})"
-    asked = f"import sys; from deployments.cli.app import run; run(['doctor']); {loaded}"
-    own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
-    shown = subprocess.run([sys.executable, "-c", asked], env=own, capture_output=True, text=True, check=True)
-    assert shown.stdout.endswith("set()\n")
-    assert "Prefect: not up" in shown.stdout

@@ -5,30 +5,9 @@ import json
 import pytest
 
 from deployments.doctor import services
-from stockml.code_version import in_words, number_libraries
+from stockml.code_version import in_words
 from stockml.home import HomePaths
-from tests.support.loopback import Exchange, Loopback, whole
-
-
-def test_a_database_that_was_removed_under_its_server_is_a_problem_whose_remedy_begins_with_the_server(
-    home: HomePaths,
-) -> None:
-    """MLflow writes on into the removed file, and nights into another, which no page shows."""
-    home.root.mkdir()
-    with Loopback(whole(b"true")) as server:
-        home.servers.write_text(json.dumps({"prefect_api": f"{server.address}/api", "mlflow": server.address}))
-        check = services.mlflow(home)
-    assert (check.verdict, f"{home.root}/mlflow.db was removed" in check.found) == ("problem", True)
-    assert check.advice == "start `stockml up` again"
-    assert services.mlflow(home).verdict == "ok", "it is down, and there were no nights"
-
-
-def test_answers_that_are_not_prefects_do_not_end_the_doctor(home: HomePaths) -> None:
-    home.root.mkdir()
-    with Loopback(whole(b"true")) as server:
-        home.servers.write_text(json.dumps({"prefect_api": f"{server.address}/api"}))
-        told = list(services.prefect_nights(home))
-        assert (told, len(server.asked) > 2) == ([], True)
+from tests.support.loopback import Exchange, Loopback
 
 
 @pytest.mark.parametrize(("status", "asks"), [(200, ", without a password"), (401, ", with a password"), (500, "")])
@@ -68,16 +47,3 @@ def test_servers_that_were_started_before_an_upgrade_are_to_be_started_again(
         _, *notes = services.pages(home, {}, {"Prefect": 4200})
     told = [f"note    code: `stockml up` runs {said}, this is {in_words()}; stop it and start it again"]
     assert [str(note) for note in notes] == (told if said else [])
-
-
-def test_servers_that_run_in_another_environment_than_the_command_are_named_by_what_differs(home: HomePaths) -> None:
-    """The nights of one were "code changed" to the other, and trained from scratch, with no word of why."""
-    home.root.mkdir()
-    numpy, *others = sorted(number_libraries(), key=lambda each: not each.startswith("numpy"))
-    with Loopback(lambda exchange: exchange.send(b"true")) as server:
-        up = {"prefect": server.address, "prefect_api": f"{server.address}/api", "version": in_words()}
-        for theirs, told in ((numpy, []), ("numpy==1.0", [f"`stockml up` has numpy==1.0, this has {numpy}"])):
-            home.servers.write_text(json.dumps(up | {"libraries": " ".join([theirs, *others])}))
-            _, *notes = services.pages(home, {}, {"Prefect": 4200})
-            assert [(note.name, note.verdict, note.found) for note in notes] == [("libraries", "note", t) for t in told]
-    assert [check.name for check in services.pages(home, {}, {})] == ["pages"], "it is gone: nothing is to be stopped"

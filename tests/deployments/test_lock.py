@@ -93,7 +93,7 @@ def installed(project: Path) -> dict[str, str]:
     return dict(re.match(r"(.+)-(.+)\.dist-info", each.name).groups() for each in folders)  # type: ignore[union-attr]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_what_was_released_since_changes_nothing(released_since: tuple[Path, dict[str, str]]) -> None:
     project, environ = released_since
     done = make(project, environ)
@@ -101,7 +101,7 @@ def test_what_was_released_since_changes_nothing(released_since: tuple[Path, dic
     assert installed(project) == {"one": "1.0", "two": "1.0", "mine": "1.0"}
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_an_interrupted_install_says_so_and_is_finished_by_the_next(
     released_since: tuple[Path, dict[str, str]],
 ) -> None:

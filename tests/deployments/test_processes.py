@@ -87,6 +87,7 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
     processes.stop([other, late])
 
 
+@pytest.mark.slow
 def test_a_program_that_keeps_dying_is_started_again_after_growing_pauses_beside_the_others(
     tmp_path: Path,
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_
     assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
 
 
+@pytest.mark.slow
 def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tmp_path: Path) -> None:
     child = started("orderly", tmp_path, ORDERLY)
     until(lambda: child.log.read_text() == "ready\n")
@@ -152,16 +154,6 @@ def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tm
     processes.stop([child])
 
 
-def test_a_process_that_has_got_the_number_of_one_that_ended_is_left_alone(tmp_path: Path) -> None:
-    child, other = (started(name, tmp_path, "import time; time.sleep(600)") for name in ("Prefect", "another"))
-    child.process.kill()
-    child.process.wait()
-    child.process.pid = other.process.pid
-    processes.stop([child])
-    assert other.process.poll() is None
-    processes.stop([other])
-
-
 STUBBORN = """
     import signal, subprocess, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -171,6 +163,7 @@ STUBBORN = """
 """
 
 
+@pytest.mark.slow
 def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     child = started("stubborn", tmp_path, STUBBORN)
     until(lambda: (tmp_path / "log").read_text() == "ready\n")

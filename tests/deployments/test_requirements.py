@@ -6,10 +6,12 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import pytest
+
 from tests.support.lock import PROJECT, locked
 
 OURS = ("stockml", "tasks", "flows", "deployments")
-OF_EXTRAS = {"psycopg", "psycopg_binary"}  # without it, an error names the extra
+OF_EXTRAS = {"psycopg", "psycopg_binary", "prefect_dask", "distributed"}  # without it, an error names the extra
 
 
 def imported() -> set[str]:
@@ -21,6 +23,7 @@ def imported() -> set[str]:
     return {module.partition(".")[0] for module in modules} - {*sys.stdlib_module_names, *OURS}
 
 
+@pytest.mark.slow
 def test_the_locked_packages_hold_every_import() -> None:
     pinned = locked("run").keys()
     from_package = packages_distributions()

@@ -22,7 +22,7 @@ from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.nights.finished_nights import FILE, finished_night
 from stockml.nights.record import Night
-from stockml.nights.status import LastRun, record_run, rows
+from stockml.nights.status import rows
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
 from tests.support.commands import Captured, here, make_run, stockml
@@ -32,6 +32,7 @@ SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
 NOTHING_NEW = "nothing has changed since that night ran"
 
 
+@pytest.mark.slow
 def test_without_a_key_make_run_knows_only_recorded_tickers(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     failed = make_run("HPQ")
@@ -105,15 +106,6 @@ def spoil(path: Path) -> Callable[[], object]:
     content = file.read_bytes()
     file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     return lambda: file.write_bytes(content)
-
-
-@pytest.mark.slow
-def test_a_repetition_that_failed_is_in_the_status_until_the_newest_night_is_asked_for_again(twice: TwoRuns) -> None:
-    place, now = twice.place, datetime(2013, 3, 2, 4, tzinfo=UTC)
-    record_run(place.nights, "MSFT", LastRun("Failed", "the key is wrong", datetime.now(UTC)))
-    for again, state in ((["--session=2013-03-01"], "up to date; failed: the key is wrong"), ([], "up to date")):
-        assert here("nightly", "MSFT", *again) == 0
-        assert rows(place, ["MSFT"], now)[0].state == state
 
 
 @pytest.mark.slow

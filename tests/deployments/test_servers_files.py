@@ -92,14 +92,6 @@ def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores
     assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
 
 
-def test_a_premium_keys_rate_and_a_proxys_name_are_set_without_changing_the_file() -> None:
-    """A change would meet the next version's; without the rate, a premium key is used as a free one."""
-    text = (DEPLOYMENTS / "compose.yaml").read_text()
-    taken = set(re.findall(r"(\w+): .*\$\{\1:-", text))
-    assert taken == {"ALPHAVANTAGE_PLAN", "STOCKML_ALLOWED_HOSTS", "PREFECT_UI_URL", "STOCKML_MLFLOW_PAGE"}
-    assert "deployments/.env" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
-
-
 @pytest.mark.slow
 def test_compose_service_runs_as_written_and_is_healthy_before_anybody_has_given_the_password(
     home: HomePaths, tmp_path: Path

@@ -8,14 +8,13 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
-from deployments.registration.prefect_deployments import form_of, other_deployments, register
+from deployments.registration.prefect_deployments import other_deployments, register
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import parsed
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.nights.record import Night, kept_nights
-from stockml.provider.price_source import claim
 from tests.support.commands import Captured, here
 from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, THURSDAY, fill, use
@@ -101,30 +100,3 @@ def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -
             client.create_flow_run_from_deployment(page.id, parameters=given)
         with pytest.raises(PrefectHTTPStatusError, match="409"):
             client.create_flow_run_from_deployment(page.id, parameters={"choice": {}})
-
-
-def test_a_form_that_is_started_as_it_stands_names_no_ticker_that_is_not_in_the_list() -> None:
-    forms = {each.name: each for each in other_deployments(parsed("tickers: [KO, PEP]", "").tickers)}
-    assert forms["catch up a ticker"].parameters == {"ticker": "KO"}
-    assert form_of(forms["replay past nights"].flow)["properties"]["tickers"]["default"] == []
-
-
-def test_one_share_is_listed_once_however_its_class_is_spelt(home: HomePaths, capsys: Captured) -> None:
-    claim(home, "market")
-    assert here("tickers", "add", "BRK.B", "BRK-B", "BF-B") == 0
-    assert here("tickers", "add", "BRK-B", "BF.B") == 0
-    said = capsys.readouterr().out
-    assert "added BRK.B, BF-B; BRK-B (as BRK.B) there already; 5 in " in said
-    assert "\nBRK-B (as BRK.B), BF.B (as BF-B) there already; 5 in " in said
-    assert [entry.ticker for entry in tickers_of(home).tickers][3:] == ["BRK.B", "BF-B"]
-
-
-def test_a_symbol_in_yahoos_spelling_is_told_the_providers_when_it_is_listed(home: HomePaths, capsys: Captured) -> None:
-    """It was told by its first night, which failed. MKC.V, a share class in New York, looks the same."""
-    claim(home, "market")
-    assert here("tickers", "add", "SAP.DE", "MKC.V", "KO") == 0
-    *_, first, second = capsys.readouterr().out.splitlines()
-    assert first == "Yahoo's SAP.DE is Alpha Vantage's SAP.DEX; if it is meant: `stockml rename SAP.DE SAP.DEX`"
-    assert second == "Yahoo's MKC.V is Alpha Vantage's MKC.TRV; if it is meant: `stockml rename MKC.V MKC.TRV`"
-    assert here("rename", "SAP.DE", "SAP.DEX") == 0
-    assert [entry.ticker for entry in tickers_of(home).tickers][3:] == ["SAP.DEX", "MKC.V", "KO"]

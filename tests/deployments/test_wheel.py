@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.patience import PATIENCE_S
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 PROJECT = Path(__file__).parents[2]
 PACKAGES = ("stockml", "flows", "tasks", "deployments")

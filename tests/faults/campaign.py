@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         if given.kills:
-            appending.kill_writers(str(root / "store"), root / "locks", SEED, given.kills)
+            appending.kill_writers(root / "store", root / "locks", SEED, given.kills)
             for name, writer in writers(root / "killed").items():
                 said, lost = kill(writer, given.kills, chance)
                 print(f"{name}: {given.kills} kills, {said} writes acknowledged, {lost} lost", flush=True)

@@ -25,7 +25,7 @@ def test_a_missing_fact_counts_as_lost_a_repeated_one_as_doubled_a_new_one_as_be
     assert str(found).endswith("1 lost, 1 doubled, 1 believed")
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.usefixtures("prefect_server")
 def test_a_killed_flow_that_is_run_again_ends_as_if_it_had_not_been_killed(
     feed: Feed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

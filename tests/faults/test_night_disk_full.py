@@ -74,6 +74,7 @@ class Seen:
     files: list[str]
 
 
+@pytest.mark.campaign
 def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_room(
     ready: HomePaths, tmp_path: Path
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 from tests.support.night_process import forked
 from tests.support.patience import PATIENCE_S
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "STOCKML_DATABASE_URL"
 
 

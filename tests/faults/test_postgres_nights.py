@@ -23,7 +23,7 @@ from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [pytest.mark.slow, needs_postgres]
 
-PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(5)}
+PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(2)}
 ASKED: dict[str, Any] = {"session": date(2013, 2, 28), "settings": replaying.SMALL, "late_retries": 0}
 
 

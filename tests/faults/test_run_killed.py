@@ -23,7 +23,7 @@ from tests.support import replaying
 from tests.support.night_process import held_locks, nights, standing
 from tests.support.patience import PATIENCE_S, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 REACHED: dict[str, Callable[[HomePaths], bool]] = {
     "its own Prefect server begins": lambda home: (home.prefect / "temporary-server.log").exists(),

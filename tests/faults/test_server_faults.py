@@ -23,7 +23,7 @@ from tests.support.night_process import Standing, copied, nights, standing, star
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 ASKED: dict[str, Any] = {
     "ticker": "IBM",

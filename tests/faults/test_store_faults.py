@@ -10,13 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stockml.errors import StoreError, StoreUnreadable
 from stockml.prices.bars import Bars, Split
-from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append
@@ -34,12 +32,14 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
+@pytest.mark.campaign
 def test_fifty_writers_killed_at_random_moments_lose_nothing_and_write_nothing_twice(store):
     killed = run("kill", store.root, store.locks, 20261124)
     assert killed.returncode == 0, killed.stderr
     assert killed.stdout.startswith("store: 50 killed")
 
 
+@pytest.mark.slow
 def test_two_writers_at_once_store_every_session_once(store):
     with ThreadPoolExecutor() as pool:
         ends = list(pool.map(lambda first: run("write", store.root, store.locks, first, 2), (0, 1)))
@@ -141,27 +141,3 @@ def test_a_folder_or_a_file_in_the_way_is_an_error_that_names_it(store):
     Path(store.root).write_text("not a folder")
     with pytest.raises(StoreError, match=r"IBM\.parquet"):
         append(store, IBM.iloc[:100])
-
-
-def test_an_empty_store_folder_that_is_removed_comes_back(store):
-    Path(store.root).mkdir()
-    store.tickers()
-    Path(store.root).rmdir()
-    assert append(store, IBM.iloc[:100]).added == 100
-
-
-def test_a_store_folder_that_is_removed_while_appending_loses_no_row(store):
-    append(store, IBM.iloc[:100])
-
-    def removing(table: pa.Table) -> tuple[pa.Table, None]:
-        shutil.rmtree(store.root)
-        return table.slice(0, 99), None
-
-    store.files.update("IBM.parquet", "IBM", BAR_SCHEMA, removing)
-    assert store.read("IBM").equals(IBM.iloc[:99])
-
-
-def test_locks_that_were_removed_come_back(store):
-    append(store, IBM.iloc[:100])
-    shutil.rmtree(store.locks)
-    assert append(store, IBM.iloc[:101], NOW + timedelta(days=1)).added == 1

@@ -18,7 +18,7 @@ from tests.support.night_process import standing
 from tests.support.patience import until
 from tests.support.prefect_server import EVERY_SECOND
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 LONG = {"training": {"epochs": 16}, "network": {"units": [16], "look_back": 10}}  # the tutorial trains in epochs
 SILENCE = timedelta(seconds=45)  # a run sends a heartbeat every 30 s
 

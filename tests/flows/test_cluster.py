@@ -56,6 +56,7 @@ def run(scheduler: LocalCluster, tickers: list[str]) -> State:
     return universe(tickers, dask_address=scheduler.scheduler_address, return_state=True, **asked)
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("prefect_server")
 def test_nights_at_a_dask_address_are_done_by_its_workers_and_refused_by_those_of_another_home(
     with_tables: HomePaths, tmp_path: Path, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
@@ -104,7 +105,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_the_workers_end_with_the_run_however_that_ends(tmp_path: Path, sent: signal.Signals) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)
     server = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}

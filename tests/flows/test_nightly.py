@@ -3,8 +3,6 @@ stands afterwards, and how nights without an ordinary bar end."""
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import date
 from threading import Thread
@@ -20,18 +18,14 @@ from prefect.states import State
 from flows.form import chosen
 from flows.nightly import nightly
 from stockml import clock
-from stockml.errors import NightBusy
-from stockml.forecasts.forecast import SUPERSEDED
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.finished_nights import finished_night
-from stockml.nights.key_figures import newest
 from stockml.nights.record import night_path, read_night
 from stockml.nights.tables import paths
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
-from stockml.storage.locks import ticker_lock
 from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY
 from tests.support.scripted_feed import ScriptedFeed
@@ -100,14 +94,6 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
     assert [len(each) for each in before[1:]] == [1, 1, 1]
 
 
-def test_a_night_run_again_after_one_with_other_settings_says_that_the_later_forecast_stands(replay: Replay) -> None:
-    first = replay.night()
-    other = replay.night(settings={"evaluation": SMALL["evaluation"] | {"horizon": 40}})
-    again = replay.night()
-    assert again.result().key == first.result().key != other.result().key
-    assert [SUPERSEDED in str(state.message) for state in (first, other, again)] == [False, False, True]
-
-
 def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(replay: Replay) -> None:
     def judge() -> None:
         until(lambda: any(replay.home.datasets.rglob("*.*")), every_s=0.01)
@@ -138,23 +124,13 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert "1 new session" in second.reason
     assert (second.rows_added, second.rows_restated) == (1, 1)
     assert len(replay.mlflow_runs()) == 2
-    assert second.keeps_champion == (first.mode == second.mode == "pretrained")
     assert (second.model_version == first.model_version) == second.keeps_champion
     assert len(Registry(replay.home.models).history("IBM")) == 1 + second.verdict.promoted
     third = replay.night(session=FRIDAY, mode="retrain").result()
     assert "training gained " in third.reason
     assert "asked for" in third.reason
     assert third.history[0]["step"] == 1
-    assert (third.mode == "pretrained") == third.keeps_champion
     assert (third.model_version == second.model_version) == third.keeps_champion
-
-
-def test_a_night_repeated_after_another_of_its_session_leaves_the_tickers_page_to_the_newer(replay: Replay) -> None:
-    """As the status and MLflow's track record do: their night is the session's last finished one."""
-    first, other = replay.night().result(), replay.night(mode="retrain").result()
-    assert replay.night().result().key == first.key
-    assert newest(replay.home.nights, "IBM").key == other.key
-    assert f"key `{other.key[:16]}`" in pages("night-ibm")[0]
 
 
 def test_a_night_whose_cached_results_are_gone_decides_as_it_did_the_first_time(replay: Replay) -> None:
@@ -179,22 +155,6 @@ def test_a_night_killed_once_its_bars_were_stored_still_counts_them_when_rerun(r
     again = replay.night().result()
     assert (again.key, again.rows_added, again.rows_restated) == (first.key, 6, 0)
     assert replay.feed.requests == asked
-
-
-def test_a_night_that_waits_in_vain_for_another_of_its_ticker_says_so(
-    replay: Replay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flows.nightly.BUSY_WAIT_S", 0.1)
-    with ticker_lock(replay.home, "IBM", 0), pytest.raises(NightBusy, match="IBM"):
-        replay.night().result()
-    assert replay.feed.requests == 0
-
-
-def test_a_run_whose_calendar_is_unknown_has_a_name_and_says_what_is_wrong(replay: Replay) -> None:
-    state = nightly("IBM", calendar="XMARS", return_state=True)
-    assert "expected calendar to be a calendar such as XNYS or XLON, found 'XMARS'" in str(state.message)
-    with get_client(sync_client=True) as client:
-        assert client.read_flow_run(state.state_details.flow_run_id).name == "IBM newest"
 
 
 def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
@@ -230,9 +190,3 @@ def ends_of_steps(state: State) -> dict[str, str]:
 
     with get_client(sync_client=True) as client:
         return until(ends, every_s=0.2)
-
-
-def test_importing_the_flow_loads_no_heavy_library() -> None:
-    code = "import sys, flows.nightly; print([m for m in ('tensorflow', 'mlflow', 'matplotlib') if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"

@@ -6,21 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingConcurrencySlot, Completed, Pending, Scheduled, State
 
 from flows.notices import missing_forecasts, notice
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
-from tests.support.loopback import Exchange, Loopback
 from tests.support.nights import recorded_night
-from tests.support.patience import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -67,39 +63,13 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
         client.delete_deployment(deployment)
 
 
+@pytest.mark.slow
 def test_the_digest_loads_no_heavy_library(home: HomePaths) -> None:
     heavy = "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]"
     look = "from flows.notices import missing; from stockml.home import current_home; from stockml import clock"
     code = f"import sys; {look}; missing(current_home(), ['IBM'], clock.now(), {{}}); print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server", "home")
-@pytest.mark.parametrize("status", [200, 409])
-@pytest.mark.parametrize("what", ["/flow_runs/count", "/deployments/count", "/flow_runs/filter"])
-def test_one_wrong_answer_of_prefects_leaves_no_morning_without_its_digest(what: str, status: int) -> None:
-    """It failed, and the next came a day later."""
-    real, wrong = str(PREFECT_API_URL.value()), {f"/api{what}"}
-
-    def pass_on(exchange: Exchange) -> None:
-        if exchange.path in wrong:
-            wrong.remove(exchange.path)
-            return exchange.send(b"<html>", status)
-        sent = {name: value for name, value in exchange.headers.items() if name not in ("Host", "Content-Length")}
-        body, address = getattr(exchange, "posted", None), real.removesuffix("/api") + exchange.path
-        got = httpx.request(exchange.command, address, content=body, headers=sent, timeout=PATIENCE_S)
-        return exchange.send(got.content, got.status_code, **{"Content-Type": "application/json"})
-
-    with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(client.create_flow_from_name("missing forecasts"), name="wrong answers")
-        run = begun(client, deployment)
-    with Loopback(pass_on) as proxy, temporary_settings({PREFECT_API_URL: f"{proxy.address}/api"}):
-        ended = done(run)
-    assert (ended.name, wrong) == (FORECASTS_MISSING, set()), ended
-    with get_client(sync_client=True) as client:
-        client.delete_deployment(deployment)
 
 
 @pytest.mark.slow

@@ -49,14 +49,14 @@ def at(text: str, fold: int = 0) -> datetime:
 Step = tuple[str, date | None, str, int]
 THANKSGIVING: tuple[Step, ...] = (
     # New York time, the session asked for (None: the newest final one), how it ends, requests
-    ("2012-11-21T23:00", None, "keep 2012-11-21", 1),
+    ("2012-11-21T23:00", None, "2012-11-21", 1),
     ("2012-11-22T23:00", None, "No session", 0),  # the holiday
     ("2012-11-22T23:00", date(2012, 11, 22), "No session", 0),
-    ("2012-11-23T12:59", None, "keep 2012-11-21", 0),  # the half day trades until 13:00: Wednesday's night again
+    ("2012-11-23T12:59", None, "2012-11-21", 0),  # the half day trades until 13:00: Wednesday's night again
     ("2012-11-23T12:59", date(2012, 11, 23), "InvalidSession", 0),
     ("2012-11-23T13:01", date(2012, 11, 23), "InvalidSession", 0),
     ("2012-11-23T18:31", date(2012, 11, 23), "InvalidSession", 0),  # the feed shows a bar that may still change
-    ("2012-11-23T22:45", None, "keep 2012-11-23", 1),
+    ("2012-11-23T22:45", None, "2012-11-23", 1),
     ("2012-11-24T12:00", None, "No session", 0),  # the weekend
     ("2012-11-25T23:00", None, "No session", 0),
 )
@@ -81,16 +81,16 @@ def test_a_past_night_after_an_outage_of_months_fetches_the_history_that_it_lack
     replaying.use(evening.feed, monkeypatch)
     replaying.fill(home, ["IBM"], until=date(2012, 7, 24))
     state = evening.night(at("2013-03-01T23:00"), date(2012, 8, 21))
-    assert ended(state) == "keep 2012-08-21", state.message
+    assert ended(state) == "2012-08-21", state.message
     assert [asked.outputsize for asked in evening.feed.asked] == ["compact", "full"]
 
 
 def ended(state: State) -> str:
-    """How a night ended: its mode and session, the name of what it skipped for, or its error."""
+    """How a night ended: its session, the name of what it skipped for, or its error."""
     if state.is_failed():
         return type(state.result(raise_on_failure=False)).__name__
     night = state.result()
-    return f"{night.mode} {night.session}" if night.status == "completed" else str(state.name)
+    return str(night.session) if night.status == "completed" else str(state.name)
 
 
 FORWARD = (

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from statistics import median
 from typing import Any
@@ -24,7 +24,6 @@ from flows.universe import stalest_of
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from stockml.provider.listing import Delistings
 from tests.support import PAYLOADS, loopback, replaying
 from tests.support.loopback import Answer, Loopback
 from tests.support.night_process import stored
@@ -169,15 +168,6 @@ def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_comple
         assert [*with_key(ready.root, key), *with_key(prefect_database(), key)] == []
 
 
-def test_an_outage_costs_a_free_key_two_requests_per_ticker(
-    ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
-    feed.outage(Fault.of(HEROKU, 503))
-    assert named(nightly(**ASKED, return_state=True)) == "Skipped: no answer"
-    assert feed.requests == 2
-
-
 def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_a_listing_and_goes_first_no_more(
     ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,13 +267,3 @@ def test_a_delisted_share_is_asked_about_once_and_then_rests(
         state = nightly(**ASKED, return_state=True)
         assert (state.name, feed.requests) == ("At rest", requests)
     assert "taken off its exchange on 2013-02-21" in str(state.message)
-
-
-def test_a_share_that_is_listed_again_is_followed_once_the_listing_is_a_week_old(
-    ready: HomePaths, feed: ScriptedFeed
-) -> None:
-    feed.delisted = {"IBM": date(2013, 2, 21)}
-    assert nightly(**ASKED, return_state=True).name == "At rest"
-    feed.delisted = {}
-    replace(Delistings.read(ready.delistings), asked=None).write(ready.delistings)  # as after a week
-    assert nightly(**ASKED, force=True, return_state=True).name == "Completed"

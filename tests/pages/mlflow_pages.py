@@ -29,13 +29,13 @@ def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
 def open_table(page: "Page", address: str, experiment_id: str) -> None:
     """Open the link given by the summaries and by `make up`: the runs, with the columns that matter."""
     page.goto(view_url(address, experiment_id))
-    page.get_by_role("columnheader", name="verdict").first.wait_for()
+    page.get_by_role("columnheader", name="band80").first.wait_for()
 
 
 def open_charts(page: "Page", address: str, experiment_id: str) -> None:
     """Open the same view's charts, the most important first."""
     page.goto(view_url(address, experiment_id, charts=True))
-    page.get_by_text("what counts").first.wait_for()
+    page.get_by_text("Model metrics").first.wait_for()
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4")
 

@@ -70,7 +70,7 @@ def children_of(pages: Up) -> list[psutil.Process]:
 
 def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
     open_form(page, pages.prefect, "IBM")
-    assert "Passes over the training part. 1 to 1,000; tutorial 30" in page.inner_text("body")
+    assert "Passes over the training part (tutorial profile only). 1 to 1,000; tutorial 30" in page.inner_text("body")
     fill(page, "ticker (Optional)", "../etc")
     submit(page)
     page.get_by_text("'../etc' does not match").first.wait_for()
@@ -106,7 +106,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     run = pages.finished(1)
     assert (run["name"], run["state_name"]) == ("IBM 2013-03-01", "Completed")
     open_run(page, pages.prefect, run["id"])
-    page.get_by_text(re.compile("(retrain|keep) IBM 2013-03-01")).first.wait_for()
+    page.get_by_text(re.compile("(retrain|pretrained) IBM 2013-03-01")).first.wait_for()
     picture(page, "prefect-night.png")
     artifact = pages.artifact("night-ibm")
     open_artifact(page, pages.prefect, artifact["id"])
@@ -117,7 +117,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     assert link[1] == pages.mlflow
     mlflow_pages.open_run(page, *link.groups())
     shown = page.inner_text("body")
-    assert re.search("IBM 2013-03-01 (retrain|keep)", shown)
+    assert re.search("IBM 2013-03-01 (retrain|pretrained)", shown)
     assert "evaluation.horizon" in shown
     open_charts(page, pages.mlflow, link[2])
     assert "answer/crps_skill_pct" in page.inner_text("body")
@@ -160,14 +160,13 @@ def is_told_to_end(process: psutil.Process) -> bool:
 
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
-    """Check that no process, no lock, and no run or step recorded as at work is left."""
+    """Check that no process, no lock, and no run recorded as at work is left."""
     psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert [process for process in processes if process.is_running()] == []
     assert [lock.name for lock in held_locks(home_of({"STOCKML_HOME": str(pages.home)}))] == ["up.lock"]
     at_work = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     ours = {"name": {"any_": ["nightly", "universe"]}}
     assert pages.api("/flow_runs/filter", {"flow_runs": at_work, "flows": ours}) == []
-    pages.at_rest()
 
 
 def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(pages: Up, page: "Page") -> None:
@@ -188,6 +187,7 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
     open_run(page, pages.prefect, run_id)
     page.get_by_role("button", name="Retry", exact=True).wait_for()
     nothing_is_left(pages, processes)
+    pages.at_rest()
     assert stored(home, "AAPL") == bars
     reached, told = epochs_of(kept), len(pages.epochs(run_id))
     assert 3 <= reached < MANY
@@ -201,6 +201,7 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
     assert [len(each) for each in (found.runs, found.versions, found.entries)] == [1, 1, 1]
 
 
+@pytest.mark.campaign
 def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up, page: "Page") -> None:
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
     run_id = pages.start("universe/all tickers, one night", **asked)
@@ -260,10 +261,9 @@ def test_no_figure_of_a_nights_page_is_cut_off(pages: Up, page: "Page") -> None:
 
 def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:
     page.goto(f"{pages.prefect}/automations")
-    page.get_by_text("stockml: zombie runs").first.wait_for()
+    page.get_by_text("stockml: silent runs").first.wait_for()
     shown = page.inner_text("body")
     assert shown.count("Trigger") == 7
-    assert "A custom trigger" not in shown
     assert "When any flow run" in shown
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stockml import code_version
-from stockml.code_version import NUMBER_LIBRARIES, code_hash, meaning_and_imports, sources_hash
+from stockml.code_version import NUMBER_LIBRARIES, code_hash
 
 SOURCES = {
     "training/__init__.py": "",
@@ -119,27 +119,6 @@ def test_every_step_names_an_existing_module_whose_imports_can_all_be_followed()
     assert len(keys) == 11
     hashes = {name: code_hash(*key.args) for name, key in keys.items()}
     assert len(set(hashes.values())) >= 8, "fetch, fetch history, append and explain jumps share a module"
-
-
-@pytest.mark.parametrize(
-    ("module", "change", "moves"),
-    [("plots/style", a_statement, True), ("errors", a_statement, True), ("models/vintage_set", a_comment, False)],
-)
-def test_the_hash_of_whole_folders_changes_with_the_meaning_of_any_source(
-    package: Path, module: str, change: Callable[[str], str], moves: bool
-) -> None:
-    before, source = sources_hash(package), package / f"{module}.py"
-    source.write_text(change(source.read_text()))
-    assert (sources_hash(package) != before) == moves
-
-
-def test_every_python_reads_the_same_meaning() -> None:
-    meaning, _ = meaning_and_imports(
-        "@final\nclass Network(Base):\n    leads: list[int] = []\n\n"
-        "    def name(self, *, lead=None):\n        return f'{lead:02} of {len(self.leads)}' or call()\n\n"
-        """    def days(self, layout: str):\n        return f"{', '.join(f'{day:{layout}}' for day in self.known)}"\n"""
-    )
-    assert meaning.startswith("699cb27c6314a544"), "as 3.11, 3.12 and 3.13 have it"
 
 
 def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(package: Path) -> None:

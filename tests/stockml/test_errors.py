@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from deployments import errors as servers
-from deployments.errors import AlreadyUp, NotRecorded, PasswordNeeded, PortTaken, ServerFailed, ServerUnavailable
+from deployments.errors import (
+    AlreadyUp,
+    NotRecorded,
+    PasswordNeeded,
+    PortTaken,
+    ServerFailed,
+    ServerUnavailable,
+    WrongVersion,
+)
 from stockml import errors
 from tasks import errors as studies
 from tasks.errors import ProcessKilled
@@ -52,6 +60,7 @@ SAMPLES = [
     errors.NoForecast("IBM", "/home/me/.stockml"),
     ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
+    WrongVersion("prefect", "<4,>=3.9", "2.0"),
     AlreadyUp("at http://127.0.0.1:4200"),
     PortTaken("MLflow", 5000, "--mlflow-port"),
     PasswordNeeded("0.0.0.0"),

@@ -79,26 +79,9 @@ def test_settings_are_read_from_json_as_they_were_written(profile: str, override
     assert settings_from_dict(json.loads(json.dumps(settings.model_dump()))) == settings
 
 
-@pytest.mark.parametrize("profile", ["nightly", "tutorial"])
-def test_settings_kept_before_replace_after_sessions_existed_get_its_default(profile: str) -> None:
-    usual = settings_for(profile)
-    kept = usual.model_dump()
-    kept["evaluation"]["horizon"] = 40
-    del kept["evaluation"]["replace_after_sessions"]
-    found = settings_from_dict(json.loads(json.dumps(kept)))
-    assert found == usual.changed(evaluation=usual.evaluation.changed(horizon=40))
-    assert found.evaluation.replace_after_sessions == 20
-
-
 def test_the_hash_depends_on_content_alone() -> None:
     settings = settings_for("nightly")
     assert settings.changed(network=NetworkSettings(**vars(settings.network))).sha256() == settings.sha256()
-
-
-def test_the_flat_view_names_every_setting_once() -> None:
-    flat = settings_for("tutorial").flat()
-    assert flat["network.units"] == (200, 200, 150)
-    assert all(not isinstance(value, dict) for value in flat.values())
 
 
 @pytest.mark.parametrize(

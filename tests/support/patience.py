@@ -6,7 +6,7 @@ from typing import TypeVar
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 T = TypeVar("T")
-PATIENCE_S = 600.0
+PATIENCE_S = 180.0
 
 
 def until(found: Callable[[], T], every_s: float = 0.05) -> T:

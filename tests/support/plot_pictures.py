@@ -1,4 +1,4 @@
-"""`python -m tests.support.plot_pictures` draws the plots in docs/plots.md, from IBM's recorded night."""
+"""`python -m tests.support.plot_pictures` draws the plots in docs/numbers.md, from IBM's recorded night."""
 
 from pathlib import Path
 

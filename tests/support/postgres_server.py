@@ -28,12 +28,6 @@ needs_postgres = pytest.mark.skipif(
 )
 
 
-def make_databases(address: str) -> None:
-    """Create what a person creates once: the servers make their tables, not their databases."""
-    for name in ("mlflow", "prefect", "stockml"):
-        subprocess.run([str(BINARIES[-1] / "createdb"), "--maintenance-db", f"{address}/postgres", name], check=True)
-
-
 @contextmanager
 def postgres_server(folder: Path, password: str = "", listens: str = "127.0.0.1") -> Iterator[str]:
     """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`; asks for a `password`.
@@ -91,11 +85,3 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
         timeout=PATIENCE_S,
         **as_user,  # type: ignore[call-overload]
     )
-
-
-@pytest.fixture(scope="session")
-def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with this project's databases, shared by all tests of a process."""
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        create_databases(running)
-        yield running

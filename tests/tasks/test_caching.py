@@ -17,6 +17,8 @@ from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tasks.caching import identity, step, with_home_storage
 from tests.support.copied_code import copied, run_on
 
+pytestmark = pytest.mark.slow
+
 FRIDAY = date(2013, 3, 1)
 
 

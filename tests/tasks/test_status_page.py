@@ -4,13 +4,11 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -19,12 +17,10 @@ from prefect.states import Completed, Scheduled
 from deployments.cli.app import run
 from deployments.cli.tickers import register_all
 from deployments.process import restored
-from deployments.registration import ticker_list
 from deployments.servers.environment import settings_of
 from flows.notices import missing_forecasts
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
-from stockml.nights.key_figures import keep_newest
 from tasks.run_records import in_state, runs_of
 from tasks.status_page import (
     EVERY_S,
@@ -47,7 +43,9 @@ def follow(home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: Non
 
     def followed(*tickers: str, **choices: str) -> None:
         with restored(os.environ, settings_of(home)):
-            ticker_list.add(home, tickers, choices)
+            home.root.mkdir(exist_ok=True)
+            listed = [{"ticker": each, **choices} for each in tickers]
+            home.tickers.write_text(json.dumps({"tickers": listed}))
             register_all(home)
 
     return followed
@@ -139,28 +137,6 @@ def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
     assert page().endswith(
         "As of 2013-03-01 23:00 in New York, the recorded prices' time; runs start by today's clock."
     )
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server", "home")
-def test_of_two_pages_that_two_nights_made_at_once_the_next_update_leaves_the_newer() -> None:
-    """Both nights of a new server found no page; the older of the two would have stood there for good."""
-    with get_client(sync_client=True) as client:
-        for text in ("older", "newer"):
-            client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text))
-    show_status()
-    assert page().startswith("## Status")
-
-
-@pytest.mark.slow
-def test_the_page_goes_by_the_calendar_that_the_list_gives_a_ticker_as_the_status_does(
-    follow: Callable[..., None], home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its newest night went by London's, by which the bar of 2013-03-01 is final; by New York's it is not yet."""
-    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T02:00:00+00:00")
-    keep_newest(home.nights, replace(recorded_night(), ticker="TSCO.LON"))
-    follow("TSCO.LON", calendar="XNYS")
-    assert "| TSCO.LON | 2013-02-28 | up to date |" in page()
 
 
 @pytest.mark.slow

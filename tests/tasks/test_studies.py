@@ -23,7 +23,7 @@ from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import epoch_callback
 from tasks.errors import ProcessKilled
-from tasks.studies import backtest_tickers, folder_named, read_prices, trial_callback
+from tasks.studies import backtest_tickers, read_prices, trial_callback
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
@@ -47,16 +47,6 @@ def test_an_unreadable_ticker_is_left_out_with_a_message_but_is_an_error_if_it_w
     assert f"IBM is left out: {damaged}" in caplog.text
     with pytest.raises(StoreUnreadable):
         reading(["IBM"])
-
-
-def test_a_folder_named_in_a_form_may_begin_at_the_users_own_and_is_refused_if_there_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "prices").mkdir()
-    assert [folder_named(given) for given in ("", "~/prices", str(tmp_path))] == [None, tmp_path / "prices", tmp_path]
-    with pytest.raises(InvalidFile, match="~/price: expected a folder on the worker's machine, found none"):
-        folder_named("~/price")
 
 
 def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_that_was_not_named(
@@ -86,21 +76,6 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
         (tmp_path / name).unlink()
     with pytest.raises(InvalidFile, match="found none that can be read"):
         reading([], tmp_path)
-
-
-def test_prices_that_a_folder_has_under_two_names_are_told_as_counting_twice(tmp_path: Path) -> None:
-    for name, close in {"IBM.csv": 2, "ibm1.us.txt": 2, "KO.csv": 1}.items():
-        (tmp_path / name).write_text(f"Date,Open,High,Low,Close,Volume\n2013-02-28,1,2,1,{close},5\n")
-    [(ticker, told)] = flow(read_prices.fn)([], tmp_path, None)[2].items()
-    assert (ticker, told) == ("IBM1", "they are those of IBM, which so counts twice")
-
-
-def test_a_folder_is_read_by_the_named_calendar(tmp_path: Path) -> None:
-    holiday = "Date,Open,High,Low,Close,Volume\n2013-02-18,1,2,1,2,5\n"  # in New York
-    (tmp_path / "abx.csv").write_text(holiday)
-    with pytest.raises(InvalidFile, match="a file of ABX"):
-        reading(["ABX"], tmp_path)
-    assert reading(["ABX"], tmp_path, "XLON") == ["ABX"]
 
 
 def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) -> None:
@@ -175,15 +150,3 @@ def backtesting(series: Any) -> None:
 def test_a_backtest_whose_process_is_killed_says_so_and_what_to_do() -> None:
     with pytest.raises(ProcessKilled, match=r"found one killed, most likely for want of memory; .* fewer tickers"):
         backtesting({"AAPL": Deadly(), "IBM": Deadly()})
-
-
-class WithoutPrefect:
-    """A series that cannot be received by a process that has loaded Prefect, and of which nothing can be computed."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return eval, ("('prefect' not in __import__('sys').modules) or 1 / 0",)
-
-
-def test_the_processes_of_a_backtest_spend_no_time_on_loading_prefect() -> None:
-    with pytest.raises(AttributeError, match="bool"):
-        backtesting({"AAPL": WithoutPrefect(), "IBM": WithoutPrefect()})

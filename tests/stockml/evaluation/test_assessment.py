@@ -11,8 +11,7 @@ import pytest
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import assess, read_assessment, write_assessment
 from stockml.evaluation.candidates import ScoringData
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
-from stockml.features.origins import every_nth
+from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, evaluate
 from stockml.models.baselines import published_median
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.retrain_policy import Decision
@@ -37,7 +36,7 @@ from tests.stockml.evaluation.seers import (
     seeing,
     wide,
 )
-from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, walk, with_prices
+from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, with_prices
 
 BEFORE_ANY_VINTAGE = np.timedelta64(10_000, "D")
 
@@ -92,17 +91,6 @@ def test_a_base_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> No
         scored_with_a_base_through(first)
 
 
-def test_a_network_without_a_path_of_its_own_has_no_row_among_the_paths() -> None:
-    rows = set(assessed(USUAL).evaluation.scores)
-    assert {PUBLISHED, TREND_PRIOR, LAST_CLOSE} <= rows
-    assert not rows & {LSTM, WITHOUT_NETWORK, CHAMPION}
-    seen = assessed(GOOD, FAIR).evaluation
-    assert {PUBLISHED, LSTM, CHAMPION, WITHOUT_NETWORK} <= set(seen.scores)
-    adds = seen.comparison(PUBLISHED, WITHOUT_NETWORK)
-    assert adds is not None
-    assert assessed(GOOD, FAIR).verdict.numbers["network_adds"] == adds.skill_difference > 0.1
-
-
 def test_a_path_that_is_worse_by_any_amount_is_not_published_even_if_promoted() -> None:
     found = assessed(seeing(-0.002))
     worse = found.distributions.over_simple[LSTM]
@@ -111,21 +99,6 @@ def test_a_path_that_is_worse_by_any_amount_is_not_published_even_if_promoted() 
     assert worse.test.p_value >= 0.05
     assert (found.verdict.promoted, found.publisher) == (True, RIDGE)
     assert found.forecast.without_network
-
-
-@pytest.mark.parametrize(
-    ("challenger", "champion", "publisher"), [(BAD, wide(0.97), CHAMPION), (NARROW, seeing(-0.002), RIDGE)]
-)
-def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own_kinds_rule(
-    challenger: Model, champion: Model, publisher: str
-) -> None:
-    """Worse within the noise: a width learned across tickers is published, a path learned from this ticker is not."""
-    found = assessed(challenger, champion)
-    worse = found.distributions.over_simple[CHAMPION]
-    assert worse.skill < 0
-    assert worse.test is not None
-    assert worse.test.p_value > 0.05
-    assert (found.verdict.promoted, found.publisher) == (False, publisher)
 
 
 def test_without_a_network_the_path_is_the_close_plus_half_the_usual_rise() -> None:
@@ -192,17 +165,7 @@ def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published(
     assert found.distributions.network_adds is None
 
 
-@pytest.mark.parametrize("sessions", [42, 60, 100])
-def test_a_ticker_with_few_sessions_is_assessed_and_published(sessions: int) -> None:
-    series = walk(sessions)
-    model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(series, model, None, SETTINGS, after(series), split_after_vintages(series, SETTINGS))
-    assert (found.publisher, found.verdict.promoted) == (LSTM, True)
-    assert not found.forecast.without_network
-    assert found.forecast.outlook[0].usual is None
-    assert found.evaluation.origins == len(every_nth(split_after_vintages(series, SETTINGS).test, 5))
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year()])
 def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is_saved(
     series: PriceSeries, tmp_path: Path

@@ -41,6 +41,7 @@ def found() -> Assessment:
     return assess(series(), model, None, settings, upcoming, split_after_vintages(series(), settings))
 
 
+@pytest.mark.slow
 def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None:
     night = found()
     assert (night.publisher, night.verdict.promoted) == (LSTM, True)
@@ -63,6 +64,7 @@ def panel() -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("figure", "measured", "margin"),
     [
@@ -79,11 +81,13 @@ def test_five_shares_that_no_base_has_seen_are_forecast_as_measured_before(
     assert panel()[figure] == pytest.approx(measured, abs=margin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("band", "low", "high"), [("50", 0.4, 0.65), ("80", 0.7, 0.9), ("95", 0.9, 0.99)])
 def test_the_bands_cover_about_what_they_claim_on_the_test_part(band: str, low: float, high: float) -> None:
     assert low <= found().band_scores.bands[band].coverage <= high
 
 
+@pytest.mark.slow
 def test_the_last_closes_error_is_the_known_one_and_equals_a_naive_loops() -> None:
     close, scores = series().close, found().evaluation.scores
     scale = {t: np.ptp(close[max(t - 2499, 0) : t + 1]) for t in found().test_origins}

@@ -9,15 +9,14 @@ from shutil import copy
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, RowUnavailable, TooFewBars
+from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import select_model
-from stockml.evaluation.backtest import AS_IT_IS, CENTRED, Span, TickerBacktest, backtest, paths
-from stockml.evaluation.backtest_table import ROWS, backtest_table, contents, markdown
+from stockml.evaluation.backtest import AS_IT_IS, CENTRED, Span, TickerBacktest, backtest
+from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import panel_diebold_mariano
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
-from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS, moves
@@ -26,11 +25,9 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import PRETRAINED
 from stockml.models.trained_model import same_forecast
-from stockml.prices.bars import COLUMNS
-from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings, TrainingSettings
 from stockml.training.ticker_training import split_after_vintages, train_ticker
-from tests.support.walks import altered_after, walk, with_prices
+from tests.support.walks import altered_after, walk
 
 SETTINGS = Settings(
     evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200), training=TrainingSettings(steps=2)
@@ -53,12 +50,14 @@ def found() -> TickerBacktest:
     return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
+@pytest.mark.slow
 def test_every_fifth_session_of_the_span_is_a_night_that_is_judged() -> None:
     assert found().origins == len(found().nights) == (LAST - FIRST) // 5 + 1
     assert found().sessions == (SPAN.first, SPAN.last)
     assert found().widths[PUBLISHED].sessions.tolist() == SERIES.sessions[FIRST : LAST + 1 : 5].tolist()
 
 
+@pytest.mark.slow
 def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -> None:
     """Each night runs by itself and learns afresh; the champions' ages matter for `replace_after_sessions`."""
     at = np.arange(FIRST, FIRST + 210, 10)
@@ -86,6 +85,7 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
         np.testing.assert_allclose(replayed.scores[name].crps_by_lead, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> None:
     scores = found().scores
     assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
@@ -97,6 +97,7 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 
 
+@pytest.mark.slow
 def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
     """These are the rows of a night's table, recomputed by loops."""
     at = np.arange(FIRST, LAST + 1, 5)
@@ -118,23 +119,7 @@ def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_l
         assert losses.reference == pytest.approx(np.mean(np.reshape(naive, (len(at), -1)), axis=1)), name
 
 
-def test_a_path_that_falls_below_zero_is_scored_all_the_same() -> None:
-    price = np.r_[np.linspace(100.0, 40.0, len(SERIES) - 80), np.full(80, 0.5)]
-    fallen = PriceSeries(SERIES.sessions, price, price, price, price, price)
-    at, leads = np.array([len(SERIES) - 51]), np.array([1, 50])
-    assert baseline_paths(fallen.close, at, 50)["drift"][0, -1] < 0
-    assert all(np.isfinite(path).all() for path in paths(fallen, at, leads, np.zeros((1, 2))).values())
-
-
-def test_simple_paths_do_not_mix_the_units_of_two_stretches() -> None:
-    at, leads, published = np.array([700, 950]), np.array([1, 50]), np.zeros((2, 2))
-    changed = with_prices(SERIES, np.where(np.arange(len(SERIES)) < 900, 100.0, 1.0))
-    found, expected = (paths(each, at, leads, published) for each in (changed, SERIES))
-    assert found.keys() == expected.keys()
-    for name in expected.keys() - {TREND_PRIOR}:  # which sees a share that was just listed
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-12, err_msg=name)
-
-
+@pytest.mark.slow
 def test_what_is_published_of_the_sessions_ahead_is_scored() -> None:
     at, outlook = np.arange(FIRST, LAST + 1, 5), {(each.what, each.sessions): each for each, _ in found().outlook}
     rose, rise = SERIES.close[at + 20] > SERIES.close[at], outlook["rise", 20]
@@ -143,6 +128,7 @@ def test_what_is_published_of_the_sessions_ahead_is_scored() -> None:
     assert outlook["volatility", 20].network_adds is not None
 
 
+@pytest.mark.slow
 def test_no_later_bar_affects_a_nights_decision() -> None:
     night = 4
     other = backtest("ABC", altered_after(SERIES, FIRST + 5 * night), SPAN, SETTINGS)
@@ -151,6 +137,7 @@ def test_no_later_bar_affects_a_nights_decision() -> None:
     assert other.scores[PUBLISHED].crps != found().scores[PUBLISHED].crps
 
 
+@pytest.mark.slow
 def test_bars_after_the_last_outcome_change_nothing() -> None:
     assert backtest("ABC", altered_after(SERIES, LAST + 50), SPAN, SETTINGS).scores == found().scores
 
@@ -161,24 +148,7 @@ def test_a_span_of_fewer_than_twenty_nights_is_refused(span: Span) -> None:
         backtest("ABC", SERIES, span, SETTINGS)
 
 
-def test_a_span_that_ends_before_it_begins_is_refused_as_such() -> None:
-    with pytest.raises(InvalidSession, match=r"found '2003-01-01': .* from 2003-03-01 on; exchange the two"):
-        Span(date(2003, 3, 1), date(2003, 1, 1))
-
-
-def test_a_span_before_the_first_base_is_refused_with_the_first_possible_date() -> None:
-    with pytest.raises(InvalidSetting, match=r"2001-04-11 or later, .* found '1990-01-01'"):
-        backtest("ABC", SERIES, Span(date(1990, 1, 1), date(2001, 6, 1)), SETTINGS)
-
-
-def test_a_span_after_the_last_outcome_and_a_folder_without_bases_are_refused_as_such(tmp_path: Path) -> None:
-    known = SERIES.sessions[-50]
-    with pytest.raises(InvalidSetting, match=f"to be before {known}, .* found '2030-01-01'"):
-        backtest("ABC", SERIES, Span(date(2030, 1, 1), date(2032, 1, 1)), SETTINGS)
-    with pytest.raises(InvalidFile, match=f"{tmp_path}: .* no pooled regression ends before .*: there is none"):
-        backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
-
-
+@pytest.mark.slow
 def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path: Path) -> None:
     for path in SHIPPED.glob("*-200[13]-06.*"):
         copy(path, tmp_path)
@@ -192,22 +162,7 @@ def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path:
         backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
-def test_twenty_nights_are_enough_and_with_fewer_it_is_said_whether_the_span_or_the_history_is_too_short() -> None:
-    def of(nights: int) -> TickerBacktest:
-        span = replace(SPAN, last=SERIES.sessions[FIRST + 5 * (nights - 1)].item())
-        return backtest("ABC", SERIES, span, SETTINGS)
-
-    assert of(20).origins == 20
-    with pytest.raises(InvalidSetting, match="5 sessions apart, 19 can be run"):
-        of(19)
-    known = SERIES.until(FIRST + 5 * 18 + 51)
-    with pytest.raises(InvalidSetting, match=f"the first of 20 nights to be earlier, .* found '{SPAN.first}'"):
-        backtest("ABC", known, SPAN, SETTINGS)
-    young, span = SERIES.until(160), replace(SPAN, first=SERIES.sessions[100].item())
-    with pytest.raises(TooFewBars, match=f"at least 250 sessions for 20 nights from {span.first}"):
-        backtest("ABC", young, span, SETTINGS)
-
-
+@pytest.mark.slow
 def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hole_divides_them() -> None:
     asked = SETTINGS.evaluation.changed(horizon=60, direction_step=60, test_sessions=100)
     halted = replace(SERIES, sessions=SERIES.sessions + np.where(np.arange(1_400) < 1_000, 0, 365))
@@ -216,32 +171,7 @@ def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hol
     assert found.widths[PUBLISHED].sessions.tolist() == halted.sessions[at].tolist()
 
 
-def test_a_horizon_shorter_than_the_leads_measured_is_refused() -> None:
-    with pytest.raises(InvalidSetting, match="horizon of a backtest to be at least 50, found 40"):
-        backtest("ABC", SERIES, SPAN, SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(horizon=40)))
-
-
-def test_a_table_of_unmoving_prices_alone_is_refused_with_the_reason() -> None:
-    halted = {name: np.where(np.arange(1_400) < FIRST, getattr(SERIES, name), 50.0) for name in COLUMNS}
-    still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
-    with pytest.raises(RowUnavailable, match=r"expected a price that moves, found one still at a lead: STILL$"):
-        backtest_table([still], {})
-    adds = 100 * found().over[RIDGE].skills[0]
-    assert backtest_table([still, found()], {}).adds[0].mean == pytest.approx(adds)
-
-
-def test_a_table_of_nobody_names_the_commonest_reasons_each_with_whom_it_is_about() -> None:
-    """A reason may name the file or ticker again; then it is the same reason without that."""
-    empty = {f"f{number}.txt": f"/prices/f{number}.txt: found an empty file" for number in range(7)}
-    others = {"OLD": "ends in 1999", "A": "reason 1", "B": "ends in 1999", "C": "reason 2", "D": "reason 3"}
-    with pytest.raises(RowUnavailable) as refusal:
-        backtest_table([], {**others, **empty})
-    assert str(refusal.value) == (
-        "all of them are left out: found an empty file: f0.txt, f1.txt, f2.txt and 4 more; "
-        "ends in 1999: OLD, B; reason 1: A; and 2 more"
-    )
-
-
+@pytest.mark.slow
 def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     adds = found().over[RIDGE]
     none = replace(adds, skills=(float("nan"),) * 12)
@@ -278,27 +208,3 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert "Left out: NEW, expected more bars." in said
     assert all(row in said for row in (PRETRAINED, PUBLISHED, "network adds"))
     assert all(f"\n{heading}\n\n|" in said for heading in HEADINGS)
-
-
-@pytest.mark.parametrize(("p_value", "shown"), [(0.0004, "< 0.001"), (0.012, "0.012"), (None, "–")])
-def test_a_line_shows_its_skills_and_a_p_value_that_is_never_0(p_value: float | None, shown: str) -> None:
-    table = backtest_table([found()], {})
-    line = replace(table.adds[0], mean=-0.001, share=0.0, p_value=p_value)
-    leads = " | ".join(f"{each:+z.2f}" for each in line.by_lead.values())
-    lines, more = (markdown(replace(table, adds=[line], tickers=number)) for number in (1, 2))
-    assert lines[0].startswith(f"1 ticker, {table.origins} origins from ")
-    assert f"| network adds | +0.00 | {shown} | {leads} |" in lines
-    for cells in (part for part in contents(table) if not isinstance(part, str)):
-        pixels = sum(24 + 6.8 * max(map(len, column)) for column in zip(*cells, strict=True))
-        assert pixels < 715, f"wider than Prefect's page at 1280: {cells[0]}"
-    assert f"| network adds † | +0.00 | {shown} | {leads} |" in more
-    assert any(line.startswith(f"| published, location included | {table.whole[0].mean:+z.2f} | ") for line in lines)
-
-
-def test_a_row_that_no_ticker_has_is_named_with_the_reason() -> None:
-    row = f"{OWN_HAR}, pooled shape"
-    assert row in found().reasons
-    table = backtest_table([found(), replace(found(), ticker="DEF", reasons={})], {})
-    assert table.missing[row].startswith("1 of 2 tickers (ABC): expected at least 2000 sessions for a HAR")
-    assert f"own HAR range, pooled shape: {table.missing[row]}." in markdown(table), "named as in the tables"
-    assert f"{OWN_HAR}, own shape" in found().reasons.keys() - table.missing.keys(), "no table has that row"

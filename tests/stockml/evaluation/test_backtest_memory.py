@@ -2,9 +2,13 @@
 
 import tracemalloc
 
+import pytest
+
 from stockml.evaluation.backtest import Span, backtest
 from stockml.settings import EvaluationSettings, Settings
 from tests.support.walks import walk
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_night_that_is_over_keeps_only_its_forecast() -> None:

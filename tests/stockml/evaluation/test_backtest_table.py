@@ -123,22 +123,6 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
 
 
-def test_prices_to_be_looked_at_are_named_beside_the_figures_that_they_are_in() -> None:
-    table = backtest_table(FOUND, {"NEW": "expected more bars"}, {"DEF": "9 of 99 bars are set aside"})
-    assert (table.tickers, table.adds) == (3, TABLE.adds)
-    assert markdown(table)[-2:] == [
-        "Look at the prices of DEF: 9 of 99 bars are set aside.",
-        "Left out: NEW, expected more bars.",
-    ]
-
-
-def test_the_percent_of_tickers_above_zero_has_a_table_of_its_own_unless_there_is_only_one() -> None:
-    adds, lines = TABLE.adds[0], markdown(TABLE)
-    shares = [f"{share:.0f}" for share in (adds.share, *adds.share_by_lead.values())]
-    assert f"| network adds | {' | '.join(shares)} |" in lines
-    assert not any(line.startswith("Percent of tickers") for line in markdown(backtest_table(FOUND[:1], {})))
-
-
 def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table() -> None:
     def table(*skills: float) -> BacktestTable:
         made = (replace(FOUND[0], ticker=f"T{i}", whole={WITH_LOCATION: gain(skill)}) for i, skill in enumerate(skills))

@@ -113,6 +113,8 @@ def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:
     check_rows(SERIES, MIDDLE, lambda series: rows(series, 0))
     with pytest.raises(LooksAhead, match="the forecast of row"):
         check_rows(SERIES, MIDDLE, lambda series: rows(series, 1))
+    with pytest.raises(LooksAhead, match="the forecast of row"):  # whatever else the row holds
+        check_rows(SERIES, MIDDLE, lambda series: {"row": [np.array([np.inf, np.nan, series.close[-1]])]})
     last = float(SERIES.close[-1])
     check_rows(SERIES, MIDDLE, lambda series: {"row": [np.array([1.0 + 1e-7 * (series.close[-1] == last)])]})
 
@@ -133,6 +135,7 @@ def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_
             check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})
 
 
+@pytest.mark.slow
 def test_a_backtest_whose_inputs_do_not_come_from_the_bars_as_they_stood_is_refused() -> None:
     series = walk(1_400, seed=6)
     object.__setattr__(series, "_full", walk(1_400, seed=7))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.evaluation.path_scores import (
@@ -105,12 +105,6 @@ def test_skill_is_over_the_last_close_so_that_merely_knowing_the_close_earns_non
     assert (evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=mid).one_step[LSTM].skill or 0) > 0.2
 
 
-def test_one_step_figures_are_the_first_lead_alone() -> None:
-    found = evaluation()
-    assert found.one_step[LSTM].half_mse == pytest.approx((found.scores[LSTM].mse_by_lead[0] or 0) / 2)
-    assert found.one_step[LSTM].skill == pytest.approx(found.scores[LSTM].skill_by_lead["1"])
-
-
 def test_scores_do_not_depend_on_the_currency() -> None:
     in_dollars, in_cents = evaluation(prices()), evaluation(prices() * 100)
     for name, score in in_dollars.scores.items():
@@ -186,7 +180,6 @@ def test_a_price_that_never_moves_gives_no_figure_rather_than_infinity() -> None
     assert all(math.isfinite(value) for figures in found.metrics().values() for value in figures.values())
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 10_000), st.integers(0, 400), st.booleans())
 def test_every_figure_is_finite_and_all_of_them_survive_json(every: int, seed: int, halted: int, exact: bool) -> None:
     mid = prices(600, seed)
@@ -196,18 +189,3 @@ def test_every_figure_is_finite_and_all_of_them_survive_json(every: int, seed: i
     found = evaluate(mid, origins, {LSTM: paths}, SETTINGS, {}, close=mid)
     assert read_record(Evaluation, written_record(found)) == found
     assert all(math.isfinite(value) for figures in found.metrics().values() for value in figures.values())
-
-
-def test_a_single_origin_is_scored_without_a_test() -> None:
-    mid = prices()
-    found = evaluate(mid, np.array([400]), {LSTM: guesses(mid, np.array([400]))}, SETTINGS, {}, close=mid)
-    comparison = found.comparison(LSTM, LAST_CLOSE)
-    assert found.scores[LSTM].mse is not None
-    assert comparison is not None
-    assert (comparison.interval, comparison.test) == (None, None)
-
-
-def test_a_short_horizon_has_only_the_leads_it_reaches() -> None:
-    short = SETTINGS.changed(horizon=12, direction_step=10)
-    found = evaluate(prices(), ORIGINS, {}, short, {}, close=prices())
-    assert list(found.scores["drift"].skill_by_lead) == ["1", "5", "10"]

@@ -12,7 +12,6 @@ from stockml.evaluation.simple_distributions import (
     CONSTANT_WIDTH,
     OWN_HAR,
     SHAPES,
-    QuantileRows,
     ShapeSource,
     calibration_origins,
     simple_distributions,
@@ -21,7 +20,7 @@ from stockml.features.volatility import Volatilities
 from stockml.models.lead_grid import LEVELS, moves
 from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, constant, hole_of_a_year, walk
+from tests.support.walks import altered_after, hole_of_a_year, walk
 
 LEADS = np.array([1, 5, 10, 20, 50])
 LATE = np.arange(3_700, 3_900, 5)
@@ -125,23 +124,3 @@ def test_a_hundred_sessions_have_every_row_but_the_tickers_own(vintages: PooledR
     rows, reasons = simple_distributions(later(100), np.array([99]), LEADS, vintages, "own")
     assert rows == {}
     assert f"a shape of the ticker's own {before}" in reasons[POOLED]
-
-
-def test_too_few_sessions_for_any_row_is_the_reason_of_each(vintages: PooledRegression) -> None:
-    rows, reasons = simple_distributions(later(15), np.array([14]), LEADS, vintages)
-    assert (rows, set(reasons)) == ({}, set(SHAPES))
-
-
-def test_constant_prices_have_finite_rows(vintages: PooledRegression) -> None:
-    for shape_of in SHAPE_SOURCES:
-        rows, _ = simple_distributions(constant(4_000), LATE, LEADS, vintages, shape_of)
-        assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.values())
-
-
-def test_equal_input_gives_equal_bytes(vintages: PooledRegression) -> None:
-    def found() -> QuantileRows:
-        return simple_distributions(walk(4_000), LATE, LEADS, vintages, "own")
-
-    (first, _), (second, _) = found(), found()
-    assert all(first[name].tobytes() == second[name].tobytes() for name in SHAPES)
-    assert moves(walk(4_000), LATE, LEADS).tobytes() == moves(walk(4_000), LATE, LEADS).tobytes()

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -59,15 +58,6 @@ def test_the_same_key_adds_nothing_and_changes_no_byte(ledger: Ledger) -> None:
     assert again == first
 
 
-def test_equal_publications_give_equal_files(tmp_path: Path) -> None:
-    files = []
-    for name in ("one", "other"):
-        for at in (10, 11, 12):
-            Ledger(tmp_path / name).publish(entry(at))
-        files.append(Ledger(tmp_path / name).file("IBM").read_bytes())
-    assert files[0] == files[1]
-
-
 def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     path = ledger.file("IBM")
@@ -119,11 +109,6 @@ def test_an_invalid_forecast_is_refused_and_nothing_is_written(
     with pytest.raises(InvalidForecast, match=said):
         ledger.publish(replace(entry(10), forecast=replace(forecast(10), **change)))
     assert ledger.file("IBM").read_bytes() == before
-
-
-def test_a_publication_time_without_a_time_zone_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(InvalidForecast, match="UTC offset"):
-        ledger.publish(replace(entry(10), published_at=datetime(2013, 1, 1)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "other columns", "not Parquet"])

@@ -202,11 +202,6 @@ def test_one_step_is_one_observation_and_too_few_to_judge(ledger: Ledger) -> Non
     assert said == f"{live.skill:+.3f} (1 independent, too few to judge)"
 
 
-def test_thirty_independent_observations_are_enough_to_judge() -> None:
-    assert with_independent("+0.050", 29) == "+0.050 (29 independent, too few to judge)"
-    assert with_independent("+0.050", 30) == "+0.050 (30 independent)"
-
-
 def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_side(ledger: Ledger) -> None:
     for at in range(10, 40):
         ledger.publish(entry(at, chance=0.5 if at % 8 else 0.6))
@@ -215,15 +210,6 @@ def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_s
     assert live.observations("base_rate") == live.observations("brier") == (30, 5)  # 35 covered, leads of 6
     assert live.observations("direction_accuracy") == (3, 3)
     assert {name: live.observations(name) for name in FIGURES}.keys() <= vars(live).keys()
-
-
-def test_forecasts_further_apart_than_they_reach_are_all_independent(ledger: Ledger) -> None:
-    for at in (10, 20, 35, 60):
-        ledger.publish(entry(at))
-    assert ledger.record("IBM", series(100), NEW_YORK)["live"].independent == 4
-    assert ledger.record("IBM", series(64), NEW_YORK)["live"].independent == 4, (
-        "an incomplete path covers the steps that came due"
-    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -260,25 +246,6 @@ def test_a_score_changed_by_a_restatement_is_known_both_ways_and_the_bar_is_name
     assert ledger_scores.restated_bars(counting, first, series(60)) == ()
     rounded = PriceSeries.from_bars(bars(60, scale=1 + 1e-12))
     assert ledger_scores.restated_bars(counting, first, rounded) == (), "two ways of adjusting differ by rounding only"
-
-
-def test_a_restated_close_at_an_origin_is_named_even_if_its_mid_price_is_unchanged(ledger: Ledger) -> None:
-    for at in (10, 13):
-        ledger.publish(entry(at))
-    corrected = bars(60)
-    corrected.loc[[pd.Timestamp(day(at)) for at in (12, 13)], "close"] *= (
-        1.003  # 12 is only an outcome, scored by its mid price
-    )
-    now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.record("IBM", each, NEW_YORK)["live"] for each in (now, first))
-    assert today.skill != first_known.skill
-    counting = ledger.counting("IBM", NEW_YORK)
-    [bar] = ledger_scores.restated_bars(counting, first, now)
-    assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
-    corrected.loc[[pd.Timestamp(day(at)) for at in (11, 13)], ["high", "low"]] *= 1.02
-    bars_named = ledger_scores.restated_bars(counting, first, PriceSeries.from_bars(corrected))
-    named = [(bar.session, bar.steps, bar.price) for bar in bars_named]
-    assert named == [(day(11), 1, "mid"), (day(13), HORIZON + 1, "mid")], "an origin's close, and a mid price to reach"
 
 
 def test_the_last_value_has_no_skill_and_a_chance_of_one_half_is_no_direction(ledger: Ledger) -> None:

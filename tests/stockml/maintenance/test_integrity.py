@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deployments.cli.app import run
 from deployments.doctor.stored import nights, settings, tickers
-from stockml.errors import HistoryError, InvalidFile, NoBars
+from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from stockml.maintenance.integrity import check_champion, faults
-from stockml.maintenance.retention import RetentionSettings, needed
+from stockml.maintenance.integrity import check_champion, damaged_bases
+from stockml.maintenance.retention import RetentionSettings, due
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
@@ -23,8 +22,7 @@ from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of, write_atomically
 from tasks.maintenance import _kept_keys
 from tests.stockml.models.test_registry import night
-from tests.support.counting import calls_of
-from tests.support.forecasts import bars, day, entry
+from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -39,7 +37,7 @@ def champion_on(home: HomePaths, base: str) -> None:
 
 def test_a_champion_on_a_base_as_another_version_shipped_it_is_no_damage(home: HomePaths) -> None:
     champion_on(home, "base-2005-06.npz")
-    assert list(faults(home)) == []
+    check_champion(home, "IBM")
 
 
 @pytest.mark.parametrize("base", ["base-2024-12.npz", "base-2005-06.npz"])
@@ -52,30 +50,11 @@ def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: HomePath
 
 
 def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_them(
-    home: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: HomePaths,
 ) -> None:
-    """A backup without them was made in silence, with exit code 0."""
     Ledger(home.ledger).publish(entry(20))
-    [missing], [_, check] = faults(home), tickers(home, NOW, replay=False)
-    assert missing == f"{check.found}; {check.advice}"
-    assert missing.startswith(f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts")
-    assert run(["backup", str(tmp_path / "a.zip")]) == 1
-    assert capsys.readouterr().err == f"stockml: damaged or missing, also in the archive: {missing}\n"
-    BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
-    assert list(faults(home)) == []
-
-
-@pytest.mark.parametrize("damage", [b"\0", b"tickers:\n- IBM\n- ibm\n"])
-def test_a_backup_of_a_list_that_cannot_be_read_says_so(
-    damage: bytes, home: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Found at the restore alone, the archives before it may be gone."""
-    write_atomically(home.tickers, damage)
-    write_atomically(home.root / "prices.json", b'{"prices": "market"}')
-    assert run(["backup", str(tmp_path / "a.zip")]) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith(f"stockml: damaged or missing, also in the archive: {home.tickers}: ")
-    assert "2 files archived" in said.out
+    [_, check] = tickers(home, NOW, replay=False)
+    assert check.found.startswith(f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts")
 
 
 def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: HomePaths) -> None:
@@ -86,41 +65,18 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
         (home.ledger / name).write_bytes(b"a copy")
     write_night(recorded_night(), night_path(home.nights, "IBM copy", recorded_night().key))
     write_atomically(home.settings / "._IBM.json", b"a copy")
-    assert [*faults(home), *settings(home), *nights(home)] == []
-    assert needed(home, 2).tickers == frozenset()
+    assert [*settings(home), *nights(home)] == []
+    assert due(home, RetentionSettings(), NOW) == ([], [])
     assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
     assert rows(home, known_tickers(home), NOW) == []
     assert _kept_keys(RetentionSettings()) == {f"{1:064x}"}
-
-
-def test_prices_of_which_none_is_believed_or_that_do_not_join_are_no_damage(home: HomePaths) -> None:
-    store, told = BarStore.of(home), {"recorded_at": NOW, "source": "test"}
-    store.append("KO", bars(1), session=day(0), **told)
-    store.judge("KO", day(0), accepted=False, **told)
-    store.record_import("IBM", bars(20), **told)
-    store.append("IBM", bars(60).iloc[40:], session=day(59), **told)
-    for ticker, why in (("KO", NoBars), ("IBM", HistoryError)):
-        with pytest.raises(why):
-            store.view(ticker)
-    assert list(faults(home)) == []
-
-
-def test_a_check_of_years_of_forecasts_does_not_rebuild_each_of_them(home: HomePaths) -> None:
-    BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
-    checks = (lambda: [*tickers(home, NOW, replay=False)], lambda: [*faults(home)])
-    spent = []
-    for count in (1, 1, 101):  # the first one imports
-        for at in range(count):
-            Ledger(home.ledger).publish(entry(at))
-        spent.append([calls_of(check) for check in checks])
-    assert all(many - few < 10_000 for few, many in zip(*spent[1:], strict=True)), spent
 
 
 def test_a_damaged_base_that_was_superseded_is_told_with_its_own_way_back(home: HomePaths) -> None:
     """Neither can it be learned anew nor does an older one take its place: a model names this very one."""
     for path in (now := home.bases / "base-2005-06.npz", before := home.bases / "superseded" / "0" / now.name):
         write_atomically(path, b"damaged")
-    told = dict(fault.split(": expected ", 1) for fault in faults(home))
+    told = dict(fault.split(": expected ", 1) for fault in damaged_bases(home))
     assert "learn it anew with `stockml pretrain`" in told[str(now)]
     assert told[str(before)].endswith(
         "; restore it from a backup, or move it away: what stands on it is then trained anew"

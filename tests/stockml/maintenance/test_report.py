@@ -1,8 +1,6 @@
 """What the weekly maintenance did is told in a line and a table that say what could not be done, and what to do."""
 
-import pytest
-
-from stockml.maintenance.report import StepReport, markdown, size_text, summary
+from stockml.maintenance.report import StepReport, markdown, summary
 
 
 def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
@@ -28,8 +26,3 @@ def test_of_what_was_removed_fifty_are_named_and_the_others_counted() -> None:
         text = markdown([StepReport("models", count, 0, tuple(f"thing {at}" for at in range(count)))], dry_run=False)
         assert text.splitlines()[-1] == last
         assert text.startswith("## What maintenance did\n")
-
-
-@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])
-def test_sizes_are_readable(size: int, text: str) -> None:
-    assert size_text(int(size)) == text

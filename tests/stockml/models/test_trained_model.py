@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile, OtherVersion
@@ -43,7 +43,6 @@ def champion(tmp_path: Path) -> Path:
     return tmp_path / "models" / "ABC" / "champion"
 
 
-@settings(deadline=None)  # each example writes a file
 @given(made_of=st.builds(Provenance))
 def test_provenance_reads_back_as_written(made_of: Provenance, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("model")

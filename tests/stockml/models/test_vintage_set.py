@@ -1,6 +1,5 @@
 """A date chooses the vintages; a missing or damaged one is named, and what remains still forecasts."""
 
-import os
 import shutil
 from dataclasses import replace
 from datetime import date
@@ -15,9 +14,8 @@ from stockml.features.origins import within_segment
 from stockml.features.volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.lead_grid import LEVELS
-from stockml.models.pooled_vintages import KINDS, SHIPPED
+from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.vintage_set import (
-    FORECASTING,
     VintageSet,
     file_of,
     keep_superseded,
@@ -165,17 +163,6 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(fold
     assert nothing.files([]) == ()
 
 
-def test_of_two_vintages_of_a_month_the_one_in_the_first_folder_is_chosen(folder: Path, tmp_path: Path) -> None:
-    own = tmp_path / "a home's"
-    own.mkdir()
-    before = VintageSet.ending_before(LATER, [own, folder])
-    assert before.base is not None
-    pooled_vintages.write(replace(before.base, origins=before.base.origins + 1), own)
-    after = VintageSet.ending_before(LATER, [own, folder])
-    assert after.base is not None
-    assert after.base.origins == before.base.origins + 1
-
-
 def test_new_content_under_the_same_name_is_noticed_at_once_and_is_another_pool(folder: Path) -> None:
     before, older = VintageSet.ending_before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
@@ -185,16 +172,6 @@ def test_new_content_under_the_same_name_is_noticed_at_once_and_is_another_pool(
     assert after.identity()["base"] != before.identity()["base"]
     with pytest.raises(InvalidFile, match="base-2017-06"):
         VintageSet.from_identity(before.identity(), [folder])
-
-
-def test_new_content_is_noticed_even_if_it_seems_as_old_as_before(folder: Path) -> None:
-    """As where a file's time is kept in whole seconds."""
-    (path,) = folder.glob("base-2017-06*")
-    before, written = VintageSet.ending_before(LATER, [folder]), path.stat()
-    assert before.base is not None
-    pooled_vintages.write(replace(before.base, origins=before.base.origins + 1), folder)
-    os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
-    assert VintageSet.ending_before(LATER, [folder]).identity() != before.identity()
 
 
 def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path) -> None:
@@ -264,13 +241,3 @@ def test_the_networks_quantiles_are_those_of_the_pretrained_or_of_a_fine_tuned_n
     np.testing.assert_allclose(
         vintages.simple_quantiles(series, at, leads), vintages.ridge.quantiles(series, at, leads, vintages.regression)
     )
-
-
-def test_file_names_of_all_kinds_sort_by_date() -> None:
-    days = [date(year, month, 28) for year in (1999, 2005, 2017) for month in (2, 11)]
-    vintages = VintageSet.ending_before(LATER)
-    for kind in FORECASTING:
-        described = KINDS[kind]
-        names = [pooled_vintages.file_name(replace(getattr(vintages, kind), through=day)) for day in days]
-        assert names == sorted(names)
-        assert all(Path(name).match(described.pattern) for name in names)

@@ -1,18 +1,16 @@
 """What a night says about its data: each hole, each bar set aside, each import that disagrees."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from stockml.errors import InvalidSession, TooFewBars
+from stockml.errors import TooFewBars
 from stockml.features.origins import check_newest
 from stockml.home import HomePaths
-from stockml.nights.data_notes import data_notes, divided
+from stockml.nights.data_notes import data_notes
 from stockml.nights.dataset import renormalise
-from stockml.prices.bars import Bars, Split, make_bars
-from stockml.prices.calendar import Sessions
+from stockml.prices.bars import Bars, Split
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.storage.receipts import StoreReceipt
@@ -50,11 +48,6 @@ def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_serie
     assert f"the series is divided by {divided} are neither learned from nor scored" in said
 
 
-def test_one_older_hole_is_counted_in_the_singular(home: HomePaths) -> None:
-    append(home, IBM.drop(IBM.index[400]))
-    assert notes(home).startswith("no bar of 1 older session: ")
-
-
 def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: HomePaths) -> None:
     bars = IBM.copy()
     bars.iloc[:-21, :4] *= 100
@@ -64,24 +57,6 @@ def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: Hom
     assert f"the series is divided by {between}" in notes(home)
     with pytest.raises(TooFewBars, match=f"since the change of units from {DAYS[-22]} to {DAYS[-21]}, found 21"):
         check_newest(series)
-
-
-def test_a_closure_of_weeks_is_not_called_a_hole_of_no_sessions() -> None:
-    """Shanghai's, around the New Year of 2002 and six earlier ones."""
-    shanghai = Sessions("XSHG")
-    days = np.array(shanghai.between(date(1999, 3, 1), date(2003, 12, 31)), "M8[D]")
-    series = PriceSeries.from_bars(make_bars(days, {name: np.full(len(days), 10.0) for name in IBM.columns}))
-    said = "the series is divided 3 times, the newest by a closure of the exchange between 2002-02-08 and 2002-02-25: "
-    assert divided(series, shanghai).startswith(said)
-
-
-def test_accepting_a_broken_bar_is_not_suggested_as_it_would_be_refused(home: HomePaths) -> None:
-    bars = IBM.copy()
-    bars.iloc[980, :4] = 0
-    append(home, bars)
-    assert notes(home).endswith("set aside until it is restated")
-    with pytest.raises(InvalidSession, match="only another bar of it can be believed"):
-        store_of(home).judge("IBM", DAYS[980], accepted=True, recorded_at=NOW, source="test")
 
 
 def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: HomePaths) -> None:
@@ -143,10 +118,3 @@ def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home
     assert said.notes[0].startswith(f"{DAYS[980]}: open ")
     assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
     assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
-
-
-def test_of_many_bars_set_aside_the_newest_five_are_named_so_that_a_page_holds_them(home: HomePaths) -> None:
-    bars, wrong = IBM.copy(), range(920, 990, 10)
-    bars.iloc[list(wrong), :4] *= 10
-    said = renormalise(home, append(home, bars), calendar=None).notes
-    assert [note[:10] for note in said] == [*(str(DAYS[at]) for at in wrong[-5:]), "2 older ba"]

@@ -26,6 +26,8 @@ from stockml.storage.files import sha256_of
 from tests.stockml.nights.steps import ALONE, ONE, OWN, Night, dataset_of, night
 from tests.support import forecasts
 
+pytestmark = pytest.mark.slow
+
 NOTHING = "nothing new since the champion learned"
 
 
@@ -42,14 +44,6 @@ def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_tak
     decided = [decide_mode(home, *each) for each in nights]
     assert len({each.path for each in decided}) == 4
     assert len({train_night(home, each, decided[0], ONE).path for each, _ in nights[:3]}) == 3
-
-
-def test_a_kept_decision_for_no_mode_is_made_anew(home: HomePaths) -> None:
-    """A changed byte would end this night, and each repetition of it."""
-    dataset = dataset_of(home, OWN.until(900))
-    first = decide_mode(home, dataset, ONE)
-    Path(first.path).write_bytes(Path(first.path).read_bytes().replace(b'"retrain"', b'"retrbin"'))
-    assert decide_mode(home, dataset, ONE) == first
 
 
 def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(home: HomePaths) -> None:
@@ -116,11 +110,6 @@ def test_beside_a_champion_each_mode_has_its_reason(home: HomePaths) -> None:
     often = ONE.changed(policy=ONE.policy.changed(retrain_after_sessions=1))
     overdue = "3 sessions since the last full training, more than 1"
     assert deciding(home, first, OWN.until(903), often) == ("retrain", overdue)
-
-
-def test_what_a_person_did_to_the_champion_stands_before_the_reason(home: HomePaths) -> None:
-    decided = decide_mode(home, dataset_of(home, OWN.until(900)), ONE, "somebody set MLflow's alias")
-    assert decided.reason == "somebody set MLflow's alias; no champion yet"
 
 
 def test_a_night_before_the_champions_own_does_not_know_it(home: HomePaths) -> None:

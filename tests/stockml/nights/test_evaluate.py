@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from stockml.evaluation.assessment import read_assessment
 from stockml.home import HomePaths
@@ -18,6 +19,8 @@ from stockml.nights.evaluate import evaluate_night
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
 from tests.stockml.nights.steps import ALONE, ONE, OWN, dataset_of, night
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: HomePaths) -> None:

@@ -1,11 +1,7 @@
 """For notebooks: data frames with documented columns, no server, no heavy library; the shipped notebook is current."""
 
 import json
-import os
 import pydoc
-import re
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +11,7 @@ import pandas as pd
 import pytest
 
 import stockml
-from stockml.errors import InvalidSetting, InvalidTicker, NoBars, NoForecast
+from stockml.errors import InvalidSetting, NoBars, NoForecast
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.nights.frames import BOUNDS
@@ -106,14 +102,6 @@ def test_missing_data_is_an_error_that_names_the_home_searched(home: HomePaths) 
     assert not home.root.exists()
 
 
-@pytest.mark.parametrize("wrong", [["IBM"], ("IBM", "MSFT"), None, 5, b"IBM"])
-def test_what_is_no_ticker_is_refused_in_words(home: HomePaths, wrong: Any) -> None:
-    seen = stockml.Home(home.root)
-    for frame in (seen.bars, seen.forecast, seen.ledger, seen.nights):
-        with pytest.raises(InvalidTicker, match=re.escape(f"IBM, BRK-B or TSCO.LON, found {wrong!r}; check")):
-            frame(wrong)
-
-
 @pytest.mark.parametrize("wrong", ["2013-03-01", date(2013, 3, 1), "yesterday", [1], 5])
 def test_as_of_is_a_time_and_never_a_day_that_the_command_line_would_read_to_its_end(
     home: HomePaths, wrong: Any
@@ -132,13 +120,6 @@ def test_without_a_market_home_the_replays_home_is_used(home: HomePaths, monkeyp
     assert stockml.Home(home.root).tickers() == ()
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-05T06:00:00-05:00")
     assert stockml.Home().forecast("IBM").attrs["age"] == "made after the close of 2013-03-01, 1 session ago"
-
-
-def test_reading_frames_loads_no_heavy_library_and_starts_nothing(old: stockml.Home) -> None:
-    look = "import stockml, sys; assert 'pandas' not in sys.modules; h = stockml.Home(); [f('IBM') for f in "
-    look += "(h.bars, h.forecast, h.ledger, h.nights)]; print({'tensorflow', 'prefect', 'mlflow'} & set(sys.modules))"
-    shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=os.environ, check=True)
-    assert shown.stdout == "set()\n"
 
 
 def test_help_and_completion_know_the_frames() -> None:

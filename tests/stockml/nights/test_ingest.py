@@ -1,7 +1,6 @@
 """From archived answers into the store: in whatever order nights are rerun, the newest answer counts."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -21,8 +20,6 @@ from stockml.storage.documents import FileNotes
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
-from tests.stockml.nights.test_data_notes import IBM
-from tests.stockml.nights.test_data_notes import append as append_bars
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
 
@@ -69,25 +66,6 @@ def test_rerunning_an_old_night_does_not_undo_later_restatements(home):
     assert (again.added, again.restated, again.unchanged, again.sha256) == (99, 0, 0, newest.sha256)
 
 
-def test_an_answer_stamped_by_a_clock_that_was_ahead_does_not_undo_later_restatements(home):
-    """Whatever the clock said, the rows already stored when an answer came tell what was learned after it."""
-    ahead = NOW + timedelta(days=10)
-    first, later_that_day = (
-        kept(home, BARS.index[-2].date(), 1.0, ahead + timedelta(hours=hours), rows)
-        for hours, rows in ((0, 0), (2, 99))
-    )
-    append(home, first, ahead)
-    append(home, later_that_day, ahead)
-    put_right = kept(home, LAST, 1.015, NOW + timedelta(days=1), 99)
-    newest = append(home, put_right, NOW + timedelta(days=1))
-    assert newest.restated == 99
-    for old in (first, later_that_day, put_right):
-        for now in (NOW + timedelta(days=1), ahead + timedelta(days=20)):
-            assert append(home, old, now).sha256 == newest.sha256
-    taken_back = kept(home, LAST, 1.0, NOW + timedelta(days=2), 99 + 100)
-    assert append(home, taken_back, NOW + timedelta(days=2)).restated == 100
-
-
 def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_nothing_else(home):
     """The answer without it is appended again after the restatement as well, as when its night is run again."""
     whole, store, day = answer(LAST, 1.0), BarStore.of(home), BARS.index[40].date()
@@ -115,19 +93,6 @@ def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(h
     with pytest.raises(BadPayload, match=r"expected finite prices above 0, .* close nan.*and \d more of 100"):
         append(home, received(home, content, LAST, NOW, 0), NOW)
     assert BarStore.of(home).tickers() == ()
-
-
-def test_an_answer_appended_again_still_counts_what_it_brought(home):
-    """As when a night is killed between the append and its receipt, then run again."""
-    monday = kept(home, BARS.index[-2].date(), 1.0, NOW, 0)
-    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1), 99)
-    for payload, brought in ((monday, (99, 0, 0)), (tuesday, (1, 99, 0))):
-        first = append(home, payload, NOW + timedelta(days=1))
-        assert (first.added, first.restated, first.unchanged) == brought
-        assert append(home, payload, NOW + timedelta(days=1)) == first
-    same_again = kept(home, LAST, 1.015, NOW + timedelta(days=2), 99 + 100)
-    asked_anew = append(home, same_again, NOW + timedelta(days=2))
-    assert (asked_anew.added, asked_anew.restated, asked_anew.unchanged) == (0, 0, 100)
 
 
 def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_hole_remains_or_it_is_short(home):
@@ -163,15 +128,6 @@ def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_
     assert asked_last == days[-5:], "its turn at a capped key may come on no Monday: a week's first night is its own"
 
 
-def test_one_answer_that_serves_two_sessions_counts_as_two_inputs(home):
-    newest = kept(home, LAST, 1.0, NOW, 0)
-    earlier = replace(newest, session=BARS.index[-2].date(), received_at=NOW + timedelta(hours=1), rows_before=100)
-    assert newest.identity() != earlier.identity()
-    assert append(home, newest, NOW).identity() != append(home, earlier, NOW).identity()
-    later = replace(newest, received_at=NOW + timedelta(hours=1), rows_before=100)
-    assert later.identity() == newest.identity()
-
-
 class ThreeForOne(ScriptedFeed):
     """Says at first that MSFT's share was split three for one: it was two for one."""
 
@@ -203,16 +159,6 @@ def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(h
     assert BarStore.of(home).splits("MSFT") == (Split(day, factor),)
     answers = {read_archived(path) for path in (home.payloads / "MSFT").iterdir()}
     assert sum(b"split_factor" in answer for answer in answers) == (2 if factor == 2.0 else 1), "each answer is kept"
-
-
-def test_tonights_bar_with_an_unknown_price_is_set_aside_and_no_acceptance_is_advised_that_would_be_refused(
-    home: HomePaths,
-) -> None:
-    bars = IBM.copy()
-    bars.iloc[-1, 0] = np.nan
-    said = str(ingest.why_no_forecast(home, append_bars(home, bars), None, 1))
-    assert "expected finite prices above 0, found open nan" in said
-    assert said.endswith("the forecast before it, if any, stands")
 
 
 def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_no_split_or_dividend(home):

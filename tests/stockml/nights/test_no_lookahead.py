@@ -71,6 +71,7 @@ CAUSAL = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [60, 250, 398])
 def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(model: TrainedModel, t: int) -> None:
     other, at = altered_after(SERIES, t), np.arange(max(t - 60, 21), t + 1)

@@ -1,17 +1,14 @@
 """What kind of night it is: no session, an ordinary one, a late bar or a feed that has stopped."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from stockml import clock
 from stockml.errors import InvalidSession
 from stockml.nights import states
-from stockml.nights.reasons import WHY
 from stockml.nights.session_status import SessionStatus, past_sessions, session_status
 from stockml.prices.calendar import sessions_for
-from stockml.redaction import brief
 from tests.stockml.prices.test_calendar import at
 
 NEW_YORK = sessions_for("IBM")
@@ -84,26 +81,6 @@ def test_the_morning_after_a_foreign_holiday_asks_for_no_bar(now, without):
     assert session_status(london, requested=None, now=moment, last_stored=None).session == done, "still catches up"
 
 
-def test_a_feed_may_count_as_stale_after_a_single_session_which_is_told_as_one():
-    newest, session = date(2026, 11, 23), date(2026, 11, 24)
-    found = session_status(NEW_YORK, requested=None, now=TUESDAY_NIGHT, last_stored=None, newest=newest, stale_after=1)
-    text = f"the feed is stale: its last bar is of {newest}, 1 session before {session}"
-    assert found == SessionStatus(session, text, states.STALE)
-
-
-def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays_and_says_what_to_do():
-    shanghai = sessions_for("600104.SHH")
-    known = shanghai.holidays_known_through
-    newest, session, *later = known, *shanghai.after(known, 5)
-    advice = f"; the holidays of XSHG are known through {known}: update exchange-calendars"
-    for asked, says in ((session, f"the bar of {session} is late"), (later[-1], "the feed is stale")):
-        now = shanghai.final_time(asked)
-        found = session_status(shanghai, requested=None, now=now, last_stored=newest, newest=newest)
-        assert str(found).startswith(says)
-        assert brief(f"1 session behind; late: {found}", WHY).endswith(advice), "the morning's report keeps it whole"
-    assert NEW_YORK.holidays_known_through == date(2040, 12, 31)
-
-
 @pytest.mark.parametrize(
     ("now", "final"),
     [("2026-11-24T12:00", "22:45 EST"), ("2012-11-23T13:01", "23 22:45 EST"), ("2012-03-12T22:44", "22:45 EDT")],
@@ -111,17 +88,6 @@ def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays
 def test_an_unfinished_session_cannot_be_requested_even_after_a_half_days_close(now, final):
     with pytest.raises(InvalidSession, match=final):
         session_status(NEW_YORK, requested=at(now).date(), now=at(now), last_stored=None)
-
-
-@pytest.mark.parametrize("ticker", ["IBM", "TSCO.LON", "RELIANCE.BSE"])
-@pytest.mark.parametrize("moment", [clock.EARLIEST, clock.END - timedelta(microseconds=1)])
-def test_at_the_extremes_of_a_replays_clock_a_night_has_an_outcome_or_a_stated_reason(ticker, moment):
-    now = clock.now({"STOCKML_CLOCK": moment.isoformat()})
-    try:
-        found = session_status(sessions_for(ticker), requested=None, now=now, last_stored=None)
-    except InvalidSession as lacking:
-        found = lacking
-    assert str(found)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +103,3 @@ def test_at_the_extremes_of_a_replays_clock_a_night_has_an_outcome_or_a_stated_r
 def test_a_range_that_makes_no_sense_is_refused(first: date, last: date, why: str) -> None:
     with pytest.raises(InvalidSession, match=why):
         past_sessions(sessions_for("IBM"), first, last, SUNDAY)
-
-
-def test_a_range_is_its_sessions_in_order() -> None:
-    assert past_sessions(sessions_for("IBM"), date(2013, 2, 23), FRIDAY, SUNDAY) == (
-        date(2013, 2, 25),
-        date(2013, 2, 26),
-        WEDNESDAY,
-        date(2013, 2, 28),
-        FRIDAY,
-    )

@@ -7,12 +7,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from deployments.cli.app import run
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED
-from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.models.pooled_regression import POOLED
@@ -20,8 +18,7 @@ from stockml.nights import status
 from stockml.nights.key_figures import KeyFigures, keep_newest, night_age
 from stockml.nights.record import Night, night_path, write_night
 from stockml.provider.price_source import claim
-from tests.support.nights import recorded_night, series_until
-from tests.support.walks import constant, walk
+from tests.support.nights import recorded_night
 
 DAY = date(2013, 2, 28)
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
@@ -111,18 +108,6 @@ def test_the_next_run_is_told_in_utc() -> None:
     assert [status.TickerRow("IBM", None, "", paused=paused).cells()[-1] for paused in (True, False)] == ["paused", "–"]
 
 
-def test_tickers_in_the_same_state_share_its_line_above_the_table() -> None:
-    usual, wrong = "expired, 8 sessions behind", "failed: <img src=//x> ![i](//x) [a](//x)\n\x1b[2J"
-    states = {"A": usual, "B": wrong, "C": usual, "D": "up to date"}
-    listed = [status.TickerRow(name, DAY, state, brief="" if name == "D" else "x") for name, state in states.items()]
-    told = [f"A, C: {usual}", "B: failed: <img src=//x> ![i](//x) [a](//x) \\x1b[2J"]
-    assert [line for line in status.text(listed).splitlines() if ": " in line][:2] == told
-    shown = status.markdown(listed).splitlines()
-    plain = "- B: failed: &lt;img src=//x> !&#91;i](//x) &#91;a](//x) \\x1b&#91;2J"  # a page would fetch an image
-    assert [line for line in shown if line.startswith("- ")] == [f"- A, C: {usual}", plain]
-    assert shown.index(f"- A, C: {usual}") < shown.index("|---|---|---|---|---|---|---|")
-
-
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(
     home: HomePaths, is_first: bool
@@ -142,39 +127,6 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
     assert status.missing(home, ["IBM"], at + timedelta(hours=6), {}) == []
 
 
-def test_a_stray_copy_of_a_ledger_is_no_ticker(home: HomePaths) -> None:
-    home.ledger.mkdir(parents=True)
-    for name in ("IBM", "IBM (1)", "._IBM"):
-        (home.ledger / f"{name}.parquet").touch()
-    assert status.known_tickers(home) == {"IBM"}
-
-
-def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_the_noise() -> None:
-    usual = KeyFigures.of(recorded_night())
-    glances = [
-        replace(usual, path_adds=0.0, network_adds=0.01, network_adds_p=0.01),
-        replace(usual, path_adds=0.02, path_adds_p=0.4, network_adds=-0.01, network_adds_p=0.001),
-        replace(usual, path_adds=0.0, path_adds_p=None, network_adds=0.0),
-        replace(usual, path_adds=None, network_adds=None),
-        None,
-    ]
-    listed = [status.TickerRow(f"T{n}", DAY, "", 0, False, each) for n, each in enumerate(glances)]
-    sentence = "The network adds something on 2 of 3 tickers (67%), on 1 by more than the noise."
-    assert status.share_sentence(listed) == sentence
-    assert sentence in status.text(listed)
-    shown = status.markdown(listed, links={"T1": "#/experiments/1"})
-    assert "| [T1](#/experiments/1) |" in shown
-    assert all(line.count("|") == len(status.COLUMNS) + 1 for line in shown.splitlines() if line.startswith("|"))
-
-
-@pytest.mark.parametrize(("path_adds", "shown"), [(0.0, "nothing"), (None, "–")])
-def test_a_gain_of_zero_is_shown_differently_from_an_unknown_one(path_adds: float | None, shown: str) -> None:
-    key_figures = replace(
-        KeyFigures.of(recorded_night()), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None
-    )
-    assert status.TickerRow("IBM", DAY, "", 0, False, key_figures).cells()[5] == shown
-
-
 @pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few")])
 def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_figures(
     p_value: float | None, shown: str
@@ -188,18 +140,6 @@ def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_f
     assert (clearly if p_value else "No night yet says") in status.share_sentence(listed)
     for given, width in (((), 80), ((60,), 60)):
         assert max(map(len, status.text(listed, *given).partition("\n\n")[2].splitlines())) <= width
-
-
-def test_a_bands_width_is_relative_to_the_shares_usual_range_over_as_many_sessions() -> None:
-    series, night = series_until("IBM", DAY), recorded_night().forecast
-    assert night
-    found = width_against_usual(night, series)
-    step, band = night.direction_step, night.band(80)
-    moves = np.log(series.close[step:] / series.close[:-step])[-2500:]
-    inside = np.quantile(moves, 0.9) - np.quantile(moves, 0.1)
-    assert found == pytest.approx(np.log(band.high[step - 1] / band.low[step - 1]) / inside)
-    assert width_against_usual(night, walk(200)) is None
-    assert width_against_usual(night, constant(600)) is None
 
 
 def test_the_status_command_needs_no_server(

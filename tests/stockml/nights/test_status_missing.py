@@ -7,9 +7,7 @@ import pytest
 
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
-from stockml.nights.reasons import MAX_NAMED, WHY
-from stockml.nights.states import TOO_FEW_SESSIONS
-from stockml.nights.status import LastRun, TickerRow, missing, missing_line, record_run, rows
+from stockml.nights.status import LastRun, missing, missing_line, record_run
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -71,36 +69,7 @@ def test_the_line_says_why(home: HomePaths, state: str, why: str, named: str) ->
     assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
 
 
-def test_a_new_share_lacks_no_forecast_until_it_has_enough_sessions(home: HomePaths) -> None:
-    record_run(home.nights, "IPO", LastRun(TOO_FEW_SESSIONS, "49 are missing", FINAL))
-    assert named(home, NEXT, "IPO") == []
-    assert rows(home, ["IPO"], NEXT)[0].cells()[2] == "too few sessions"
-    assert named(home, NEXT + timedelta(days=4), "IPO") == ["IPO"], "whose nights no longer run"
-    record_run(home.nights, "IPO", LastRun("Failed", "49 are missing", MORNING))
-    assert len(missing(home, ["IPO"], NEXT, {})) == 1
-
-
 def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home: HomePaths) -> None:
     keep_newest(home.nights, replace(recorded_night(), ticker="VOD"))
     line = missing_line(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
     assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line
-
-
-def test_the_line_stays_a_single_readable_line() -> None:
-    rows = [TickerRow(f"T{n:03}", None, f"failed:\n{n}" + "x" * 1000, None, False, None) for n in range(200)]
-    line = missing_line(rows, 300)
-    assert "\n" not in line
-    assert len(line) < MAX_NAMED * (WHY + 12) + 200
-    assert "xxx…); T001 (failed: 1xxx" in line, "a reason that is cut short shows it"
-    assert line.endswith("; and 180 more: `stockml status`")
-    assert missing_line([], 1) == "no forecast is missing, of 1 ticker"
-
-
-def test_a_reason_that_many_tickers_share_is_given_once_and_hides_no_other() -> None:
-    rows = [TickerRow(f"T{n:02}", None, "failed: unknown symbol") for n in range(40)]
-    line = missing_line([*rows, TickerRow("X", None, "failed: the disk is full")], 120)
-    first = ", ".join(f"T{n:02}" for n in range(MAX_NAMED))
-    assert line == (
-        f"no forecast of the newest session for 41 of 120: {first}, … (failed: unknown symbol); "
-        "X (failed: the disk is full); and 20 more: `stockml status`"
-    )

@@ -7,21 +7,16 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from stockml.evaluation.assessment import assess
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
+from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.models.pooled_ridge import RIDGE
-from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.nights import summary
 from stockml.nights.key_figures import KeyFigures
 from stockml.nights.record import Night
-from stockml.prices.calendar import sessions_for
-from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.stockml.nights.test_record import skipped
-from tests.support.nights import SETTINGS, recorded_night
-from tests.support.walks import constant
+from tests.support.nights import recorded_night
 
 KEYS = [
     *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash"),
@@ -65,19 +60,6 @@ def without_network(**changes: object) -> Night:
     return replace(night, publisher=RIDGE, forecast=forecast, distributions=table)
 
 
-def of_an_earlier_version() -> Night:
-    """A night from before skill was over the last close: no close, no distributions, no publisher, other rows."""
-    night = recorded_night(share=0.6)
-    assert night.evaluation
-    assert night.forecast
-    scores = {name: night.evaluation.scores[name] for name in (LSTM, PUBLISHED, "EMA", "drift")}
-    evaluation = replace(
-        night.evaluation, scores={"last value": night.evaluation.scores[LAST_CLOSE], **scores}, comparisons=()
-    )
-    forecast = replace(night.forecast, last_close=None, weights=(1.0,) * 50, outlook=(), width_by=None)
-    return replace(night, evaluation=evaluation, forecast=forecast, distributions=None, publisher="")
-
-
 @pytest.mark.parametrize(
     "said",
     [
@@ -98,22 +80,6 @@ def of_an_earlier_version() -> Night:
 )
 def test_the_text_says(said: str) -> None:
     assert said in " ".join(summary.text(logged()).split())
-
-
-def test_a_summary_without_a_link_says_how_to_open_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MAKELEVEL", raising=False)
-    for night, is_told in ((logged(), False), (replace(logged(), mlflow_run_url=None), True)):
-        assert ("pages stockml up" in " ".join(summary.text(night).split())) is is_told
-    assert "(None)" not in summary.text(recorded_night()) + summary.markdown(recorded_night())
-    address = f"http://127.0.0.1:5000/{'a-long-path/' * 9}"
-    assert address in summary.text(replace(logged(), mlflow_run_url=address)), "broken, it could not be opened"
-    monkeypatch.setenv("MAKELEVEL", "1")
-    assert "pages make up" in " ".join(summary.text(replace(logged(), mlflow_run_url=None)).split())
-
-
-@pytest.mark.parametrize("night", [logged, without_network, publishing_a_path, of_an_earlier_version])
-def test_no_line_is_wider_than_a_terminal(night: Callable[[], Night]) -> None:
-    assert max(len(line) for line in summary.text(night()).splitlines()) <= 100
 
 
 def rows_of(night: Night, heading: str, width: int) -> list[str]:
@@ -137,26 +103,6 @@ def test_a_networks_path_gets_no_credit_where_it_is_not_published() -> None:
     assert "the network's path" not in text
     assert "network adds to the path" not in summary.markdown(champions).lower()
     assert (KeyFigures.of(night).path_adds, KeyFigures.of(champions).path_adds) == (0.012, None)
-
-
-def test_the_headline_says_what_is_published_and_what_the_network_adds() -> None:
-    night = recorded_night()
-    adds = night.distributions and night.distributions.network_adds
-    assert adds
-    assert adds.test
-    around = adds.interval
-    assert around
-    said = "published: the last close and half the usual rise, width by the pretrained network"
-    assert night.over_regression
-    over = f"CRPS skill {night.over_regression.skill:+.2%} over the pooled regression, "
-    text = " ".join(summary.text(night).split())
-    assert text.startswith(f"IBM · session 2013-02-28 · {said} {over}")
-    assert f"**{said}; {over}" in summary.markdown(night)
-    assert night.forecast
-    told = f"network adds {adds.skill:+z.2%} of CRPS ({around.low:+z.2%} to {around.high:+z.2%})"
-    assert told in text
-    assert "training adds " in text
-    assert "median: last close and half the usual rise; width: the pretrained network's, as the champion stays" in text
 
 
 def test_the_headline_gives_the_network_no_credit_where_it_adds_nothing() -> None:
@@ -198,60 +144,6 @@ def test_a_paths_headline_is_its_skill_and_what_the_network_adds(adds: float, p_
     marked = summary.markdown(night).replace("&lt;", "<")
     assert f"**published: skill +0.050 over the last close; {told}**" in marked
     assert f"\n\nNetwork adds to the path: {told.removeprefix('network adds ')}.\n\n" in marked
-
-
-def test_a_gain_that_cannot_be_tested_says_so() -> None:
-    night = publishing_a_path()
-    assert night.evaluation
-    (found,) = night.evaluation.comparisons
-    few = replace(night.evaluation, comparisons=(replace(found, interval=None, test=None),))
-    assert "network adds +0.012, too few origins to test" in summary.text(replace(night, evaluation=few))
-    none = replace(night.evaluation, comparisons=(replace(found, skill_difference=None),))
-    assert "network adds" not in summary.text(replace(night, evaluation=none))
-    night = recorded_night()
-    assert night.distributions
-    assert night.distributions.network_adds
-    untested = replace(night.distributions.network_adds, test=None)
-    told = summary.headline(replace(night, distributions=replace(night.distributions, network_adds=untested)))
-    assert f"network adds {untested.skill:+.2%} of CRPS, too few origins to test" in told
-
-
-def test_a_short_history_says_what_it_is_too_short_for() -> None:
-    assert "too short" not in summary.text(recorded_night())
-    assert "history too short for the volatility of 1,000 sessions" in " ".join(
-        summary.text(replace(recorded_night(), sessions=999)).split()
-    )
-    told = "history: too short for the volatility of 250 and 1,000 sessions"
-    assert told in summary.markdown(replace(recorded_night(), sessions=99))
-
-
-def test_a_night_of_an_earlier_version_is_summarised_from_what_it_has() -> None:
-    """Its skill was over the last mid price, and the text says so; nothing is made up."""
-    night = of_an_earlier_version()
-    text = summary.text(night)
-    assert night.evaluation
-    skill = night.evaluation.scores[PUBLISHED].skill
-    assert text.splitlines()[0].endswith(f"published: skill {skill:+.3f} over the last mid price")
-    assert f"now {of_an_earlier_version().forecast.last_value:.2f}" in " ".join(text.split())
-    measured = text[: text.index("promoted")]
-    assert [name for name in ("last close", "network adds", "CRPS") if name in measured] == []
-    assert "| last value" in (marked := summary.markdown(night))
-    assert "\n\n\n" not in text + marked
-    assert "usually" not in text + marked, "nor is there a table of nothing"
-    later = without_network()
-    assert later.forecast
-    later = replace(later, forecast=replace(later.forecast, outlook=()))
-    assert "published: the last close, the ridge regression's width" in summary.text(later)
-
-
-def test_a_night_on_a_price_that_never_moved_says_why_it_has_no_skill() -> None:
-    still, settings = constant(2_300), SETTINGS.evaluation
-    model = train_ticker(still, SETTINGS, Decision("retrain", "asked for"), start=None)
-    upcoming = sessions_for("IBM").after(still.sessions[-1].item(), settings.horizon)
-    found = assess(still, model, None, settings, upcoming, split_after_vintages(still, settings))
-    night = replace(recorded_night(), evaluation=found.evaluation)
-    assert summary.headline(night) == "completed; no price moved, so nothing can be scored"
-    assert summary.headline(replace(night, evaluation=None)) == "completed"
 
 
 def test_a_skipped_night_says_why_and_little_else() -> None:

@@ -11,7 +11,6 @@ from stockml.nights import summary
 from stockml.nights.key_figures import night_age
 from stockml.nights.record import Night, read_night, write_night
 from tests.stockml.nights.test_summary import logged, rows_of
-from tests.support.nights import recorded_night
 
 
 @pytest.mark.parametrize(("promoted", "word"), [(True, "promoted"), (False, "not promoted")])
@@ -57,39 +56,3 @@ def test_a_night_read_back_from_its_record_gives_the_same_summary_row_for_row(tm
     assert summary.text(again) == summary.text(night)
     assert summary.markdown(again) == summary.markdown(night)
     assert len(rows_of(again, "distribution", 34)) == len(night.distributions.scores) + 2, "with its notes"
-
-
-def test_the_range_is_the_bands_last_one_and_live_figures_are_those_first_known() -> None:
-    night = recorded_night()
-    assert night.forecast is not None
-    band = night.forecast.band(80)
-    assert f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; close " in " ".join(summary.text(night).split())
-    known = {"live/first_known_skill": 0.5, "live/first_known_coverage_80": 0.25}
-    told = "skill +0.500, 25% inside the 80% band"
-    assert told in " ".join(summary.text(replace(night, metrics={**night.metrics, **known})).split())
-    assert told not in summary.text(night)
-
-
-def test_a_night_of_the_tutorials_recipe_says_so_on_the_terminal_and_on_both_pages() -> None:
-    usual = recorded_night()
-    for night, count in ((usual, 0), (replace(usual, settings={**usual.settings, "profile": "tutorial"}), 1)):
-        for shown in (summary.text(night), summary.markdown(night)):
-            assert " ".join(shown.split()).count("by the published tutorial's recipe, which leaks") == count
-
-
-@pytest.mark.parametrize(
-    ("horizon", "median", "ahead"),
-    [(1, "last close", "1 session ahead"), (4, "last close and half the usual rise", "4 sessions ahead")],
-)
-def test_a_horizon_too_short_for_an_outlook_is_told_of_its_median_all_the_same(
-    horizon: int, median: str, ahead: str
-) -> None:
-    whole = recorded_night().forecast
-    assert whole
-    first = {name: getattr(whole, name)[:horizon] for name in ("sessions", "path", "weights")}
-    bands = tuple(replace(band, low=band.low[:horizon], high=band.high[:horizon]) for band in whole.bands)
-    night = recorded_night(forecast=replace(whole, **first, bands=bands, outlook=()))
-    text = " ".join(summary.text(night).split())
-    assert f"published: the {median}, width by" in text
-    assert f"published median: {median}; width" in text
-    assert f"{whole.sessions[horizon - 1]}, {ahead} (80%: " in text

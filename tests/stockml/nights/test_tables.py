@@ -3,12 +3,11 @@
 import re
 from dataclasses import replace
 
-from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
+from stockml.evaluation.path_scores import LSTM
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
-from stockml.nights.tables import distributions, outlook, rise
-from stockml.nights.universe import NightRow
+from stockml.nights.tables import distributions, outlook
 from tests.stockml.nights.test_summary import publishing_a_path, rows_of
 from tests.support.nights import recorded_night
 
@@ -35,18 +34,6 @@ def test_the_expected_volatility_has_a_table_of_its_own() -> None:
         assert len(shown[-1]) == len(shown[-2])
 
 
-def test_where_no_price_moved_no_chance_of_a_rise_is_given() -> None:
-    """Beside "nothing can be scored" stood 61 %."""
-    night = recorded_night()
-    assert night.evaluation
-    still = {name: replace(score, rmse=0.0, skill=None) for name, score in night.evaluation.scores.items()}
-    night = replace(night, evaluation=replace(night.evaluation, scores=still))
-    assert night.forecast
-    assert rise(night, night.forecast) == "none given, as no price moved"
-    assert [row[4] for row in outlook(night.forecast, night).rows] == ["rise", "–", "–", "–"]
-    assert NightRow.of_night(night, "Completed").rise is None
-
-
 def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
     night = recorded_night()
     marked = summary.markdown(night).replace("&emsp;", "")
@@ -63,21 +50,6 @@ def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
     untested = [replace(each, test=None) for each in scores.values()]
     assert "%, p " not in summary.tables.past_outlooks(replace(night, outlook_scores=tuple(untested))).markdown()
     assert "realised" not in summary.markdown(replace(night, outlook_scores=()))  # a record of an earlier version
-
-
-def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
-    """That is, those in its currency: the RMSE of each path and the end of the forecast."""
-    night = recorded_night()
-    assert night.evaluation
-    assert night.forecast
-    scores = {name: replace(each, rmse=(each.rmse or 0.0) / 1_000) for name, each in night.evaluation.scores.items()}
-    path = tuple(price / 10_000 for price in night.forecast.path)
-    cheap = replace(
-        night, evaluation=replace(night.evaluation, scores=scores), forecast=replace(night.forecast, path=path)
-    )
-    said = summary.text(cheap)
-    assert f"{scores[PUBLISHED].rmse:.6f}" in said
-    assert f"{path[-1]:.5f} on" in said
 
 
 def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:
@@ -137,29 +109,6 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() 
     bare = replace(night, distributions=None)
     assert "interval score" not in summary.markdown(bare)
     assert "\n\n\n" not in summary.text(bare), "a table without rows leaves no gap"
-
-
-def test_direction_stands_beside_how_often_the_price_rose() -> None:
-    night = recorded_night()
-    rose = night.evaluation and night.evaluation.scores[LAST_CLOSE].direction.base_rate
-    assert rose
-    assert f"direction (rose {rose:.0%})" in (text := summary.text(night))
-    assert re.search(r"^last close  .* –$", text, re.MULTILINE), "it says nothing of a direction"
-    assert f"direction (rose {rose:.0%})" in summary.markdown(night)
-
-
-def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
-    night = recorded_night()
-    assert night.evaluation
-    assert night.forecast
-    direction = night.evaluation.scores[PUBLISHED].direction
-    share, brier = direction.base_rate, direction.brier
-    assert share
-    assert brier
-    told = rise(night, night.forecast)
-    assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
-    assert rise(None, night.forecast) == told.partition(";")[0]
-    assert rise(None, replace(night.forecast, direction_step=1)).endswith("higher in 1 session")
 
 
 def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:

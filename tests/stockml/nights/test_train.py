@@ -12,8 +12,9 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import load_model
 from tests.stockml.nights.steps import ALONE, night
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_pretrained_network_left_alone_is_not_a_new_model_on_the_next_night(home: HomePaths) -> None:
     first = night(home, ALONE.until(900))
     assert (first.decision.mode, first.model.mode, first.found.kept) == ("retrain", "pretrained", False)

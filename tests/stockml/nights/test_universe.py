@@ -1,6 +1,5 @@
 """A night's row says what its record says; many rows stand in a fixed order, in a file named after the newest."""
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -26,15 +25,6 @@ def test_a_row_holds_the_nights_figures_and_a_skill_is_made_of_its_two_errors() 
     assert (row.network_adds, row.noise_p) == pytest.approx((adds.skill, adds.p_value))
     assert (row.crps_skill, row.promoted) == (pytest.approx(night.over_regression.skill), night.verdict.promoted)
     assert (row.mode, row.why, row.bars_added, row.seconds) == (night.mode, night.reason, night.rows_added, 12.3)
-
-
-def test_a_row_of_the_first_versions_stands_beside_the_last_mid_price() -> None:
-    night = recorded_night()
-    assert night.evaluation is not None
-    scores = {name: score for name, score in night.evaluation.scores.items() if name != LAST_CLOSE}
-    earlier = replace(scores[PUBLISHED], mse=9.0)
-    old = replace(night, evaluation=replace(night.evaluation, scores={**scores, "last value": earlier}))
-    assert NightRow.of_night(old, "Completed").naive_mse == 9.0
 
 
 def test_a_skipped_nights_row_says_why_and_claims_nothing() -> None:

@@ -1,7 +1,5 @@
 """Expected volatility is drawn at its origins over what the closes then did, which a loop recomputes here."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -42,21 +40,6 @@ def test_what_was_expected_is_drawn_over_what_came_and_breaks_where_nothing_was_
     assert labels(axes) == in_order(ends)
 
 
-def test_without_an_outlook_of_20_sessions_only_the_past_is_drawn() -> None:
-    found = assessed("IBM", DAY)
-    figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None, 20)
-    assert figure.texts[0].get_text().startswith("IBM: how far the price was expected to go")
-    assert next(text for text, _ in labels(figure.axes[0])) in ("expected", "realised")
-
-
-def test_with_a_shorter_horizon_the_volatility_covers_that_many_sessions() -> None:
-    found = assessed("IBM", DAY)
-    figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None, 10)
-    assert figure.texts[1].get_text().startswith("Annualised, next 10 sessions, ")
-    area = figure.axes[0].collections[0].get_paths()[0].vertices
-    assert area[:, 1].max() == pytest.approx(max(realised(10)))
-
-
 def test_sessions_whose_next_20_span_a_long_hole_have_no_realised_volatility() -> None:
     hole, found = 2_000, assessed("IBM", DAY)
     divided = with_hole(series(), hole, 250)
@@ -65,22 +48,3 @@ def test_sessions_whose_next_20_span_a_long_hole_have_no_realised_volatility() -
     at = np.array([hole - 40, hole - 30, hole + 40])
     (axes,) = diagnostics.volatility("IBM", divided, at, np.full(3, 0.2), found.forecast.outlook[1], 20).axes
     assert len(axes.collections[0].get_paths()) == 2
-
-
-def test_an_origin_alone_is_a_dot_over_what_came() -> None:
-    found = assessed("IBM", DAY)
-    at, tonight = found.unseen[-1:], found.forecast.outlook[1]
-    (axes,) = diagnostics.volatility("IBM", series(), at, np.full(1, 0.2), tonight, 20).axes
-    day = series().sessions[at]
-    dot = (MODEL, series().sessions[-1:], [100 * tonight.volatility])
-    check_curves(axes, (MUTED, day, [realised()[-1]]), (MODEL, day, [20.0]), dot)
-    assert [line.get_marker() for line in axes.lines] == ["o"] * 3
-
-
-def test_the_titles_name_tint_and_place_only_where_what_is_usual_is_known() -> None:
-    found = assessed("IBM", DAY)
-    for usual, named in (((0.1, 0.2), True), (None, False)):
-        tonight = replace(found.forecast.outlook[1], usual=usual)
-        figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, tonight, 20)
-        assert ("tinted" in figure.texts[1].get_text()) is named
-        assert (tonight.place in figure.texts[0].get_text()) is named

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, Evaluation
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, Evaluation
 from stockml.forecasts.forecast import Forecast
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
@@ -84,62 +84,8 @@ def test_the_title_says_how_far_the_price_may_go_and_according_to_what(whose: st
     assert f"{said.probability_of_rise:.0%} chance of a higher price in 30 sessions" in beside
 
 
-def test_the_prices_of_a_cheap_share_have_two_decimals() -> None:
-    said = scaled(tonight(), 0.01)
-    figure, band = forecast_fan("IBM", said, series().sessions, series().close / 100), said.band(80)
-    edges = [f"{edge:.2f}" for edge in (band.low[-1], band.high[-1])]
-    assert figure.texts[0].get_text().startswith(f"IBM: {edges[0]} to {edges[1]} in 50 sessions")
-    assert {f"80%  {edge}" for edge in edges} < {text for text, _ in labels(figure.axes[0])}
-
-
-def test_the_prices_of_a_dear_share_have_their_thousands_marked() -> None:
-    said = scaled(tonight(), 100)
-    title, band = forecast_fan("IBM", said, series().sessions, series().close * 100).texts[0], said.band(80)
-    assert title.get_text().startswith(f"IBM: {band.low[-1]:,.0f} to {band.high[-1]:,.0f} in 50 sessions")
-    assert band.low[-1] > 10_000
-
-
-def test_of_a_price_that_stands_still_the_fan_has_one_label_and_no_chance() -> None:
-    still = (100.0,) * 50
-    bands = [replace(band, low=still, high=still) for band in tonight().bands]
-    said = replace(tonight(), last_value=100.0, last_close=100.0, path=still, bands=tuple(bands))
-    figure = forecast_fan("MMF", said, series().sessions, np.full(len(series()), 100.0), stands_still=True)
-    assert [text for text, _ in labels(figure.axes[0]) if "100" in text] == ["published  100.00"]
-    assert figure.texts[1].get_text().endswith("; no price moved")
-
-
-def test_a_baseline_that_leads_far_away_is_named_with_its_end_and_leaves_the_fan_its_room() -> None:
-    """As of a share that lost nearly all it was worth: drift leads below zero."""
-    mid = np.where(np.arange(len(series())) < len(series()) - 200, 500 * series().close, series().close)
-    (axes,) = forecast_fan("IBM", tonight(), series().sessions, mid).axes
-    end = mid[-1] + (mid[-1] - mid[-2_501]) / 50
-    assert end < -50
-    assert (f"drift  {end:.2f}", COLOURS["drift"]) in labels(axes)
-    low, high = axes.get_ylim()
-    shown = [*mid[-150:], *tonight().band(95).low, *tonight().band(95).high]
-    assert min(shown) - 10 < low < min(shown) < max(shown) < high < max(shown) + 10
-
-
-def scaled(said: Forecast, by: float) -> Forecast:
-    """The forecast at this many times its prices."""
-    bands = [replace(each, low=times(by, each.low), high=times(by, each.high)) for each in said.bands]
-    first = {"last_value": said.last_value * by, "last_close": said.now * by}
-    return replace(said, path=times(by, said.path), bands=tuple(bands), **first)
-
-
-def times(by: float, prices: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(price * by for price in prices)
-
-
 def titles_of(said: Forecast) -> list[str]:
     return [text.get_text() for text in forecast_fan("IBM", said, series().sessions, series().close).texts[:2]]
-
-
-def test_a_forecast_without_its_close_begins_at_its_mid_price() -> None:
-    earlier = replace(tonight(), last_close=None, outlook=())
-    (axes,) = forecast_fan("IBM", earlier, series().sessions, series().close).axes
-    assert (LAST_CLOSE, TRUTH) in [(text, colour) for text, colour in labels(axes)]
-    assert earlier.now == earlier.last_value
 
 
 def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
@@ -187,40 +133,6 @@ def test_a_title_does_not_claim_what_is_within_the_noise() -> None:
     assert figure.texts[0].get_text().endswith(" of 50 leads, within the noise")
 
 
-def test_a_line_below_the_edge_is_named_there() -> None:
-    found = assessed("IBM", DAY).evaluation
-    far = replace(
-        found.scores["momentum"], mse_by_lead=tuple(10 * (mse or 0) for mse in found.scores["drift"].mse_by_lead)
-    )
-    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, "momentum": far})).axes
-    best = max(skills_of(replace(found, scores={**found.scores, "momentum": far}))["momentum"])
-    assert (f"momentum  (≤ {best:+.2f})", COLOURS["momentum"]) in labels(axes)
-    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, LSTM: far})).axes
-    assert axes.get_ylim()[0] < best, "a network's own line is shown whole"
-
-
-def test_a_line_that_dips_below_the_edge_is_named_with_how_far() -> None:
-    found = assessed("IBM", DAY).evaluation
-    momentum, naive = found.scores["momentum"].mse_by_lead, found.scores[LAST_CLOSE].mse_by_lead
-    dips = replace(found.scores["momentum"], mse_by_lead=(*momentum[:20], 3 * (naive[20] or 0), *momentum[21:]))
-    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, "momentum": dips})).axes
-    assert ("momentum  (≥ -2.00)", COLOURS["momentum"]) in labels(axes)
-
-
-def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_ticks() -> None:
-    found = assessed("IBM", DAY).evaluation
-    unknown = {
-        name: replace(score, mse_by_lead=(None, *score.mse_by_lead[1:10])) for name, score in found.scores.items()
-    }
-    (axes,) = skill_by_lead("IBM", replace(found, scores=unknown, horizon=10)).axes
-    skills = {name: [np.nan, *skills_of(found)[name][1:10]] for name in SHOWN}
-    floor = min(-0.3, np.nanmin(skills[PUBLISHED]) - 0.05)
-    shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in skills.items()}
-    check_curves(axes, *((COLOURS[name], range(1, 11), skill) for name, skill in shown.items()))
-    assert axes.get_xlim() == (1, 10)
-    assert axes.get_xticks().tolist() == list(range(1, 11))
-
-
 def test_where_no_price_moved_no_skill_is_drawn_or_stated() -> None:
     found = assessed("IBM", DAY).evaluation
     still = {name: replace(score, skill=None, mse_by_lead=(None,) * 50) for name, score in found.scores.items()}
@@ -230,22 +142,3 @@ def test_where_no_price_moved_no_skill_is_drawn_or_stated() -> None:
         f"Skill = 1 − MSE / MSE(last close), {found.origins} origins",
     ]
     assert labels(figure.axes[0]) == [(LAST_CLOSE, TRUTH)]
-
-
-def test_a_line_whose_last_skill_is_unknown_keeps_its_name() -> None:
-    """As where the only origin's price is back at its close after 50 sessions."""
-    found = assessed("IBM", DAY).evaluation
-    naive = replace(found.scores[LAST_CLOSE], mse_by_lead=(*found.scores[LAST_CLOSE].mse_by_lead[:-1], 0.0))
-    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, LAST_CLOSE: naive})).axes
-    heights = {text.get_text().partition("  (")[0]: text.get_position()[1] for text in axes.texts}
-    assert {*SHOWN, LAST_CLOSE} == set(heights)
-    assert np.isfinite([*heights.values()]).all()
-
-
-def test_the_skill_of_a_forecast_of_one_session_is_drawn_as_dots() -> None:
-    whole = assessed("IBM", DAY).evaluation
-    scores = {name: replace(score, mse_by_lead=score.mse_by_lead[:1]) for name, score in whole.scores.items()}
-    (axes,) = skill_by_lead("IBM", replace(whole, horizon=1, scores=scores)).axes
-    drawn = [line for line in axes.lines if line.get_color() in {COLOURS[name] for name in SHOWN}]
-    assert [line.get_marker() for line in drawn] == ["o"] * len(SHOWN)
-    assert [line.get_xdata().tolist() for line in drawn] == [[1]] * len(SHOWN)

@@ -42,6 +42,7 @@ def kept(place: HomePaths, **changes: object) -> Night:
     return replace(night, **changes)
 
 
+@pytest.mark.slow
 def test_missing_plots_are_drawn_once_and_existing_ones_stay(place: HomePaths) -> None:
     night = kept(place, figures=FIGURES)
     made = makers(place, night, series_until("IBM", DAY), assessed("IBM", DAY), trained("IBM", DAY))
@@ -79,16 +80,7 @@ def test_a_restored_homes_plots_are_drawn_in_it_and_not_in_the_original_home(pla
     assert [str(drawn) for drawn in draw_rest(restored, read_night(path))] == [f"{restored.plots}/IBM/0f/averages.png"]
 
 
-def test_plots_that_an_earlier_version_drew_and_did_not_name_stay_and_are_drawn_once_gone(place: HomePaths) -> None:
-    night = kept(place)
-    fan = Path(night.plots_folder or "") / "fan.png"
-    fan.parent.mkdir(parents=True)
-    fan.touch()
-    assert draw_rest(place, night) == ()
-    fan.unlink()
-    assert {path.stem for path in draw_rest(place, night)} == set(FIGURES)
-
-
+@pytest.mark.slow
 def test_plots_of_a_night_whose_vintages_another_version_replaced_are_drawn_still(place: HomePaths) -> None:
     """They show what was learned and scored; only a forecast needs the regressions and the base."""
     night = kept(place, figures=FIGURES)

@@ -1,11 +1,12 @@
 """A night has every figure it can have, drawn from its own values, and no other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from stockml.features.origins import OriginSplit, every_nth
 from stockml.forecasts.forecast import Forecast
@@ -13,12 +14,10 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.models.trained_model import Evidence, TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
-from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.plots import forecast, training, tutorial
 from stockml.plots.night import Makers, figures, gain_of, makers
 from stockml.plots.style import png
-from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
@@ -46,6 +45,7 @@ def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None =
     return figures("IBM", prices or series(), assessed("IBM", DAY), learned)
 
 
+@pytest.mark.slow
 def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     found, sessions, mid = assessed("IBM", DAY), series().sessions, series().close
     rows = trained("IBM", DAY).history
@@ -80,27 +80,6 @@ def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_
     for said in past_forecasts():
         publish(home, said, str(said.origin))
     assert png(made(home, night, series())["ledger"]()) == png(drawn("ledger"))
-
-
-def test_the_ledger_figure_leaves_out_a_forecast_whose_origin_has_lost_its_bar(home: HomePaths) -> None:
-    for said in past_forecasts():
-        publish(home, said, str(said.origin))
-    there = series().sessions != np.datetime64(past_forecasts()[2].origin)
-    left = replace(series(), **{each.name: getattr(series(), each.name)[there] for each in fields(PriceSeries)})
-    scores = Ledger(home.ledger).live("IBM", left, sessions_for("IBM"))
-    title, subtitle = made(home, recorded_night("IBM", DAY), left)["ledger"]().texts
-    assert f"held {scores.coverage_80:.0%} of {scores.steps} prices" in title.get_text()
-    assert subtitle.get_text().startswith("4 live forecasts with sessions that came due")
-
-
-def test_the_ledger_figures_title_counts_by_first_known_prices_as_the_nights_text_does(home: HomePaths) -> None:
-    for said in past_forecasts():
-        publish(home, said, str(said.origin))
-    night = recorded_night("IBM", DAY)
-    night = replace(night, metrics={**night.metrics, "live/first_known_coverage_80": 0.123})
-    title, _ = made(home, night, series())["ledger"]().texts
-    assert "have held 12% of" in title.get_text()
-    assert "12% inside the 80% band" in summary.text(night)
 
 
 def made(home: HomePaths, night: Night, prices: PriceSeries) -> Makers:

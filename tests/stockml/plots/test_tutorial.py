@@ -13,7 +13,7 @@ from stockml.plots.style import ACCENT, GRID, MODEL, TRUTH
 from stockml.plots.tutorial import FIGURES, draw
 from stockml.settings import tutorial_settings
 from stockml.training.tutorial import Recipe, TutorialFit
-from tests.stockml.plots.drawing import Curve, as_numbers, check_curves, check_holds, curves, labels, marks
+from tests.stockml.plots.drawing import Curve, as_numbers, check_curves, curves, labels, marks
 
 N, END = 3_300, 3_006
 
@@ -125,21 +125,6 @@ def test_predictions_fade_in_over_the_epochs_above_and_the_best_epoch_stands_alo
     assert [text for text, _ in labels(below)]
 
 
-@pytest.mark.parametrize("shift", [0.0, 5.0])
-def test_every_third_epoch_is_drawn_above_and_the_newest_of_them_can_be_seen(shift: float) -> None:
-    """Even where all predictions are far from the price, as after a few epochs."""
-    found = report(shift=shift)
-    row, said = found.fitted.history[0], found.fitted.test_predictions[0]
-    seven = np.stack([said - 0.01 * epoch for epoch in range(7)])
-    found = replace(found, fitted=replace(found.fitted, history=(row,) * 7, test_predictions=seven))
-    above, _ = FIGURES["7-predictions"](found).axes
-    check_curves(above, _truth(found), *_predicted(found, 0), *_predicted(found, 3), *_predicted(found, 6))
-    shades = [line.get_alpha() for line in curves(above)[1:]]
-    assert shades == pytest.approx(np.repeat([0.15, 0.525, 0.9], len(said))), "later is darker"
-    check_holds(above, seven[6])
-    check_holds(above, _truth(found)[2])
-
-
 def _predicted(found: TutorialReport, epoch: int) -> list[Curve]:
     starts, paths = found.fitted.recipe.test.tolist(), found.fitted.test_predictions[epoch]
     return [(ACCENT, found.sessions[s : s + 50], path) for s, path in zip(starts, paths, strict=True)]
@@ -151,40 +136,12 @@ def _truth(found: TutorialReport) -> Curve:
     return TRUTH, found.sessions[shown], found.fitted.recipe.prepared.values[shown]
 
 
+@pytest.mark.slow
 def test_every_picture_is_written_in_the_pages_order_and_differs_for_other_data(tmp_path: Path) -> None:
     here, there = ({p.name: p.read_bytes() for p in draw(report(seed=i), tmp_path / str(i))} for i in (0, 1))
     order = ["history", "normalised", "standard-average", "ema", "ema-many-steps", "batches", "predictions"]
     assert list(here) == [f"{i}-{name}.png" for i, name in enumerate(order, 1)]
     assert [name for name, content in here.items() if there[name] == content] == []
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_axes_have_units_and_dates_and_every_mse_stands_beside_the_last_values(name: str) -> None:
-    from matplotlib.dates import DateLocator
-
-    figure = FIGURES[name](usual())
-    title, subtitle = (text.get_text() for text in figure.texts[:2])
-    assert "“" in title, "the page's conclusion, in its own words"
-    if name != "1-history":
-        assert "last value" in subtitle
-        errors = usual().one_step["last value"], usual().paths["last value"]
-        assert any(f"{error:.5f}" in subtitle for error in errors)
-    units = ("mid price", "scaled mid price", "scaled and smoothed mid price", "the page's example")
-    labelled = figure.axes[:1] if name == "6-batches" else figure.axes
-    assert [axes.get_ylabel() for axes in labelled if axes.get_ylabel() not in units] == []
-    for axes in figure.axes:
-        dated = isinstance(axes.xaxis.get_major_locator(), DateLocator)
-        assert dated or axes.get_xlabel() in ("step", "sessions later")
-
-
-def test_a_network_is_named_after_its_cell() -> None:
-    gru = report(cell="gru")
-    assert FIGURES["7-predictions"](gru).texts[0].get_text().startswith("GRU does not predict")
-    assert seed_table([gru, gru]).startswith("| share | page | GRU, mean |")
-    assert "GRU, as epoch 3 left it" in gru.table()
-    assert {line[64] for line in report(cell="peephole").table().splitlines()[2:11]} == {" "}, (
-        "the name fits its column"
-    )
 
 
 def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
@@ -224,18 +181,6 @@ def test_every_figure_is_of_the_epoch_that_it_names_in_the_table_and_in_mlflow()
     assert cells["LSTM, best epoch 1, by test"] == [f"{best:.5f}"]
     assert f"best epoch 1 of 3: {best:.5f};" in found.table()
     assert f"right after {len(starts) - rose} of {len(starts)} starts, the price rose after {rose}" in found.table()
-
-
-def test_the_pages_figure_of_50_steps_stands_beside_no_other_number_of_steps() -> None:
-    other, drawn = report(horizon=40), FIGURES["7-predictions"](report(horizon=40)).texts[1].get_text()
-    assert [line for line in (*other.table().splitlines()[7:], *seed_table([other, other]).splitlines(), drawn)
-            if "0.00243" in line] == []  # fmt: skip
-    assert "40 steps" in other.table()
-
-
-def test_another_shares_averages_are_not_said_to_be_the_pages_own() -> None:
-    for name in ("3-standard-average", "4-ema"):
-        assert "(page, HPQ: 0.00" in FIGURES[name](report("KO")).texts[0].get_text()
 
 
 def better(found: TutorialReport) -> TutorialReport:

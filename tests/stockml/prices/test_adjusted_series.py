@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import NoBars
@@ -70,7 +70,6 @@ def test_a_split_that_no_nearby_close_shows_is_named_and_not_applied(store, fact
 
 
 @given(strategies.series(min_size=2), st.builds(Split, st.sampled_from(strategies.CALENDAR), strategies.factors))
-@settings(max_examples=60, deadline=None)
 def test_the_adjustment_hash_changes_exactly_when_the_adjusted_past_does(bars, split):
     with empty_store() as store:
         append(store, bars, RECORDING_STARTS)

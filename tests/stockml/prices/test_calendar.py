@@ -1,8 +1,6 @@
 """Exchange calendars: weekends, holidays, half days and both clock changes."""
 
 import pickle
-import subprocess
-import sys
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -135,19 +133,9 @@ def test_an_exchange_opens_at_its_own_hour(ticker, day, opens):
     assert (found, found.tzinfo) == (opens, sessions_for(ticker).tz)
 
 
-def test_before_1970_a_day_that_only_became_a_holiday_later_is_still_a_session():
-    early_may = np.array(["1965-05-03", "1969-05-05", "2024-05-06"], "datetime64[D]")  # a holiday since 1978
-    assert Sessions("XLON").are_sessions(early_may).tolist() == [True, True, False]
-
-
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(InvalidSession, match="zone"):
         NEW_YORK.last_final(datetime(2026, 11, 24, 12))
-
-
-def test_the_day_after_thanksgiving_is_a_half_day():
-    assert NEW_YORK.is_half_day(date(2026, 11, 27))
-    assert not NEW_YORK.is_half_day(date(2026, 11, 24))
 
 
 def test_sessions_are_counted_from_any_day():
@@ -167,16 +155,6 @@ def test_sessions_are_counted_from_any_day():
         NEW_YORK.after(date(2040, 12, 28), 50)
 
 
-def test_a_forecast_can_look_beyond_the_holidays_that_bombay_has_announced():
-    bombay = sessions_for("RELIANCE.BSE")
-    ahead = bombay.after(date(2026, 12, 15), 50)
-    assert len(ahead) == 50
-    assert all(day.weekday() < 5 for day in ahead)
-    assert list(ahead) == sorted(set(ahead))
-    [unknown] = bombay.after(bombay.holidays_known_through, 1)
-    assert f"{bombay.open_time(unknown):%H:%M}" == "09:15"
-
-
 @pytest.mark.parametrize(
     ("last", "age"),
     [(date(2026, 11, 24), 0), (date(2026, 11, 23), 1), (date(2026, 11, 20), 2), (date(2026, 11, 27), 0)],
@@ -187,13 +165,3 @@ def test_the_age_of_a_series_counts_final_sessions(last, age):
 
 def test_sessions_travel_between_processes():
     assert pickle.loads(pickle.dumps(NEW_YORK)) == NEW_YORK
-
-
-def test_importing_sessions_does_not_import_the_calendar_library():
-    code = "import sys, stockml.prices.calendar; sys.exit('exchange_calendars' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_calendar_that_its_library_cannot_make_is_refused_with_the_reason():
-    with pytest.raises(InvalidSetting, match=r"a calendar that exchange_calendars can make.*ASEX"):
-        sessions_for("IBM", "ASEX").last_final(datetime(2026, 11, 24, tzinfo=UTC))

@@ -1,6 +1,5 @@
 """Imported history: which ticker a file is for, what is kept of it, how it is joined to what is stored."""
 
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import files_in, import_file, preview_import, read_folder, read_history, ticker_of
-from stockml.prices.revisions import BAR_SCHEMA
 from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_import_layouts import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
@@ -55,13 +53,6 @@ def test_a_file_that_is_not_named_for_a_ticker_must_be_given_one(tmp_path, name)
     assert read_history(path, NEW_YORK, "ibm").notes.ticker == "IBM"
 
 
-def test_a_file_that_begins_before_its_calendar_is_told_from_another_exchanges(tmp_path):
-    days = ["1996-12-30", "1996-12-31", "1997-01-01", "1997-01-02", "1997-01-03"]
-    path = written(tmp_path, "Date,Open,High,Low,Close\n" + "".join(f"{day},9,9,9,9\n" for day in days))
-    with pytest.raises(InvalidFile, match=r"XBOM, found 2 of 5 .* begins on 1997-01-01: leave out the lines before$"):
-        read_history(path, sessions_for("RELIANCE.BSE"))
-
-
 def as_csv(symbol: str, rows: slice) -> str:
     bars = recorded(symbol).iloc[rows]
     return bars.rename_axis("Date").rename(columns=str.title).to_csv()
@@ -74,14 +65,6 @@ def test_an_imported_file_is_read_back_and_kept_once(store, tmp_path):
     assert (report.first, report.last) == (date(2000, 3, 1), recorded("IBM").index[1999].date())
     assert store.adjusted("IBM").equals(recorded("IBM").iloc[:2000])
     assert not import_file(store, path, recorded_at=NOW).recorded
-
-
-def test_a_file_whose_name_is_no_text_is_imported(store, tmp_path):
-    path = written(tmp_path, LAYOUTS["Kaggle"], os.fsdecode(b"K\xfcrse.csv"))
-    assert import_file(store, path, recorded_at=NOW, ticker="IBM").recorded
-    assert (
-        store.files.read("history/IBM.parquet", "IBM", BAR_SCHEMA)["source"][0].as_py().startswith("K?rse.csv sha256:")
-    )
 
 
 def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, tmp_path):
@@ -145,14 +128,6 @@ def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_
     assert all((report.empty, report.repaired, report.off_calendar) == (0, 0, ()) for report in reports)
 
 
-def test_what_is_hidden_in_a_folder_is_no_price_file(tmp_path):
-    for name in ("._IBM.csv", ".ipynb_checkpoints/IBM-checkpoint.csv", "a/b/IBM.csv"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        written(tmp_path, LAYOUTS["Kaggle"], name)
-    assert files_in(tmp_path) == (tmp_path / "a/b/IBM.csv",)
-    assert files_in(tmp_path / ".ipynb_checkpoints") == (tmp_path / ".ipynb_checkpoints/IBM-checkpoint.csv",)
-
-
 @pytest.mark.parametrize("rows", [slice(None), slice(-100, None), slice(1000, 1100)])
 def test_kaggles_ibm_is_joined_to_the_recorded_bars_despite_dividends(store, rows):
     bars = recorded("IBM").iloc[rows]
@@ -163,21 +138,6 @@ def test_kaggles_ibm_is_joined_to_the_recorded_bars_despite_dividends(store, row
     assert series.iloc[-len(bars) :].equals(bars)
     seam = series.iloc[-len(bars) - 3 : -len(bars) + 3 or None]
     assert np.abs(np.diff(np.log(seam["close"]))).max() < 0.05
-
-
-def test_a_close_near_zero_beside_an_adjusted_one_is_set_aside_without_a_warning(tmp_path: Path) -> None:
-    rows = [f"{day},{close},{close},{close},{close},3,5" for day, close in (("2013-02-28", 1), ("2013-03-01", 1e-308))]
-    path = written(tmp_path, "\n".join(["Date,Open,High,Low,Close,Adj Close,Volume", *rows]))
-    (bar,) = read_history(path, NEW_YORK).notes.set_aside
-    assert (bar.session, "finite prices" in bar.reason) == (date(2013, 3, 1), True)
-
-
-def test_an_empty_column_of_adjusted_closes_is_none(tmp_path: Path) -> None:
-    """It was refused for its open, which was no number once it had been scaled to nothing."""
-    path = written(
-        tmp_path, "Date,Open,High,Low,Close,Adj Close,Volume\n2013-02-28,1,2,1,2,,5\n2013-03-01,2,2,1,1,,5\n"
-    )
-    assert read_history(path, NEW_YORK).bars["open"].tolist() == [1, 2]
 
 
 def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unreadable_files(tmp_path):

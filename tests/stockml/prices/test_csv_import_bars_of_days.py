@@ -29,14 +29,6 @@ def test_a_file_whose_rows_are_more_than_a_session_apart_is_refused(tmp_path: Pa
     assert list(read_folder(tmp_path)[1]) == ["IBM.csv"]
 
 
-def test_weeks_and_months_that_are_dated_by_a_day_without_a_session_are_called_that(tmp_path: Path) -> None:
-    mondays = IBM.resample("W-MON", label="left", closed="left").last().iloc[:200]
-    firsts = IBM.resample("MS").last().iloc[:60]
-    for bars, about in ((mondays, 5), (firsts, 21)):
-        with pytest.raises(InvalidFile, match=f"found one every {about} sessions"):
-            read_history(saved(tmp_path, bars), NEW_YORK)
-
-
 def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(tmp_path: Path, store: BarStore) -> None:
     """Days without a trade have no row; and a hole's own sessions may be few and far from their neighbours."""
     thin = IBM.iloc[np.flatnonzero(np.random.default_rng(1).random(1000) < 0.2)]
@@ -90,16 +82,3 @@ def test_a_step_is_believed_if_far_more_was_traded_than_a_split_explains(
     bars.iloc[100, 1] = wild * bars["low"].iloc[100]
     with nullcontext() if believed else pytest.raises(InvalidFile, match="of one scale"):
         assert len(read_history(saved(tmp_path, bars), NEW_YORK).bars) == 300
-
-
-def test_after_more_than_a_year_without_bars_any_price_is_believed(tmp_path: Path) -> None:
-    bars = IBM.iloc[-600:].copy()
-    bars.iloc[400:, :4] /= 20
-    with pytest.raises(InvalidFile, match="of one scale"):
-        read_history(saved(tmp_path, bars.drop(bars.index[200:400])), NEW_YORK)
-    assert len(read_history(saved(tmp_path, bars.drop(bars.index[100:400])), NEW_YORK).bars) == 300
-
-
-@pytest.mark.parametrize("factor", [4.0, 0.25])
-def test_a_step_that_a_share_may_take_is_believed(tmp_path: Path, factor: float) -> None:
-    assert len(read_history(saved(tmp_path, stepped(factor)), NEW_YORK).bars) == 300

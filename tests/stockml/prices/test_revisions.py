@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.prices.bars import Bars, Split
@@ -35,7 +35,6 @@ def values_of(bars: Bars) -> dict:
 
 
 @given(strategies.series(), st.data())
-@settings(max_examples=60, deadline=None)
 def test_any_order_and_any_batches_give_the_same_view(bars, data):
     batches = data.draw(st.lists(st.lists(st.sampled_from(range(len(bars))), min_size=1, unique=True), max_size=6))
     batches = data.draw(st.permutations([*batches, list(range(len(bars)))]))
@@ -47,7 +46,6 @@ def test_any_order_and_any_batches_give_the_same_view(bars, data):
 
 
 @given(strategies.payloads())
-@settings(max_examples=60, deadline=None)
 def test_appending_twice_changes_no_byte(payloads):
     with empty_store() as store:
         arrived = []
@@ -63,7 +61,6 @@ def test_appending_twice_changes_no_byte(payloads):
 
 
 @given(strategies.payloads())
-@settings(max_examples=60, deadline=None)
 def test_a_view_as_of_a_time_never_shows_later_knowledge(payloads):
     known: dict = {}
     models = []
@@ -83,7 +80,6 @@ def test_a_view_as_of_a_time_never_shows_later_knowledge(payloads):
 
 
 @given(strategies.payloads(), st.lists(st.integers(-(10**9), 10**9), min_size=5, max_size=5))
-@settings(max_examples=60, deadline=None)
 def test_the_newest_answer_counts_however_the_clock_is_set(payloads, offsets):
     known: dict = {}
     views = {}  # two answers recorded in one microsecond are both known at that time
@@ -101,7 +97,6 @@ def test_the_newest_answer_counts_however_the_clock_is_set(payloads, offsets):
 
 
 @given(strategies.series(), st.lists(st.tuples(st.sampled_from(list(SCHEMAS)), st.integers(-5, 5)), max_size=8))
-@settings(max_examples=60, deadline=None)
 def test_what_all_four_tables_held_when_a_row_was_recorded_stays_their_view_of_that_time(bars, writes):
     """However the clock is set. Rows of one microsecond are all known at that time."""
     first, known = bars.index[0].date(), {}

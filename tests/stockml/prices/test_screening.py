@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 from datetime import date, timedelta
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -120,29 +119,6 @@ def test_a_crash_after_a_misprint_is_a_fall_from_the_close_that_is_believed():
     bars.iloc[MIDDLE + 1, 4] *= 60.0
     for until in (MIDDLE + 2, MIDDLE + 3, 200):
         assert [bar.session for bar in doubtful(bars.iloc[:until])] == [IBM.index[MIDDLE].date()]
-
-
-@pytest.mark.parametrize("fall", [0.1, 0.05])
-def test_a_busy_sessions_price_that_fell_beyond_any_crash_and_is_back_is_the_misprint_not_the_sessions_after(fall):
-    bars = altered([MIDDLE], **dict.fromkeys(ALL, fall), volume=100.0)
-    assert doubtful(bars.iloc[: MIDDLE + 1]) == ()
-    for until in (MIDDLE + 2, MIDDLE + 3, 200):
-        assert [bar.session for bar in doubtful(bars.iloc[:until])] == [IBM.index[MIDDLE].date()]
-
-
-@pytest.mark.parametrize("wrong", [ALL, ("high",)])
-def test_a_tenfold_price_is_a_misprint_even_in_a_busy_session(wrong):
-    assert len(doubtful(altered([MIDDLE], **dict.fromkeys(wrong, 10.0), volume=5.0))) == 1
-
-
-def test_a_rise_of_a_takeover_is_believed_at_once():
-    takeover = altered([LAST], **dict.fromkeys(ALL, 5.0), volume=20.0)
-    assert doubtful(takeover) == ()
-
-
-def test_a_series_without_any_volumes_is_not_doubted_for_it():
-    assert doubtful(altered(list(range(200)), volume=0.0)) == ()
-    assert doubtful(altered(list(range(200)), volume=np.nan)) == ()
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "FB", "GOOG", "IBM", "MSFT"])

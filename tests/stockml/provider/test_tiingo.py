@@ -29,7 +29,6 @@ from stockml.errors import (
 from stockml.home import HomePaths
 from stockml.nights import ingest
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split
-from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import PriceProvider
@@ -133,17 +132,6 @@ def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Pa
         assert len(service.asked) == (2 if "hour" in case else 1)
 
 
-@pytest.mark.parametrize("status", [403, 404, 429])
-def test_a_refusal_without_words_is_told_by_its_status(tmp_path: Path, status: int) -> None:
-    with (
-        Loopback(sends(b"", status)) as service,
-        tiingo(tmp_path, service.address) as client,
-        pytest.raises(FeedError) as refusal,
-    ):
-        client.daily("MSFT", "full")
-    assert refusal.value.notice == f"HTTP {status}: no words"
-
-
 def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path: Path) -> None:
     with Loopback(sends([])) as service:
         with tiingo(tmp_path, service.address) as client, pytest.raises(NotOffered) as refusal:
@@ -190,13 +178,6 @@ def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(hom
     assert len(view.bars) == len(rows) - 1
     unknown = view.bars["volume"].isna()
     assert view.bars.index[unknown].strftime("%Y-%m-%d").tolist() == [str(rows[-600]["date"])[:10]]
-
-
-def test_a_split_that_no_close_shows_is_left_out_beside_an_unknown_close_too() -> None:
-    bars, day = recorded("MSFT").iloc[-20:].copy(), recorded("MSFT").index[-10].date()
-    bars.iloc[-9, bars.columns.get_loc("close")] = np.nan
-    bars.iloc[-8, bars.columns.get_loc("close")] = 0.0
-    assert back_adjusted(bars, [Split(day, 2.0)]) is bars
 
 
 CELL = st.sampled_from([None, True, 10**400, [], {}]) | st.floats() | st.text(max_size=5)

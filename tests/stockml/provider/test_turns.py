@@ -59,6 +59,7 @@ class Sixty:
         return None
 
 
+@pytest.mark.slow
 def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
     """Runs start in any order; an unknown symbol costs two requests a night, and a split one more.
 

@@ -1,8 +1,6 @@
 """A write is durable when it returns: the file, its new name, and the folders created for it."""
 
 import os
-import shutil
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths, owner_only
 from stockml.maintenance.backup import back_up
 from stockml.models.registry import Registry
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import entry
 
@@ -104,16 +102,3 @@ def test_files_written_under_owner_only_are_the_owners_alone(tmp_path: Path) -> 
     made = [tmp_path / "home", *(tmp_path / "home").rglob("*")]
     assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o600]
     assert (tmp_path / "others").stat().st_mode & 0o777 == 0o644
-
-
-def test_a_folder_removed_while_it_is_hashed_is_no_error(tmp_path: Path) -> None:
-    for number in range(20):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        for name in range(100):
-            (folder / f"{name}").write_bytes(b"x")
-        remover = threading.Thread(target=shutil.rmtree, args=(folder,))
-        remover.start()
-        sha256_of(folder)
-        remover.join()
-        assert sha256_of(folder) is None

@@ -1,6 +1,5 @@
 """A file lock has one holder at a time, ends with it, and is not waited for without end."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import StoreBusy
-from stockml.storage.locks import _for_whom, file_lock
+from stockml.storage.locks import file_lock
 from tests.support.patience import PATIENCE_S
 
 
@@ -49,16 +48,6 @@ def test_who_finds_a_lock_taken_is_told_by_which_process_and_command(tmp_path: P
         assert told in str(busy.value)
         assert "\n" not in str(busy.value)
         holder.communicate()
-
-
-def test_the_holder_of_a_lock_of_the_same_number_on_another_disk_is_not_named(tmp_path: Path) -> None:
-    (lock := tmp_path / "IBM.lock").touch()
-    (locks := tmp_path / "locks").write_text(
-        f"1: FLOCK  ADVISORY  WRITE {os.getpid()} 00:1b:{lock.stat().st_ino} 0 EOF\n"
-    )
-    assert _for_whom(lock, locks) == ""
-    with lock.open():
-        assert _for_whom(lock, locks).startswith(f" for process {os.getpid()}: ")
 
 
 KILLED_HOLDING = """

@@ -35,7 +35,7 @@ def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
         files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: (table, None))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 3000), flipped=st.integers(1, 255), gone=st.integers(0, 3))
 def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, at, flipped, gone):
     path = Path(append(store, IBM.iloc[:50]).path)

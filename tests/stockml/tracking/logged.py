@@ -1,10 +1,8 @@
 """What a test's MLflow holds of a ticker."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
 from stockml.tracking.client import Tracking
@@ -41,9 +39,3 @@ def unfilled(run: Any, view: str) -> list[str]:
     logged = run.data.to_dictionary()
     held = {f"{kind}.`{name}`" for kind in ("metrics", "params", "tags") for name in logged[kind]}
     return [column for column in json.loads(view)["selectedColumns"] if column not in held]
-
-
-def unexplained(metrics: Iterable[str], glossary: Iterable[str]) -> list[str]:
-    """The metrics whose unit and meaning no line above the runs explains."""
-    lines = [each for line in glossary for each in line.split(", ")]
-    return [name for name in metrics if not any(fnmatchcase(name, each) for each in lines)]

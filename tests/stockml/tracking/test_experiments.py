@@ -1,7 +1,5 @@
 """A ticker's experiment: where its files are, that it comes back, and that it follows a share to its new symbol."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from itertools import count
@@ -10,11 +8,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
-from stockml.tracking.experiments import artifact_location, rename
 from stockml.tracking.views import NOTE
 from tests.stockml.tracking.logged import client, experiment, runs, versions
 
@@ -72,21 +68,6 @@ def test_a_renaming_that_is_killed_anywhere_is_finished_by_the_next(
     assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's close")
 
 
-def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:
-    """A page of two runs stands in for MLflow's page of a thousand, four years of nights."""
-
-    class SmallPages(MlflowClient):
-        def search_runs(self, *asked: Any, max_results: int = 2, **others: Any) -> Any:
-            return super().search_runs(*asked, max_results=max_results, **others)
-
-    tracking.log_night(night)
-    for key in ("1", "2"):
-        client(tracking).create_run(experiment(tracking).experiment_id, tags={"ticker": "IBM", "stockml.key": key})
-    rename(SmallPages(tracking.home.tracking_uri, tracking.home.tracking_uri), "IBM", "BIM")
-    assert [run.data.tags["ticker"] for run in runs(tracking, "BIM")] == ["BIM"] * 3
-    assert sum("stockml.ticker" in run.data.tags for run in runs(tracking, "BIM")) == 1, "as before"
-
-
 @pytest.mark.parametrize("name", ["stockml/IBM", "stockml"])
 def test_an_experiment_someone_deleted_comes_back_with_the_next_night(
     name: str, tracking: Tracking, night: Night
@@ -98,21 +79,6 @@ def test_an_experiment_someone_deleted_comes_back_with_the_next_night(
     assert logged.mlflow_run_id in {run.info.run_id for run in runs(tracking)}
     client(tracking).delete_experiment(client(tracking).get_experiment_by_name(name).experiment_id)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
-
-
-@pytest.mark.parametrize(
-    ("uri", "artifacts", "location"),
-    [
-        ("sqlite:////home/mlflow.db", "file:///home/artifacts", "file:///home/artifacts/IBM"),
-        ("http://127.0.0.1:5000", "file:///home/artifacts", "file:///home/artifacts/IBM"),
-        ("http://mlflow.example:5000", "file:///home/artifacts", None),
-        ("http://mlflow.example:5000", "s3://state/mlflow/", "s3://state/mlflow/IBM"),
-    ],
-)
-def test_artifacts_are_kept_where_both_this_machine_and_its_server_can_read_them(
-    uri: str, artifacts: str, location: str | None
-) -> None:
-    assert artifact_location(uri, artifacts, "IBM") == location
 
 
 def test_a_page_someone_rearranged_stays_that_way_until_a_version_arranges_it_anew(
@@ -127,11 +93,3 @@ def test_a_page_someone_rearranged_stays_that_way_until_a_version_arranges_it_an
         client(tracking).set_experiment_tag(overview, name, "an earlier version's")
     tracking.prepare()
     assert client(tracking).get_experiment(overview).tags[views.TAG] == views.record_view()
-
-
-def test_an_experiment_that_mlflow_does_not_make_is_named(tracking: Tracking, night: Night) -> None:
-    tracking.prepare()
-    with closing(sqlite3.connect(tracking.home.root / "mlflow.db")) as database, database:
-        database.execute("CREATE TRIGGER away BEFORE INSERT ON experiments BEGIN SELECT RAISE(FAIL, 'away'); END")
-    with pytest.raises(TrackingUnavailable, match="it did not make the experiment stockml/IBM"):
-        tracking.log_night(night)

@@ -1,71 +1,39 @@
 """The text above the runs explains exactly what stands below it, in as much room as MLflow has."""
 
 from dataclasses import replace
-from datetime import date
-from fnmatch import fnmatch
 
-import pytest
-
-from stockml.forecasts.ledger_scores import RealisedScores
-from stockml.nights import status, summary
+from stockml.nights import summary
 from stockml.nights.key_figures import WIDTH
 from stockml.nights.record import Night
 from stockml.tracking import glossary, run_content, views
 from stockml.tracking.client import Tracking
-from tests.stockml.tracking.logged import client, experiment, unexplained, versions
+from tests.stockml.tracking.logged import client, experiment, versions
 from tests.stockml.tracking.test_track_record import track_record
-from tests.support.nights import recorded_night
+from tests.support.nights import history, recorded_night
 
 
 def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Night) -> None:
-    logged = tracking.log_night(replace(night, metrics={**night.metrics, WIDTH: 80.0}))
+    night = replace(night, metrics={**night.metrics, WIDTH: 80.0})
+    logged = tracking.log_night(night)
+    tutorial = recorded_night("GOOG", share=0.6, history=history())
     shown = set(client(tracking).get_run(logged.mlflow_run_id).data.metrics)
-    of_a_path = {"answer/network_adds_pct", "answer/lstm_beats_last_close_pct"}
-    named = {name for line in glossary.NIGHTS for name in line.split(", ")}
-    assert {name for name in named if "*" not in name} - of_a_path <= shown
-    path = recorded_night("GOOG", share=0.6)
-    by_a_path = {name for name, *_ in run_content.points(path, 0)}
-    assert unexplained(shown | by_a_path, glossary.NIGHTS) == []
-    assert of_a_path <= by_a_path
-    explained, _, counted_there = glossary.NIGHTS["live/*"][1].partition("counts: ")
-    assert "by tonight's prices (first_known_*: by first-known ones" in explained
-    assert "late: all others, backfilled ones too" in explained
-    counted = counted_there.split(", ")
-    counts = [name for name, kind in RealisedScores.__annotations__.items() if kind is int]
-    assert [name for name in counts if not any(fnmatch(name, each) for each in counted)] == []
+    shown |= {name for name, *_ in run_content.points(tutorial, 0)}
     run, _ = track_record(tracking)
-    unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}
-    assert set(run.data.metrics) | unknown == set(glossary.RECORD)
-    assert max(map(len, (views.nights_view(), views.record_view(), glossary.nights_note("IBM", "12", "1")))) < 5000
+    explained = {name for line in glossary.METRICS for name in line.split(", ")}
+    assert shown | set(run.data.metrics) == explained
+    assert len(glossary.METRICS) == 15
+    assert run.data.metrics["live_count"] == night.metrics["live/independent"]
+    (version,) = versions(tracking)
+    assert "2013-02-28 (fine-tune: 1 new session)" in version.description
+    assert f"That night {summary.headline(night)}." in version.description
+
+
+def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(tracking: Tracking, night: Night) -> None:
+    tracking.log_night(night)
     client(tracking).create_experiment("a person's")
     tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 300)
     assert client(tracking).search_experiments(order_by=["last_update_time DESC"])[0].name == "stockml"
     note = client(tracking).get_experiment_by_name("stockml").tags[views.NOTE]
     assert glossary.MAX_TAG_LENGTH - 200 < len(note) <= glossary.MAX_TAG_LENGTH
     assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&")
-    assert "| record/promoted | 0 or 1 |" in note
-    assert run.data.metrics["record/live_independent"] == night.metrics["live/independent"]
-    (version,) = versions(tracking)
-    assert "2013-02-28 (fine-tune: 1 new session)" in version.description
-    assert f"That night {summary.headline(night)}." in version.description
-
-
-@pytest.mark.parametrize("reasons", [1, 400])
-def test_of_more_tickers_than_mlflow_has_room_for_the_last_are_counted(reasons: int) -> None:
-    names, day = [f"T{at:03}" for at in range(500)], date(2013, 2, 28)
-    listed = [
-        status.TickerRow(name, day, f"failed: {at if at < reasons else reasons}", brief="failed")
-        for at, name in enumerate(names)
-    ]
-    links = {name: views.view_url("", str(at)) for at, name in enumerate(names)}
-    note = glossary.record_note(status.markdown(listed, links), "1")
-    lines = note.splitlines()
-    shown = [line for line in lines if line.startswith("| [T")]
-    assert glossary.MAX_TAG_LENGTH - 250 < len(note) <= glossary.MAX_TAG_LENGTH
-    assert "- T000: failed: 0" in lines
-    assert lines[lines.index(shown[-1]) + 1 :][:2] == [
-        "",
-        f"{500 - len(shown)} more tickers: `stockml status`, or the artifact `status` in Prefect",
-    ]
-    assert status.LEGEND in lines
-    assert "| record/promoted | 0 or 1 | whether that night's model was promoted |" in lines
+    assert "| promoted | 1 if " in note

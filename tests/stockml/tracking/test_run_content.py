@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from stockml.nights.record import Night
+from stockml.settings import settings_for
 from stockml.tracking import run_content
 from tests.support.nights import assessed, history, recorded_night
 
 DAY = date(2013, 2, 28)
-LEADS = (*range(1, 11), *range(15, 51, 5))
-SUFFIXES = {"held_out": "", "published": "_published"}
 
 
 def test_the_published_distribution_is_scored_by_lead_with_its_number_of_origins(night: Night) -> None:
@@ -66,8 +65,8 @@ def test_unknown_answers_are_left_out_and_a_zero_is_known() -> None:
 def test_a_run_says_why_a_model_was_promoted_which_changes_of_the_code_it_had_and_what_it_saw() -> None:
     night = recorded_night(git_diff="d" * 64, dataset_path="/series.parquet")
     assert night.verdict
-    tags = run_content.tags(replace(night, verdict=replace(night.verdict, promoted=True)))
-    expected = {"verdict": "promoted", "verdict_reason": night.verdict.reason, "git_dirty": f"yes, diff {'d' * 16}"}
+    tags = run_content.tags(night)
+    expected = {"verdict_reason": night.verdict.reason, "git_dirty": f"yes, diff {'d' * 16}"}
     expected["mlflow.source.git.commit"] = night.git_commit or ""
     assert expected.items() <= tags.items()
     assert "prefect_flow_run" not in run_content.tags(replace(night, flow_run_url=None)), "no empty ones"
@@ -90,20 +89,43 @@ def test_the_note_shows_three_plots_and_links_those_that_are_drawn_when_opened(t
     assert [link.partition("]")[0] for link in links.split("[")[1:]] == ["averages", "earlier", "forecast", "leads"]
 
 
-def test_a_path_and_each_networks_epochs_have_curves_of_their_own() -> None:
-    night = recorded_night(history=history())
+def test_a_run_has_at_most_fifteen_metrics_no_two_alike_whose_names_say_it_at_once() -> None:
+    for night in (recorded_night(), recorded_night(share=0.6, history=history())):
+        metrics = {**night.metrics, "answer/width_against_usual_pct": 80.0}
+        points = run_content.points(replace(night, metrics=metrics), 0)
+        shown = {name: value for name, value, *_ in points}
+        assert len(shown) <= 15
+        assert len({*shown.values()}) == len(shown)
+        assert len({name[:9] for name in shown}) == len(shown), "a chart's title is cut there"
+        assert min(shown) == "band80", "MLflow's comparison opens with it"
+
+
+def test_the_range_of_20_sessions_is_shown_where_so_many_are_forecast() -> None:
+    night = recorded_night()
     assert night.forecast
-    curves: dict[str, dict[int, float]] = {}
-    for name, value, _, step in run_content.points(night, 0):
-        curves.setdefault(name, {})[step] = value
-    assert tuple(curves["answer/forecast"]) == tuple(curves["answer/skill_by_lead"]) == LEADS
-    losses = {network: [row["loss"] for row in history() if row["network"] == network] for network in SUFFIXES}
-    for network, suffix in SUFFIXES.items():
-        assert curves[f"training/loss{suffix}"] == pytest.approx(dict(enumerate(losses[network], 1)))
     band = night.forecast.band(80)
-    for name, prices in (("low", band.low), ("high", band.high)):
-        shown = curves[f"forecast/{name}_80"]
-        assert shown == pytest.approx({lead: prices[lead - 1] for lead in LEADS}, rel=1e-5)
-    shown = curves["answer/skill_by_lead"]
-    assert shown[1] == pytest.approx(night.metrics["published/skill_lead_1"], rel=1e-5)
-    assert shown[50] == pytest.approx(night.metrics["published/skill_lead_50"], rel=1e-5)
+    shown = run_content.shown(night)
+    assert (shown["low_20"], shown["high_20"]) == (band.low[19], band.high[19])
+    assert shown["close"] == night.forecast.last_close
+    bands = tuple(replace(band, low=band.low[:10], high=band.high[:10]) for band in night.forecast.bands)
+    assert "low_20" not in run_content.shown(replace(night, forecast=replace(night.forecast, bands=bands)))
+
+
+def test_the_scored_networks_losses_are_curves_by_epoch() -> None:
+    curves: dict[str, dict[int, float]] = {}
+    for name, value, _, step in run_content.curve_points(history(), 0):
+        curves.setdefault(name, {})[step] = value
+    rows = [row for row in history() if row["network"] == "held_out"]
+    assert curves == {name: {row["epoch"]: row[name] for row in rows} for name in run_content.CURVES}
+
+
+def test_a_runs_parameters_are_what_differs_between_nights_and_settings_of_ones_own() -> None:
+    night = recorded_night()
+    assert night.forecast
+    usual = {"mode": "fine-tune", "promoted": "no", "session": "2013-02-28"}
+    usual |= {"width_by": night.forecast.width_by or ""}
+    assert run_content.params(night) == usual
+    asked = settings_for("tutorial", {"network.units": (6, 6), "mode": "retrain", "training.steps": 3})
+    changed = {"profile": "tutorial", "network.units": "6 6"}
+    dumped = json.loads(json.dumps(asked.flat()))  # as a record gives them back
+    assert run_content.params(replace(night, settings=dumped)) == usual | changed

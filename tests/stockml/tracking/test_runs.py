@@ -8,18 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
-from stockml.settings import ONLY_NIGHTLY, ONLY_TUTORIAL, settings_for
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import log_points
 from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
 from tests.support.night_process import KILLED, forked
-from tests.support.nights import SETTINGS
 from tests.support.patience import PATIENCE_S
 
 STEPS = (
@@ -64,9 +63,9 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version) == once.model_version
     assert len(run.outputs.model_outputs) == 1
     assert len(client(tracking).search_logged_models([experiment(tracking).experiment_id])) == 1
-    # every lead of the first two weeks, then the last lead of each week
-    assert len(client(tracking).get_metric_history(once.mlflow_run_id, "answer/forecast")) == 18
-    assert len(client(tracking).get_metric_history(once.mlflow_run_id, "published/skill")) == 1
+    steps = sum(row["network"] == "held_out" for row in night.history)
+    for name, points in (("loss", steps), ("skill", 1)):
+        assert len(client(tracking).get_metric_history(once.mlflow_run_id, name)) == points
 
 
 def _keep_until_killed(tracking: Tracking, night: Night) -> None:
@@ -92,73 +91,55 @@ def test_two_loggers_at_once_make_one_run(tracking: Tracking, night: Night) -> N
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 
-IDLE = ONLY_TUTORIAL  # in the nightly profile
-
-
-def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
-    tracking: Tracking, night: Night, tmp_path: Path
-) -> None:
+def test_a_run_holds_the_whole_night_its_scores_in_a_table(tracking: Tracking, night: Night, tmp_path: Path) -> None:
     logged = tracking.log_night(night)
     run = client(tracking).get_run(logged.mlflow_run_id)
     assert run.info.run_name == "IBM 2013-02-28 fine-tune"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == int(night.seconds * 1000)
-    assert set(run.data.params) == {name for name in SETTINGS.flat() if name not in IDLE}
-    of_tutorial = settings_for("tutorial")
-    params = run_content.params(replace(night, settings=of_tutorial.flat()))
-    assert set(params) == set(of_tutorial.flat()) - set(ONLY_NIGHTLY)
-    assert params["network.units"] == " ".join(str(units) for units in of_tutorial.network.units)
-    expected = {"ticker": "IBM", "session": "2013-02-28", "mode": "fine-tune", "reason": "1 new session"}
-    expected |= {"verdict": "not promoted", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
-    expected |= {"git_dirty": "no", "prefect_flow_run": night.flow_run_url or ""}
+    assert run.data.params == run_content.params(night)
+    expected = {"ticker": "IBM", "reason": "1 new session", "prefect_flow_run": night.flow_run_url or ""}
+    expected |= {"git_dirty": "no", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
     assert expected.items() <= run.data.tags.items()
-    assert run.data.metrics["published/skill"] == pytest.approx(night.metrics["published/skill"], rel=1e-5)
-    check_headline(night, run.data.metrics)
-    assert all(math.isfinite(value) for value in run.data.metrics.values())
+    check_metrics(night, run.data.metrics)
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [night.data_hash[:16]]
     files = {file.path for file in client(tracking).list_artifacts(logged.mlflow_run_id)}
-    assert files == {"plots", "night.json", "decision.json"}
+    assert files == {"plots", "night.json", "scores.csv"}
+    for file in ("night.json", "scores.csv"):
+        client(tracking).download_artifacts(logged.mlflow_run_id, file, str(tmp_path))
+    scores = pd.read_csv(tmp_path / "scores.csv", index_col="figure")["value"]
+    assert dict(scores) == pytest.approx(night.metrics, rel=1e-5)
+    kept = json.loads((tmp_path / "night.json").read_text())
     assert night.verdict
-    gate = {name.removeprefix("gate."): value for name, value in run.data.tags.items() if name.startswith("gate.")}
-    assert {name: float(value) for name, value in gate.items()} == pytest.approx(night.verdict.numbers, rel=1e-5)
-    path = client(tracking).download_artifacts(logged.mlflow_run_id, "decision.json", str(tmp_path))
-    decided = json.loads(Path(path).read_text())
-    assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
-    assert decided["numbers"] == dict(night.verdict.numbers)
-    assert night.forecast
-    assert (decided["publisher"], decided["width_by"]) == (night.publisher, night.forecast.width_by)
+    assert (kept["verdict"]["numbers"], set(kept["settings"])) == (night.verdict.numbers, set(night.settings))
 
 
-def check_headline(night: Night, shown: dict[str, float]) -> None:
-    """The figures at the top of the page, in percent: what is published, what the network adds, the distribution."""
+def check_metrics(night: Night, shown: dict[str, float]) -> None:
+    """In percent, what the network and its training add, and the path over the last close; in price, the errors."""
     assert night.evaluation
-    assert night.distributions
     assert night.forecast
-    table = night.distributions
-    assert table.network_adds
-    assert table.against_champion
-    expected = {
-        "network_adds_crps_pct": table.network_adds.skill,
-        "pretrained_width_crps_skill_pct": table.widths["pretrained network"].skill,
-        "over_champion_pct": table.against_champion.skill,
-        "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
-        "crps_skill_pct": table.whole["LSTM"].skill,
-        "width_crps_skill_pct": table.widths["LSTM"].skill,
-        "live_beats_last_close_pct": night.metrics["live/skill"],
-        "volatility_20_pct": night.forecast.outlook[1].volatility,
+    assert night.network_adds
+    assert night.training_adds
+    percent = {
+        "band80": night.metrics["intervals/coverage_80"],
+        "live_skill": night.metrics["live/skill"],
+        "network_adds": night.network_adds.skill,
+        "skill": night.evaluation.scores["published"].skill,
+        "training_adds": night.training_adds.skill,
+        "vol_20": night.forecast.outlook[1].volatility,
     }
-    assert {name: shown[f"answer/{name}"] for name in expected} == pytest.approx(
-        {name: 100 * (value or 0.0) for name, value in expected.items()}, rel=1e-5
-    )
-    assert all(value == float(f"{value:.6g}") for value in shown.values()), "no meaningless digits"
+    found = {name: shown[name] for name in percent}
+    assert found == pytest.approx({name: 100 * (value or 0.0) for name, value in percent.items()}, abs=5.1e-4)
+    forecasts = {"average": "standard average", "close": "last close", "ema": "EMA", "path": "published"}
+    errors = {f"rmse_{name}": night.evaluation.scores[each].rmse for name, each in forecasts.items()}
+    assert {name: shown[name] for name in errors} == pytest.approx(errors, rel=1e-5)
 
 
 def test_metrics_that_are_not_finite_are_left_out(tracking: Tracking, night: Night) -> None:
-    broken = {"live/skill": math.nan, "published/mase": math.inf, "published/mse": 0.5}
+    broken = {"answer/volatility_20_pct": math.nan, "answer/coverage_80_pct": math.inf}
     run = client(tracking).get_run(tracking.log_night(replace(night, metrics=broken)).mlflow_run_id)
-    assert "live/skill" not in run.data.metrics
-    assert "published/mase" not in run.data.metrics
-    assert run.data.metrics["published/mse"] == 0.5
+    assert not {"vol_20", "band80"} & set(run.data.metrics)
+    assert "close" in run.data.metrics
 
 
 def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(tracking: Tracking) -> None:
@@ -172,21 +153,17 @@ def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(t
     assert (len(run.data.metrics), len(run.data.params), run.data.tags["a"]) == (251, 90, "b")
 
 
-def test_mlflow_ranks_a_tickers_models_by_a_metric_and_opens_its_comparison_with_one_that_says_something(
-    tracking: Tracking, night: Night
-) -> None:
+def test_mlflow_ranks_a_tickers_models_by_a_metric_on_the_same_bars(tracking: Tracking, night: Night) -> None:
     for key, coverage in (("a", 0.7), ("b", 0.9), ("c", 0.8)):
         figures = {**night.metrics, "answer/coverage_80_pct": 100 * coverage}
         tracking.log_night(replace(night, key=key * 64, metrics=figures))
     bars = {"dataset_name": "IBM bars", "dataset_digest": night.data_hash[:16]}
-    best_first = {"field_name": "metrics.answer/coverage_80_pct", "ascending": False, **bars}
+    best_first = {"field_name": "metrics.band80", "ascending": False, **bars}
     ids = [experiment(tracking).experiment_id]
     ranked = client(tracking).search_logged_models(ids, order_by=[best_first])
     assert [model.tags["stockml.key"][0] for model in ranked] == ["b", "c", "a"]
-    above = client(tracking).search_logged_models(ids, "metrics.`answer/coverage_80_pct` > 75", datasets=[bars])
+    above = client(tracking).search_logged_models(ids, "metrics.band80 > 75", datasets=[bars])
     assert {model.tags["stockml.key"][0] for model in above} == {"b", "c"}
-    [run, *_] = runs(tracking)
-    assert min(run.data.metrics) == "answer/coverage_80_pct"
 
 
 def test_a_night_that_kept_the_champion_scores_the_champions_model_again(tracking: Tracking, night: Night) -> None:
@@ -196,5 +173,5 @@ def test_a_night_that_kept_the_champion_scores_the_champions_model_again(trackin
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True, data_hash="9" * 64)
     tracking.log_night(kept)
     [model] = client(tracking).search_logged_models([experiment(tracking).experiment_id])
-    digests = {metric.dataset_digest for metric in model.metrics if metric.key == "answer/coverage_80_pct"}
+    digests = {metric.dataset_digest for metric in model.metrics if metric.key == "band80"}
     assert digests == {night.data_hash[:16], "9" * 16}

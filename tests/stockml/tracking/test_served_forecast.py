@@ -54,14 +54,6 @@ def test_from_all_bars_the_forecast_is_the_nights(served: Forecaster) -> None:
     np.testing.assert_allclose(said["high_95"], expected[:, 20], rtol=1e-9)
 
 
-def test_the_order_and_the_form_of_the_sessions_change_nothing(served: Forecaster) -> None:
-    bars = given()
-    expected = served.predict(bars)
-    texts = bars.assign(session=bars["session"].dt.strftime("%Y-%m-%d"))
-    for other in (bars.sample(frac=1, random_state=1), texts, bars.assign(more="a column that is not needed")):
-        pd.testing.assert_frame_equal(served.predict(other), expected)
-
-
 def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None:
     bars = given()
     names = [*bars.columns].index("low")
@@ -76,20 +68,6 @@ def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None
             assert valid_bars(other, NEW_YORK).index.tolist() == [
                 day for n, day in enumerate(bars["session"]) if n != at
             ]
-
-
-def test_many_broken_bars_are_refused() -> None:
-    bars = given().assign(close=lambda all_bars: all_bars["close"].where(all_bars.index % 10 != 0))
-    with pytest.raises(MlflowException, match=r"expected finite prices above 0, found .*close nan"):
-        valid_bars(bars, NEW_YORK)
-
-
-def test_numbers_may_be_whole_or_text_but_not_with_units() -> None:
-    whole = given().set_index("session").mul(100).reset_index().astype(dict.fromkeys(COLUMNS, int))
-    expected = valid_bars(whole.astype(dict.fromkeys(COLUMNS, float)), NEW_YORK)
-    assert valid_bars(whole.astype({"close": str}), NEW_YORK).equals(expected)
-    with pytest.raises(MlflowException, match=r"expected prices and volumes as numbers, found .*'1.41M'; write"):
-        valid_bars(whole.assign(volume="1.41M"), NEW_YORK)
 
 
 def test_two_bars_of_a_session_and_what_is_no_date_are_refused() -> None:
@@ -135,24 +113,6 @@ def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_seri
     with pytest.warns(UserWarning, match="look at these prices: the open moved as at a split .* on 2012-10-03"):
         served.predict(halved)
     pd.testing.assert_frame_equal(served.predict(pounds), served.predict(given(100)))
-
-
-def test_a_lasting_rise_on_heavy_trading_is_believed_though_its_first_day_is_left_out() -> None:
-    """Its high was ten times the close before, as a misprint's; without its volume the rise is a change of units."""
-    bars = given()
-    bars.iloc[-60:, bars.columns.get_indexer([*PRICES])] *= 6
-    rose = [10 * bars["close"].iloc[-61], 20 * bars["volume"].iloc[-61]]
-    bars.iloc[-60, bars.columns.get_indexer(["high", "volume"])] = rose
-    with pytest.warns(UserWarning, match="look at these prices"):
-        assert valid_bars(bars, NEW_YORK).index.tolist() == bars["session"].drop(bars.index[-60]).tolist()
-
-
-def test_as_many_sessions_without_trading_as_a_night_sets_aside_are_warned_of_not_refused() -> None:
-    """Of a share that is quoted but seldom traded, one bar in ten has no volume, and nights publish."""
-    seldom = given()
-    seldom.iloc[5:-20:10, seldom.columns.get_loc("volume")] = 0
-    with pytest.warns(UserWarning, match=r"look at these prices: \d+ of [\d,]+ bars are set aside"):
-        assert len(valid_bars(seldom, NEW_YORK)) < 0.95 * len(seldom)
 
 
 def test_less_than_a_month_is_too_short(served: Forecaster) -> None:

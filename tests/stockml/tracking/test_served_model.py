@@ -254,7 +254,7 @@ def test_the_tutorials_network_is_served_without_tensorflow_with_its_nights_widt
     found, series, model = predictions[1], tutorial.series, tutorial.model
     unseen = ScoringData.of(series, model.parts, tutorial.settings.evaluation, model)
     tonight = Candidate.of(unseen, model).tonight
-    low, high = band(tonight.quantiles[0], 0.8)
+    low, high = band(tonight[0], 0.8)
     assert not found["tensorflow"]
     assert found["csv"]["session"] == [str(day) for day in tutorial.upcoming]
     assert found["csv"]["low_80"] == pytest.approx(series.close[-1] * np.exp(low), rel=1e-3)

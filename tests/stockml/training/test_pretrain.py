@@ -15,7 +15,6 @@ from stockml.training import base_trainer
 from stockml.training.base_trainer import MemberSettings
 from stockml.training.pretrain import PretrainProgress, batches, cosine_rates, pretrain
 from tests.stockml.models.test_pooled_ridge import Regressions, fit
-from tests.support.cache_table import own_sources
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
@@ -77,25 +76,6 @@ def test_a_checkpoint_of_other_bars_is_not_continued(
         pretrain(other, UNTIL, *regressions, folder=tmp_path, members=one, on_epoch=kill)
     found, _ = pretrain(tickers(), UNTIL, *regressions, folder=tmp_path, members=one)
     assert digest(found) == digest(replace(undisturbed, members=undisturbed.members[:1], scores=found.scores))
-
-
-@pytest.mark.slow
-def test_a_checkpoint_of_other_code_is_not_continued(
-    regressions: Regressions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def epochs() -> list[tuple[int, float]]:
-        """Learn one small network, or continue it; each epoch and how long it took."""
-        reported: list[PretrainProgress] = []
-        pretrain(tickers(), UNTIL, *regressions, folder=tmp_path / "base", members=SMALL[:1], on_epoch=reported.append)
-        return [(row.epoch, row.seconds) for row in reported]
-
-    with monkeypatch.context() as patch, own_sources(copy := tmp_path / "stockml", patch):
-        with (copy / "training" / "pretrain.py").open("a") as file:
-            file.write("MORE = 1\n")
-        theirs = epochs()
-    ours = epochs()
-    assert [epoch for epoch, _ in theirs] == [epoch for epoch, _ in ours] == [1, 2]
-    assert not {*theirs} & {*ours}, "a continued one reports its earlier epochs with the seconds that they took"
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ def test_keeping_writes_the_champion(champion: Path) -> None:
     assert same(load_model(folder).published, usual().published)
 
 
+@pytest.mark.slow
 def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) -> None:
     bases, folder = tmp_path / "bases", tmp_path / "models" / "ABC" / "tonight"
     bases.mkdir()

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from flows.studies import tune as tune_flow
-from stockml.errors import InvalidSetting, StoreBusy, TooFewBars
+from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
 from stockml.models.tutorial.recipe import train_length
-from stockml.settings import USED_BY_TUTORIAL, Settings, settings_for
-from stockml.storage.locks import file_lock
+from stockml.settings import USED_BY_TUTORIAL, Settings
 from stockml.tracking.experiments import experiment_name
 from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings
@@ -100,13 +98,6 @@ def test_a_killed_search_resumes_with_its_finished_trials(home: HomePaths) -> No
 
 
 @pytest.mark.slow
-def test_a_grid_without_the_present_settings_is_tried_in_full(home: HomePaths) -> None:
-    """More trials are asked for than it has points."""
-    found = tune(home, replace(search("grid"), space={"network.units": ((3,), (5,))}), trials=3)
-    assert (found.trials, found.default_loss) == (2, None)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("done", "killed"), [(1, True), (3, False)])
 def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
     home: HomePaths, done: int, killed: bool
@@ -127,11 +118,7 @@ def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
     assert len(tried) == len({tuple(params.values()) for params in tried}) == found.trials == 4
 
 
-def test_two_searches_of_one_ticker_do_not_run_at_once(home: HomePaths) -> None:
-    with file_lock(home.locks / "tune-ABC.lock", 1.0), pytest.raises(StoreBusy):
-        tuned(home, 1)
-
-
+@pytest.mark.slow
 def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(home: HomePaths) -> None:
     """What a pruned one had reached at its last epoch is no result."""
     study, labels = _study(home, search()), search().labels()
@@ -179,24 +166,6 @@ def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_wher
     assert SPACE.keys() - space_beside(given).keys() == {"network.cell", "training.learning_rate"}
     space = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-2,)}
     assert replace(search(), space=space).start() == {"network.units": "[4]"}
-
-
-def test_a_series_too_short_to_split_is_refused(home: HomePaths) -> None:
-    with pytest.raises(TooFewBars):
-        tune(home, search(series=walk(40)), trials=1)
-
-
-@pytest.mark.parametrize("sessions", [72, 300, 640, 1_100])
-@pytest.mark.parametrize(("trained_of", "needed"), [(int, 1_199), (train_length, 1_307)])
-def test_too_short_a_history_is_told_how_many_sessions_give_nights_and_searches_enough(
-    sessions: int, trained_of: Callable[[int], int], needed: int
-) -> None:
-    tutorial = settings_for("tutorial")
-    with pytest.raises(TooFewBars) as refused:
-        training_part(walk(sessions), tutorial, trained_of)
-    assert (refused.value.needed, refused.value.found) == (needed, sessions)
-    learned = len(training_part(walk(needed), tutorial, trained_of))
-    assert Recipe.of(walk(learned).mid, trained_of(learned), tutorial).prepared.train_end == 550
 
 
 def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_by_name() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flows.form import chosen
-from stockml.errors import Diverged, InvalidSetting, TooFewBars
+from stockml.errors import Diverged, InvalidSetting
 from stockml.features.origins import every_nth
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
@@ -226,12 +226,6 @@ def test_a_loss_that_is_not_a_number_stops_training_with_a_typed_error(tmp_path:
     damaged = [np.full_like(w, np.nan) for w in weights_of(network.build(small(), streams=2))]
     with pytest.raises(Diverged):
         fitted(tmp_path, random_prices(), small(), start=damaged)
-
-
-def test_too_short_a_training_part_is_refused_with_the_points_needed_and_found() -> None:
-    with pytest.raises(TooFewBars) as refused:
-        Recipe.of(random_prices(500), 100, small())
-    assert (refused.value.needed, refused.value.found) == (110, 100)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
-"""The published recipe at its published size on the published data: nine minutes on two cores, only on request."""
+"""The published recipe at its published size on the published data: nine minutes on two cores."""
 
 import pytest
 
 from stockml.evaluation.tutorial_report import NOISE, PUBLISHED, report
 from tests.support.kaggle import kaggle_folder
 
-pytestmark = pytest.mark.tutorial_full
+pytestmark = pytest.mark.campaign
 
 
 def test_thirty_epochs_on_hpq_reach_the_published_figures() -> None:

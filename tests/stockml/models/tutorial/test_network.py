@@ -14,6 +14,7 @@ RESTS = {"lstm": [(4 * UNITS,)], "peephole": [(4 * UNITS,), (3, UNITS)], "gru": 
 BFLOAT16 = 0.02  # eight bits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropped", [True, False])
 @pytest.mark.parametrize("cell", ["lstm", "peephole", "gru"])
 def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bool) -> None:
