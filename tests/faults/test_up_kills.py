@@ -47,8 +47,8 @@ def kill(process: psutil.Process) -> None:
 
 
 def in_training(running: Up, ticker: str) -> dict[str, Any]:
-    """A night of the ticker, by IBM's deployment, in the middle of its training."""
-    run_id = running.start("nightly/IBM", ticker=ticker, profile="tutorial", settings=LONG)
+    """A night of the ticker, by the tutorial's deployment, in the middle of its training."""
+    run_id = running.start("nightly/tutorial", ticker=ticker, settings=LONG)
     running.training(ticker)
     return running.run(run_id)
 
