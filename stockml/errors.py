@@ -74,7 +74,7 @@ class MixedPrices(InvalidInput):
     wanted: str
 
     def __str__(self) -> str:
-        advice = "set ALPHAVANTAGE_API_KEY to go on with it" if self.held == "market" else "keep it for replays"
+        advice = "unset STOCKML_CLOCK to go on with it" if self.held == "market" else "keep it for replays"
         found = f"expected a home for {self.wanted} prices, found one with {self.held} prices"
         return f"{self.root}: {found}; {advice}, or name another folder in STOCKML_HOME"
 

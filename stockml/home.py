@@ -22,7 +22,6 @@ IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  
 UNSAFE_PATH = re.compile(r"[?%#\udc80-\udcff]|::")  # an address would be cut off there, or cannot be encoded
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")  # MLflow's, but for its folders
 DATA_NAMES = ("prices.json", "store", "ledger", "models", "bases")
-OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
 
 
 class _Within:
@@ -112,9 +111,9 @@ def make_private(home: HomePaths) -> None:
 
 
 def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
-    """The installation that the environment names; without STOCKML_HOME, at `default_root()`. Raises InvalidSetting."""
+    """The installation in STOCKML_HOME, else in `~/.stockml`. Raises InvalidSetting."""
     folder = environ.get("STOCKML_HOME")
-    root = _folder("STOCKML_HOME", folder) if folder else default_root()
+    root = _folder("STOCKML_HOME", folder) if folder else user_root()
     if root == root.parent:  # a home is made private to its owner: here, the whole machine would be
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
     with suppress(OSError):  # it is not there yet
@@ -212,15 +211,6 @@ def _database(environ: Mapping[str, str]) -> str | None:
                 return parts.netloc
             bound = "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE asks for TLS"
     raise InvalidSetting("STOCKML_DATABASE_URL", "…", bound)
-
-
-def default_root() -> Path:
-    """`user_root()`, unless this user's earlier version made its home in the working folder: then that one."""
-    with suppress(FileNotFoundError, PermissionError):  # the working folder may be gone, or closed to this user
-        old = Path(OLD_PLACE).resolve()
-        if old.stat().st_uid == os.geteuid() and _is_home(old):  # in /tmp anyone may make one: its settings run code
-            return old
-    return user_root()
 
 
 def user_root() -> Path:

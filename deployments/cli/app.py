@@ -21,8 +21,9 @@ from deployments.cli.command_home import in_home
 from deployments.errors import ServerFailed
 from deployments.process import INTERRUPTED, as_program
 from stockml import code_version
-from stockml.errors import StockmlError
+from stockml.errors import BadKey, NoBars, NoChampion, NoForecast, StockmlError
 from stockml.home import current_home
+from stockml.provider.price_source import prices_in
 from stockml.redaction import one_line
 from stockml.storage.files import NO_ROOM
 from stockml.storage.os_errors import refused
@@ -36,6 +37,7 @@ app = Typer(
 )
 for commands in (nights, bars, forecasts, many_nights, tickers, tuning, operate):
     app.add_typer(commands.app)
+MISSES = (BadKey, NoBars, NoChampion, NoForecast)  # what is not here may be in the other home
 STDOUT = 1
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
@@ -69,10 +71,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(line: list[str]) -> int:
     words = [] if HELP & {*line} else [each for each in line if not each.startswith("-")]
     command = words[0] if words else ""
-    with in_home(command):
-        code: int = app(args=line, prog_name="stockml", standalone_mode=False) or 0
+    with in_home(command) as home:
+        try:
+            code: int = app(args=line, prog_name="stockml", standalone_mode=False) or 0
+        except MISSES as miss:
+            miss.add_note(prices_in(home, os.environ))
+            raise
         if code == INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
             raise KeyboardInterrupt
+        if command not in ("", "up", "doctor") and "--json" not in line:
+            print(f"stockml: {prices_in(home, os.environ)}", file=sys.stderr)
         return code
 
 
@@ -99,7 +107,7 @@ def _exit_code(error: BaseException) -> int:
             return 0
         case StockmlError():  # its own server may have ended first, for the same settings
             fault = _settings_fault(error.__context__) if isinstance(error, ServerFailed) else None
-            return _say(fault or str(error))
+            return _say(fault or "; ".join([str(error), *getattr(error, "__notes__", ())]))
         case OSError() if not isinstance(error, BrokenPipeError):
             _drop_unwritten()
             return _say(_os_error_text(error))

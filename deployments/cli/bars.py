@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from deployments.cli.runs import night_parameters
 from stockml.errors import InvalidFile, InvalidTicker, NoBars, StockmlError, quantity
 from stockml.home import current_home
-from stockml.provider.price_source import check, kind_here, kind_of, replay_home
+from stockml.provider.price_source import check, kind_of
 from stockml.redaction import one_line
 from stockml.settings import DecimalMark
 
@@ -61,10 +62,9 @@ def import_history(
     if file:
         calendar = night_parameters(str(files[file]), None, calendar, None)["calendar"]
     store = BarStore.of(home, calendar or None)
-    kind_before, read = None, _understood
+    read = _understood if dry_run else _imported
     if not dry_run:
         check(home, kind_of(os.environ))
-        kind_before, read = kind_here(home, os.environ), _imported
     results, lines, refusals = _read_all(files, partial(read, store, readings), alone=file is not None, quiet=as_json)
     output: dict[str, Any] = {"understood" if dry_run else "imported": results}
     if refusals or not dry_run:
@@ -72,16 +72,10 @@ def import_history(
     if file and not dry_run:
         [output] = results
     if as_json or lines:
-        print(json.dumps(output, default=str) if as_json else "\n".join(lines))
+        print(json_text(output, default=str) if as_json else "\n".join(lines))
     for path, error in () if as_json else refusals.items():
         prefix = "" if path in str(error) else f"{path}: "
         print(f"stockml: {one_line(f'{prefix}{error}')}", file=sys.stderr)
-    if not dry_run and kind_before != kind_here(home, os.environ):
-        print(
-            f"stockml: commands now use {home.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
-            f"for the recorded ones, name {replay_home(os.environ).root} in STOCKML_HOME",
-            file=sys.stderr,
-        )
     return int(bool(refusals))
 
 
@@ -259,7 +253,7 @@ def bars(
         plain, text = _restated(ticker, store)
     else:
         plain, text = _bars(ticker, store, as_of, adjusted=adjusted)
-    print(json.dumps({"ticker": ticker, **plain}) if as_json else text)
+    print(json_text({"ticker": ticker, **plain}) if as_json else text)
 
 
 def _options_given(options: Mapping[str, object]) -> list[str]:

@@ -1,15 +1,20 @@
-"""The home that a command works in: chosen once before it starts; the environment is restored afterwards."""
+"""The home that a command works in: chosen once before it starts; the environment is restored afterwards.
 
+The rule: STOCKML_HOME, else `~/.stockml`, is the market's from the first key or import on; until then, and without a
+key, commands use the recorded prices in its folder `replay`.
+"""
+
+import json
 import os
-import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from deployments.process import restored
 from stockml.errors import InvalidFile, StoreError
 from stockml.home import LOOPBACK, HomePaths, current_home, make_private, user_root
-from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
+from stockml.provider.price_source import is_named, kind_here, replay_home
 from stockml.storage.os_errors import check_home
 
 SECRETS = (
@@ -45,7 +50,8 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
 
 
 def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
-    home = _named_or_usual(command, environ)
+    home = current_home(environ)
+    user_root()  # which Prefect's settings need too, wherever the home is
     environ["STOCKML_HOME"] = str(home.root)
     with suppress(*([StoreError] if command == "doctor" else [])):  # which reports them among its checks
         check_home(home, restoring=command == "restore")
@@ -59,16 +65,14 @@ def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     return home
 
 
-def _named_or_usual(command: str, environ: MutableMapping[str, str]) -> HomePaths:
-    """The named home; else an earlier version's in this folder, unless it holds a replay and the market is wanted."""
-    home, usual_root = current_home(environ), user_root()
-    if environ.get("STOCKML_HOME") or home.root == usual_root:
-        return home
-    if kind_in(home) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
-        return current_home({**environ, "STOCKML_HOME": str(usual_root)})
-    advice = f"set STOCKML_HOME to it, or move it to {usual_root}, to have it in every folder"
-    print(f"stockml: using {home.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
-    return home
+def json_text(plain: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> str:
+    """One JSON object that also names the home and its kind of prices."""
+    home = current_home()
+    try:
+        prices: str | None = kind_here(home, os.environ)
+    except StoreError:  # `stockml doctor` reports it
+        prices = None
+    return json.dumps({**plain, "home": {"folder": str(home.root), "prices": prices}}, default=default)
 
 
 def _unproxied(environ: Mapping[str, str]) -> str:

@@ -1,6 +1,5 @@
 """Commands that show the results of nights: the newest forecast, a size by it, the scores of past ones."""
 
-import json
 import sys
 from datetime import date
 from shutil import get_terminal_size
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import SHOWN_ROWS, Calendar, Details, Json, Ticker, as_share
 from stockml.errors import HistoryError, InvalidFile, NoBars
 from stockml.home import current_home
@@ -56,7 +56,7 @@ def forecast(
     if as_json:
         extra = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
         extra |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
-        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
+        print(json_text({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
         return
     [row] = rows(current_home(), [ticker], clock.now())
     state = "" if row.state == UP_TO_DATE else row.state
@@ -121,7 +121,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     plain |= {"first_known": vars(first_known["live"]), "restated_bars": bars}
     for name, left_out in {"across_units": across, "without_bar": without_bar}.items():
         plain[name] = {str(day): steps for day, steps in left_out.items()}
-    print(json.dumps(plain))
+    print(json_text(plain))
 
 
 @app.command()
@@ -143,7 +143,7 @@ def size(
     age = published.age(ticker_store(current_home(), ticker, calendar).sessions(ticker), clock.now())
     found = position(ticker, published.forecast, age, capital=capital, risk=risk, lead=lead)
     print(
-        json.dumps({**found.plain(), "limits": LIMITS}) if as_json else fill(found.text(), get_terminal_size().columns)
+        json_text({**found.plain(), "limits": LIMITS}) if as_json else fill(found.text(), get_terminal_size().columns)
     )
 
 

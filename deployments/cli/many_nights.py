@@ -1,6 +1,5 @@
 """Commands that run many nights: past sessions in order, many tickers in parallel, and backtests."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import (
     Calendar,
     Json,
@@ -122,7 +122,7 @@ def backtest(
     check_bars(() if prices else tickers or (), calendar)
     table = run_flow("studies.backtest", tickers or [], quiet=as_json, **arguments)
     if as_json:
-        print(json.dumps(asdict(table)))
+        print(json_text(asdict(table)))
         return
     for part in contents(table):
         print(part if isinstance(part, str) else "\n".join(aligned(part, "<" + ">" * (len(part[0]) - 1))))
@@ -133,5 +133,5 @@ def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> 
 
     name, message = ending(rows, fail_when)
     plain = {"status": name, "message": message, "nights": records(rows)}
-    print(json.dumps(plain) if as_json else f"{text(rows)}\n{message}")
+    print(json_text(plain) if as_json else f"{text(rows)}\n{message}")
     return int(name == "Failed")

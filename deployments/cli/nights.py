@@ -1,6 +1,5 @@
 """Commands about nights: run one, fetch a ticker's history, roll back a champion, show the status."""
 
-import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Annotated, TypeVar
 
 from typer import Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import (
     Calendar,
     Details,
@@ -54,7 +54,7 @@ def nightly(
     config = chosen(params["profile"], mode, params["settings"], ticker=ticker)
     night = result_without_run(ticker, session, config, params["calendar"], force=force)
     if night and night.status == "skipped":
-        print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
+        print(json_text(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return
     if night is None:
         # a person waiting at a terminal is told that the bar is late, and runs the command again later
@@ -62,7 +62,7 @@ def nightly(
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
     age = night_age(current_home().nights, night, clock.now())
-    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age, details=details))
+    print(json_text(summary.as_json(night)) if as_json else summary.text(night, age, details=details))
 
 
 @app.command()
@@ -73,7 +73,7 @@ def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) ->
         receipt, second_provider = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)
     plain = {"ticker": ticker, "rows_added": receipt.added, "rows_restated": receipt.restated, "path": receipt.path}
     text = "; ".join(filter(None, (receipt.counted, second_provider)))
-    print(json.dumps(plain | {"second_provider": second_provider or None}) if as_json else f"{ticker}: {text}")
+    print(json_text(plain | {"second_provider": second_provider or None}) if as_json else f"{ticker}: {text}")
 
 
 @app.command()
@@ -95,7 +95,7 @@ def rollback(
     [(version, alias_text)] = alias_results
     plain = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
     text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {alias_text}"
-    print(json.dumps(plain | {"mlflow_version": version, "mlflow": alias_text}) if as_json else text)
+    print(json_text(plain | {"mlflow_version": version, "mlflow": alias_text}) if as_json else text)
 
 
 @app.command()
@@ -114,7 +114,7 @@ def status(tickers: Tickers = None, details: Details = False, as_json: Json = Fa
     followed = {*(entries or {}), *(due or {})}
     status_rows = rows(home, tickers or followed | known_tickers(home), clock.now(), due, entries, followed)
     if as_json:
-        print(json.dumps({"said": share_sentence(status_rows), "tickers": [row.plain() for row in status_rows]}))
+        print(json_text({"said": share_sentence(status_rows), "tickers": [row.plain() for row in status_rows]}))
     else:
         print(text(status_rows, get_terminal_size().columns, details=details))
         if details:

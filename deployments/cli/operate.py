@@ -1,6 +1,5 @@
 """Commands that operate a home: its servers, worker and feed, the doctor, the clean-up, backups, and MLflow's runs."""
 
-import json
 import os
 import signal
 import sys
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from typer import Argument, Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import Json, as_days
 from deployments.cli.runs import result_of
 from deployments.servers.prefect_api import prefect_api
 from stockml.errors import quantity
-from stockml.home import OLD_PLACE, current_home
+from stockml.home import current_home
 from stockml.provider.price_source import replay_home
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_
             print(check, flush=True)
     healthy = all(check.verdict != "problem" for check in checks)
     if as_json:
-        print(json.dumps({"healthy": healthy, "checks": [vars(check) for check in checks]}))
+        print(json_text({"healthy": healthy, "checks": [vars(check) for check in checks]}))
     return 0 if healthy else 1
 
 
@@ -114,7 +114,7 @@ def clear_up(
 
     if as_json:
         plain = [vars(step) for step in steps]
-        print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": plain}, default=list))
+        print(json_text({"dry_run": dry_run, "message": summary(steps), "steps": plain}, default=list))
     else:
         for step in steps:
             size = "" if step.size is None else f", {decimal(step.size)}"
@@ -146,16 +146,14 @@ def restore_home(
 ) -> None:
     """Check an archive and restore it into an empty home. Then `stockml up` schedules its tickers.
 
-    A replay's backup goes to `replay/` in the default home.
+    A replay's backup goes to `replay/` in it.
     """
     from stockml.maintenance.backup import holds_replay, restore
 
-    home = current_home()
-    if home.root.name == OLD_PLACE and holds_replay(file):  # not named: the default home is for market prices
-        home = replay_home(os.environ)
+    home = replay_home(os.environ) if holds_replay(file) else current_home()
     _print_archived(file, restore(home, file), f"brought to {home.root} from", as_json)
 
 
 def _print_archived(file: Path, archived: "Archived", verb: str, as_json: bool) -> None:
     text = f"{quantity(archived.files, 'file')} {verb} {file} ({archived.size / 1e6:.1f} MB)"
-    print(json.dumps({"file": str(file), **vars(archived)}) if as_json else text)
+    print(json_text({"file": str(file), **vars(archived)}) if as_json else text)

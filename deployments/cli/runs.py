@@ -82,7 +82,6 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
         if feed:
             for ticker in tickers:
                 recorded_rows(ticker)
-            print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {current_home().root}", file=sys.stderr)
         yield
 
 

@@ -1,6 +1,5 @@
 """Commands about the tickers that run every night: the list in the home, and Prefect's deployments for it."""
 
-import json
 import os
 import sys
 from contextlib import suppress
@@ -8,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument, BadParameter, Exit, Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths, current_home
@@ -33,7 +33,7 @@ def list_tickers(as_json: Json = False) -> None:
     lines, path = staggered(tickers_of(home).tickers), list_file(home)
     if as_json:
         rows = [{**entry.model_dump(), "cron": cron, "timezone": entry.timezone} for entry, cron in lines]
-        print(json.dumps({"path": str(path), "tickers": rows}))
+        print(json_text({"path": str(path), "tickers": rows}))
         return
     for entry, cron in lines:
         minute, hour, *_, days = cron.split()
@@ -140,7 +140,7 @@ def rename(
         raise Exit(2)
 
 
-def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
+def register_all(home: HomePaths) -> list[str]:
     """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
     from deployments.registration.ticker_list import earlier_names, forget_earlier_names, tickers_of
     from deployments.servers.prefect_api import prefect_api
@@ -164,7 +164,7 @@ def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
         forget_earlier_names(home)
         automations = install(os.environ)
         show_status()
-    return [json.dumps(vars(result))] if as_json else [f"deployments: {result}", f"automations: {automations}"]
+    return [f"deployments: {result}", f"automations: {automations}"]
 
 
 def _print_and_register(home: HomePaths, done: str) -> None:

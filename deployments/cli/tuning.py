@@ -1,7 +1,6 @@
 """Commands that run long: training a base network, searching for settings, and the published tutorial."""
 
 import itertools
-import json
 import shlex
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option, Typer
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.errors import TrackingUnavailable
@@ -42,7 +42,7 @@ def pretrain(
         "  these are of what it learned from: no evidence of skill, which `stockml backtest` measures on later nights",
         f"  nights after {base.through}, up to a newer base, start from {current_home().bases / file_name(base)}",
     ]
-    print(json.dumps(plain) if as_json else "\n".join(lines))
+    print(json_text(plain) if as_json else "\n".join(lines))
 
 
 @app.command("tune")
@@ -85,7 +85,7 @@ def search(
         lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(source)} {chosen}")
     else:
         lines.append(f"  used from now on by: stockml nightly {tuned.ticker} --profile tutorial")
-    print(json.dumps(plain) if as_json else "\n".join(lines))
+    print(json_text(plain) if as_json else "\n".join(lines))
 
 
 def _tuned_tutorial(

@@ -24,6 +24,7 @@ from deployments.servers.versions import check_versions
 from stockml.code_version import in_words, number_libraries
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths
+from stockml.provider.price_source import prices_in
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 
@@ -137,7 +138,7 @@ def up(
         record = pages | {"prefect_api": api, "address": access.address} | code
         write_atomically(home.servers, json.dumps(record).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
-        _print_addresses(home, pages, access, say)
+        _print_addresses(home, environ, pages, access, say)
         yield children
 
 
@@ -196,8 +197,10 @@ def _register(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], 
     say(child.log.read_text().strip())
 
 
-def _print_addresses(home: HomePaths, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
-    say(f"home     {home.root}")
+def _print_addresses(
+    home: HomePaths, environ: Mapping[str, str], pages: Mapping[str, str], access: Access, say: Callable[[str], None]
+) -> None:
+    say(f"home     {prices_in(home, environ)}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand")
     say(f"status   {pages['prefect']}/artifacts/key/status   every share this morning")
     say(f"MLflow   {pages['mlflow']}   models and runs side by side")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, get_args
 
 from stockml.errors import MixedPrices, RecordUnreadable
@@ -14,6 +15,7 @@ FILE = "prices.json"
 RESTORE = "restore it from a backup, or"
 WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into a file of that name, whichever the home holds'
 REPLAY = "replay"
+IN_WORDS: dict[Kind, str] = {"replay": "recorded prices", "market": "the market's prices"}
 # each of these names a source of prices; a Prefect server may hold the key in a Secret block
 ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "PREFECT_API_URL", "STOCKML_STORE")
 
@@ -67,6 +69,21 @@ def replay_home(environ: Mapping[str, str]) -> HomePaths:
     home = home_of(environ)
     inner = home.root if REPLAY in (kind_in(home), home.root.name) else home.root / REPLAY
     return home_of({**environ, "STOCKML_HOME": str(inner), "STOCKML_STORE": ""})
+
+
+def other_home(home: HomePaths) -> HomePaths | None:
+    """The home of the other kind of prices, beside or around this one; None if nothing is in it."""
+    inside = home.root.name == REPLAY
+    root = home.root.parent if inside else home.root / REPLAY
+    other = replace(home, root=root, store=root / "store")
+    return other if kind_in(other) == ("market" if inside else REPLAY) else None
+
+
+def prices_in(home: HomePaths, environ: Mapping[str, str]) -> str:
+    """Which prices the home is for, and where those of the other kind are, if anywhere. Raises RecordUnreadable."""
+    other = other_home(home)
+    there = f"; {IN_WORDS[kind_here(other, environ)]}: STOCKML_HOME={other.root}" if other else ""
+    return f"{IN_WORDS[kind_here(home, environ)]} in {home.root}{there}"
 
 
 def check(home: HomePaths, kind: Kind) -> Kind | None:

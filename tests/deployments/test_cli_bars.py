@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from deployments.cli.app import run
 from stockml.home import HomePaths
@@ -115,23 +114,6 @@ def test_bars_lists_what_was_restated(home: HomePaths, capsys: Captured) -> None
     shown = capsys.readouterr().out
     assert "volume" in shown
     assert shown.count("2000-03-0") >= 3
-
-
-@pytest.mark.parametrize("there", ["nothing", "tickers.yaml", "prices.json"])
-def test_an_import_that_leaves_the_replay_says_where_its_prices_are(
-    home: HomePaths, tmp_path: Path, capsys: Captured, there: str
-) -> None:
-    file = tmp_path / "ko.us.txt"
-    file.write_text("Date,Open,High,Low,Close,Volume\n2013-02-28,38,39,37,38,100\n")
-    if there != "nothing":
-        (home.root / "replay").mkdir(parents=True)
-        (home.root / "replay" / there).write_text({"tickers.yaml": "- MSFT\n"}.get(there, '{"prices": "replay"}'))
-    assert run(["import", "KO", str(file)]) == 0
-    said = capsys.readouterr().err
-    assert f"commands now use {home.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY" in said
-    assert f"for the recorded ones, name {home.root / 'replay'} in STOCKML_HOME" in said
-    assert run(["import", "KO", str(file)]) == 0
-    assert capsys.readouterr().err == "", "said once"
 
 
 def test_importing_a_csv_again_changes_nothing(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:

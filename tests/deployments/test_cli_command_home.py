@@ -1,6 +1,8 @@
 """One rule decides which home a command works in and which prices that holds; only success stamps it."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,73 @@ def test_a_market_home_in_use_is_found_even_without_the_key(person: Path) -> Non
     (person / ".stockml" / "store" / "history" / "KO.parquet").touch()
     assert place({}) == ".stockml"
     assert kind_here(home_of({}), {}) == "market"
+
+
+def replayed() -> None:
+    claim(home_of({"STOCKML_HOME": str(Path.home() / ".stockml" / "replay")}), "replay")
+
+
+def asked_with_a_key() -> None:
+    claim(home_of({}), "market")
+
+
+def imported() -> None:
+    claim(home_of({}), "market")
+
+
+def up_with_a_key() -> None:
+    home_of({}).servers.parent.mkdir(parents=True, exist_ok=True)
+    home_of({}).servers.touch()
+
+
+REPLAYS, MARKETS = ".stockml/replay", ".stockml"
+SEQUENCES = [  # what was done before, and where any command then goes without a key
+    ([], REPLAYS),
+    ([replayed], REPLAYS),
+    ([asked_with_a_key], MARKETS),
+    ([up_with_a_key], MARKETS),
+    ([imported], MARKETS),
+    ([replayed, asked_with_a_key], MARKETS),
+    ([replayed, up_with_a_key], MARKETS),
+    ([replayed, imported], MARKETS),
+    ([asked_with_a_key, replayed], MARKETS),
+]
+
+
+@pytest.mark.parametrize(("before", "without_key"), SEQUENCES)
+def test_all_commands_agree_on_the_home_whatever_was_done_before(
+    person: Path, before: list[Callable[[], None]], without_key: str
+) -> None:
+    """`make run` is `nightly`. It played the replay where `make up` opened the market's home."""
+    for step in before:
+        step()
+    for command in ("nightly", "up", "status", "forecast", "backup"):
+        assert place({}, command) == without_key
+        assert place(dict(KEY), command) == MARKETS
+        assert place({"STOCKML_HOME": str(person / ".stockml" / "replay")}, command) == REPLAYS
+
+
+def test_a_miss_in_one_home_names_the_other_and_every_command_names_its_own(
+    person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("STOCKML_HOME", raising=False)
+    replayed()
+    home, replay = person / ".stockml", person / ".stockml" / "replay"
+    assert run(["tickers", "list"]) == 0
+    assert capsys.readouterr().err == f"stockml: recorded prices in {replay}\n"
+    asked_with_a_key()
+    assert run(["tickers", "list"]) == 0
+    both = f"the market's prices in {home}; recorded prices: STOCKML_HOME={replay}"
+    assert capsys.readouterr().err == f"stockml: {both}\n"
+    assert run(["forecast", "IBM"]) == 1
+    assert capsys.readouterr().err.endswith(f"; {both}\n")
+    assert run(["tickers", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["home"] == {"folder": str(home), "prices": "market"}
+    monkeypatch.setenv("STOCKML_HOME", str(replay))
+    assert run(["forecast", "IBM"]) == 1
+    assert capsys.readouterr().err.endswith(
+        f"; recorded prices in {replay}; the market's prices: STOCKML_HOME={home}\n"
+    )
 
 
 def mode(folder: Path) -> int:
@@ -125,7 +194,7 @@ def test_a_replays_backup_is_not_brought_to_the_place_of_the_markets_home(
     assert kind_in(home_of({})) is None
     monkeypatch.setenv("STOCKML_HOME", str(person / "named"))
     assert run(["restore", str(person / "backup.zip")]) == 0
-    assert place({"STOCKML_HOME": str(person / "named")}) == "named"
+    assert place({"STOCKML_HOME": str(person / "named")}) == "named/replay"
 
 
 def test_no_history_of_the_market_is_imported_into_a_replay(

@@ -34,7 +34,7 @@ def test_a_prefect_that_says_nothing_costs_the_next_run_only(
     shown = capfd.readouterr()
     assert [line.split()[0] for line in shown.out.splitlines()[1:4]] == ["AAPL", "IBM", "MSFT"]
     assert "No server is up" not in shown.out
-    (said,) = shown.err.splitlines()
+    (said, _) = shown.err.splitlines()
     assert said.startswith(f"stockml: without next runs: {why.format(port=port)}")
 
 

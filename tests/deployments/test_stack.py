@@ -46,9 +46,9 @@ def test_no_password_is_in_an_argument_which_every_user_of_the_machine_sees(home
 def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home: HomePaths) -> None:
     pages = {"prefect": "http://127.0.0.1:4200", "mlflow": "http://127.0.0.1:5000"}
     alone, others = list[str](), list[str]()
-    _print_addresses(home, pages, Access(), alone.append)
+    _print_addresses(home, {}, pages, Access(), alone.append)
     everywhere = Access.of({ADDRESS: "0.0.0.0", PASSWORD: LOGIN})
-    _print_addresses(home, pages, everywhere, others.append)
+    _print_addresses(home, {}, pages, everywhere, others.append)
     assert [told.split()[0] for told in alone] == ["home", "Prefect", "status", "MLflow", "Ctrl-C"]
     told = "\n".join(each for each in others if each not in alone)
     assert f"the user and password of {PASSWORD}" in told

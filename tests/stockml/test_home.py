@@ -36,18 +36,6 @@ def test_a_store_folder_is_the_same_from_every_working_directory(
     assert current_home({"STOCKML_STORE": "bars"}).store == tmp_path.resolve() / "bars"
 
 
-def test_a_home_that_another_user_made_in_this_folder_is_not_taken(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As in /tmp: Prefect's settings in it, of a logging configuration say, would run code."""
-    monkeypatch.chdir(tmp_path)
-    (theirs := tmp_path / ".stockml").mkdir()
-    (theirs / "prices.json").touch()
-    assert current_home({}).root == theirs
-    monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
-    assert current_home({}).root == Path.home() / ".stockml"
-
-
 def test_a_home_that_another_user_made_where_all_may_write_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -67,23 +55,6 @@ def test_a_home_that_another_user_made_where_all_may_write_is_refused(
     monkeypatch.setattr(os, "geteuid", lambda: anyone - 1)
     assert current_home({"STOCKML_HOME": str(theirs)}).root == theirs
     assert current_home({"STOCKML_HOME": str(tmp_path / "not there yet")}).root.parent == tmp_path
-
-
-def test_a_service_user_whose_terminal_is_in_roots_own_folder_has_the_usual_home(tmp_path: Path) -> None:
-    """As after `sudo -u stockml` in /root: whether a home of an earlier version is there, this user cannot know."""
-    (closed := tmp_path / "root").mkdir()
-    asked = """
-        import os, sys
-        from stockml.home import current_home
-        os.chdir(sys.argv[1])
-        os.chmod(".", 0)
-        os.geteuid() or os.setuid(65534)
-        print(current_home({}).root, end="")
-    """
-    command = [sys.executable, "-c", textwrap.dedent(asked), str(closed)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    closed.chmod(0o700)
-    assert (ended.stderr, ended.stdout) == ("", str(Path.home() / ".stockml"))
 
 
 def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:

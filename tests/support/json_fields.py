@@ -21,7 +21,7 @@ def told() -> dict[str, set[str]]:
 def check_fields(command: str, shown: Mapping[str, Any]) -> None:
     """The object's fields, and those of the lists that have rows of their own, are the ones that are told."""
     table = told()
-    assert set(shown) == table[command], command
+    assert {*shown} - {"home"} == table[command], command
     for name, rows in shown.items():
         row_of = next((each for each in (f"{command} {name}[]", f"{name}[]") if each in table), None)
         if row_of and rows:
