@@ -60,9 +60,10 @@ def _say(*words: object) -> None:
 
 @app.command()
 def alerts(switch: Annotated[Literal["on", "off"], Argument(help="on or off")]) -> None:
-    """Switch on or off what is told of the shares: ranges, prices outside, new champions, a digest every morning.
+    """Switch on or off alerts and the morning digest.
 
-    Each of them can be switched in Prefect's page too, under Automations.
+    They tell of unusual ranges, prices outside them, new champions and missing forecasts; what is new, every morning.
+    Each can be switched in Prefect's page too, under Automations.
     """
     with prefect_api(current_home()):
         from deployments.registration.automations import install, switch_alerts

@@ -114,9 +114,9 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     mlflow_pages.open_run(page, *link.groups())
     shown = page.inner_text("body")
     assert re.search("IBM 2013-03-01 (retrain|pretrained)", shown)
-    assert "evaluation.horizon" in shown
+    assert "width_by" in shown
     open_charts(page, pages.mlflow, link[2])
-    assert "answer/crps_skill_pct" in page.inner_text("body")
+    assert "network_adds" in page.inner_text("body")
 
 
 @pytest.mark.usefixtures("browser")
