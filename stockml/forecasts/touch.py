@@ -44,11 +44,14 @@ class Touch:
     happened: float | None
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the share's own frequency is shown, as the chance has scored no better."""
+        return self.own_frequency is not None and self.skill is not None and self.skill <= 0
+
+    @property
     def shown(self) -> float:
-        """The chance; the share's own frequency where the chance has scored no better."""
-        if self.own_frequency is None or self.skill is None or self.skill > 0:
-            return self.chance
-        return self.own_frequency
+        """The chance, or the share's own frequency."""
+        return self.own_frequency if self.own_frequency is not None and self.is_usual else self.chance
 
 
 def touch_chance(quantiles: Floats, fall: float) -> Floats:

@@ -1,7 +1,6 @@
 """The few lines that every page opens with: a share's close and range, and what its forecast is worth."""
 
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,6 +10,7 @@ from stockml.errors import quantity
 from stockml.evaluation.outlook_scores import FALL, MIN_ORIGINS
 from stockml.forecasts.forecast import SUPERSEDED, Age, Forecast, price_text
 from stockml.forecasts.outlook import MOVES, Outlook, chance_of_fall
+from stockml.forecasts.touch import Touch
 from stockml.models.lead_grid import LEVELS
 from stockml.nights.record import Night
 from stockml.redaction import escape_markdown, one_line
@@ -56,9 +56,9 @@ class Card:
 
     state: what went wrong since; empty if last night worked.  age: None on pages that stay as they are.
     change: of the close on its day.  outlook: of SPAN sessions.  loss: what the next session loses
-    in one case of twenty.  fall: of a price over 5 % lower after SPAN sessions.  touch: by share of the
-    close that is lost, of touching that price within them.  helps: whether the network does, beyond luck.
-    leaks: whether the model is the tutorial's, which saw what it is scored on.
+    in one case of twenty.  fall: of a price over 5 % lower after SPAN sessions.  touches: of trading so much
+    lower at some time within them.  helps: whether the network does, beyond luck.  leaks: whether the model is
+    the tutorial's, which saw what it is scored on.
     """
 
     ticker: str
@@ -68,7 +68,7 @@ class Card:
     ranges: tuple[Range, ...]
     loss: float
     fall: Chance | None = None
-    touch: Mapping[float, Chance] | None = None
+    touches: tuple[Touch, ...] = ()
     outlook: Outlook | None = None
     change: float | None = None
     helps: bool | None = None
@@ -98,6 +98,7 @@ class Card:
             ),
             loss=1 - float(np.exp(quantiles[0, ONE_IN_TWENTY])),
             fall=fall,
+            touches=forecast.touches,
             outlook=next((each for each in forecast.outlook if each.sessions == SPAN), None),
             change=None if change is None else change / 100,
             helps=night.network_helps if night else None,
@@ -169,8 +170,7 @@ class Card:
         sentences.append(f"One session in twenty loses more than {self.loss:.1%}, {loss} a share.")
         if self.fall:
             sentences.append(f"Chance of a {self.price} over {MOVES[0]:.0%} lower after {SPAN} sessions: {self.fall}.")
-        for move, chance in (self.touch or {}).items():
-            sentences.append(f"Chance of touching -{move:.0%} within {SPAN} sessions: {chance}.")
+        sentences += self._touched()
         if self.leaks:
             sentences.append("By the published tutorial's recipe, which leaks: not a model to trade by.")
         return [opening, state, *sentences, f"Does the network help here? {HELPS[self.helps]}"]
@@ -182,6 +182,19 @@ class Card:
         share, others = (lower, "calmer") if lower > 50 else (100 - lower, "wilder")
         mood = self.outlook.mood.replace("usual", "as usual")
         return f"For {self.ticker} that is {mood}: {share}% of its past forecasts were {others}."
+
+    def _touched(self) -> list[str]:
+        """The chances, and what they were worth in the past."""
+        if not self.touches:
+            return []
+        chances = [f"-{each.fall:.0%}: {Chance(each.shown, usual=each.is_usual)}" for each in self.touches]
+        sentences = [f"Chance of touching, within {self.touches[0].sessions} sessions, {'; '.join(chances)}."]
+        first = self.touches[0]
+        if first.skill is not None and first.skill > 0:
+            tests = quantity(first.origins, "past test")
+            better = f"{first.skill:.1%} better than this share's own frequency"
+            sentences.append(f"In {tests} the chance of -{first.fall:.0%} was {better}.")
+        return sentences
 
     @property
     def _expired(self) -> str:

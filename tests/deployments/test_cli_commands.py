@@ -180,7 +180,7 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
     lines, told = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
     epochs = [line.partition(": train")[0] for line in told.splitlines()]
     places = ["training 1 of 2, IBM seed 3", "training 2 of 2, IBM seed 4"]
-    assert epochs == [f"{place}: epoch {epoch} of 2" for place in places for epoch in (1, 2)]
+    assert epochs[:4] == [f"{place}: epoch {epoch} of 2" for place in places for epoch in (1, 2)]
     ends = [line.partition(" min left of it")[1:] for line in told.splitlines()]
     assert (
         ends == [(" min left of it", compiled) for compiled in (", or less: this epoch compiled its steps too", "")] * 2

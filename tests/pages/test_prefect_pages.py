@@ -259,7 +259,7 @@ def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None
     page.goto(f"{pages.prefect}/automations")
     page.get_by_text("stockml: silent runs").first.wait_for()
     shown = page.inner_text("body")
-    assert shown.count("Trigger") == 7
+    assert shown.count("Trigger") == 13
     assert "When any flow run" in shown
 
 

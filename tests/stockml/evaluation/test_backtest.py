@@ -124,7 +124,7 @@ def test_what_is_published_of_the_sessions_ahead_is_scored() -> None:
     at, outlook = np.arange(FIRST, LAST + 1, 5), {(each.what, each.sessions): each for each, _ in found().outlook}
     rose, rise = SERIES.close[at + 20] > SERIES.close[at], outlook["rise", 20]
     assert (rise.came_true, rise.constant) == pytest.approx((rose.mean(), np.mean((rose - rose.mean()) ** 2)))
-    assert len(outlook) == 12
+    assert len(outlook) == 15
     assert outlook["volatility", 20].network_adds is not None
 
 
