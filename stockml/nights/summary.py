@@ -37,7 +37,8 @@ def text(night: Night, age: Age | None = None, *, details: bool = False) -> str:
     lines = [Card.of(night.ticker, night.forecast, night, age).text()]
     if not details:
         pages = "" if night.mlflow_run_url else f"; pages: {_up()}"
-        return "\n".join([*lines, *_labelled("data", "; ".join(night.data_notes)), f"(scores: --details{pages})"])
+        lines += [*_labelled("data", "; ".join(night.data_notes)), *_labelled("history", _short_history(night))]
+        return "\n".join([*lines, f"(scores: --details{pages})"])
     lines += ["", *(line for fact in _facts(night) for line in _labelled(*fact))]
     for table in (tables.outlook(night.forecast, night), tables.paths(night), tables.distributions(night)):
         lines += table.lines()
@@ -200,7 +201,10 @@ def _short_history(night: Night) -> str:
     unknown = [f"{sessions:,}" for sessions in RANGE_SESSIONS if night.sessions < sessions]
     if not unknown:
         return ""
-    return f"too short for the volatility of {' and '.join(unknown)} sessions: the mean of many tickers stands for it"
+    return (
+        f"too short for the volatility of {' and '.join(unknown)} sessions, for which the mean of many tickers stands: "
+        "bring history with `stockml import`"
+    )
 
 
 def _links(night: Night) -> list[str]:

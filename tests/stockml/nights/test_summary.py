@@ -97,7 +97,7 @@ def test_the_scores_come_after_the_card_and_only_when_asked_for(said: str) -> No
     assert said in words(details(logged()))
     shown = summary.text(logged()).splitlines()
     assert (shown[: len(card.splitlines())], shown[-1]) == (card.splitlines(), "(scores: --details)")
-    assert len(shown) <= 15
+    assert len(shown) <= 17
 
 
 def test_the_markdown_is_the_card_the_picture_the_scores_and_the_links() -> None:
