@@ -30,6 +30,6 @@ def test_trials_are_counted_and_timed_whatever_a_killed_search_left(
     optuna.load_study(study_name=study, storage=journal).ask()  # a trial that never ends
     capfd.readouterr()
     assert here("tune", str(file), "--trials=2", *FIXED) == 0
-    first, second = capfd.readouterr().err.splitlines()
+    first, second, _ = capfd.readouterr().err.splitlines()
     assert re.match(r"trial 1 of 2, about \d+ s left: 0\.\d{5} \(\d+ s\) dropout=0\.2 ", first)
     assert second.startswith("trial 2 of 2, all done: 0.")
