@@ -140,6 +140,7 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
     assert after == before
 
 
+@pytest.mark.campaign
 def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Installation, tmp_path: Path) -> None:
     for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
         bars = recorded(name.upper()).tail(sessions)

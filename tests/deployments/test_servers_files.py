@@ -92,6 +92,7 @@ def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores
     assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_compose_service_runs_as_written_and_is_healthy_before_anybody_has_given_the_password(
     home: HomePaths, tmp_path: Path

@@ -156,6 +156,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
                 yield Reached(process, said, ports, secret, gone)
 
 
+@pytest.mark.campaign
 def test_to_the_doctor_a_prefect_server_with_another_password_is_a_problem(reached: Reached) -> None:
     """Its route `health` is open to all; the other routes, which commands need, are not."""
     place, address = replay_home(os.environ), f"{reached.addresses[0]}/api"

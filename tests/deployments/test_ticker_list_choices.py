@@ -59,6 +59,7 @@ def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(listed: Hom
     assert "nothing has changed since that night ran" in capsys.readouterr().err
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None:
     """Setting by setting: the sessions of the parts stay the ticker's own."""
@@ -70,6 +71,7 @@ def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None
     assert {night.settings["evaluation.test_sessions"] for night in nights(listed)} == {300}
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(
     listed: HomePaths, tmp_path: Path, capsys: Captured

@@ -106,6 +106,7 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
     assert {found.ended for found in seen.values()} == {"Completed, not in MLflow", "Failed: DiskFull"}
 
 
+@pytest.mark.campaign
 def test_a_universe_whose_table_finds_no_room_ends_as_its_nights_did_and_says_so(
     ready: HomePaths, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready
     print(f"{TRIES} kills within {length_s:.1f} s, {again} of them drawn again")
 
 
+@pytest.mark.campaign
 def test_a_champion_to_be_whose_night_was_killed_before_it_was_promoted_is_so_by_the_next_night(
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:

@@ -25,6 +25,7 @@ from tests.support.recordings import recorded
 from tests.support.replaying import fill
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_the_form_of_past_nights_as_it_stands_takes_what_a_home_of_a_few_years_has(home: HomePaths) -> None:
@@ -58,6 +59,7 @@ def test_what_took_hours_is_complete_though_prefect_refuses_its_page() -> None:
     assert state.is_completed(), state.message
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_it(

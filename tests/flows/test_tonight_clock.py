@@ -62,6 +62,7 @@ THANKSGIVING: tuple[Step, ...] = (
 )
 
 
+@pytest.mark.campaign
 def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_final(
     evening: Evening, home: HomePaths
 ) -> None:
@@ -74,6 +75,7 @@ def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_fina
     assert [day.date() for day in stored.index] == [date(2012, 11, 21), date(2012, 11, 23)]
 
 
+@pytest.mark.campaign
 def test_a_past_night_after_an_outage_of_months_fetches_the_history_that_it_lacks(
     evening: Evening, home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

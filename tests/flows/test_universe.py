@@ -87,6 +87,7 @@ def nights_of(state: State) -> list[FlowRun]:
         return list(client.read_flow_runs(flow_run_filter=children))
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(

@@ -165,6 +165,7 @@ def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
     assert pages.api("/flow_runs/filter", {"flow_runs": at_work, "flows": ours}) == []
 
 
+@pytest.mark.campaign
 def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(pages: Up, page: "Page") -> None:
     home = home_of({"STOCKML_HOME": str(pages.home)})
     run_id = pages.start("nightly/tutorial", ticker="AAPL", settings=LONG)

@@ -64,6 +64,7 @@ def panel() -> dict[str, float]:
     }
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("figure", "measured", "margin"),

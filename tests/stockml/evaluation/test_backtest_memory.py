@@ -11,6 +11,7 @@ from tests.support.walks import walk
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.campaign
 def test_a_night_that_is_over_keeps_only_its_forecast() -> None:
     """That is 17 kB of two forecasts; those from its past origins, in the same arrays, are 550 kB."""
     settings = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))

@@ -61,6 +61,7 @@ def learned(installation: HomePaths) -> tuple[BaseNetwork, Path]:
     return made
 
 
+@pytest.mark.campaign
 def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
     learned: tuple[BaseNetwork, Path], installation: HomePaths
 ) -> None:

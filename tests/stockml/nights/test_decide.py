@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 NOTHING = "nothing new since the champion learned"
 
 
+@pytest.mark.campaign
 def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_taken_for_tonights(
     home: HomePaths,
 ) -> None:

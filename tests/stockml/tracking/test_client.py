@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import requests
 
 from stockml.nights.record import Night
@@ -43,6 +44,7 @@ def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Ni
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 
+@pytest.mark.campaign
 def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(tracking: Tracking, night: Night) -> None:
     """MLflow's client asked again by itself: a night's model and its version stood there twice."""
     tracking.log_night(night)

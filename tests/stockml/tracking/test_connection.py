@@ -80,6 +80,7 @@ def test_a_server_that_refuses_or_failed_itself_is_unavailable_and_one_asked_wro
     assert isinstance(told.value, TrackingUnavailable) == is_away
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_database_that_takes_connections_and_never_answers_is_given_up_after_seconds(
     tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,7 @@ def test_models_beyond_the_newest_go_then_old_runs_with_all_their_files(
     assert len(list(folder.rglob("night.json"))) == 2
 
 
+@pytest.mark.campaign
 def test_what_a_person_made_or_named_by_an_alias_is_never_old(tracking: Tracking, nights: list[Night]) -> None:
     """A run of their own, a night's model that they registered under a name of theirs, and one with an alias."""
     reached, (favourite, named, gone, newest) = client(tracking), nights

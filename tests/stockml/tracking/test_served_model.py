@@ -274,6 +274,7 @@ def test_a_model_names_its_inputs_and_pins_what_it_needs(champion: Tracking) -> 
     assert all("==" in requirement for requirement in pinned)
 
 
+@pytest.mark.campaign
 def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
     champion: Tracking, installation: HomePaths, night: Night, tmp_path: Path
 ) -> None:
