@@ -15,6 +15,7 @@ from stockml.models.baselines import published_median, trend_prior_moves
 from stockml.models.lead_grid import MEDIAN, symmetrised
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.calendar import A_DAY
@@ -91,6 +92,13 @@ class Candidate:
             own_path = np.asarray(close[:, None] * np.exp(earlier[-n_test:, :, MEDIAN]), dtype=np.float64)
         has_network = own_path is not None or all(each and each.width_by != RIDGE for each in (held_out, published))
         return cls(earlier, tonight, n_test, own_path, held_out, has_network)
+
+    def trained_row(self, unseen: ScoringData, leads: Indices) -> Floats | None:
+        """(m, leads, 21) of what was trained on the ticker, used or not, on the test part; None if nothing was."""
+        if not isinstance(self.held_out, TickerNetwork) or self.held_out.fine_tuned is None:
+            return None
+        forecast = self.held_out.vintages.network_quantiles
+        return forecast(unseen.series, unseen.test, leads, self.held_out.fine_tuned)
 
     @property
     def test(self) -> Floats:

@@ -33,8 +33,9 @@ class DistributionTable:
 
     against_champion: tonight's distribution against the champion's.  over_simple: each network's against the ridge
     regression's, both symmetrised unless the network forecasts a path.  network_adds: the publishing network's.
-    training_adds: tonight's trained network's width against that of the pretrained one left alone; None where that is
-    what is published.  through: the last session that the vintages have seen.  reasons: why a row is missing.
+    training_adds: tonight's trained network's width, published or not, against that of the pretrained one left alone;
+    None where nothing was trained.  through: the last session that the vintages have seen.  reasons: why a row is
+    missing.
     """
 
     leads: tuple[int, ...]
@@ -112,9 +113,10 @@ def distribution_table(
     whole_over_simple = compare_crps(losses, shared, reference=RIDGE)
     with_path = {name for name, each in candidates.items() if each.own_path is not None}
     over_simple |= {name: each for name, each in whole_over_simple.items() if name in with_path}
-    network = candidates[LSTM].held_out
-    is_trained = network is not None and network.width_by == FINE_TUNED
-    over_pretrained = compare_crps(widths, shared, reference=PRETRAINED, symmetric=True) if is_trained else {}
+    trained, over_pretrained = candidates[LSTM].trained_row(unseen, leads), dict[str, CrpsComparison]()
+    if trained is not None and PRETRAINED in widths:
+        pair = {FINE_TUNED: Losses.of(trained, actual, leads), PRETRAINED: widths[PRETRAINED]}
+        over_pretrained = compare_crps(pair, shared, reference=PRETRAINED, symmetric=True)
     return DistributionTable(
         leads=tuple(leads.tolist()),
         scores={name: score(each, actual, losses[name]) for name, each in rows.items()},
@@ -125,5 +127,5 @@ def distribution_table(
         through=vintages.through,
         reasons=reasons,
         over_simple={name: over_simple[name] for name in (LSTM, CHAMPION) if name in over_simple},
-        training_adds=over_pretrained.get(LSTM),
+        training_adds=over_pretrained.get(FINE_TUNED),
     )

@@ -31,7 +31,7 @@ class KeyFigures:
     """One completed night. Skills, gains and coverages are fractions (0.01 is one percent); None where unknown.
 
     network_adds: CRPS skill of the network that would publish, over the ridge regression; …_p: its p-value.
-    training_adds: of tonight's trained network over the pretrained one; None where that is published.
+    training_adds: of tonight's trained network, published or not, over the pretrained one.
     path_adds: where the published network forecasts a path, how much of that path's skill is lost without it.
     published_skill: of the published path, over the last close.  crps_skill: of the published distribution, over the
     pooled regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of forecasts

@@ -12,7 +12,7 @@ METRICS = {  # of a ticker's nights; the last four are the track records' alone
     "rmse_path, rmse_close, rmse_average, rmse_ema": "price: error of the published path, of the last "
     "close, of the mean of 100 closes, of their moving average; all leads",
     "network_adds": "%: CRPS saved by the network's width, against the ridge regression's",
-    "training_adds": "%: CRPS saved by tonight's training; none where the pretrained network is kept",
+    "training_adds": "%: CRPS saved by tonight's training, whether its network is published or not",
     "loss, validation_loss": "of tonight's training, by step: pinball, in volatilities · √lead; "
     "tutorial: ½ MSE of scaled prices, by epoch",
     "vol_20": "%: expected volatility of the next 20 sessions, a year",

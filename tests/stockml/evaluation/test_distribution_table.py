@@ -18,7 +18,7 @@ from stockml.evaluation.simple_distributions import OWN_HAR, SHAPES, simple_dist
 from stockml.models.lead_grid import LEVELS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
-from stockml.models.ticker_network import PRETRAINED
+from stockml.models.ticker_network import PRETRAINED, TickerNetwork
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
@@ -67,6 +67,24 @@ def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     few = distribution_table(UNSEEN, CANDIDATES, simple_rows=False)
     assert list(few.scores) == [LSTM, CHAMPION, RIDGE]
     assert few.over_simple == found.over_simple
+
+
+def test_what_training_adds_is_measured_whether_its_network_is_used_or_not() -> None:
+    base = VINTAGES.base
+    assert base
+    trained = replace(base, members=tuple(replace(each, shape=1.1 * each.shape) for each in base.members))
+    network = TickerNetwork(VINTAGES, trained, used=False, learned_until=np.datetime64("2005-06-30"))
+    found = [
+        distribution_table(UNSEEN, CANDIDATES | {LSTM: replace(wider(1.3), held_out=each)}).training_adds
+        for each in (network, replace(network, used=True), replace(network, fine_tuned=None))
+    ]
+    pair = (VINTAGES.network_quantiles(SERIES, AT, LEADS, each) for each in (trained, None))
+    actual = np.log(SERIES.close[AT[:, None] + LEADS] / SERIES.close[AT, None])
+    ours, left = ((scoringrules.crps_quantile(actual, each, LEVELS) / np.sqrt(LEADS)).mean() for each in pair)
+    assert found[0] == found[1]
+    assert found[0]
+    assert found[0].skill == pytest.approx(1 - ours / left)
+    assert found[2] is None
 
 
 def test_the_crps_of_every_row_equals_the_oracles() -> None:
