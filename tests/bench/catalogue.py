@@ -15,7 +15,7 @@ class Figure:
 
 # CPU seconds of `imports` on the machine that set the limits: 49 % of the first version's night of 12.8
 IMPORTS_WHERE_SET = 6.27
-BESIDE_IMPORTS = {"night cpu", "scheduled night", "hundred scheduled", "hundreds scheduled", "universe", "hundreds"}
+BESIDE_IMPORTS = {"night cpu", "scheduled night", "25 scheduled", "universe", "hundreds"}
 SCALES = {"ms": 1e-3, "s": 1.0, "min": 60.0, "GB": 1e9, "GFLOP/s": 1e9}
 
 FIGURES: tuple[Figure, ...] = (
@@ -32,12 +32,11 @@ FIGURES: tuple[Figure, ...] = (
     Figure("log", "log one night to MLflow (SQLite), plots and model included", "s", 3),
     Figure("first night", "a ticker's first night (retrain), whole process", "s"),
     Figure("night", "a night with one new session, whole process, cold", "s", 25),
-    Figure("night cpu", "the same in CPU seconds", "s", 8),
+    Figure("night cpu", "the same in CPU seconds", "s", 14),
     Figure("night again", "a night with nothing new, whole process", "s", 2),
     Figure("night memory", "peak memory of one night, its Prefect server included", "GB", 1.5),
-    Figure("scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 1.5),
-    Figure("hundred scheduled", "100 scheduled nights that are due at once, on `stockml up`", "min", 4),
-    Figure("hundreds scheduled", "500 scheduled nights that are due at once, on `stockml up`", "min", 20),
+    Figure("scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 8),
+    Figure("25 scheduled", "25 scheduled nights that are due at once, on `stockml up`", "min", 6),
     Figure("first universe", "50 tickers' first night (retrain), Dask on 2 cores", "min"),
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
     Figure("first hundreds", "500 tickers' first night (retrain), Dask on 2 cores", "min"),
@@ -71,9 +70,8 @@ PARTS = {
     "deployments": "tests.bench.on_deployments:deployments",
     "disk": "tests.bench.on_disk:month",
     "universe": "tests.bench.on_universe:universe_nights",
-    "hundred": "tests.bench.on_scheduled:hundred",
+    "25": "tests.bench.on_scheduled:twenty_five",
     "hundreds": "tests.bench.on_universe:hundreds",
-    "hundreds-scheduled": "tests.bench.on_scheduled:hundreds",
 }
-BY_NAME_ONLY = {"hundred", "hundreds", "hundreds-scheduled"}  # each takes 15 to 60 minutes
+BY_NAME_ONLY = {"25", "hundreds"}  # they take some 10 and 30 minutes
 PARTS_BESIDE_IMPORTS = {"night", "scheduled", "universe", *BY_NAME_ONLY}

@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed
 
-FEW, TWENTY, HUNDRED, MANY = 3, 20, 100, 500
+FEW, TWENTY, TWENTY_FIVE = 3, 20, 25
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
 # a worker takes runs due within 10 s, so all are planned further ahead, as Prefect plans nights days ahead
 PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15
@@ -34,14 +34,9 @@ def scheduled_nights(scene: Scene) -> Iterator[Measured]:
     yield (_scheduled(scene, FEW, 1) if scene.fast else _scheduled(scene, TWENTY, 3))[1]
 
 
-def hundred(scene: Scene) -> Iterator[Measured]:
-    """The same with a hundred tickers, whose nights are all due at once."""
-    yield from _scheduled(scene, HUNDRED, 1, "hundred scheduled")
-
-
-def hundreds(scene: Scene) -> Iterator[Measured]:
-    """The same with 500 tickers, the largest number promised."""
-    yield from _scheduled(scene, MANY, 1, "hundreds scheduled")
+def twenty_five(scene: Scene) -> Iterator[Measured]:
+    """The same with as many tickers as a free key serves a day, whose nights are all due at once."""
+    yield from _scheduled(scene, TWENTY_FIVE, 1, "25 scheduled")
 
 
 def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Measured, Measured]:

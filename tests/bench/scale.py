@@ -24,7 +24,7 @@ AFTER_CLOSE = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Constants:
-    """What a ticker's night takes, as printed by `python -m tests.bench --only=hundred`."""
+    """What a ticker's night takes, as printed by `python -m tests.bench --only=25`."""
 
     cpu_s: float = 6.0  # of the night's own process, and of the worker
     prefect_cpu_s: float = 0.28
