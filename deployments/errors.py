@@ -35,7 +35,9 @@ class ServerFailed(StockmlError):
         found = "no answer in time" if self.code is None else f"that it ended with code {self.code}"
         if not self.last_line:  # on a full disk the log stays empty
             return f"expected {self.name} to run, found {found}, and {self.log} empty; `stockml doctor` looks for why"
-        return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
+        return (
+            f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
+        )
 
 
 class WrongVersion(StockmlError):
@@ -49,7 +51,9 @@ class WrongVersion(StockmlError):
 
 class AlreadyUp(StockmlError):
     found: str
-    text = "expected no running `stockml up` in this home, found one {found}; use it, or stop it first"
+    text = (
+        "expected no running `stockml up` in this home, found one {found}; use it, or stop it first"
+    )
 
 
 class PasswordNeeded(StockmlError):

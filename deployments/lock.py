@@ -20,9 +20,21 @@ ALWAYS = (TOOLS, "run")
 def compiled(folder: Path, name: str, *arguments: str) -> str:
     """The output of `uv pip compile`, kept in the folder as `name`."""
     file = folder / name
-    uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+    uv = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--python-version",
+        "3.11",
+    ]
     plain = ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
-    subprocess.run([*uv, *plain, *arguments, "--output-file", str(file)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*uv, *plain, *arguments, "--output-file", str(file)], check=True, stdout=subprocess.DEVNULL
+    )
     return file.read_text(encoding="utf-8")
 
 

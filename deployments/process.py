@@ -32,11 +32,17 @@ def as_program(load: Callable[[], Callable[[], int]]) -> NoReturn:
     """
     _settle_streams()
     os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's kernel sets its own, without which matplotlib is not imported
+    os.environ["MPLBACKEND"] = (
+        "agg"  # a notebook's kernel sets its own, without which matplotlib is not imported
+    )
     os.umask(0o077)
-    gc.set_threshold(100_000, 20, 100)  # imports make many objects but little garbage: this saves a night a second
+    gc.set_threshold(
+        100_000, 20, 100
+    )  # imports make many objects but little garbage: this saves a night a second
     usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:  # a script's & ignores it; pydantic would make another error of it
+    if (
+        usual is signal.default_int_handler
+    ):  # a script's & ignores it; pydantic would make another error of it
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     command = load()
     signal.signal(signal.SIGINT, usual)
@@ -48,11 +54,16 @@ def _settle_streams() -> None:
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(spare, True)
     os.close(spare)
-    sys.stdin, sys.stdout = sys.stdin or os.fdopen(0), sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stdin, sys.stdout = (
+        sys.stdin or os.fdopen(0),
+        sys.stdout or os.fdopen(1, "w", closefd=False),
+    )
     sys.stderr = lenient(2, sys.stderr.encoding if sys.stderr else None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         file, encoding = os.fdopen(sys.stdout.fileno(), "wb", closefd=False), sys.stdout.encoding
-        sys.stdout = _Shown(file, encoding, "replace", line_buffering=file.isatty() or sys.stdout.write_through)
+        sys.stdout = _Shown(
+            file, encoding, "replace", line_buffering=file.isatty() or sys.stdout.write_through
+        )
 
 
 class _Shown(io.TextIOWrapper):

@@ -46,11 +46,15 @@ def history(ticker: str = form.TICKER, calendar: form.CalendarName = form.CALEND
     last = sessions_for(ticker, calendar_name).last_final(now)
     elsewhere = history_is_elsewhere()
     with exclusive_run(ticker):
-        payload = with_home_storage(fetch_daily)(ticker, last, calendar_name, now, "compact" if elsewhere else "full")
+        payload = with_home_storage(fetch_daily)(
+            ticker, last, calendar_name, now, "compact" if elsewhere else "full"
+        )
         bars = with_home_storage(append_bars)(payload, calendar_name, now)
         bars = with_home_storage(explain_jumps)(bars, calendar_name, now)
         import_message = import_history(ticker, calendar_name, now) if elsewhere else ""
-    return Completed(message="; ".join(filter(None, (bars.counted, import_message))), data=(bars, import_message))
+    return Completed(
+        message="; ".join(filter(None, (bars.counted, import_message))), data=(bars, import_message)
+    )
 
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
@@ -58,7 +62,9 @@ def history(ticker: str = form.TICKER, calendar: form.CalendarName = form.CALEND
 def backfill(
     ticker: str = form.TICKER,
     first: form.Day = Field(description="The first past trading day, YYYY-MM-DD"),
-    last: form.Day = Field(description="The last one, YYYY-MM-DD; at most 1,000 sessions, all of them over"),
+    last: form.Day = Field(
+        description="The last one, YYYY-MM-DD; at most 1,000 sessions, all of them over"
+    ),
     learn: Literal["once at the end", "every night"] = Field(
         "once at the end",
         description="Train once, for the last session; or for every session in turn, where one that is older than "
@@ -75,8 +81,12 @@ def backfill(
     A night that fails leaves the others alone; if all fail, the run does. The state carries a NightRow per night.
     """
     ticker, now, calendar_name = validated_ticker(ticker), clock.now(), calendar or None
-    sessions = past_sessions(sessions_for(ticker, calendar_name), form.day(first), form.day(last), now)
-    request = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), calendar_name, force)
+    sessions = past_sessions(
+        sessions_for(ticker, calendar_name), form.day(first), form.day(last), now
+    )
+    request = NightRequest(
+        ticker, form.chosen(profile, mode, settings, ticker=ticker), calendar_name, force
+    )
     try:
         with exclusive_run(ticker):
             missing = fetch_missing(request, sessions, now)
@@ -85,8 +95,12 @@ def backfill(
     nights = sessions if learn == "every night" else sessions[-1:]
     rows, on_night = [], night_callback(f"backfill-{as_key(ticker)}", len(nights))
     for session in nights:
-        past_request = NightRequest(ticker, request.settings, calendar_name, force)  # it measures the time from now on
-        state = past_night(ticker, session, past_request, has_bar=session not in missing, return_state=True)
+        past_request = NightRequest(
+            ticker, request.settings, calendar_name, force
+        )  # it measures the time from now on
+        state = past_night(
+            ticker, session, past_request, has_bar=session not in missing, return_state=True
+        )
         rows.append(row_of(ticker, session, state))
         on_night()
     show_nights(rows, f"backfill-{as_key(ticker)}", f"{ticker} {first} to {last}")
@@ -102,7 +116,9 @@ def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bo
     ticker: that of `tonight`, by which a run that was killed is found among Prefect's and ended.
     """
     if not has_bar:
-        missing = SessionStatus(session, "the store has no bar of this session that is believed", states.NO_BAR)
+        missing = SessionStatus(
+            session, "the store has no bar of this session that is believed", states.NO_BAR
+        )
         return skipped(tonight, missing)
     with exclusive_run(ticker):
         night = train_and_publish(tonight, as_stored(current_home(), ticker, session))
@@ -110,7 +126,9 @@ def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bo
     return Completed(message=message(night), data=night)
 
 
-def fetch_missing(request: NightRequest, sessions: tuple[date, ...], now: datetime) -> tuple[date, ...]:
+def fetch_missing(
+    request: NightRequest, sessions: tuple[date, ...], now: datetime
+) -> tuple[date, ...]:
     """Fetch missing bars of `sessions`: the newest 100, or all if those do not suffice and the plan allows it.
 
     For a new ticker, fetch all, as its first night does. Returns those still without a bar. Raises QuotaSpent.

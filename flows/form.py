@@ -38,7 +38,9 @@ Changes = dict[str, dict[str, Any]]  # values by section and name, as {"training
 
 # what several forms ask for in the same words
 TICKER: Any = Field(description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON")
-SESSION: Any = Field("", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final")
+SESSION: Any = Field(
+    "", description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"
+)
 NO_CHANGES: Any = {}
 MODE: Any = Field(
     "auto",
@@ -72,13 +74,17 @@ def form_of(settings: FrozenSettings) -> type[Form]:
     """A pydantic model with a field for each setting that acts; `settings` are the values of fields that stay empty."""
     fields: dict[str, Any] = {}
     for name, schema in settings.model_json_schema()["properties"].items():
-        if name == "decay_on" or not acts_in("tutorial", settings.PREFIX + name):  # no night takes another part
+        if name == "decay_on" or not acts_in(
+            "tutorial", settings.PREFIX + name
+        ):  # no night takes another part
             continue
         field = Field(
             None,
             title=name.replace("_", " ").capitalize(),
             description=_help_text(schema, f"usually {_as_text(getattr(settings, name))}"),
-            json_schema_extra=methodcaller("pop", "default", None),  # the page would fill in None, the server refuse it
+            json_schema_extra=methodcaller(
+                "pop", "default", None
+            ),  # the page would fill in None, the server refuse it
             ge=schema.get("minimum"),
             le=schema.get("maximum"),
         )
@@ -89,7 +95,11 @@ def form_of(settings: FrozenSettings) -> type[Form]:
 def _help_text(schema: Mapping[str, Any], default: str) -> str:
     """The setting's meaning, bounds and default: `Passes over the training part. 1 to 1,000; usually 30`."""
     allowed = schema.get("items", schema)
-    bounds = f"{_as_text(allowed['minimum'])} to {_as_text(allowed['maximum'])}; " if "minimum" in allowed else ""
+    bounds = (
+        f"{_as_text(allowed['minimum'])} to {_as_text(allowed['maximum'])}; "
+        if "minimum" in allowed
+        else ""
+    )
     return f"{schema['description']}. {bounds}{default if bounds else default.capitalize()}"
 
 
@@ -103,7 +113,10 @@ def _as_text(value: Any) -> str:
 
 
 SECTIONS: Any = {
-    name: (form := form_of(usual), Field(default_factory=form, title=name.capitalize(), description=form.__doc__))
+    name: (
+        form := form_of(usual),
+        Field(default_factory=form, title=name.capitalize(), description=form.__doc__),
+    )
     for name, usual in PROFILES["tutorial"]
     if isinstance(usual, FrozenSettings)
 }
@@ -111,18 +124,25 @@ TutorialForm = create_model("TutorialForm", __base__=Form, __doc__=Form.__doc__,
 
 
 def of_ticker(
-    choices: Mapping[str, Any], profile: Profile | None, calendar: str | None, settings: Mapping[str, Any] | None
+    choices: Mapping[str, Any],
+    profile: Profile | None,
+    calendar: str | None,
+    settings: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Profile, calendar and settings of a night: as requested, setting by setting, else the ticker's own."""
     own, changes = choices.get("settings") or {}, settings or {}
     return {
         "profile": profile or choices.get("profile", "nightly"),
         "calendar": calendar or choices.get("calendar", ""),
-        "settings": {part: {**own.get(part, {}), **changes.get(part, {})} for part in {**own, **changes}},
+        "settings": {
+            part: {**own.get(part, {}), **changes.get(part, {})} for part in {**own, **changes}
+        },
     }
 
 
-def chosen(profile: str, mode: str, changes: Changes | None, *, ticker: str | None = None) -> Settings:
+def chosen(
+    profile: str, mode: str, changes: Changes | None, *, ticker: str | None = None
+) -> Settings:
     """The profile's settings, overridden by the ticker's tuned ones, and both by the changes.
 
     Raises InvalidSetting, and InvalidFile if the ticker's settings file is damaged.

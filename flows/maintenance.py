@@ -23,7 +23,9 @@ from tasks.artifacts import show_text
 
 P = ParamSpec("P")
 
-KeepForm = create_model("RetentionSettings", __base__=form_of(RetentionSettings()), __doc__=RetentionSettings.__doc__)
+KeepForm = create_model(
+    "RetentionSettings", __base__=form_of(RetentionSettings()), __doc__=RetentionSettings.__doc__
+)
 Keep = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
 
 
@@ -33,10 +35,15 @@ def run_name() -> str:
 
 @flow(name="maintenance", flow_run_name=run_name)
 def maintenance(
-    dry_run: bool = Field(False, description="Only list what would be removed, with its size in bytes"),
-    keep: Keep = Field(NO_CHANGES, description="Days to keep each kind; empty fields keep the usual number"),
+    dry_run: bool = Field(
+        False, description="Only list what would be removed, with its size in bytes"
+    ),
+    keep: Keep = Field(
+        NO_CHANGES, description="Days to keep each kind; empty fields keep the usual number"
+    ),
     mlflow_trash_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
-        30, description="Days for which removed runs can be restored from MLflow's trash (1 to 3,650)"
+        30,
+        description="Days for which removed runs can be restored from MLflow's trash (1 to 3,650)",
     ),
 ) -> State:
     """Resume what waited, and remove what is old and not needed.
@@ -66,4 +73,8 @@ def reports_of(step: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[St
 
 def cause_of(fault: Any) -> str:
     """What kept a step from its work, with what to do about it."""
-    return refused(fault) if isinstance(fault, StockmlError | OSError) else f"{type(fault).__name__}: {fault}"
+    return (
+        refused(fault)
+        if isinstance(fault, StockmlError | OSError)
+        else f"{type(fault).__name__}: {fault}"
+    )

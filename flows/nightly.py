@@ -37,7 +37,15 @@ from tasks.caching import keep_code_version, with_home_storage
 from tasks.errors import failing_in_words
 from tasks.later_runs import MAY_COME, run_again
 from tasks.status_page import record_end
-from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
+from tasks.steps import (
+    decide_mode,
+    evaluate_model,
+    log_run,
+    promote,
+    publish_forecast,
+    renormalise,
+    train_model,
+)
 
 BUSY_WAIT_S = 3600.0
 
@@ -45,10 +53,14 @@ BUSY_WAIT_S = 3600.0
 def run_name() -> str:
     """`IBM 2013-03-01`, with the mode if one was asked for; unreadable parameters are shown unchanged."""
     parameters = flow_run.parameters
-    ticker, session, mode = (str(parameters.get(name) or "") for name in ("ticker", "session", "mode"))
+    ticker, session, mode = (
+        str(parameters.get(name) or "") for name in ("ticker", "session", "mode")
+    )
     if not session:
         try:
-            session = str(sessions_for(ticker, parameters.get("calendar") or None).last_final(clock.now()))
+            session = str(
+                sessions_for(ticker, parameters.get("calendar") or None).last_final(clock.now())
+            )
         except StockmlError:
             session = "newest"
     return f"{ticker.upper()} {session}" + ("" if mode == "auto" else f" {mode}")
@@ -119,8 +131,12 @@ def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
     decision = with_home_storage(decide_mode, force=force)(dataset, settings)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)
     model = with_home_storage(train_model, force=force)(dataset, decision, settings)
-    upcoming = sessions_for(request.ticker, calendar).after(bars.session, settings.evaluation.horizon)
-    evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
+    upcoming = sessions_for(request.ticker, calendar).after(
+        bars.session, settings.evaluation.horizon
+    )
+    evaluation = with_home_storage(evaluate_model, force=force)(
+        dataset, decision, model, settings.evaluation, upcoming
+    )
     key = night_key(dataset, settings)
     published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
     done = StepReceipts(bars, dataset, model, evaluation, settings, key)
@@ -142,7 +158,9 @@ def exclusive_run(ticker: str) -> Iterator[None]:
         try:
             locks.enter_context(ticker_lock(current_home(), ticker, 0))
         except StoreBusy as busy:
-            get_run_logger().info("another run of %s is at work; waiting for it (%s)", ticker, busy.why)
+            get_run_logger().info(
+                "another run of %s is at work; waiting for it (%s)", ticker, busy.why
+            )
             try:
                 locks.enter_context(ticker_lock(current_home(), ticker, BUSY_WAIT_S))
             except StoreBusy:
@@ -152,7 +170,9 @@ def exclusive_run(ticker: str) -> Iterator[None]:
 
 def skipped(request: NightRequest, status: SessionStatus) -> State:
     reason, state = f"{status}{request.age_notes()}", str(status.state)
-    night = Night.skipped(request.ticker, status.session, reason, datetime.now(UTC), request.settings.sha256())
+    night = Night.skipped(
+        request.ticker, status.session, reason, datetime.now(UTC), request.settings.sha256()
+    )
     get_run_logger().info("%s: %s", state.lower(), reason)
     if state != states.WAITING:
         events.tell_of_skipped(night, state)

@@ -39,9 +39,13 @@ def missing_forecasts(
     if is_due_again():
         return Completed(message="left to the next one, which is due too")
     with get_client(sync_client=True) as client:
-        paused = {ticker for ticker, start in next_runs(next_nights(client)).items() if start is None}
+        paused = {
+            ticker for ticker, start in next_runs(next_nights(client)).items() if start is None
+        }
     names = sorted({validated_ticker(ticker) for ticker in tickers} - paused)
-    calendar_by_ticker = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
+    calendar_by_ticker = {
+        validated_ticker(ticker): calendar for ticker, calendar in calendars.items()
+    }
     home, now = current_home(), clock.now()
     lacking = missing(home, names, now, calendar_by_ticker)
     listed = rows(home, names, now, calendars=calendar_by_ticker)

@@ -1,4 +1,4 @@
-"""What is learned and measured outside the nights: a base network across tickers, a ticker's settings, past nights."""
+"""What is learned and measured outside the nights: a pretrained network across tickers, a ticker's settings, past nights."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -20,31 +20,52 @@ from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.artifacts import show_text
 from tasks.errors import failing_in_words
-from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
+from tasks.studies import (
+    backtest_tickers,
+    folder_named,
+    learn_network,
+    read_prices,
+    show_tuned,
+    tune_settings,
+)
 
 THREE_YEARS = timedelta(days=3 * 365)
 
 
-@flow(name="pretrain", flow_run_name="learn a base network")
+@flow(name="pretrain", flow_run_name="pretrain a network")
 @failing_in_words
 def pretrain(
-    prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    through: form.Day = Field("", description="Last session to learn from, YYYY-MM-DD; empty for the newest"),
+    prices: str = Field(
+        "", description="A folder of daily price files on this machine; empty for the store"
+    ),
+    through: form.Day = Field(
+        "", description="Last session to learn from, YYYY-MM-DD; empty for the newest"
+    ),
     seeds: Annotated[int, Field(ge=1, le=10)] = Field(
-        2, description="Networks, from one random seed each; the base is their mean (1 to 10)"
+        2,
+        description="Networks, from one random seed each; the pretrained network is their mean (1 to 10)",
     ),
 ) -> State:
-    """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
+    """Learn a pretrained network across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
     series, *_ = read_prices([], folder_named(prices), None)
-    newest = max(each.sessions[-1].item() for each in series.values()) if prices else clock.now().date()
-    base = learn_base(series, form.day_or_none(through) or newest, seeds)
-    if isinstance(base, State):
-        return Completed(name=states.TOO_FEW_TICKERS, message=base.message, data=base.result())
-    counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
-    scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
-    text = f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
-    show_text(text, key="base", description="Scores on what it learned from: no evidence of skill")
-    return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
+    newest = (
+        max(each.sessions[-1].item() for each in series.values()) if prices else clock.now().date()
+    )
+    pretrained = learn_network(series, form.day_or_none(through) or newest, seeds)
+    if isinstance(pretrained, State):
+        return Completed(
+            name=states.TOO_FEW_TICKERS, message=pretrained.message, data=pretrained.result()
+        )
+    counts = f"{len(pretrained.tickers)} tickers, {pretrained.sessions:,} sessions, {pretrained.origins:,} origins"
+    scores = "\n".join(f"- {name}: {value:.4g}" for name, value in pretrained.scores.items())
+    text = f"**Through {pretrained.through}**: {counts}.\n\n{', '.join(pretrained.tickers)}.\n\n{scores}"
+    show_text(
+        text, key="pretrained", description="Scores on what it learned from: no evidence of skill"
+    )
+    return Completed(
+        message=f"a pretrained network of {len(pretrained.tickers)} tickers through {pretrained.through}",
+        data=pretrained,
+    )
 
 
 @flow(name="tune", flow_run_name="tune {ticker}")
@@ -55,15 +76,18 @@ def tune(
         30, description="Trials in total (1 to 10,000); a second run continues from those done"
     ),
     sampler: Sampler = Field(
-        "tpe", description="How the next settings are chosen: from earlier trials' results, at random, or all in turn"
+        "tpe",
+        description="How the next settings are chosen: from earlier trials' results, at random, or all in turn",
     ),
     calendar: form.CalendarName = form.CALENDAR,
     settings: form.Changes = Field({}, description="What all trials share"),
 ) -> State[TuningResult]:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
-    ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
+    ticker, pretrained = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
     fixed = [*form.dotted(settings)]
-    tuned = tune_settings(ticker, base, fixed, trials=trials, sampler=sampler, calendar=calendar or None)
+    tuned = tune_settings(
+        ticker, pretrained, fixed, trials=trials, sampler=sampler, calendar=calendar or None
+    )
     show_tuned(tuned)
     get_run_logger().info("settings in %s", tuned.path)
     return Completed(message=tuned.text, data=tuned)
@@ -77,14 +101,26 @@ def backtest_name() -> str:
 @flow(name="backtest", flow_run_name=backtest_name)
 @failing_in_words
 def backtest(
-    tickers: list[str] = Field([], description="Symbols in the store, or in the folder; empty for all of it"),
-    prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    first: form.Day = Field("", description="First night, YYYY-MM-DD; empty for three years before last"),
-    last: form.Day = Field(
-        "", description="Last night, YYYY-MM-DD; empty for the newest whose next 50 sessions are known"
+    tickers: list[str] = Field(
+        [], description="Symbols in the store, or in the folder; empty for all of it"
     ),
-    every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
-    vintages: str = Field("", description="A folder of bases and regressions to use instead of the usual ones"),
+    prices: str = Field(
+        "", description="A folder of daily price files on this machine; empty for the store"
+    ),
+    first: form.Day = Field(
+        "", description="First night, YYYY-MM-DD; empty for three years before last"
+    ),
+    last: form.Day = Field(
+        "",
+        description="Last night, YYYY-MM-DD; empty for the newest whose next 50 sessions are known",
+    ),
+    every: Annotated[int, Field(ge=1, le=250)] = Field(
+        5, description="Sessions from one night to the next (1 to 250)"
+    ),
+    vintages: str = Field(
+        "",
+        description="A folder of pretrained networks and regressions to use instead of the usual ones",
+    ),
     settings: form.Changes = form.SETTINGS,
     calendar: form.CalendarName = form.CALENDAR,
 ) -> State:

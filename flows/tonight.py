@@ -30,7 +30,14 @@ from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from stockml.tickers import without_ticker
 from tasks.caching import with_home_storage
 from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, turn_of
-from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
+from tasks.steps import (
+    append_bars,
+    ask_who_is_delisted,
+    explain_jumps,
+    fetch_daily,
+    fetch_history,
+    import_history,
+)
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,25 @@ class NightRequest:
     def status(self, session: date | None, newest: date | None = None) -> SessionStatus:
         """The session's status by the clock; on a holiday, a session with a forecast is not run again."""
         calendar = sessions_for(self.ticker, self.calendar)
-        last, stale_after = Ledger(current_home().ledger).last_session(self.ticker), self.settings.ageing.stale_bars
+        last, stale_after = (
+            Ledger(current_home().ledger).last_session(self.ticker),
+            self.settings.ageing.stale_bars,
+        )
         return session_status(
-            calendar, requested=session, now=clock.now(), last_stored=last, newest=newest, stale_after=stale_after
+            calendar,
+            requested=session,
+            now=clock.now(),
+            last_stored=last,
+            newest=newest,
+            stale_after=stale_after,
         )
 
     def age_notes(self) -> str:
         """What is too old by the settings (forecast, champion), to append to a state's message."""
         calendar = sessions_for(self.ticker, self.calendar)
-        sentences = too_old(current_home(), self.ticker, calendar, clock.now(), self.settings.ageing)
+        sentences = too_old(
+            current_home(), self.ticker, calendar, clock.now(), self.settings.ageing
+        )
         return "".join(f"; {each}" for each in sentences)
 
 
@@ -95,7 +112,9 @@ def turn(request: NightRequest, session: date) -> NextTurn | None:
     join_turns({request.ticker: last})
     next_turn = turn_of(request.ticker, session, store.sessions(request.ticker))
     if next_turn is None:
-        join_turns({request.ticker: max(session, last or session)})  # its request is counted already
+        join_turns(
+            {request.ticker: max(session, last or session)}
+        )  # its request is counted already
     return next_turn
 
 
@@ -144,7 +163,9 @@ def is_beyond(payload: PayloadReceipt, calendar: str | None) -> bool:
 def ask_about_jumps(request: NightRequest, bars: StoreReceipt) -> StoreReceipt:
     """Ask for the splits that the stored bars' jumps suggest; returns the newest receipt."""
     if BarStore.of(current_home(), request.calendar).unexplained_jumps(request.ticker):
-        return with_home_storage(explain_jumps, force=request.force)(bars, request.calendar, clock.now())
+        return with_home_storage(explain_jumps, force=request.force)(
+            bars, request.calendar, clock.now()
+        )
     return bars
 
 
@@ -154,7 +175,9 @@ def bring_history(request: NightRequest, session: date) -> int:
     if not plan_gives_history():
         return 0
     try:
-        payload = with_home_storage(fetch_history, force=request.force)(ticker, session, calendar, now)
+        payload = with_home_storage(fetch_history, force=request.force)(
+            ticker, session, calendar, now
+        )
     except BadPayload as unusable:
         get_run_logger().warning("%s", unusable)
         return 0

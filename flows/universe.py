@@ -47,22 +47,29 @@ def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
     session: form.Day = form.SESSION,
     mode: Mode = form.MODE,
-    profile: Profile = Field("nightly", description="tutorial for all; nightly leaves each ticker its own choice"),
+    profile: Profile = Field(
+        "nightly", description="tutorial for all; nightly leaves each ticker its own choice"
+    ),
     calendar: form.CalendarName = Field(
         "", description="Exchange calendar of all; empty goes by choices, then the suffix"
     ),
     force: bool = form.FORCE,
     late_retries: form.Retries = form.LATE_RETRIES,
     processes: AtATime = Field(
-        2, description="Nights at a time, each in a worker process of this machine or of Dask (1 to 64)"
+        2,
+        description="Nights at a time, each in a worker process of this machine or of Dask (1 to 64)",
     ),
     dask_address: str = Field(
-        "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
+        "",
+        description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes",
     ),
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
-    settings: form.Changes = Field({}, description="What to change for all; else each ticker's values stay"),
+    settings: form.Changes = Field(
+        {}, description="What to change for all; else each ticker's values stay"
+    ),
     choices: dict[str, dict[str, Any]] = Field(
-        {}, description="Per ticker: the profile, calendar and settings of its own nights; those above win"
+        {},
+        description="Per ticker: the profile, calendar and settings of its own nights; those above win",
     ),
 ) -> State:
     """Bring every ticker up to date, those that waited longest first, as far as the day's quota allows.
@@ -75,13 +82,24 @@ def universe(
     form.chosen(profile, mode, settings)
     asked = form.day_or_none(session)
     # a wait is this run's, which then holds no process
-    common: dict[str, Any] = {"session": asked or "", "mode": mode, "force": force, "late_retries": 0}
+    common: dict[str, Any] = {
+        "session": asked or "",
+        "mode": mode,
+        "force": force,
+        "late_retries": 0,
+    }
     changes = (profile if profile != "nightly" else None, calendar, settings)
     own_choices = {validated_ticker(ticker): choice for ticker, choice in choices.items()}
-    parameters = {ticker: common | form.of_ticker(own_choices.get(ticker, {}), *changes) for ticker in names}
-    home, address = str(current_home().root), dask_address or os.environ.get("STOCKML_DASK_ADDRESS", "")
+    parameters = {
+        ticker: common | form.of_ticker(own_choices.get(ticker, {}), *changes) for ticker in names
+    }
+    home, address = (
+        str(current_home().root),
+        dask_address or os.environ.get("STOCKML_DASK_ADDRESS", ""),
+    )
     nights = {
-        ticker: {"ticker": ticker, "parameters": parameters[ticker], "home": home} for ticker in stalest_of(parameters)
+        ticker: {"ticker": ticker, "parameters": parameters[ticker], "home": home}
+        for ticker in stalest_of(parameters)
     }
     rows, on_night = list[NightRow](), night_callback("universe", len(nights))
     try:
@@ -95,13 +113,19 @@ def universe(
             end_children(UUID(flow_run.id))
     try:
         write_csv(current_home(), rows)
-    except StoreError as refused:  # by a full disk; the run's page and the command show the same table
+    except (
+        StoreError
+    ) as refused:  # by a full disk; the run's page and the command show the same table
         get_run_logger().warning("%s", refused)
-    show_nights(rows, "universe", f"{quantity(len(rows), 'ticker')}, {asked or 'the newest session'}")
+    show_nights(
+        rows, "universe", f"{quantity(len(rows), 'ticker')}, {asked or 'the newest session'}"
+    )
     show_status()
     waiting = [row.ticker for row in rows if row.outcome in MAY_COME]
     when = run_again(late_retries, tickers=waiting) if waiting else None
-    return final_state(rows, fail_when, f"; {quantity(len(waiting), 'ticker')} {when}" if when else "")
+    return final_state(
+        rows, fail_when, f"; {quantity(len(waiting), 'ticker')} {when}" if when else ""
+    )
 
 
 def stalest_of(nights: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -110,7 +134,10 @@ def stalest_of(nights: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for ticker, parameters in nights.items():
         with suppress(StoreError):  # its own night reports the fault
             lasts[ticker] = BarStore.of(current_home(), parameters["calendar"]).last_session(ticker)
-    return [*stalest_first(join_turns(lasts)), *(ticker for ticker in nights if ticker not in lasts)]
+    return [
+        *stalest_first(join_turns(lasts)),
+        *(ticker for ticker in nights if ticker not in lasts),
+    ]
 
 
 def dead(ticker: str, session: date | None) -> NightRow:
@@ -127,7 +154,9 @@ def night_of(ticker: str, parameters: dict[str, Any], home: str) -> NightRow | S
     """
     try:
         if str(current_home().root) != home:
-            raise InvalidSetting("a Dask worker's STOCKML_HOME", str(current_home().root), f"the run's, {home}")
+            raise InvalidSetting(
+                "a Dask worker's STOCKML_HOME", str(current_home().root), f"the run's, {home}"
+            )
         # else, within this task, a step's result would be kept only with the whole night
         with transaction(commit_mode=CommitMode.EAGER):
             state: State = nightly(ticker, **parameters, return_state=True)

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 from stockml.errors import InvalidSetting
 
-EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # within these bounds every calendar answers or raises InvalidSession
+EARLIEST = datetime(
+    1900, 1, 1, tzinfo=UTC
+)  # within these bounds every calendar answers or raises InvalidSession
 END = datetime(2201, 1, 1, tzinfo=UTC)
 NEW_YORK = ZoneInfo("America/New_York")
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)  # of the prices that are replayed
@@ -39,7 +41,10 @@ def is_frozen(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def wait(
-    seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] | None = None
+    seconds: float,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    sleep: Callable[[float], None] | None = None,
 ) -> None:
     """Sleep, as a night does except between Prefect's retries; in a replay, whose clock is frozen, return at once."""
     if not is_frozen(environ):
@@ -51,4 +56,8 @@ def time_left(done: int, count: int, elapsed_s: float) -> str:
     rest_s = elapsed_s / done * max(count - done, 0)
     if rest_s < 90:
         return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"
-    return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"
+    return (
+        f"about {rest_s / 60:.0f} min left"
+        if rest_s < 5400
+        else f"about {rest_s / 3600:.1f} h left"
+    )

@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NIGHT_PACKAGES = tuple(PACKAGE.parent / name for name in ("stockml", "tasks", "flows"))  # what a night runs
+NIGHT_PACKAGES = tuple(
+    PACKAGE.parent / name for name in ("stockml", "tasks", "flows")
+)  # what a night runs
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
 TEXTS_ONLY = {"errors"}  # the wording of an error affects no number
 
@@ -41,7 +43,9 @@ def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
 def _digest(sources: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256(" ".join(number_libraries()).encode())
     for name, file in sources:
-        digest.update(f"{name} {meaning_and_imports(file.read_text(encoding='utf-8'))[0]}\n".encode())
+        digest.update(
+            f"{name} {meaning_and_imports(file.read_text(encoding='utf-8'))[0]}\n".encode()
+        )
     return digest.hexdigest()
 
 
@@ -61,15 +65,21 @@ def _version(library: str) -> str:
 @cache
 def checkout() -> tuple[str | None, str | None]:
     """The commit and the SHA-256 of uncommitted tracked changes (None: none) at the first call; or neither."""
-    revisions = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the second fails in another project's checkout
+    revisions = _git(
+        "rev-parse", "HEAD", "HEAD:./__init__.py"
+    )  # the second fails in another project's checkout
     changes = _git("diff", "HEAD", "--no-ext-diff") if revisions else None
-    return revisions and revisions.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
+    return revisions and revisions.split()[0], changes and hashlib.sha256(
+        changes.encode()
+    ).hexdigest()
 
 
 @cache
 def files_hash(*folders: Path) -> str:
     """SHA-256 of the sources in these folders, as they are at this process's first call: it runs no later edit."""
-    return hashlib.sha256(b"".join(f.read_bytes() for each in folders for f in sorted(each.rglob("*.py")))).hexdigest()
+    return hashlib.sha256(
+        b"".join(f.read_bytes() for each in folders for f in sorted(each.rglob("*.py")))
+    ).hexdigest()
 
 
 def in_words() -> str:
@@ -81,7 +91,11 @@ def in_words() -> str:
 
 
 def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 @cache
@@ -93,7 +107,9 @@ def meaning_and_imports(source: str) -> tuple[str, frozenset[str]]:
         imported.update(_imported_modules(node))
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [statement for statement in body if not _is_docstring(statement)]  # type: ignore[attr-defined]
-        if isinstance(node, ast.JoinedStr):  # Python 3.12 reads an empty text at the end of `{day:{layout}}`
+        if isinstance(
+            node, ast.JoinedStr
+        ):  # Python 3.12 reads an empty text at the end of `{day:{layout}}`
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
         for name, value in ast.iter_fields(node):
             if value is None or value == []:  # 3.12 adds such a field, and 3.13 does not show them
@@ -106,14 +122,24 @@ def _file(module: str) -> Path:
     path = PACKAGE.joinpath(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     if not file.is_file():
-        raise ModuleNotFoundError(f"expected the module stockml.{module} at {file}, found none; correct the name")
+        raise ModuleNotFoundError(
+            f"expected the module stockml.{module} at {file}, found none; correct the name"
+        )
     return file
 
 
 def _imported_modules(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
-        yield from (alias.name.removeprefix("stockml.") for alias in node.names if alias.name.startswith("stockml."))
-    elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "stockml":
+        yield from (
+            alias.name.removeprefix("stockml.")
+            for alias in node.names
+            if alias.name.startswith("stockml.")
+        )
+    elif (
+        isinstance(node, ast.ImportFrom)
+        and node.level == 0
+        and (node.module or "").split(".")[0] == "stockml"
+    ):
         room = (node.module or "").removeprefix("stockml").removeprefix(".")
         if room and not PACKAGE.joinpath(*room.split(".")).is_dir():
             yield room
@@ -124,7 +150,9 @@ def _imported_modules(node: ast.AST) -> Iterator[str]:
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(PACKAGE), *arguments]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, errors="replace")
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True, errors="replace"
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None

@@ -74,7 +74,11 @@ class MixedPrices(InvalidInput):
     wanted: str
 
     def __str__(self) -> str:
-        advice = "unset STOCKML_CLOCK to go on with it" if self.held == "market" else "keep it for replays"
+        advice = (
+            "unset STOCKML_CLOCK to go on with it"
+            if self.held == "market"
+            else "keep it for replays"
+        )
         found = f"expected a home for {self.wanted} prices, found one with {self.held} prices"
         return f"{self.root}: {found}; {advice}, or name another folder in STOCKML_HOME"
 
@@ -97,7 +101,9 @@ class RateLimited(TransientFeedError):
 
 
 class NoData(TransientFeedError):
-    text = "{ticker}: expected a daily series, found {notice!r}; try later, and see `stockml doctor`"
+    text = (
+        "{ticker}: expected a daily series, found {notice!r}; try later, and see `stockml doctor`"
+    )
 
 
 class Unreachable(NoData):
@@ -226,9 +232,9 @@ class TooFewTickers(ModelError):
     until: date
     found: int
     text = (
-        "expected at least {needed} tickers of {sessions:,} sessions by {until} to learn a base network from, found "
+        "expected at least {needed} tickers of {sessions:,} sessions by {until} to pretrain a network from, found "
         "{found}: bring history, or name a folder of such price files as `prices`, or a later day as `through`; "
-        "until then the shipped bases are used"
+        "until then the shipped pretrained networks are used"
     )
 
 
@@ -278,7 +284,9 @@ class UnusableForecast(ModelError):
     ticker: str
     expected: str
     found: str
-    text = "{ticker}: expected {expected}, found {found}; `stockml nightly {ticker}` makes a new one"
+    text = (
+        "{ticker}: expected {expected}, found {found}; `stockml nightly {ticker}` makes a new one"
+    )
 
 
 class NightBusy(StockmlError):

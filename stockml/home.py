@@ -13,15 +13,31 @@ from urllib.parse import SplitResult, urlsplit
 
 from stockml.errors import InvalidSetting
 
-BAD_ESCAPE = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")  # what PostgreSQL's driver would repeat in its refusal
+BAD_ESCAPE = re.compile(
+    "%(?!(?!00)[0-9A-Fa-f]{2})"
+)  # what PostgreSQL's driver would repeat in its refusal
 ESCAPED = "with / ? # @ % in the password as %2F %3F %23 %40 %25"
 LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  # refusals to send one repeat it
-UNSAFE_PATH = re.compile(r"[?%#\udc80-\udcff]|::")  # an address would be cut off there, or cannot be encoded
-TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")  # MLflow's, but for its folders
-DATA_NAMES = ("prices.json", "store", "ledger", "models", "bases")
+IN_HEADERS = (
+    "MLFLOW_TRACKING_TOKEN",
+    "PREFECT_API_KEY",
+    "AWS_SESSION_TOKEN",
+)  # refusals to send one repeat it
+UNSAFE_PATH = re.compile(
+    r"[?%#\udc80-\udcff]|::"
+)  # an address would be cut off there, or cannot be encoded
+TRACKING = (
+    "http",
+    "https",
+    "sqlite",
+    "postgresql",
+    "mysql",
+    "mssql",
+    "databricks",
+)  # MLflow's, but for its folders
+DATA_NAMES = ("prices.json", "store", "ledger", "models", "pretrained")
 
 
 class _Within:
@@ -54,7 +70,7 @@ class HomePaths:
     delistings = _Within("delistings.json")
     datasets = _Within("datasets")
     models = _Within("models")
-    bases = _Within("bases")
+    pretrained = _Within("pretrained")
     evaluations = _Within("evaluations")
     plots = _Within("plots")
     ledger = _Within("ledger")
@@ -117,7 +133,9 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
     if root == root.parent:  # a home is made private to its owner: here, the whole machine would be
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
     with suppress(OSError):  # it is not there yet
-        theirs = takewhile(lambda place: place.stat().st_uid not in (0, os.geteuid()), (root, *root.parents))
+        theirs = takewhile(
+            lambda place: place.stat().st_uid not in (0, os.geteuid()), (root, *root.parents)
+        )
         if any(place.parent.stat().st_mode & S_IWOTH for place in theirs):  # it can run code
             wanted = "a folder of your own (another user made this one, where all may write)"
             raise InvalidSetting("STOCKML_HOME", str(root), wanted)
@@ -126,12 +144,16 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
         raise InvalidSetting("STOCKML_HOME", str(root), wanted)
     _check_secrets(environ)
     if environ.get("STOCKML_STATE"):
-        wanted = "nothing: a home is one folder; let all machines mount it, and name it in STOCKML_HOME"
+        wanted = (
+            "nothing: a home is one folder; let all machines mount it, and name it in STOCKML_HOME"
+        )
         raise InvalidSetting("STOCKML_STATE", environ["STOCKML_STATE"], wanted)
     home = HomePaths(
         root=root,
         database=_database(environ),
-        store=_folder("STOCKML_STORE", environ.get("STOCKML_STORE") or str(root / "store"), inside=root),
+        store=_folder(
+            "STOCKML_STORE", environ.get("STOCKML_STORE") or str(root / "store"), inside=root
+        ),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=_tracking(environ),
     )
@@ -140,15 +162,23 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
 
 def _folder(name: str, path: str, inside: Path | None = None) -> Path:
     """The path, resolved; unless directly `inside` a home, it must not lead over a dangling link."""
-    if path != path.strip("\"' \t\r\n"):  # as `docker run --env-file` leaves them: a different folder
+    if path != path.strip(
+        "\"' \t\r\n"
+    ):  # as `docker run --env-file` leaves them: a different folder
         raise InvalidSetting(name, path, "a folder, without quotes or spaces around it")
     if "://" in path:
         raise InvalidSetting(name, path, "a folder, which a volume may be mounted at")
     try:
         folder = Path(path).expanduser()
-        dangling = (parent for parent in (folder, *folder.parents) if parent.is_symlink() and not parent.exists())
+        dangling = (
+            parent
+            for parent in (folder, *folder.parents)
+            if parent.is_symlink() and not parent.exists()
+        )
         if folder.parent != inside and (link := next(dangling, None)):
-            raise InvalidSetting(name, path, f"a folder that is there (mount the disk that {link} leads to)")
+            raise InvalidSetting(
+                name, path, f"a folder that is there (mount the disk that {link} leads to)"
+            )
         return folder.resolve()
     except (RuntimeError, OSError) as error:  # ~ of an unknown user; a symlink loop
         raise InvalidSetting(name, path, f"a path that leads to a folder ({error})") from error
@@ -160,7 +190,9 @@ def checked_address(name: str, url: str) -> str:
         parts = urlsplit(url)
         if parts.port != 0 and not _has_unescaped_password(parts):
             return url
-    raise InvalidSetting(name, "…", f"an address whose port, if there is one, is from 1 to 65535, {ESCAPED}")
+    raise InvalidSetting(
+        name, "…", f"an address whose port, if there is one, is from 1 to 65535, {ESCAPED}"
+    )
 
 
 def _has_unescaped_password(parts: SplitResult) -> bool:
@@ -173,14 +205,20 @@ def _check_secrets(environ: Mapping[str, str]) -> None:
     """Raise InvalidSetting for a secret that errors, runs or stored addresses would show; it is not repeated."""
     for name in ("STOCKML_STATE", "STOCKML_STORE", "STOCKML_ARTIFACTS"):
         if LOGIN.match(environ.get(name, "")):
-            raise InvalidSetting(name, "…", "an address without a password; AWS_SECRET_ACCESS_KEY takes that of S3")
+            raise InvalidSetting(
+                name, "…", "an address without a password; AWS_SECRET_ACCESS_KEY takes that of S3"
+            )
     for name in PROXIES:
         proxy = environ.get(name, "")
-        checked_address(name, proxy if "://" in proxy else f"http://{proxy}")  # as its users read it
+        checked_address(
+            name, proxy if "://" in proxy else f"http://{proxy}"
+        )  # as its users read it
     for name in IN_HEADERS:
         secret = environ.get(name, "")
         if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
-            raise InvalidSetting(name, "…", "letters, digits and signs in ASCII, without a line end")
+            raise InvalidSetting(
+                name, "…", "letters, digits and signs in ASCII, without a line end"
+            )
 
 
 def _tracking(environ: Mapping[str, str]) -> str:
@@ -218,10 +256,14 @@ def user_root() -> Path:
     try:
         return Path.home().absolute() / ".stockml"
     except RuntimeError as error:
-        raise InvalidSetting("HOME", "nothing", "a folder, as this user has none of their own") from error
+        raise InvalidSetting(
+            "HOME", "nothing", "a folder, as this user has none of their own"
+        ) from error
 
 
 def _is_home(root: Path) -> bool:
     """Whether it holds a file: a failed command, on a full disk say, may have left empty folders."""
     paths = (root / name for name in DATA_NAMES)
-    return any(path.is_file() or any(file.is_file() for file in path.rglob("[!.]*")) for path in paths)
+    return any(
+        path.is_file() or any(file.is_file() for file in path.rglob("[!.]*")) for path in paths
+    )

@@ -8,10 +8,13 @@ from pydantic import SecretStr
 MIN_SECRET_LENGTH = 5
 FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOGGERS_OF_ADDRESSES = tuple(
-    f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
+    f"urllib3.{name}"
+    for name in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
 )
 PLACEHOLDER = re.compile(r".*your.*key.*|((api|my)[_-]?)*key|x+", re.IGNORECASE)
-KEY_IN_TEXT = re.compile(r"((?:apikey|api[ _]key)(?:=|%3D| as |\"\s*:\s*\"))[^\s&\"'<>)|,]+", re.IGNORECASE)
+KEY_IN_TEXT = re.compile(
+    r"((?:apikey|api[ _]key)(?:=|%3D| as |\"\s*:\s*\"))[^\s&\"'<>)|,]+", re.IGNORECASE
+)
 
 
 class ApiKey(SecretStr):
@@ -41,7 +44,9 @@ def redacted(text: str, key: str | None = None) -> str:
 
 
 def redacted_bytes(content: bytes, key: str) -> bytes:
-    return redacted(content.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
+    return redacted(content.decode("utf-8", "surrogateescape"), key).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def excerpt(text: str, length: int = 200) -> str:
@@ -54,7 +59,10 @@ def excerpt(text: str, length: int = 200) -> str:
 
 def one_line(text: str) -> str:
     """`text` on one line; what a terminal would obey instead of print is escaped as in Python: `\\x1b`."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in " ".join(text.split())
+    )
 
 
 def escape_markdown(text: str) -> str:

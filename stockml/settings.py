@@ -25,14 +25,22 @@ Loss = Literal["mse", "mae", "huber"]
 DecayPart = Literal["validation", "test"]
 Sampler = Literal["tpe", "random", "grid"]  # of the hyperparameter search
 DecimalMark = Literal["comma", "point"]
-FailWhen = Literal["all fail", "any fails", "never"]  # when a run over many tickers counts as failed
+FailWhen = Literal[
+    "all fail", "any fails", "never"
+]  # when a run over many tickers counts as failed
 MAX_LAYERS = 6
 PRETRAINED_LAYERS = ("cell", "units", "look_back")
 Units = Annotated[int, Field(ge=1, le=1024)]
-Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS, strict=False)]  # JSON has lists
+Layers = Annotated[
+    tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS, strict=False)
+]  # JSON has lists
 SessionsTo250 = Annotated[int, Field(ge=1, le=250)]
 SessionsFrom50 = Annotated[int, Field(ge=50, le=20_000)]
-KINDS = {"int_type": "a whole number", "float_type": "a number", "tuple_type": "a list such as [16]"}
+KINDS = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "tuple_type": "a list such as [16]",
+}
 Rate = Annotated[float, Field(ge=1e-7, le=1.0)]
 
 
@@ -62,15 +70,23 @@ class FrozenSettings(BaseModel):
         if kind == "is_instance_of":
             return InvalidSetting(name, value, f"a {first['ctx']['class']}")
         if kind == "extra_forbidden":
-            return InvalidSetting(cls.PREFIX + name, name, "one of " + ", ".join(sorted(properties)))
+            return InvalidSetting(
+                cls.PREFIX + name, name, "one of " + ", ".join(sorted(properties))
+            )
         if kind in ("too_short", "too_long"):
-            return InvalidSetting(f"{cls.PREFIX}{name}: layers", len(value), f"between 1 and {MAX_LAYERS}")
+            return InvalidSetting(
+                f"{cls.PREFIX}{name}: layers", len(value), f"between 1 and {MAX_LAYERS}"
+            )
         allowed = properties[name].get("items", properties[name])
         if choices := allowed.get("enum"):
             return InvalidSetting(cls.PREFIX + name, value, "one of " + ", ".join(choices))
         if kind.endswith("_type") and len(location) == 1:
-            return InvalidSetting(cls.PREFIX + name, value, KINDS.get(kind, f"a {kind.removesuffix('_type')}"))
-        return InvalidSetting(cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}")
+            return InvalidSetting(
+                cls.PREFIX + name, value, KINDS.get(kind, f"a {kind.removesuffix('_type')}")
+            )
+        return InvalidSetting(
+            cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}"
+        )
 
     def changed(self, /, **values: Any) -> Self:
         """A copy with other values, checked together, so that two settings that bound each other can change at once."""
@@ -87,9 +103,14 @@ class NetworkSettings(FrozenSettings, prefix="network."):
 
     cell: Cell = Field("lstm", description="Recurrent cell")
     units: Layers = Field((48, 48), description="Units of each recurrent layer, first to last")
-    dropout: float = Field(0.3, description="Share of outputs dropped while learning", ge=0.0, le=0.9)
+    dropout: float = Field(
+        0.3, description="Share of outputs dropped while learning", ge=0.0, le=0.9
+    )
     look_back: int = Field(
-        64, description="Sessions a forecast sees; in the tutorial, steps unrolled: one more", ge=5, le=500
+        64,
+        description="Sessions a forecast sees; in the tutorial, steps unrolled: one more",
+        ge=5,
+        le=500,
     )
 
 
@@ -103,27 +124,46 @@ class TrainingSettings(FrozenSettings, prefix="training."):
     # forecasting.md's gentle training, which harmed in no era; higher rates gained in one and lost in two
     learning_rate: Rate = Field(1e-4, description="Learning rate of a full training, at its start")
     batch_size: int = Field(
-        64, description="Stretches in a batch; in the tutorial, streams side by side", ge=1, le=65_536
+        64,
+        description="Stretches in a batch; in the tutorial, streams side by side",
+        ge=1,
+        le=65_536,
     )
-    steps: int = Field(20, description="Steps of a full training (nightly profile only)", ge=1, le=1_000)
+    steps: int = Field(
+        20, description="Steps of a full training (nightly profile only)", ge=1, le=1_000
+    )
     own_share: float = Field(
-        0.25, description="Share of a batch that is the ticker's own (nightly profile only)", ge=0.0, le=1.0
+        0.25,
+        description="Share of a batch that is the ticker's own (nightly profile only)",
+        ge=0.0,
+        le=1.0,
     )
     start_share: float = Field(
-        0.0, description="Weight of the network that training started from (nightly profile only)", ge=0.0, le=1.0
+        0.0,
+        description="Weight of the network that training started from (nightly profile only)",
+        ge=0.0,
+        le=1.0,
     )
     fine_tune_steps: int = Field(
         5, description="Steps when the champion is continued (nightly profile only)", ge=1, le=1_000
     )
     # A night adds one window to thousands: at a full training's rate the weights would drift towards the newest year.
-    fine_tune_learning_rate: Rate = Field(3e-5, description="Learning rate when the champion is continued")
+    fine_tune_learning_rate: Rate = Field(
+        3e-5, description="Learning rate when the champion is continued"
+    )
     loss: Loss = Field("mse", description="Loss of the scaled path (tutorial profile only)")
-    epochs: int = Field(3, description="Passes over the training part (tutorial profile only)", ge=1, le=1_000)
+    epochs: int = Field(
+        3, description="Passes over the training part (tutorial profile only)", ge=1, le=1_000
+    )
     fine_tune_epochs: int = Field(
-        1, description="Passes when the champion is continued (tutorial profile only)", ge=1, le=1_000
+        1,
+        description="Passes when the champion is continued (tutorial profile only)",
+        ge=1,
+        le=1_000,
     )
     decay_on: DecayPart = Field(
-        "validation", description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)"
+        "validation",
+        description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)",
     )
     seed: int = Field(7, description="Seed of weights, streams and dropout", ge=0, le=2**31 - 1)
 
@@ -134,18 +174,27 @@ class EvaluationSettings(FrozenSettings, prefix="evaluation."):
     horizon: SessionsTo250 = Field(50, description="Sessions that are forecast")
     direction_step: SessionsTo250 = Field(30, description="Lead at which the direction is judged")
     test_sessions: SessionsFrom50 = Field(1_500, description="Newest sessions that only measure")
-    validation_sessions: SessionsFrom50 = Field(1_000, description="Sessions before them that choose and calibrate")
+    validation_sessions: SessionsFrom50 = Field(
+        1_000, description="Sessions before them that choose and calibrate"
+    )
     origin_every: SessionsTo250 = Field(10, description="Sessions between two origins")
-    scale_sessions: SessionsFrom50 = Field(2_500, description="Sessions whose range scales an error")
+    scale_sessions: SessionsFrom50 = Field(
+        2_500, description="Sessions whose range scales an error"
+    )
     replace_after_sessions: int = Field(
-        20, description="Sessions after which a champion gives way to a model that is as good", ge=1, le=10_000
+        20,
+        description="Sessions after which a champion gives way to a model that is as good",
+        ge=1,
+        le=10_000,
     )
 
     @model_validator(mode="after")
     def _direction_within_horizon(self) -> Self:
         if self.direction_step > self.horizon:
             raise InvalidSetting(
-                "evaluation.direction_step", self.direction_step, f"between 1 and the horizon, {self.horizon}"
+                "evaluation.direction_step",
+                self.direction_step,
+                f"between 1 and the horizon, {self.horizon}",
             )
         return self
 
@@ -153,7 +202,9 @@ class EvaluationSettings(FrozenSettings, prefix="evaluation."):
 class PolicySettings(FrozenSettings, prefix="policy."):
     """When `auto` retrains from scratch rather than fine-tunes."""
 
-    retrain_after_sessions: int = Field(20, description="Sessions after which a full training is due", ge=1, le=10_000)
+    retrain_after_sessions: int = Field(
+        20, description="Sessions after which a full training is due", ge=1, le=10_000
+    )
     scale_drift: float = Field(
         2.0,
         description="Half ranges from the last window's middle to the price that call for one (tutorial profile only)",
@@ -161,7 +212,10 @@ class PolicySettings(FrozenSettings, prefix="policy."):
         le=100.0,
     )
     live_skill_floor: float = Field(
-        -0.2, description="Live skill of the path below which one is due (tutorial profile only)", ge=-100.0, le=1.0
+        -0.2,
+        description="Live skill of the path below which one is due (tutorial profile only)",
+        ge=-100.0,
+        le=1.0,
     )
 
 
@@ -170,10 +224,14 @@ class AgeingSettings(FrozenSettings, prefix="ageing."):
 
     # A trading week: a bar that is only late comes sooner. By then a tenth of a path of 50 sessions has passed too, and
     # bands around an old price are off by about the width that they have for 5 sessions.
-    stale_bars: SessionsTo250 = Field(5, description="Sessions without a bar after which a feed is stale")
+    stale_bars: SessionsTo250 = Field(
+        5, description="Sessions without a bar after which a feed is stale"
+    )
     old_forecast: int = Field(5, description="Age at which a forecast has expired", ge=0, le=250)
     # A champion stays as long as no challenger is as good; after a year it has seen none of the past four seasons.
-    old_champion: int = Field(250, description="Age at which the state names a champion as old", ge=1, le=10_000)
+    old_champion: int = Field(
+        250, description="Age at which the state names a champion as old", ge=1, le=10_000
+    )
 
 
 class Settings(FrozenSettings):
@@ -191,7 +249,10 @@ class Settings(FrozenSettings):
     def _layers_of_the_pretrained_network(self) -> Self:
         if self.profile == "nightly":
             for name in PRETRAINED_LAYERS:
-                value, only = getattr(self.network, name), NetworkSettings.model_fields[name].default
+                value, only = (
+                    getattr(self.network, name),
+                    NetworkSettings.model_fields[name].default,
+                )
                 if value != only:
                     why = f"{only}: a night trains the pretrained network further, whose layers are these"
                     raise InvalidSetting(f"network.{name}", value, why)
@@ -213,7 +274,11 @@ PROFILES: dict[str, Settings] = {
         profile="tutorial",
         network=NetworkSettings(units=(200, 200, 150), dropout=0.2, look_back=50),
         training=TrainingSettings(
-            optimizer="adam", learning_rate=1e-4, batch_size=500, epochs=30, fine_tune_learning_rate=1e-4
+            optimizer="adam",
+            learning_rate=1e-4,
+            batch_size=500,
+            epochs=30,
+            fine_tune_learning_rate=1e-4,
         ),
     ),
 }
@@ -223,7 +288,9 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
     """The named profile with dotted overrides, such as `{"training.epochs": 3}`. Raises InvalidSetting."""
     check_choice("profile", profile, tuple(PROFILES))
     base_settings = PROFILES[profile]
-    changes: dict[str, Any] = {name: value for name, value in (overrides or {}).items() if "." not in name}
+    changes: dict[str, Any] = {
+        name: value for name, value in (overrides or {}).items() if "." not in name
+    }
     for section, values in nested(overrides or {}).items():
         part = getattr(base_settings, section, None)
         changes[section] = part.changed(**values) if isinstance(part, FrozenSettings) else values
@@ -249,7 +316,9 @@ ONLY_TUTORIAL = (
     *(f"training.{name}" for name in ("loss", "epochs", "fine_tune_epochs", "decay_on")),
     *("policy.scale_drift", "policy.live_skill_floor"),
 )
-ONLY_NIGHTLY = tuple(f"training.{name}" for name in ("steps", "own_share", "start_share", "fine_tune_steps"))
+ONLY_NIGHTLY = tuple(
+    f"training.{name}" for name in ("steps", "own_share", "start_share", "fine_tune_steps")
+)
 
 
 USED_BY_TUTORIAL = (
@@ -290,5 +359,11 @@ def settings_from_dict(dump: Mapping[str, Any]) -> Settings:
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    sections = {name: part if isinstance(part, Mapping) else {"": part} for name, part in settings.items()}
-    return {f"{name}.{key}".rstrip("."): value for name, part in sections.items() for key, value in part.items()}
+    sections = {
+        name: part if isinstance(part, Mapping) else {"": part} for name, part in settings.items()
+    }
+    return {
+        f"{name}.{key}".rstrip("."): value
+        for name, part in sections.items()
+        for key, value in part.items()
+    }

@@ -43,7 +43,9 @@ def from_yahoo(ticker: str) -> str | None:
 def spelling(ticker: str) -> str:
     """What to do about a symbol that the provider does not know."""
     symbol = from_yahoo(ticker)
-    return "check the spelling" + (f"; Yahoo's {ticker} is Alpha Vantage's {symbol}" if symbol else "")
+    return "check the spelling" + (
+        f"; Yahoo's {ticker} is Alpha Vantage's {symbol}" if symbol else ""
+    )
 
 
 def exchange(ticker: str) -> tuple[str, str]:

@@ -42,7 +42,9 @@ def warned_if_refused(level: int = logging.WARNING) -> Iterator[None]:
     try:
         yield
     except REFUSALS as refused:
-        get_run_logger().log(level, "Prefect did not take all that this page should show: %s", refused)
+        get_run_logger().log(
+            level, "Prefect did not take all that this page should show: %s", refused
+        )
 
 
 @warned_if_refused()
@@ -63,8 +65,12 @@ class ProgressBar:
         with warned_if_refused(self._level):
             self._level = logging.DEBUG
             if self._artifact is None:
-                artifact = create_progress_artifact(percent, key=self._key, description=self._description)
-                self._artifact = cast(UUID, artifact)  # its type allows for a coroutine, given only where it is awaited
+                artifact = create_progress_artifact(
+                    percent, key=self._key, description=self._description
+                )
+                self._artifact = cast(
+                    UUID, artifact
+                )  # its type allows for a coroutine, given only where it is awaited
             else:
                 update_progress_artifact(self._artifact, progress=min(percent, 100.0))
             self._level = logging.WARNING
@@ -75,11 +81,16 @@ def epoch_callback(ticker: str, session: date) -> Callable[[EpochProgress], None
 
     The scored network is the first half of the bar, the published one the second.
     """
-    bar, logger = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}"), get_run_logger()
+    bar, logger = (
+        ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}"),
+        get_run_logger(),
+    )
 
     def on_epoch(row: EpochProgress) -> None:
         losses = f"loss {row.loss:.4f}, validation {row.validation_loss:.4f} ({row.seconds:.1f} s)"
-        logger.info("%s: epoch %d of %d, %s", row.network.replace("_", " "), row.epoch, row.epochs, losses)
+        logger.info(
+            "%s: epoch %d of %d, %s", row.network.replace("_", " "), row.epoch, row.epochs, losses
+        )
         bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
 
     return on_epoch
@@ -92,7 +103,10 @@ def show_night(night: Night) -> None:
     Those of a past or superseded night are on its run's page only: the ticker's name leads to the newest night, as
     the status does.
     """
-    age, latest = night_age(current_home().nights, night, clock.now()), newest(current_home().nights, night.ticker)
+    age, latest = (
+        night_age(current_home().nights, night, clock.now()),
+        newest(current_home().nights, night.ticker),
+    )
     ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
     # the spaces that keep MLflow's columns apart would be shown literally here
     text = markdown(night, age=age, pictures=_in_mlflow(night)).replace("&emsp;", " ")
@@ -110,7 +124,9 @@ def show_night(night: Night) -> None:
 
 @warned_if_refused()
 def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
-    create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}\n\n{LINK}")
+    create_table_artifact(
+        table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}\n\n{LINK}"
+    )
 
 
 def _in_mlflow(night: Night) -> list[str]:
@@ -140,17 +156,23 @@ def prefect_page() -> str | None:
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     """The row of a night by its end state."""
     if not state.is_final():  # cancelled while it ran
-        return NightRow(ticker, session, "failed", state.name or "", why=f"ended in the state {state.name}")
+        return NightRow(
+            ticker, session, "failed", state.name or "", why=f"ended in the state {state.name}"
+        )
     result = state.result(raise_on_failure=False)
     if isinstance(result, NightRow):
         return result
     if isinstance(result, Night):
         return NightRow.of_night(result, state.name or "")
     why = in_words(result) if isinstance(result, BaseException) else str(result)
-    return NightRow(ticker, session, "failed", state.name or "Failed", why=without_ticker(ticker, why))
+    return NightRow(
+        ticker, session, "failed", state.name or "Failed", why=without_ticker(ticker, why)
+    )
 
 
-def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail", note: str = "") -> State:
+def final_state(
+    rows: Sequence[NightRow], fail_when: FailWhen = "all fail", note: str = ""
+) -> State:
     name, message = ending(rows, fail_when)
     state = Failed if name == "Failed" else Completed
     return state(name=name, message=message + note, data=list(rows))
@@ -158,12 +180,18 @@ def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail", note
 
 def night_callback(key: str, count: int) -> Callable[[], None]:
     """A callback for each night that ended: a log line and a step of the progress bar."""
-    began, numbers, bar = time.monotonic(), itertools.count(1), ProgressBar(f"{key}-progress", "nights that ended")
+    began, numbers, bar = (
+        time.monotonic(),
+        itertools.count(1),
+        ProgressBar(f"{key}-progress", "nights that ended"),
+    )
     bar.move(0.0)
 
     def on_night() -> None:
         done = next(numbers)
-        get_run_logger().info("%d of %d, %s", done, count, clock.time_left(done, count, time.monotonic() - began))
+        get_run_logger().info(
+            "%d of %d, %s", done, count, clock.time_left(done, count, time.monotonic() - began)
+        )
         bar.move(100.0 * done / count)
 
     return on_night

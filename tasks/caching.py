@@ -36,7 +36,9 @@ def keep_code_version() -> None:
     training_code(), evaluation_code(), zipped_code(), checkout(), files_hash(*NIGHT_PACKAGES)
 
 
-def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any], *, ignores: Collection[str]) -> str:
+def key_of(
+    module: str, context: TaskRunContext, inputs: dict[str, Any], *, ignores: Collection[str]
+) -> str:
     """A step's key: its name, the code of the stockml `module` and what that imports, and the content of its inputs."""
     name = context.task.name
     content = {argument: value for argument, value in inputs.items() if argument not in ignores}
@@ -54,7 +56,9 @@ def identity(value: object) -> object:
         return vars(value)
     if isinstance(value, date):
         return value.isoformat()
-    raise TypeError(f"expected a receipt, a setting or plain data as a step's input, found {type(value).__name__}")
+    raise TypeError(
+        f"expected a receipt, a setting or plain data as a step's input, found {type(value).__name__}"
+    )
 
 
 def forget_unless_reusable(record: Path) -> None:
@@ -65,7 +69,9 @@ def forget_unless_reusable(record: Path) -> None:
         return
     except Exception:  # noqa: BLE001 - whatever is wrong with a kept result, the cure is to compute it again
         result = None
-    if not (isinstance(result, Receipt) and current_home().holds(result.path) and result.is_reusable()):
+    if not (
+        isinstance(result, Receipt) and current_home().holds(result.path) and result.is_reusable()
+    ):
         record.unlink(missing_ok=True)
 
 
@@ -80,7 +86,9 @@ def step(
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
     key = partial(key_of, module, ignores=ignores)
     _step_modules.add(module)
-    return task(name=name, cache_key_fn=key, persist_result=True, result_serializer="json", **options)
+    return task(
+        name=name, cache_key_fn=key, persist_result=True, result_serializer="json", **options
+    )
 
 
 def with_home_storage(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:

@@ -13,7 +13,11 @@ P = ParamSpec("P")
 
 def in_words(error: BaseException) -> str:
     """Our own errors say what to do; any other is unexpected, and named by its class."""
-    return str(error) if isinstance(error, StockmlError) else f"unexpected {type(error).__name__}: {error}"
+    return (
+        str(error)
+        if isinstance(error, StockmlError)
+        else f"unexpected {type(error).__name__}: {error}"
+    )
 
 
 def failing_in_words(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:

@@ -78,7 +78,9 @@ def _tell_of_surprises(night: Night, before: pd.DataFrame) -> None:
         low, high = price_text(missed.low), price_text(missed.high)
         text = f"closed at {price_text(missed.close)}, outside the 95% range of {missed.origin}, {low} to {high}"
         band = {"low_95": missed.low, "high_95": missed.high}
-        _emit(night, "band.missed", text, close=missed.close, **band, forecast_of=str(missed.origin))
+        _emit(
+            night, "band.missed", text, close=missed.close, **band, forecast_of=str(missed.origin)
+        )
     if coverage := wrong_coverage(before, closes, night.session):
         text = f"{coverage:.0%} of the last {RECENT} closes lay inside their 80% range"
         _emit(night, "coverage.wrong", text, coverage=coverage)
@@ -86,12 +88,19 @@ def _tell_of_surprises(night: Night, before: pd.DataFrame) -> None:
 
 def tell_of_morning(text: str, lacking: Iterable[TickerRow]) -> None:
     """Emit the digest and which forecasts have been missing for two sessions since last morning."""
-    emit_event("stockml.digest.ready", {"prefect.resource.id": "stockml.home"}, payload={"text": text})
+    emit_event(
+        "stockml.digest.ready", {"prefect.resource.id": "stockml.home"}, payload={"text": text}
+    )
     for row in lacking:
-        _emit(row, "forecast.missing", f"no forecast for two sessions: {row.state}", state=row.state)
+        _emit(
+            row, "forecast.missing", f"no forecast for two sessions: {row.state}", state=row.state
+        )
 
 
 def _emit(of: Night | TickerRow, event: str, text: str, **payload: Any) -> None:
-    resource = {"prefect.resource.id": f"stockml.ticker.{of.ticker}", "prefect.resource.name": of.ticker}
+    resource = {
+        "prefect.resource.id": f"stockml.ticker.{of.ticker}",
+        "prefect.resource.name": of.ticker,
+    }
     told = {"text": f"{of.ticker}: {text}", "session": str(of.session), **payload}
     emit_event(f"stockml.{event}", resource, payload=told)

@@ -21,7 +21,11 @@ def resume_what_waited(dry_run: bool) -> StepReport:
     tracking = Tracking(current_home(), mlflow_pages(current_home()))
     if dry_run:
         waiting = tracking.pending()
-        return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
+        return StepReport(
+            "nights waiting for MLflow",
+            len(waiting),
+            things=tuple(night.run_name for night in waiting),
+        )
     things = tuple(night.run_name for night in tracking.resume())
     return StepReport("nights logged to MLflow", len(things), things=things)
 
@@ -35,15 +39,22 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
     steps = []
     for kind in sorted({each.kind for each in removed}):
         of_kind = [each for each in removed if each.kind == kind]
-        things = tuple(f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}" for each in of_kind)
+        things = tuple(
+            f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}"
+            for each in of_kind
+        )
         steps.append(StepReport(kind, len(of_kind), sum(each.size for each in of_kind), things))
     if unreadable:
-        steps.append(StepReport("left alone because unreadable", len(unreadable), things=tuple(unreadable)))
+        steps.append(
+            StepReport("left alone because unreadable", len(unreadable), things=tuple(unreadable))
+        )
     return steps
 
 
 @task(name="clear MLflow", task_run_name="clear MLflow")
-def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> list[StepReport]:
+def clear_mlflow(
+    keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool
+) -> list[StepReport]:
     """Put old runs, and models of nights that are no longer among the newest, into MLflow's trash; empty it."""
     removed = mlflow_retention.remove(
         current_home(),
@@ -63,5 +74,8 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
 def _kept_keys(keep: RetentionSettings) -> set[str]:
     """The keys of the nights of present champions and of those that a rollback needs."""
     registry = Registry(current_home().models)
-    newest = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(current_home()))
+    newest = (
+        registry.champion_history(ticker)[-keep.champions :]
+        for ticker in promoted_tickers(current_home())
+    )
     return {champion.key for champions in newest for champion in champions}

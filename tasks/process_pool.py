@@ -52,7 +52,9 @@ def check_shared_memory() -> None:
 
 def end_with(silence: Connection) -> None:
     """In a process of a pool: end it when the other end of this pipe closes, as it does with its process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the first process decides
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal sends it to all; the first process decides
     Thread(target=_exit_after, args=(silence,), daemon=True).start()
 
 

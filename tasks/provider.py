@@ -22,7 +22,9 @@ from stockml.storage.documents import FileNotes
 def provider() -> AlphaVantage:
     """The price provider, with the key of the environment or of a Secret block. Raises MixedPrices."""
     price_source.check(current_home(), price_source.kind_of(os.environ))
-    return AlphaVantage(os.environ, FileNotes(current_home().quota), key=_key_from_block(), sleep=clock.wait)
+    return AlphaVantage(
+        os.environ, FileNotes(current_home().quota), key=_key_from_block(), sleep=clock.wait
+    )
 
 
 def plan_gives_history() -> bool:
@@ -30,7 +32,12 @@ def plan_gives_history() -> bool:
 
 
 # as the night itself waits for a server that restarts
-@retry(retry=retry_if_exception_type(TransportError), wait=wait_fixed(1), stop=stop_after_delay(60), reraise=True)
+@retry(
+    retry=retry_if_exception_type(TransportError),
+    wait=wait_fixed(1),
+    stop=stop_after_delay(60),
+    reraise=True,
+)
 def _key_from_block() -> str | None:
     """The key from the Prefect Secret block `alphavantage-api-key`; None if the environment has one, or without it."""
     if os.environ.get("ALPHAVANTAGE_API_KEY"):
@@ -65,7 +72,18 @@ def turn_of(ticker: str, session: date, calendar: Sessions) -> NextTurn | None:
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None:
         return None
-    waiting, today = noted_turns(FileNotes(current_home().quota), clock.now()), quota_day(clock.now())
+    waiting, today = (
+        noted_turns(FileNotes(current_home().quota), clock.now()),
+        quota_day(clock.now()),
+    )
     with provider() as client:
         remaining = client.remaining()
-    return next_turn(ticker, waiting, session, today=today, remaining=remaining, per_day=per_day, sessions=calendar)
+    return next_turn(
+        ticker,
+        waiting,
+        session,
+        today=today,
+        remaining=remaining,
+        per_day=per_day,
+        sessions=calendar,
+    )

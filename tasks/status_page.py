@@ -38,7 +38,9 @@ PAGE_MARK = "pages-shown"
 
 def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A hook: write how the ticker's run ended, and update the page; a universe updates it for its nights."""
-    with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk, has been reported already
+    with suppress(
+        StockmlError, OSError
+    ):  # an invalid ticker, or a full disk, has been reported already
         keep_end(flow_run, state, datetime.now(UTC))
         if current_home().in_use and is_due(current_home().locks, lambda: is_last(flow_run)):
             show_status()
@@ -55,9 +57,22 @@ def show_status() -> None:
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
         scheduled = next_nights(client)
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
-        listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), next_runs(scheduled), calendars, scheduled)
-        whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
-        pages = {row.ticker: f"/artifacts/key/night-{as_key(row.ticker)}" for row in listed if row.key_figures}
+        listed = rows(
+            home,
+            known_tickers(home) | {*scheduled},
+            clock.now(),
+            next_runs(scheduled),
+            calendars,
+            scheduled,
+        )
+        whose = (
+            ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
+        )
+        pages = {
+            row.ticker: f"/artifacts/key/night-{as_key(row.ticker)}"
+            for row in listed
+            if row.key_figures
+        }
         text = f"{markdown(listed, pages)}\n\nAs of {clock.shown(clock.now())}{whose}."
         by_key = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         artifacts = client.read_artifacts(artifact_filter=by_key, sort=ArtifactSort.CREATED_DESC)
@@ -67,7 +82,9 @@ def show_status() -> None:
         if artifacts:
             client.update_artifact(artifacts[0].id, ArtifactUpdate(data=text))
         else:
-            client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
+            client.create_artifact(
+                ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers")
+            )
         if known_tickers(home):
             Tracking(home).show_overview(lambda links: markdown(listed, links=links))
 
@@ -76,12 +93,17 @@ def show_status() -> None:
 def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
     """Each ticker's next scheduled run, or its deployment if that, or all its schedules, is paused."""
     nights: dict[str, FlowRun | DeploymentResponse] = {}
-    for run in runs_of(client, in_state([StateType.SCHEDULED]), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, NIGHTS):
+    for run in runs_of(
+        client, in_state([StateType.SCHEDULED]), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, NIGHTS
+    ):
         ticker = run.parameters.get("ticker")
         if run.deployment_id and isinstance(ticker, str):
             nights.setdefault(ticker, run)
     for deployment in paginated(client.read_deployments, flow_filter=NIGHTS):
-        ticker, active = deployment.parameters.get("ticker"), [schedule.active for schedule in deployment.schedules]
+        ticker, active = (
+            deployment.parameters.get("ticker"),
+            [schedule.active for schedule in deployment.schedules],
+        )
         if isinstance(ticker, str) and (deployment.paused or (active and not any(active))):
             nights.setdefault(ticker, deployment)
     return nights
@@ -90,7 +112,9 @@ def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResp
 def next_runs(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, datetime | None]:
     """The start of each ticker's next scheduled run, from `next_nights`; None of a ticker that is paused."""
     return {
-        ticker: (night.next_scheduled_start_time or night.expected_start_time) if isinstance(night, FlowRun) else None
+        ticker: (night.next_scheduled_start_time or night.expected_start_time)
+        if isinstance(night, FlowRun)
+        else None
         for ticker, night in nights.items()
     }
 

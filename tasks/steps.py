@@ -34,7 +34,13 @@ from stockml.provider import price_source
 from stockml.provider.http import OutputSize
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
-from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
+from stockml.storage.receipts import (
+    DatasetReceipt,
+    DecisionReceipt,
+    EvaluationReceipt,
+    ModelReceipt,
+    StoreReceipt,
+)
 from stockml.tracking import champions, night_log
 from stockml.tracking.client import Tracking
 from tasks.artifacts import epoch_callback, mlflow_pages
@@ -53,19 +59,27 @@ ASKS: dict[str, Any] = {  # a step that asks the provider
 
 @step("fetch", task_run_name="fetch {ticker} {session}", **ASKS)
 def fetch_daily(
-    ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
+    ticker: str,
+    session: date,
+    calendar: str | None,
+    now: datetime,
+    outputsize: OutputSize = "compact",
 ) -> receipts.PayloadReceipt:
     """Fetch the daily bars known after `session`, keep the payload, and return its receipt."""
     with provider() as client:
         days = sessions_for(ticker, calendar)
-        payload = ingest.fetch(current_home(), client, ticker, session, sessions=days, now=now, outputsize=outputsize)
+        payload = ingest.fetch(
+            current_home(), client, ticker, session, sessions=days, now=now, outputsize=outputsize
+        )
     price_source.claim(current_home(), price_source.kind_of(os.environ))
     get_run_logger().info("%s answer kept, its newest session is %s", outputsize, payload.newest)
     return payload
 
 
 @step("fetch history", task_run_name="fetch history {ticker} {session}", **ASKS)
-def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
+def fetch_history(
+    ticker: str, session: date, calendar: str | None, now: datetime
+) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan excludes them."""
     try:
         return fetch_daily.fn(ticker, session, calendar, now, "full")
@@ -73,7 +87,12 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
         return Completed(name=states.REFUSED, message=str(refused))
 
 
-@task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")
+@task(
+    name="import history",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    task_run_name="import history {ticker}",
+)
 def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
     """Import the second provider's bars of the ticker; returns the result in words. Refusals end no night."""
     with second_provider() as second:
@@ -85,12 +104,23 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
             again = isinstance(refused, QuotaSpent | TransientFeedError | BadKey)
             once = f" once this {refused.period} is over" if isinstance(refused, QuotaSpent) else ""
             hint = f"; `stockml history {ticker}` asks again{once}" if again else ""
-            why = refused if isinstance(refused, BadKey) else refused.notice  # with the variable to correct
+            why = (
+                refused if isinstance(refused, BadKey) else refused.notice
+            )  # with the variable to correct
             return f"no history from {second.name}: {why}{hint}"
-    return f"history from {second.name} imported" if new else f"history from {second.name} was there already"
+    return (
+        f"history from {second.name} imported"
+        if new
+        else f"history from {second.name} was there already"
+    )
 
 
-@task(name="who is delisted", task_run_name="who is delisted", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="who is delisted",
+    task_run_name="who is delisted",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
     """Ask which symbols are no longer listed, at most once a week for all tickers."""
     with provider() as client:
@@ -98,7 +128,9 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
 
 
 @step("append", of="payload", module="nights.ingest", ignores=("now",))
-def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
+def append_bars(
+    payload: receipts.PayloadReceipt, calendar: str | None, now: datetime
+) -> StoreReceipt:
     """Add the payload's bars to the store; the receipt says how many were added and restated."""
     return ingest.append(current_home(), payload, calendar=calendar, now=now)
 
@@ -117,7 +149,9 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
     beside: hashes of its other inputs, for the step's key.
     """
     series = dataset.renormalise(current_home(), bars, calendar=calendar)
-    get_run_logger().info("%s up to %s", quantity(series.sessions, "adjusted session"), series.session)
+    get_run_logger().info(
+        "%s up to %s", quantity(series.sessions, "adjusted session"), series.session
+    )
     return series
 
 
@@ -130,8 +164,14 @@ def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     return decide.decide_mode(current_home(), dataset, settings, by_hand)
 
 
-@step("train", module="nights.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
-def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
+@step(
+    "train",
+    module="nights.train",
+    task_run_name="{decision.mode} {dataset.ticker} {dataset.session}",
+)
+def train_model(
+    dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings
+) -> ModelReceipt:
     """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
     on_epoch = epoch_callback(dataset.ticker, dataset.session)
     return train.train_night(current_home(), dataset, decision, settings, on_epoch=on_epoch)
@@ -146,7 +186,9 @@ def evaluate_model(
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
     """Score tonight's model beside the champion and the baselines, and make the forecast to publish."""
-    return evaluate.evaluate_night(current_home(), dataset, decision, model, settings, upcoming=upcoming)
+    return evaluate.evaluate_night(
+        current_home(), dataset, decision, model, settings, upcoming=upcoming
+    )
 
 
 @step("publish", of="evaluation", module="forecasts.ledger", ignores=("now",))
@@ -173,16 +215,23 @@ def log_run(
         seconds=seconds,
         flow_run_url=flow_run_url,
         pages=mlflow_pages(current_home()),
-        missed=lambda error: get_run_logger().warning("%s; until MLflow has it, the night is kept", error),
+        missed=lambda error: get_run_logger().warning(
+            "%s; until MLflow has it, the night is kept", error
+        ),
     )
 
 
 @step("promote", of="model", module="nights.promote", ignores=("now",))
-def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
+def promote(
+    model: ModelReceipt, run: receipts.RunReceipt, now: datetime
+) -> receipts.PromotionReceipt:
     """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
     verdict = read_night(Path(run.path)).verdict
     if verdict is None:
-        raise InvalidFile(run.path, "expected the gate's verdict in a night's record, found none; run that night again")
+        raise InvalidFile(
+            run.path,
+            "expected the gate's verdict in a night's record, found none; run that night again",
+        )
     receipt = promotion.promote(current_home(), model, run.key, run.model_version, verdict, at=now)
     logger = get_run_logger()
     logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)

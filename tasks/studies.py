@@ -1,4 +1,4 @@
-"""What is learned and measured outside the nights: bases, settings, past nights. TensorFlow is loaded where used."""
+"""What is learned and measured outside the nights: pretrained networks, settings, past nights. TensorFlow is loaded where used."""
 
 import os
 import time
@@ -17,11 +17,11 @@ from prefect.states import Completed, State
 from stockml import clock
 from stockml.errors import InvalidFile, NoBars, StockmlError, TooFewTickers, TrackingUnavailable
 from stockml.evaluation.backtest import Span, TickerBacktest, outcome_of_backtest
-from stockml.evaluation.pretrain import pretrain_base
+from stockml.evaluation.pretrain import pretrain_network
 from stockml.home import current_home
-from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pretrained_network import PretrainedNetwork
 from stockml.models.tutorial.recipe import train_length
+from stockml.models.vintage_store import SHIPPED
 from stockml.nights import states
 from stockml.nights.key_figures import store_of
 from stockml.prices.csv_import import read_folder
@@ -32,7 +32,7 @@ from stockml.redaction import one_line
 from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
-from stockml.tracking.study_runs import log_base, log_trial
+from stockml.tracking.study_runs import log_pretrained, log_trial
 from stockml.training.pretrain import PretrainProgress
 from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord
@@ -87,9 +87,14 @@ def read_prices(
         get_run_logger().warning("%s is left out: %s", name, why)
     if missing := [ticker for ticker in tickers if ticker not in by_ticker]:
         why = "".join(f"; {refusal}" for refusal in refusals.values())
-        raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none{why}")
+        raise InvalidFile(
+            str(folder), f"expected a file of {missing[0]} that can be read, found none{why}"
+        )
     if not by_ticker:
-        raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
+        raise InvalidFile(
+            str(folder),
+            "expected daily price files such as ibm.us.txt, found none that can be read",
+        )
     series = {ticker: by_ticker[ticker] for ticker in tickers or by_ticker}
     return series, left_out, _logged(series, doubts)
 
@@ -114,7 +119,7 @@ def backtest_tickers(
 
     vintages: None for the home's and the shipped.
     """
-    folders = (vintages,) if vintages else (current_home().bases, SHIPPED)
+    folders = (vintages,) if vintages else (current_home().pretrained, SHIPPED)
     began, backtests, left_out = time.monotonic(), {}, {}
     run_backtest = partial(outcome_of_backtest, span=span, settings=settings, folders=folders)
     workers = min(len(series), os.cpu_count() or 1)
@@ -134,9 +139,15 @@ def backtest_tickers(
 
 
 @task(name="pretrain", task_run_name="pretrain", cache_policy=NO_CACHE)
-def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork | State:
+def learn_network(
+    series: Mapping[str, PriceSeries], until: date, seeds: int
+) -> PretrainedNetwork | State:
     """Train, write and log one vintage, resuming an interrupted one; for too few tickers a state, no failure."""
-    bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()
+    bar, logger, rows = (
+        ProgressBar("pretraining", "the pretrained network"),
+        get_run_logger(),
+        list[PretrainProgress](),
+    )
 
     def on_epoch(row: PretrainProgress) -> None:
         rows.append(row)
@@ -146,20 +157,34 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
         bar.move(100 * spent / max(spent + row.seconds_left, 1e-9))
 
     try:
-        base, path = pretrain_base(current_home(), series, until, seeds=seeds, on_epoch=on_epoch)
+        pretrained, path = pretrain_network(
+            current_home(), series, until, seeds=seeds, on_epoch=on_epoch
+        )
     except TooFewTickers as few:
         return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
     try:
-        version = log_base(Tracking(current_home()), base, path, rows, now=datetime.now(UTC))
-        logger.info("lstm-base version %s: %s", version, path)
+        version = log_pretrained(
+            Tracking(current_home()), pretrained, path, rows, now=datetime.now(UTC)
+        )
+        logger.info("lstm-pretrained version %s: %s", version, path)
     except TrackingUnavailable as error:
-        logger.warning("%s; the base in %s is used all the same, and the same run again logs it", error, path)
-    return base
+        logger.warning(
+            "%s; the pretrained network in %s is used all the same, and the same run again logs it",
+            error,
+            path,
+        )
+    return pretrained
 
 
 @task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
 def tune_settings(
-    ticker: str, settings: Settings, fixed: list[str], *, trials: int, sampler: Sampler, calendar: str | None
+    ticker: str,
+    settings: Settings,
+    fixed: list[str],
+    *,
+    trials: int,
+    sampler: Sampler,
+    calendar: str | None,
 ) -> TuningResult:
     """Search all but the fixed on the stored series; the study resumes by itself, so the task needs no cache."""
     series = PriceSeries.from_bars(store_of(current_home(), ticker, calendar).adjusted(ticker))
@@ -177,9 +202,14 @@ def trial_callback(ticker: str) -> Callable[[TrialRecord], None]:
         seconds.append(trial.seconds)
         best = "" if trial.best is None else f", best {trial.best:.5f}"
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
-        fraction, left = min(1.0, len(seconds) / trial.of), clock.time_left(len(seconds), trial.of, sum(seconds))
+        fraction, left = (
+            min(1.0, len(seconds) / trial.of),
+            clock.time_left(len(seconds), trial.of, sum(seconds)),
+        )
         drawn_bar = f"{'█' * round(BAR_LENGTH * fraction):░<{BAR_LENGTH}}"
-        logger.info("%s trial %d of %d, %s: %s%s", drawn_bar, len(seconds), trial.of, left, loss, best)
+        logger.info(
+            "%s trial %d of %d, %s: %s%s", drawn_bar, len(seconds), trial.of, left, loss, best
+        )
         bar.move(100 * fraction)
         try:
             log_trial(Tracking(current_home()), trial)
@@ -192,4 +222,8 @@ def trial_callback(ticker: str) -> Callable[[TrialRecord], None]:
 def show_tuned(tuned: TuningResult) -> None:
     rows = "\n".join(f"| {name} | {value} |" for name, value in tuned.as_options().items())
     text = f"{tuned.text}. The test part was not looked at.\n\n| setting | value |\n| --- | --- |\n{rows}"
-    show_text(text, key=f"tuned-{as_key(tuned.ticker)}", description=f"The best settings found for {tuned.ticker}")
+    show_text(
+        text,
+        key=f"tuned-{as_key(tuned.ticker)}",
+        description=f"The best settings found for {tuned.ticker}",
+    )

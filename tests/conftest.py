@@ -62,11 +62,19 @@ def feed() -> Iterator[ScriptedFeed]:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]:
     """An empty STOCKML_HOME of the test's own; nothing else in the environment points elsewhere, during or after it."""
-    for name in ("STOCKML_STORE", "STOCKML_ARTIFACTS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ALPHAVANTAGE_URL"):
+    for name in (
+        "STOCKML_STORE",
+        "STOCKML_ARTIFACTS",
+        "MLFLOW_TRACKING_URI",
+        "PREFECT_API_URL",
+        "ALPHAVANTAGE_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
     place = home_of()
-    with restored(os.environ, settings_of(replace(place, database="any"))):  # what a command sets for its process
+    with restored(
+        os.environ, settings_of(replace(place, database="any"))
+    ):  # what a command sets for its process
         yield place
 
 
@@ -79,7 +87,9 @@ def pytest_configure(config: pytest.Config) -> None:
     nobodys = tempfile.TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True)
     config.add_cleanup(nobodys.cleanup)
     os.environ["STOCKML_HOME"] = nobodys.name
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # servers of tests are here
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = (
+        "127.0.0.1,localhost"  # servers of tests are here
+    )
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
@@ -98,4 +108,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if SERVERS & {*getattr(item, "fixturenames", ())}:
             item.add_marker("slow")
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: (item.path.parent.name != "pages", -slow[item.path], str(item.path)))
+    items.sort(
+        key=lambda item: (item.path.parent.name != "pages", -slow[item.path], str(item.path))
+    )

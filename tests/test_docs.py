@@ -53,7 +53,9 @@ def headings(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_link_to_a_heading_finds_it(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]*)#([^)\s]+)\)", page.read_text())
-    assert [(to, at) for to, at in links if at not in headings((page.parent / to) if to else page)] == []
+    assert [
+        (to, at) for to, at in links if at not in headings((page.parent / to) if to else page)
+    ] == []
 
 
 def test_every_page_can_be_reached_from_readme() -> None:
@@ -64,20 +66,30 @@ def test_every_page_can_be_reached_from_readme() -> None:
 def lines_of(page: Path) -> Iterator[str]:
     """Every command of this project that the page shows, in a block or in a line."""
     text = page.read_text()
-    blocks = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    blocks = [
+        line
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
     for line in [*blocks, *re.findall(r"`([^`\n]+)`", text)]:
         if found := re.match(r"\s*(?:\w+=\S+ )*stockml ((?:[a-z-]+).*)", line.partition(" #")[0]):
             yield found[1]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "CHANGELOG" not in page.name], ids=named)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "CHANGELOG" not in page.name], ids=named
+)
 def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
     for line in lines_of(page):
         words, command = shlex.split(line), COMMANDS
         while words and hasattr(command, "commands") and not words[0].startswith("-"):
             assert words[0] in command.commands, line
             command = command.commands[words.pop(0)]
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        known = {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         asked = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert asked <= known | {"--help"}, line
 
@@ -96,7 +108,11 @@ def test_readme_names_every_command() -> None:
 
 def test_every_command_in_a_code_block_parses_as_written() -> None:
     """With its arguments, as a person would copy it; it is parsed, not run."""
-    blocks = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
+    blocks = [
+        block
+        for page in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
     lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
     words = [shlex.split(line)[1:] for line in lines if line.startswith("stockml ")]
     assert len(words) > 20
@@ -124,9 +140,17 @@ def test_the_walk_covers_every_how_to_and_their_commands_are_valid_shell() -> No
 
 def test_the_variables_of_the_code_are_those_of_the_docs() -> None:
     files = [
-        path for name in CODE for path in (PROJECT / name).rglob("*") if path.suffix in (".py", ".yaml", ".service")
+        path
+        for name in CODE
+        for path in (PROJECT / name).rglob("*")
+        if path.suffix in (".py", ".yaml", ".service")
     ]
-    read = {each for path in files for each in VARIABLE.findall(path.read_text()) if path != Path(__file__)}
+    read = {
+        each
+        for path in files
+        for each in VARIABLE.findall(path.read_text())
+        if path != Path(__file__)
+    }
     told = set(VARIABLE.findall((PROJECT / "docs" / "settings.md").read_text()))
     plain = {each.removesuffix("_FILE") for each in read}
     assert plain - told == set(), "not in docs/settings.md"
@@ -134,10 +158,17 @@ def test_the_variables_of_the_code_are_those_of_the_docs() -> None:
 
 
 def test_every_place_in_a_home_has_its_row() -> None:
-    code = "".join(path.read_text() for room in CODE[:-1] for path in (PROJECT / room).rglob("*.py"))
+    code = "".join(
+        path.read_text() for room in CODE[:-1] for path in (PROJECT / room).rglob("*.py")
+    )
     places = {*re.findall(r'(?:root / |_Within\()"([\w.-]+)"', code)}
-    rows = re.findall(r"^\| (`.*?) \|", (PROJECT / "docs" / "settings.md").read_text(), re.MULTILINE)
-    assert sorted(places - {each.rstrip("/") for row in rows for each in re.findall("`(.*?)`", row)}) == []
+    rows = re.findall(
+        r"^\| (`.*?) \|", (PROJECT / "docs" / "settings.md").read_text(), re.MULTILINE
+    )
+    assert (
+        sorted(places - {each.rstrip("/") for row in rows for each in re.findall("`(.*?)`", row)})
+        == []
+    )
 
 
 def test_every_column_of_the_ledger_has_its_row() -> None:
@@ -152,52 +183,79 @@ def test_each_snippet_reads_the_newest_value_of_every_session(home: HomePaths, a
     assert duckdb
     assert polars
     store, bars = BarStore.of(home), recorded("IBM").tail(30)
-    for hour, close in ((8, bars["close"] * 0.99), (9, bars["close"].where(bars.index != bars.index[7]))):
+    for hour, close in (
+        (8, bars["close"] * 0.99),
+        (9, bars["close"].where(bars.index != bars.index[7])),
+    ):
         now = datetime(2013, 3, 4, hour, tzinfo=UTC)
         changed = bars.assign(close=close.clip(bars["low"], bars["high"]))
         store.append("IBM", changed, recorded_at=now, source="test", session=bars.index[-1].date())
-    snippet = re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL)[at]
+    snippet = re.findall(
+        r"```python\n(.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL
+    )[at]
     names: dict[str, Any] = {"STORE": home.store}
     exec(snippet, names)
     found, expected = names["bars"], store.read("IBM")["close"]
     np.testing.assert_array_equal(list(found["close"]), expected)
-    assert not hasattr(found, "index") or found["close"].equals(expected), "by session, as in the other frames"
+    assert not hasattr(found, "index") or found["close"].equals(expected), (
+        "by session, as in the other frames"
+    )
 
 
 @pytest.mark.slow
 def test_the_snippet_forecasts_from_a_file_as_a_night_does(tmp_path: Path) -> None:
     recorded("IBM").to_csv(tmp_path / "ko.csv")
     [snippet] = re.findall(
-        r"```python\n(from stockml.evaluation.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL
+        r"```python\n(from stockml.evaluation.*?)```",
+        (PROJECT / "docs" / "data.md").read_text(),
+        re.DOTALL,
     )
     names: dict[str, Any] = {"FILE": str(tmp_path / "ko.csv")}
     exec(snippet, names)
     forecast = names["night"].forecast
-    assert (str(forecast.origin), forecast.path[-1]) == ("2013-03-01", pytest.approx(203.8891, abs=1e-4))
+    assert (str(forecast.origin), forecast.path[-1]) == (
+        "2013-03-01",
+        pytest.approx(203.8891, abs=1e-4),
+    )
     assert names["past"].origins >= 20
     names["figure"].savefig(tmp_path / "forecast.png")
 
 
 @pytest.mark.slow
-def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(with_tables: HomePaths) -> None:
+def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(
+    with_tables: HomePaths,
+) -> None:
     tracking, night = Tracking(with_tables), with_files(recorded_night(), with_tables.root)
     tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
     fill(with_tables, ["IBM"])
-    [snippet] = re.findall(r"```python\n(import mlflow\n.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL)
+    [snippet] = re.findall(
+        r"```python\n(import mlflow\n.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL
+    )
     snippet = snippet.replace("http://127.0.0.1:5000", with_tables.tracking_uri)
     code = f"{snippet}\nprint(forecast.to_json(orient='records'))"
     shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=with_tables.root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=with_tables.root,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     rows = json.loads(shown.stdout)
     assert [row["lead"] for row in rows] == [*range(1, 51)]
-    assert all(row["low_95"] < row["low_50"] < row["path"] < row["high_50"] < row["high_95"] for row in rows)
+    assert all(
+        row["low_95"] < row["low_50"] < row["path"] < row["high_50"] < row["high_95"]
+        for row in rows
+    )
 
 
 def test_make_help_lists_every_target() -> None:
     shown = subprocess.run(
-        ["make", "--no-print-directory", "help"], cwd=PROJECT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "help"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     targets = re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     assert [line.split()[1] for line in shown.splitlines()] == targets

@@ -31,17 +31,31 @@ def shown(capsys: Captured, *arguments: str) -> dict[str, Any]:
 
 def test_every_command_with_json_is_told_and_no_other() -> None:
     parts = parts_of(get_command(app))
-    with_json = {name for name, part in parts if any(each.name == "as_json" for each in part.params)}
-    named = {f"stockml {re.split(r' --| [A-Z]', each)[0]}" for each in told() if not each.endswith("[]")}
+    with_json = {
+        name for name, part in parts if any(each.name == "as_json" for each in part.params)
+    }
+    named = {
+        f"stockml {re.split(r' --| [A-Z]', each)[0]}" for each in told() if not each.endswith("[]")
+    }
     assert named == with_json
 
 
 def test_every_row_of_the_table_is_read() -> None:
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `") or line.startswith("| |")]
-    assert len(rows) == len(re.findall(r"^\| *(?:`.*?)? *\| `.*? \| .+ \|$", PAGE.read_text(), re.MULTILINE)) > 50
+    rows = [
+        line
+        for line in PAGE.read_text().splitlines()
+        if line.startswith("| `") or line.startswith("| |")
+    ]
+    assert (
+        len(rows)
+        == len(re.findall(r"^\| *(?:`.*?)? *\| `.*? \| .+ \|$", PAGE.read_text(), re.MULTILINE))
+        > 50
+    )
 
 
-def test_what_is_shown_of_a_home_has_the_fields_that_are_told(home: HomePaths, capsys: Captured) -> None:
+def test_what_is_shown_of_a_home_has_the_fields_that_are_told(
+    home: HomePaths, capsys: Captured
+) -> None:
     restored_to(home.root)
     for command in ("status", "forecast IBM", "ledger IBM", "bars IBM", "tickers list"):
         check_fields(command.removesuffix(" IBM"), shown(capsys, *command.split()))
@@ -65,7 +79,9 @@ def test_a_night_has_the_fields_that_are_told(home: HomePaths, capsys: Captured)
 @pytest.mark.usefixtures("home")
 def test_an_import_has_the_fields_that_are_told(tmp_path: Path, capsys: Captured) -> None:
     (files := tmp_path / "files").mkdir()
-    recorded("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date").to_csv(files / "ibm.csv")
+    recorded("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date").to_csv(
+        files / "ibm.csv"
+    )
     (files / "broken.csv").write_text("not prices")
     check_fields("import FOLDER --dry-run", shown(capsys, "import", str(files), "--dry-run"))
     found = shown(capsys, "import", str(files))

@@ -13,12 +13,22 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 OWN = ("stockml", "flows", "tasks", "deployments")
 # Python documents these for all programs
-DOCUMENTED = {"os._exit", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr", "sys.dont_write_bytecode"}
+DOCUMENTED = {
+    "os._exit",
+    "sys.argv",
+    "sys.stdin",
+    "sys.stdout",
+    "sys.stderr",
+    "sys.dont_write_bytecode",
+}
 
 
 def is_private(name: str) -> bool:
     """Whether a dotted name has an underscored part; `__doc__` and the like are public."""
-    return any(part.startswith("_") and not (part.startswith("__") and part.endswith("__")) for part in name.split("."))
+    return any(
+        part.startswith("_") and not (part.startswith("__") and part.endswith("__"))
+        for part in name.split(".")
+    )
 
 
 def is_foreign(module: str) -> bool:
@@ -87,7 +97,9 @@ def faults(source: str, own: Set[str] = frozenset()) -> list[str]:
     tree, found = ast.parse(source), set[tuple[int, str]]()
     taken = list(imports(tree))
     bound, own = {name for _, name, _ in taken}, own | {*defined(tree)}
-    found |= {(statement.lineno, f"imports {name}") for statement, _, name in taken if is_private(name)}
+    found |= {
+        (statement.lineno, f"imports {name}") for statement, _, name in taken if is_private(name)
+    }
 
     def is_another_packages(name: str) -> bool:
         return name.partition(".")[0] in bound and name not in DOCUMENTED
@@ -99,11 +111,15 @@ def faults(source: str, own: Set[str] = frozenset()) -> list[str]:
                 found.add((node.lineno, f"uses {name}"))
         elif isinstance(node, ast.Call) and dotted(node.func) in ("getattr", "hasattr"):
             name = f"{dotted(node.args[0]) or '(…)'}.{constant(node.args[1])}"
-            if is_private(constant(node.args[1])) and (is_another_packages(name) or constant(node.args[1]) not in own):
+            if is_private(constant(node.args[1])) and (
+                is_another_packages(name) or constant(node.args[1]) not in own
+            ):
                 found.add((node.lineno, f"uses {name}"))
         for place in targets(node):
             if isinstance(place, ast.Attribute) and is_another_packages(dotted(place)):
-                found.add((getattr(node, "lineno", place.value.lineno), f"assigns to {dotted(place)}"))
+                found.add(
+                    (getattr(node, "lineno", place.value.lineno), f"assigns to {dotted(place)}")
+                )
     return [f"{line}: {what}" for line, what in sorted(found)]
 
 
@@ -118,7 +134,11 @@ def test_the_product_takes_public_names_only_and_changes_no_other_package(packag
 
 @cache
 def own_names() -> frozenset[str]:
-    sources = (path.read_text(encoding="utf-8") for package in OWN for path in (PROJECT / package).rglob("*.py"))
+    sources = (
+        path.read_text(encoding="utf-8")
+        for package in OWN
+        for path in (PROJECT / package).rglob("*.py")
+    )
     return frozenset(name for source in sources for name in defined(ast.parse(source)))
 
 
@@ -131,12 +151,18 @@ def own_names() -> frozenset[str]:
         ("import prefect\nprefect.flows._run()", "2: uses prefect.flows._run"),
         ("import os\nos._exit(1)", ""),
         ("import os\nos._execvpe()", "2: uses os._execvpe"),
-        ("def f(run):\n    return run._client._sync", "2: uses run._client;2: uses run._client._sync"),
+        (
+            "def f(run):\n    return run._client._sync",
+            "2: uses run._client;2: uses run._client._sync",
+        ),
         ("class A:\n    def f(self, other):\n        self._x = other._x", ""),
         ("import os\nos.environ['A'] = 'b'", ""),
         ("from prefect import Flow as F\ngetattr(F, '_run')", "2: uses F._run"),
         ("import prefect.flows\nprefect.flows.run = None", "2: assigns to prefect.flows.run"),
-        ("from prefect import Flow\nFlow.run = Flow.name = None", "2: assigns to Flow.name;2: assigns to Flow.run"),
+        (
+            "from prefect import Flow\nFlow.run = Flow.name = None",
+            "2: assigns to Flow.name;2: assigns to Flow.run",
+        ),
         ("from prefect import Flow\nsetattr(Flow, 'run', None)", "2: assigns to Flow.run"),
         ("from prefect import Flow\ndel Flow.run", "2: assigns to Flow.run"),
         ("import sys\nsys.excepthook, x = y", "2: assigns to sys.excepthook"),

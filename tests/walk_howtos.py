@@ -20,7 +20,13 @@ from tests.support.scripted_feed import ScriptedFeed
 from tests.walk_readme import done, environment, new_machine
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("data", "how-to/backup-and-move", "how-to/red-night", "how-to/server", "how-to/many-machines")
+PAGES = (
+    "data",
+    "how-to/backup-and-move",
+    "how-to/red-night",
+    "how-to/server",
+    "how-to/many-machines",
+)
 PLAYED_BY = {"KO": "IBM", "PEP": "MSFT", "TSCO.LON": "GOOG"}
 FIRST_NIGHT, LATER, PAST_ENDS = date(2013, 2, 15), date(2013, 3, 1), "2013-01-31"
 HERE = {  # what replaces it in the person's own folder, and in the recorded weeks
@@ -48,7 +54,10 @@ BEGINS_SO = {
     "sudo": "needs the service's user: tests/deployments/test_servers_files.py looks at the unit",
     "docker": "needs Docker: the same of its file",
 }
-SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)
+SHOWN = re.compile(
+    r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`",
+    re.DOTALL,
+)
 PYTHON = re.compile(r"```python\n.*?```", re.DOTALL)
 NAMED_ONLY = {
     "stockml tickers add",

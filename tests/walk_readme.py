@@ -29,7 +29,12 @@ SCHEDULED = {"flows": {"name": {"any_": ["nightly"]}}}
 def lines() -> Iterator[str]:
     """README's commands in order; the one that keeps running, `make up`, once, at the end."""
     blocks = re.findall(r"```sh\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
-    found = [line.partition(" #")[0].strip() for block in blocks if KEY not in block for line in block.splitlines()]
+    found = [
+        line.partition(" #")[0].strip()
+        for block in blocks
+        if KEY not in block
+        for line in block.splitlines()
+    ]
     yield from (line for line in found if line != "make up")
     yield "make up"
 
@@ -39,7 +44,11 @@ def scheduled(port: str) -> dict[str, str]:
     address = f"http://127.0.0.1:{port}/api"
     asked = json.dumps({"deployments": {"tags": {"all_": ["nightly"]}}, **SCHEDULED}).encode()
     token = json.load(urlopen(f"{address}/csrf-token?client=walk", timeout=30))["token"]
-    headers = {"Content-Type": "application/json", "Prefect-Csrf-Client": "walk", "Prefect-Csrf-Token": token}
+    headers = {
+        "Content-Type": "application/json",
+        "Prefect-Csrf-Client": "walk",
+        "Prefect-Csrf-Token": token,
+    }
     with urlopen(Request(f"{address}/deployments/filter", asked, headers), timeout=30) as reply:
         return {each["name"]: each["schedules"][0]["schedule"]["cron"] for each in json.load(reply)}
 
@@ -47,14 +56,24 @@ def scheduled(port: str) -> dict[str, str]:
 def stay(line: str, folder: Path, environ: dict[str, str]) -> int:
     """Start what keeps running, look at its schedules, stop it with Ctrl-C; return 0 if there were any."""
     program = subprocess.Popen(
-        line, shell=True, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True, process_group=0
+        line,
+        shell=True,
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
     for said in program.stdout or ():
         print(f"    {said}", end="", flush=True)
         if said.startswith("Ctrl-C"):
             break
     port = re.search(r"--prefect-port (\d+)", line)
-    found = scheduled(port[1] if port else environ["STOCKML_PREFECT_PORT"]) if program.poll() is None else {}
+    found = (
+        scheduled(port[1] if port else environ["STOCKML_PREFECT_PORT"])
+        if program.poll() is None
+        else {}
+    )
     print(f"    scheduled: {found}")
     if found:
         os.killpg(program.pid, signal.SIGINT)
@@ -79,7 +98,11 @@ def done(line: str, folder: Path, environ: dict[str, str]) -> bool:
 def environment() -> Path | None:
     """The .venv that the command line names."""
     asked = argparse.ArgumentParser()
-    asked.add_argument("--environment", type=Path, help="a .venv that is there already; without it `make` makes one")
+    asked.add_argument(
+        "--environment",
+        type=Path,
+        help="a .venv that is there already; without it `make` makes one",
+    )
     found: Path | None = asked.parse_args().environment
     return found
 
@@ -89,15 +112,21 @@ def new_machine(environment: Path | None) -> Iterator[tuple[Path, dict[str, str]
     """A clone of the project in a person's own empty folder, and their environment without this project's variables."""
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) / "stockml"
-        subprocess.run(["git", "clone", "--quiet", "--depth=1", PROJECT.as_uri(), folder], check=True)
+        subprocess.run(
+            ["git", "clone", "--quiet", "--depth=1", PROJECT.as_uri(), folder], check=True
+        )
         environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(("STOCKML_", "ALPHAVANTAGE_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("STOCKML_", "ALPHAVANTAGE_"))
         }
         environ |= {"HOME": empty, "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}"}
         environ |= {"STOCKML_PREFECT_PORT": "44200", "STOCKML_MLFLOW_PORT": "45000"}
         if environment:
             (folder / ".venv").symlink_to(environment.resolve())
-            environ["PYTHONPATH"] = str(folder)  # its `stockml` belongs to the folder that it was made for
+            environ["PYTHONPATH"] = str(
+                folder
+            )  # its `stockml` belongs to the folder that it was made for
             shim = folder.parent / "bin" / "stockml"
             shim.parent.mkdir()
             shim.write_text(f'#!/bin/sh\nexec {folder}/.venv/bin/python -m deployments.cli "$@"\n')

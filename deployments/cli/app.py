@@ -51,7 +51,10 @@ def _show_version(is_given: bool) -> None:
 @app.callback()
 def every_command(
     _: Annotated[
-        bool, Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Retrain stock-price LSTMs every night and publish scored forecasts."""
@@ -112,8 +115,12 @@ def _exit_code(error: BaseException) -> int:
             _drop_unwritten()
             return _say(_os_error_text(error))
         # Ctrl-C; pydantic turns that into an error that names it in its message or as its cause
-        case _ if isinstance(error, Abort) or "KeyboardInterrupt" in "".join(traceback.format_exception(error)):
-            _say("interrupted; run the same command again: a night or a training goes on where it stopped")
+        case _ if isinstance(error, Abort) or "KeyboardInterrupt" in "".join(
+            traceback.format_exception(error)
+        ):
+            _say(
+                "interrupted; run the same command again: a night or a training goes on where it stopped"
+            )
             return INTERRUPTED
         case _:
             return _unexpected(error)
@@ -137,7 +144,9 @@ def _reader_has_gone() -> bool:
 def _wrong_usage(error: TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stockml"
-    message = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's prefix, not ours
+    message = (
+        error.format_message().rstrip(".").replace("Value error, ", "")
+    )  # pydantic's prefix, not ours
     if path == "stockml nightly" and "extra argument" in message:
         message += "; `stockml universe` runs the nights of several"
     _say(f"{message}; see `{path} --help`")
@@ -147,8 +156,14 @@ def _wrong_usage(error: TyperException) -> int:
 def _os_error_text(error: OSError) -> str:
     """Say which file failed and why; a home that cannot be created has its own message."""
     root, file = current_home().root, Path(error.filename2 or error.filename or os.sep)
-    is_closed = error.errno in NOT_WRITABLE and file.is_relative_to(root) and not os.access(root, os.W_OK | os.X_OK)
-    if error.errno not in NO_ROOM and (is_closed or (error.filename and file in (root, *root.parents))):
+    is_closed = (
+        error.errno in NOT_WRITABLE
+        and file.is_relative_to(root)
+        and not os.access(root, os.W_OK | os.X_OK)
+    )
+    if error.errno not in NO_ROOM and (
+        is_closed or (error.filename and file in (root, *root.parents))
+    ):
         why = error.strerror or str(error)
         return f"expected a home that can be written, found {root} ({why}); name another folder in STOCKML_HOME"
     return refused(error)
@@ -174,14 +189,21 @@ def _settings_fault(error: BaseException | None) -> str | None:
     """Advice on settings that Prefect's client or settings, or Python, refuse; None for any other error."""
     if isinstance(error, ImportError) and "SOCKS" in str(error):
         return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
-    if isinstance(error, ValueError) and "offset must be a timedelta" in str(error):  # Python's, of the machine's zone
+    if isinstance(error, ValueError) and "offset must be a timedelta" in str(
+        error
+    ):  # Python's, of the machine's zone
         return f"expected TZ to name a zone within a day of UTC, found {os.environ.get('TZ')}; correct or unset it"
     settings_class = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
     file_errors = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
     if not settings_class.endswith("Settings") and type(error).__name__ not in file_errors:
         return None
     faults: Any = error.errors(include_input=False) if settings_class else ()  # type: ignore[union-attr]
-    found = ", ".join(f"{settings_class}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults) or error
+    found = (
+        ", ".join(
+            f"{settings_class}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults
+        )
+        or error
+    )
     where = "profiles.toml, variables that begin with PREFECT_, or prefect.toml, pyproject.toml or .env in this folder"
     return f"expected settings that Prefect can read, found {found}; correct its {where}"
 

@@ -34,8 +34,12 @@ FileResult = tuple[dict[str, Any], list[str]]  # what a file brought: for JSON, 
 
 @app.command("import")
 def import_history(
-    ticker: Annotated[str, Argument(metavar="TICKER|FOLDER", help="The ticker, or a folder of CSV files alone.")],
-    file: Annotated[Path | None, Argument(metavar="FILE", help="The ticker's CSV file of daily prices.")] = None,
+    ticker: Annotated[
+        str, Argument(metavar="TICKER|FOLDER", help="The ticker, or a folder of CSV files alone.")
+    ],
+    file: Annotated[
+        Path | None, Argument(metavar="FILE", help="The ticker's CSV file of daily prices.")
+    ] = None,
     calendar: Calendar = None,
     date_format: Annotated[
         str | None, Option(metavar="FORMAT", help="How dates are written, such as %d.%m.%Y.")
@@ -65,7 +69,9 @@ def import_history(
     read = _understood if dry_run else _imported
     if not dry_run:
         check(home, kind_of(os.environ))
-    results, lines, refusals = _read_all(files, partial(read, store, readings), alone=file is not None, quiet=as_json)
+    results, lines, refusals = _read_all(
+        files, partial(read, store, readings), alone=file is not None, quiet=as_json
+    )
     output: dict[str, Any] = {"understood" if dry_run else "imported": results}
     if refusals or not dry_run:
         output["refused"] = refusals
@@ -87,7 +93,9 @@ def _headings(columns: str | None) -> dict[str, str]:
     for part in columns.split(",") if columns else ():
         name, _, heading = part.partition("=")
         if name.strip() not in NAMES or not heading.strip():
-            raise BadParameter(f"expected NAME=HEADING with one of {', '.join(NAMES)}, found {part[:60]!r}")
+            raise BadParameter(
+                f"expected NAME=HEADING with one of {', '.join(NAMES)}, found {part[:60]!r}"
+            )
         headings[name.strip()] = heading.strip()
     return headings
 
@@ -105,13 +113,19 @@ def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
         return None
 
     if file and file.is_dir():
-        raise BadParameter(f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs")
+        raise BadParameter(
+            f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs"
+        )
     if file:
         return {file: spelling(as_ticker(ticker))}
     if not (ticker and Path(ticker).is_dir()):
-        raise BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
+        raise BadParameter(
+            f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone"
+        )
     if not (paths := files_in(Path(ticker))):
-        raise InvalidFile(ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none")
+        raise InvalidFile(
+            ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none"
+        )
     return {path: listed_ticker(path) for path in paths}
 
 
@@ -144,7 +158,9 @@ def _read_all(
     return results, lines, refusals
 
 
-def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
+def _understood(
+    store: "BarStore", readings: "Readings", path: Path, ticker: str | None
+) -> FileResult:
     """How a file is read; nothing is imported."""
     from stockml import clock
     from stockml.prices.csv_import import preview_import
@@ -157,7 +173,9 @@ def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str
     return plain, [f"{report.ticker}: {summary}", rows, *_notes(report), *_set_aside(report)]
 
 
-def _imported(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
+def _imported(
+    store: "BarStore", readings: "Readings", path: Path, ticker: str | None
+) -> FileResult:
     """Import a file; how it was read, and how its history fits the bars that were there."""
     from stockml import clock
     from stockml.nights.data_notes import of_joins
@@ -213,12 +231,20 @@ def bars(
         datetime | None,
         Option(parser=as_time, metavar="TIME", help="Show bars as known then; UTC if no zone."),
     ] = None,
-    adjusted: Annotated[bool, Option("--adjusted", help="Adjust for splits and join imported history.")] = False,
+    adjusted: Annotated[
+        bool, Option("--adjusted", help="Adjust for splits and join imported history.")
+    ] = False,
     csv: Annotated[bool, Option("--csv", help="Print every bar as CSV.")] = False,
-    restated: Annotated[bool, Option("--restated", help="Show values that the provider changed later.")] = False,
-    holes: Annotated[bool, Option("--holes", help="Show missing sessions and bars set aside.")] = False,
+    restated: Annotated[
+        bool, Option("--restated", help="Show values that the provider changed later.")
+    ] = False,
+    holes: Annotated[
+        bool, Option("--holes", help="Show missing sessions and bars set aside.")
+    ] = False,
     accept: Annotated[date | None, day("Use a bar that was set aside.", metavar="SESSION")] = None,
-    reject: Annotated[date | None, day("Set a bar aside until it is restated.", metavar="SESSION")] = None,
+    reject: Annotated[
+        date | None, day("Set a bar aside until it is restated.", metavar="SESSION")
+    ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
@@ -229,9 +255,15 @@ def bars(
         raise BadParameter("expected --csv or --json, found both")
     if restated and holes:
         raise BadParameter("expected --restated or --holes, found both")
-    about_bars = _options_given({"--holes": holes, "--restated": restated, "--accept": accept, "--reject": reject})
-    if about_bars and (of_listing := _options_given({"--as-of": as_of, "--adjusted": adjusted, "--csv": csv})):
-        raise BadParameter(f"expected {of_listing[0]} for the bars themselves, found it with {about_bars[0]}")
+    about_bars = _options_given(
+        {"--holes": holes, "--restated": restated, "--accept": accept, "--reject": reject}
+    )
+    if about_bars and (
+        of_listing := _options_given({"--as-of": as_of, "--adjusted": adjusted, "--csv": csv})
+    ):
+        raise BadParameter(
+            f"expected {of_listing[0]} for the bars themselves, found it with {about_bars[0]}"
+        )
     if accept and accept == reject:
         raise BadParameter(f"expected {accept} to be accepted or rejected, found both")
     store = ticker_store(current_home(), ticker, calendar)
@@ -245,7 +277,9 @@ def bars(
                 source="stockml bars",
             )
     if csv:
-        _read_bars(store, ticker, as_of, adjusted=adjusted)[0].to_csv(sys.stdout, date_format=DAY, lineterminator="\n")
+        _read_bars(store, ticker, as_of, adjusted=adjusted)[0].to_csv(
+            sys.stdout, date_format=DAY, lineterminator="\n"
+        )
         return
     if holes or accept or reject:
         plain, text = _holes(ticker, store)
@@ -260,12 +294,18 @@ def _options_given(options: Mapping[str, object]) -> list[str]:
     return [name for name, value in options.items() if value]
 
 
-def _bars(ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool) -> tuple[dict[str, Any], str]:
+def _bars(
+    ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool
+) -> tuple[dict[str, Any], str]:
     """The bars for JSON, and the newest as text."""
     frame, how = _read_bars(store, ticker, as_of, adjusted=adjusted)
     values = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    rows = [{"session": f"{day:{DAY}}", **row} for day, row in zip(frame.index, values, strict=True)]
-    lines = [f"{ticker}: {quantity(len(rows), 'session')}, {rows[0]['session']} to {rows[-1]['session']}, {how}"]
+    rows = [
+        {"session": f"{day:{DAY}}", **row} for day, row in zip(frame.index, values, strict=True)
+    ]
+    lines = [
+        f"{ticker}: {quantity(len(rows), 'session')}, {rows[0]['session']} to {rows[-1]['session']}, {how}"
+    ]
     lines.append(rows_of(frame.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
     if missing := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
         listed = ", ".join(map(str, missing[:SHOWN_ROWS])) + " …" * (len(missing) > SHOWN_ROWS)
@@ -282,12 +322,16 @@ def _holes(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:
     view = store.view(ticker)
     holes = view.holes(store.sessions(ticker))
     aside = [{"session": str(bar.session), "reason": bar.reason} for bar in view.set_aside]
-    lines = [f"{bar['session']} set aside: {bar['reason']}" for bar in aside] + [f"{day} no bar" for day in holes]
+    lines = [f"{bar['session']} set aside: {bar['reason']}" for bar in aside] + [
+        f"{day} no bar" for day in holes
+    ]
     text = "\n".join(sorted(lines)) or f"{ticker}: every session has a bar that is believed"
     return {"holes": list(map(str, holes)), "set_aside": aside}, text
 
 
-def _read_bars(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
+def _read_bars(
+    store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool
+) -> tuple["pd.DataFrame", str]:
     """Return the bars and a description of them; a ticker that was only imported has no raw bars."""
     with suppress(NoBars):
         if not adjusted:

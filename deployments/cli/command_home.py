@@ -30,7 +30,9 @@ NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
 
 
 @contextmanager
-def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -> Iterator[HomePaths]:
+def in_home(
+    command: str = "", environ: MutableMapping[str, str] = os.environ
+) -> Iterator[HomePaths]:
     """Yield the home that the environment names, with STOCKML_HOME set to it meanwhile. Raises InvalidFile.
 
     With no API key and no home in use, it is the replay's home, and the clock stands at the recording's end if it is
@@ -38,9 +40,17 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
     own servers. The home's folder is closed to other users.
     """
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
-        if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
+        if any(
+            name.lower().endswith("_proxy") for name in environ
+        ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
-        environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
+        environ.update(
+            {
+                name: _content(environ[f"{name}_FILE"])
+                for name in SECRETS
+                if environ.get(f"{name}_FILE")
+            }
+        )
         home = _choose_home(command, environ)
         make_private(home)
         try:
@@ -53,9 +63,15 @@ def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     home = current_home(environ)
     user_root()  # which Prefect's settings need too, wherever the home is
     environ["STOCKML_HOME"] = str(home.root)
-    with suppress(*([StoreError] if command == "doctor" else [])):  # which reports them among its checks
+    with suppress(
+        *([StoreError] if command == "doctor" else [])
+    ):  # which reports them among its checks
         check_home(home, restoring=command == "restore")
-        if command not in FOR_THE_MARKET and kind_here(home, environ) == "replay" and not is_named(environ):
+        if (
+            command not in FOR_THE_MARKET
+            and kind_here(home, environ) == "replay"
+            and not is_named(environ)
+        ):
             from stockml.clock import END_OF_RECORDING
 
             home = replay_home(environ)
@@ -72,7 +88,9 @@ def json_text(plain: Mapping[str, Any], default: Callable[[Any], Any] | None = N
         prices: str | None = kind_here(home, os.environ)
     except StoreError:  # `stockml doctor` reports it
         prices = None
-    return json.dumps({**plain, "home": {"folder": str(home.root), "prices": prices}}, default=default)
+    return json.dumps(
+        {**plain, "home": {"folder": str(home.root), "prices": prices}}, default=default
+    )
 
 
 def _unproxied(environ: Mapping[str, str]) -> str:
@@ -86,4 +104,6 @@ def _content(file: str) -> str:
         return Path(file).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "no text"
-        raise InvalidFile(file, f"expected a file with a secret, found that it cannot be read ({why})") from error
+        raise InvalidFile(
+            file, f"expected a file with a secret, found that it cannot be read ({why})"
+        ) from error

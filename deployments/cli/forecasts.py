@@ -28,7 +28,11 @@ def forecast(
     ticker: Ticker,
     expires_after: Annotated[
         int | None,
-        Option(min=0, metavar="SESSIONS", help="Age beyond which it counts as expired; default: its night's setting."),
+        Option(
+            min=0,
+            metavar="SESSIONS",
+            help="Age beyond which it counts as expired; default: its night's setting.",
+        ),
     ] = None,
     calendar: Calendar = None,
     details: Details = False,
@@ -48,32 +52,57 @@ def forecast(
     [entry] = entries_of(ticker, Ledger(current_home().ledger).newest(ticker))
     store, night = ticker_store(current_home(), ticker, calendar), _night_of(entry)
     sessions = store.sessions(ticker)
-    published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
+    published = (
+        night.forecast if night and night.forecast else entry.forecast
+    )  # the ledger keeps no outlook
     if expires_after is None:
         expires_after = night.expires_after if night else EXPIRES_AFTER
-    age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
-    close = published.last_close or _close_at(store, ticker, published.origin)  # as it was known, restated or not
+    age, timing = (
+        age_of(published.origin, sessions, clock.now(), expires_after),
+        entry.timing(sessions),
+    )
+    close = published.last_close or _close_at(
+        store, ticker, published.origin
+    )  # as it was known, restated or not
     if as_json:
-        extra = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
-        extra |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
+        extra = {
+            "published_at": entry.published_at.isoformat(),
+            "timing": timing,
+            "last_close": close,
+        }
+        extra |= {
+            "age_sessions": age.sessions,
+            "expired": age.expired,
+            "expires_after": age.expires_after,
+        }
         print(json_text({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
         return
     [row] = rows(current_home(), [ticker], clock.now())
     state = "" if row.state == UP_TO_DATE else row.state
     print(Card.of(ticker, published, night, age, state).text())
     if timing != "live":
-        print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
+        print(
+            f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}"
+        )
     if age.expired or not details:
         return
     band, width = published.band(80), get_terminal_size().columns
     print(f"\n{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
-        value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
-        print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
+        value, low, high = (
+            price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high)
+        )
+        print(
+            f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}"
+        )
     if published.sessions[-1] > (last_day := sessions.holidays_known_through):
         warning = f"the holidays of {sessions.name} are known through {last_day}: after it every weekday counts as a "
         print(fill(f"{warning}session, so later dates may be too early", width))
-    print("\n".join([fill(f"chance {rise(night, published)}", width), *outlook(published, night).lines()]))
+    print(
+        "\n".join(
+            [fill(f"chance {rise(night, published)}", width), *outlook(published, night).lines()]
+        )
+    )
 
 
 def _night_of(entry: "LedgerEntry") -> "Night | None":
@@ -94,25 +123,46 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     from deployments.cli import ledger_text
     from deployments.registration.ticker_list import ticker_store
     from stockml.forecasts.ledger import Ledger
-    from stockml.forecasts.ledger_scores import last_closes, restated_bars, steps_across, steps_without_bar
+    from stockml.forecasts.ledger_scores import (
+        last_closes,
+        restated_bars,
+        steps_across,
+        steps_without_bar,
+    )
     from stockml.prices.series import PriceSeries
 
     ledger, store = Ledger(current_home().ledger), ticker_store(current_home(), ticker, calendar)
     entries, sessions = ledger.entries(ticker), store.sessions(ticker)
-    series, first_series = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
+    series, first_series = (
+        PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known)
+    )
     factors = store.restated_price_factors(ticker)
-    today, first_known = (ledger.record(ticker, each, sessions, factors) for each in (series, first_series))
+    today, first_known = (
+        ledger.record(ticker, each, sessions, factors) for each in (series, first_series)
+    )
     counting = ledger.counting(ticker, sessions)
     restated, across = restated_bars(counting, first_series, series), steps_across(counting, series)
     without_bar = steps_without_bar(counting, series)
     if not as_json:
         steps = ledger.steps(ticker).drop_duplicates("key")
-        closes = dict(zip(steps["key"], last_closes(steps, first_series, factors), strict=True))  # as known then
-        shown, counted = sorted(entries, key=lambda each: each.forecast.origin)[-SHOWN_ROWS:], set(counting["key"])
-        lines = [ledger_text.entry_line(each, sessions, closes[each.key], each.key in counted) for each in shown]
+        closes = dict(
+            zip(steps["key"], last_closes(steps, first_series, factors), strict=True)
+        )  # as known then
+        shown, counted = (
+            sorted(entries, key=lambda each: each.forecast.origin)[-SHOWN_ROWS:],
+            set(counting["key"]),
+        )
+        lines = [
+            ledger_text.entry_line(each, sessions, closes[each.key], each.key in counted)
+            for each in shown
+        ]
         if any(each.key not in counted for each in shown):
             lines.append(ledger_text.NOT_COUNTED)
-        print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, lines))
+        print(
+            ledger_text.record_text(
+                ticker, today, first_known, restated, across, without_bar, lines
+            )
+        )
         return
     entry_rows = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
     apart = {"late": vars(today["late"]), "backfilled": vars(today["backfilled"])}
@@ -127,9 +177,15 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
 @app.command()
 def size(
     ticker: Ticker,
-    capital: Annotated[float, Option(metavar="AMOUNT", help="In the currency in which the exchange quotes it.")],
-    risk: Annotated[float, Option(parser=as_share, metavar="PERCENT", help="Of the capital, such as 1%.")],
-    lead: Annotated[int, Option(metavar="SESSIONS", help="Over how many sessions after the forecast's close.")] = 1,
+    capital: Annotated[
+        float, Option(metavar="AMOUNT", help="In the currency in which the exchange quotes it.")
+    ],
+    risk: Annotated[
+        float, Option(parser=as_share, metavar="PERCENT", help="Of the capital, such as 1%.")
+    ],
+    lead: Annotated[
+        int, Option(metavar="SESSIONS", help="Over how many sessions after the forecast's close.")
+    ] = 1,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
@@ -140,10 +196,14 @@ def size(
     from stockml.nights.published import newest_published
 
     published = newest_published(current_home(), ticker)
-    age = published.age(ticker_store(current_home(), ticker, calendar).sessions(ticker), clock.now())
+    age = published.age(
+        ticker_store(current_home(), ticker, calendar).sessions(ticker), clock.now()
+    )
     found = position(ticker, published.forecast, age, capital=capital, risk=risk, lead=lead)
     print(
-        json_text({**found.plain(), "limits": LIMITS}) if as_json else fill(found.text(), get_terminal_size().columns)
+        json_text({**found.plain(), "limits": LIMITS})
+        if as_json
+        else fill(found.text(), get_terminal_size().columns)
     )
 
 
@@ -164,7 +224,10 @@ def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
     forecast, night = entry.forecast, kept_night(current_home().nights, entry.ticker, entry.key)
     run_id, version = entry.run_id, entry.model_version
     if night and run_id is None:
-        run_id, version = night.mlflow_run_id, night.model_version if night.publisher == LSTM else None
+        run_id, version = (
+            night.mlflow_run_id,
+            night.model_version if night.publisher == LSTM else None,
+        )
     return {
         "key": entry.key,
         "session": forecast.origin.isoformat(),

@@ -8,7 +8,14 @@ from deployments.cli.options import SHOWN_ROWS
 from stockml.errors import quantity
 from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import LedgerEntry
-from stockml.forecasts.ledger_scores import FIGURES, MIN_INDEPENDENT, TOO_FEW, RealisedScores, RestatedBar, Timing
+from stockml.forecasts.ledger_scores import (
+    FIGURES,
+    MIN_INDEPENDENT,
+    TOO_FEW,
+    RealisedScores,
+    RestatedBar,
+    Timing,
+)
 from stockml.prices.calendar import Sessions
 
 WHEN: dict[Timing, str] = {
@@ -41,24 +48,34 @@ def record_text(
     for timing in WHEN:
         lines += _group(timing, today[timing], first_known[timing] if restated else None)
     if live.steps or late.steps or backfilled.steps:
-        lines.append(f"independent: no two of them cover the same session; below {MIN_INDEPENDENT}, {TOO_FEW}")
+        lines.append(
+            f"independent: no two of them cover the same session; below {MIN_INDEPENDENT}, {TOO_FEW}"
+        )
         lines += _restated(restated)
     lines += [
-        f"change of units on {day}: in no figure {quantity(steps, 'step')} across it" for day, steps in across.items()
+        f"change of units on {day}: in no figure {quantity(steps, 'step')} across it"
+        for day, steps in across.items()
     ]
     shown = list(without_bar.items())[-SHOWN_ROWS:]
-    lines += [f"no believed bar of {day}: in no figure {quantity(steps, 'step')} to or from it" for day, steps in shown]
+    lines += [
+        f"no believed bar of {day}: in no figure {quantity(steps, 'step')} to or from it"
+        for day, steps in shown
+    ]
     return "\n".join([*lines, *entries])
 
 
-def _group(timing: Timing, today: RealisedScores, first_known: RealisedScores | None) -> Iterator[str]:
+def _group(
+    timing: Timing, today: RealisedScores, first_known: RealisedScores | None
+) -> Iterator[str]:
     if not today.forecasts:
         return
     yield f"{timing}: each was published {WHEN[timing]}"
     if not today.steps:
         yield "  nothing came due yet"
         return
-    columns = [("as restated", today), ("first known", first_known)] if first_known else [("", today)]
+    columns = (
+        [("as restated", today), ("first known", first_known)] if first_known else [("", today)]
+    )
     heads = "".join(f"{head:>15}" for head, _ in columns)
     yield f"  {'':<20}{heads}{'observations':>14}{'independent':>13}"
     for name in FIGURES:
@@ -81,7 +98,9 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
         return
     yield f"restated: {quantity(len(bars), 'bar')} changed after being first recorded; the figures differ"
     for bar in bars[-SHOWN_ROWS:]:
-        prices = (f"{x:,.2f}" if x >= 1 else price_text(x) for x in (bar.first_known, bar.restated))  # cents count here
+        prices = (
+            f"{x:,.2f}" if x >= 1 else price_text(x) for x in (bar.first_known, bar.restated)
+        )  # cents count here
         change = f"{' → '.join(prices)} ({bar.restated / bar.first_known - 1:+.2%})"
         yield f"  {bar.session}  {bar.price} {change}, in {quantity(bar.steps, 'step')}"
 
@@ -89,6 +108,10 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
 def entry_line(entry: LedgerEntry, sessions: Sessions, close: float, counts: bool) -> str:
     """close: the origin's, where the path begins; NaN without a bar: the ledger keeps only the price forecast."""
     end = entry.forecast
-    start = f"{end.price} {price_text(end.last_value)}" if math.isnan(close) else f"close {price_text(close)}"
+    start = (
+        f"{end.price} {price_text(end.last_value)}"
+        if math.isnan(close)
+        else f"close {price_text(close)}"
+    )
     path = f"{end.origin}  {start} → {price_text(end.path[-1])} on {end.sessions[-1]}"
     return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}{'' if counts else '*'}"

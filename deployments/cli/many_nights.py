@@ -23,7 +23,13 @@ from deployments.cli.options import (
     day,
     folder,
 )
-from deployments.cli.runs import check_bars, check_spelling, night_parameters, recorded_prices, run_flow
+from deployments.cli.runs import (
+    check_bars,
+    check_spelling,
+    night_parameters,
+    recorded_prices,
+    run_flow,
+)
 from stockml.home import current_home
 from stockml.settings import FailWhen
 
@@ -36,10 +42,13 @@ app = Typer()
 @app.command()
 def backfill(
     ticker: Ticker,
-    first: Annotated[date, Argument(parser=as_session, metavar="FIRST", help="The first day, YYYY-MM-DD.")],
+    first: Annotated[
+        date, Argument(parser=as_session, metavar="FIRST", help="The first day, YYYY-MM-DD.")
+    ],
     last: Annotated[date, Argument(parser=as_session, metavar="LAST", help="The last day.")],
     every_night: Annotated[
-        bool, Option("--every-night", help="Train and publish for every session, not just the last.")
+        bool,
+        Option("--every-night", help="Train and publish for every session, not just the last."),
     ] = False,
     mode: Mode = "auto",
     profile: OwnProfile = None,
@@ -54,7 +63,9 @@ def backfill(
 
     learn = "every night" if every_night else "once at the end"
     arguments = night_parameters(ticker, profile, calendar, as_settings(settings))
-    past_sessions(sessions_for(ticker, arguments["calendar"]), first, last, clock.now())  # refuse it before a run fails
+    past_sessions(
+        sessions_for(ticker, arguments["calendar"]), first, last, clock.now()
+    )  # refuse it before a run fails
     arguments |= {"mode": mode, "first": first, "last": last, "learn": learn}
     with recorded_prices(ticker):
         rows = run_flow("backfill.backfill", ticker, quiet=as_json, **arguments)
@@ -69,8 +80,12 @@ def universe(
     profile: OwnProfile = None,
     settings: Settings = None,
     processes: Annotated[int, Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
-    dask: Annotated[str | None, Option(metavar="ADDRESS", help="A Dask scheduler; else STOCKML_DASK_ADDRESS.")] = None,
-    fail_when: Annotated[FailWhen, Option(help="When the whole run counts as failed.")] = "all fail",
+    dask: Annotated[
+        str | None, Option(metavar="ADDRESS", help="A Dask scheduler; else STOCKML_DASK_ADDRESS.")
+    ] = None,
+    fail_when: Annotated[
+        FailWhen, Option(help="When the whole run counts as failed.")
+    ] = "all fail",
     as_json: Json = False,
 ) -> int:
     """Run many tickers' nights in parallel. Without a TICKER, those of `stockml tickers list`."""
@@ -79,9 +94,22 @@ def universe(
     check_spelling(*tickers or ())
     own = {entry.ticker: entry.own for entry in tickers_of(current_home()).tickers}
     names = tickers or [*own]
-    choices = {ticker: own[ticker] | ({"profile": profile} if profile else {}) for ticker in names if ticker in own}
-    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
-    arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
+    choices = {
+        ticker: own[ticker] | ({"profile": profile} if profile else {})
+        for ticker in names
+        if ticker in own
+    }
+    arguments: dict[str, Any] = {
+        "mode": mode,
+        "profile": profile,
+        "settings": as_settings(settings),
+    }
+    arguments |= {
+        "session": session,
+        "processes": processes,
+        "dask_address": dask,
+        "fail_when": fail_when,
+    }
     arguments["choices"] = {ticker: choice for ticker, choice in choices.items() if choice}
     with recorded_prices(*names):
         rows = run_flow("universe.universe", names, late_retries=0, quiet=as_json, **arguments)
@@ -95,7 +123,9 @@ def backtest(
     last: Annotated[date | None, day("Last day; required.", "--to")] = None,
     every: Annotated[int, Option(min=1, max=250, help="Sessions from one night to the next.")] = 5,
     prices: Annotated[Path | None, folder("Use these daily price files, not the store.")] = None,
-    vintages: Annotated[Path | None, folder("Use only these bases and regressions.")] = None,
+    vintages: Annotated[
+        Path | None, folder("Use only these pretrained networks and regressions.")
+    ] = None,
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -109,23 +139,40 @@ def backtest(
     from stockml.nights.tables import aligned
 
     if not tickers and prices is None:
-        raise BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
+        raise BadParameter(
+            "expected a ticker of the store, or --prices FOLDER", param_hint="TICKER"
+        )
     if first is None or last is None or last <= first:
         found = f"--from {first or 'missing'} and --to {last or 'missing'}"
         raise BadParameter(f"expected --from DATE before --to DATE, found {found}")
     sessions = 5 * ((last - first).days // 7 + 1)  # at most
-    if (nights := (sessions - 1) // every + 1) < MIN_NIGHTS:  # too short a span, whatever the history
+    if (
+        nights := (sessions - 1) // every + 1
+    ) < MIN_NIGHTS:  # too short a span, whatever the history
         fault = f"expected a span of at least {MIN_NIGHTS} nights, found {nights} at most"
         raise BadParameter(f"{fault}; take a longer one, or a smaller --every")
-    arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings)}
-    arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
+    arguments: dict[str, Any] = {
+        "first": first,
+        "last": last,
+        "every": every,
+        "settings": as_settings(settings),
+    }
+    arguments |= {
+        "prices": str(prices or ""),
+        "vintages": str(vintages or ""),
+        "calendar": calendar,
+    }
     check_bars(() if prices else tickers or (), calendar)
     table = run_flow("studies.backtest", tickers or [], quiet=as_json, **arguments)
     if as_json:
         print(json_text(asdict(table)))
         return
     for part in contents(table):
-        print(part if isinstance(part, str) else "\n".join(aligned(part, "<" + ">" * (len(part[0]) - 1))))
+        print(
+            part
+            if isinstance(part, str)
+            else "\n".join(aligned(part, "<" + ">" * (len(part[0]) - 1)))
+        )
 
 
 def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> int:

@@ -62,7 +62,9 @@ def nightly(
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
     age = night_age(current_home().nights, night, clock.now())
-    print(json_text(summary.as_json(night)) if as_json else summary.text(night, age, details=details))
+    print(
+        json_text(summary.as_json(night)) if as_json else summary.text(night, age, details=details)
+    )
 
 
 @app.command()
@@ -70,16 +72,29 @@ def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) ->
     """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else `stockml import`."""
     with recorded_prices(ticker):
         exchange = night_parameters(ticker, None, calendar, None)["calendar"]
-        receipt, second_provider = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)
-    plain = {"ticker": ticker, "rows_added": receipt.added, "rows_restated": receipt.restated, "path": receipt.path}
+        receipt, second_provider = run_flow(
+            "backfill.history", ticker, calendar=exchange, quiet=as_json
+        )
+    plain = {
+        "ticker": ticker,
+        "rows_added": receipt.added,
+        "rows_restated": receipt.restated,
+        "path": receipt.path,
+    }
     text = "; ".join(filter(None, (receipt.counted, second_provider)))
-    print(json_text(plain | {"second_provider": second_provider or None}) if as_json else f"{ticker}: {text}")
+    print(
+        json_text(plain | {"second_provider": second_provider or None})
+        if as_json
+        else f"{ticker}: {text}"
+    )
 
 
 @app.command()
 def rollback(
     ticker: Ticker,
-    reason: Annotated[str, Option(help="Recorded in the promotion history.")] = "rolled back by hand",
+    reason: Annotated[
+        str, Option(help="Recorded in the promotion history.")
+    ] = "rolled back by hand",
     as_json: Json = False,
 ) -> None:
     """Restore the previous champion, in MLflow too."""
@@ -93,8 +108,15 @@ def rollback(
         beforehand=lambda back: alias_results.append(_follow_alias(ticker, back.key)),
     )
     [(version, alias_text)] = alias_results
-    plain = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
-    text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {alias_text}"
+    plain = {
+        "ticker": ticker,
+        "session": champion.session.isoformat(),
+        "key": champion.key,
+        "path": champion.path,
+    }
+    text = (
+        f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {alias_text}"
+    )
     print(json_text(plain | {"mlflow_version": version, "mlflow": alias_text}) if as_json else text)
 
 
@@ -109,18 +131,36 @@ def status(tickers: Tickers = None, details: Details = False, as_json: Json = Fa
 
     home = current_home()
     faults: list[str] = []
-    entries = _or_none("your list", faults, lambda: {each.ticker: each.calendar for each in tickers_of(home).tickers})
+    entries = _or_none(
+        "your list",
+        faults,
+        lambda: {each.ticker: each.calendar for each in tickers_of(home).tickers},
+    )
     due, notice = _or_none("next runs", faults, lambda: _next_runs(home)) or (None, None)
     followed = {*(entries or {}), *(due or {})}
-    status_rows = rows(home, tickers or followed | known_tickers(home), clock.now(), due, entries, followed)
+    status_rows = rows(
+        home, tickers or followed | known_tickers(home), clock.now(), due, entries, followed
+    )
     if as_json:
-        print(json_text({"said": share_sentence(status_rows), "tickers": [row.plain() for row in status_rows]}))
+        print(
+            json_text(
+                {
+                    "said": share_sentence(status_rows),
+                    "tickers": [row.plain() for row in status_rows],
+                }
+            )
+        )
     else:
         print(text(status_rows, get_terminal_size().columns, details=details))
         if details:
             from stockml.nights.live_verdict import live_verdict
 
-            print(fill(live_verdict(home, [row.ticker for row in status_rows]), get_terminal_size().columns))
+            print(
+                fill(
+                    live_verdict(home, [row.ticker for row in status_rows]),
+                    get_terminal_size().columns,
+                )
+            )
         if due is None and not faults:
             print(f"No server is up in {home.root}, so no run is due: `stockml up` starts one")
     for line in (*faults, *filter(None, [notice])):
@@ -162,7 +202,9 @@ def _or_none(what: str, faults: list[str], look: Callable[[], T]) -> T | None:
     try:
         return look()
     except Exception as error:
-        from deployments.servers.access import fault_of_server  # here: a status without faults need not load it
+        from deployments.servers.access import (
+            fault_of_server,
+        )  # here: a status without faults need not load it
 
         fault = str(error) if isinstance(error, StockmlError) else fault_of_server(error)
         if not fault:

@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
 
 app = Typer()
-PrefectPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")]
-MlflowPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
-Address = Annotated[str, Option(envvar="STOCKML_ADDRESS", help="One that others can reach needs a password.")]
+PrefectPort = Annotated[
+    int, Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")
+]
+MlflowPort = Annotated[
+    int, Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")
+]
+Address = Annotated[
+    str, Option(envvar="STOCKML_ADDRESS", help="One that others can reach needs a password.")
+]
 
 
 @app.command()
-def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address: Address = "127.0.0.1") -> None:
+def up(
+    prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address: Address = "127.0.0.1"
+) -> None:
     """Run Prefect, MLflow and a worker here until Ctrl-C."""
     from deployments.servers import stack
     from deployments.servers.access import ADDRESS
@@ -38,7 +46,10 @@ def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
         signal.signal(signal.SIGHUP, _interrupted)
     environ = os.environ | {ADDRESS: address}
-    with suppress(KeyboardInterrupt), stack.up(current_home(), prefect_port, mlflow_port, environ, _say) as children:
+    with (
+        suppress(KeyboardInterrupt),
+        stack.up(current_home(), prefect_port, mlflow_port, environ, _say) as children,
+    ):
         stack.watch(children, _say)
     _say("stopped")
 
@@ -46,7 +57,9 @@ def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address
 def _interrupted(*_: object) -> NoReturn:
     """Stop everything in order on the first Ctrl-C, SIGTERM or closing of the terminal; ignore further ones."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)  # with SIG_IGN a second signal already under way is reported as an error
+        signal.signal(
+            number, lambda *_: None
+        )  # with SIG_IGN a second signal already under way is reported as an error
     with suppress(OSError):
         os.write(1, b"stopping\n")  # `print` may be the one that is interrupted
     raise KeyboardInterrupt
@@ -74,7 +87,9 @@ def alerts(switch: Annotated[Literal["on", "off"], Argument(help="on or off")]) 
 
 
 @app.command()
-def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False) -> int:
+def doctor(
+    prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False
+) -> int:
     """Check for problems and say how to fix them. Looks at key, quota, servers, clock, ports and stored files.
 
     Exit code 1 if there is a problem.
@@ -97,7 +112,9 @@ def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_
 @app.command("maintenance")
 def clear_up(
     dry_run: Annotated[bool, Option("--dry-run", help="Only list what would be removed.")] = False,
-    keep: Annotated[list[str] | None, Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")] = None,
+    keep: Annotated[
+        list[str] | None, Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Resume waiting nights, remove old data.
@@ -115,11 +132,17 @@ def clear_up(
 
     if as_json:
         plain = [vars(step) for step in steps]
-        print(json_text({"dry_run": dry_run, "message": summary(steps), "steps": plain}, default=list))
+        print(
+            json_text({"dry_run": dry_run, "message": summary(steps), "steps": plain}, default=list)
+        )
     else:
         for step in steps:
             size = "" if step.size is None else f", {decimal(step.size)}"
-            result = f"not done: {step.failed}" if step.failed else f"{quantity(step.count, 'thing')}{size}"
+            result = (
+                f"not done: {step.failed}"
+                if step.failed
+                else f"{quantity(step.count, 'thing')}{size}"
+            )
             print(f"{step.name:<28} {result}")
             for thing in step.things:
                 print(f"  {thing}")
@@ -129,15 +152,20 @@ def clear_up(
 
 @app.command()
 def backup(
-    file: Annotated[Path, Argument(metavar="FILE", help="The zip archive to create.")], as_json: Json = False
+    file: Annotated[Path, Argument(metavar="FILE", help="The zip archive to create.")],
+    as_json: Json = False,
 ) -> None:
     """Archive all that cannot be made again; runs may go on."""
     from stockml.maintenance.backup import back_up
 
     home = current_home()
-    _print_archived(file, back_up(home, file, datetime.now(UTC)), f"of {home.root} archived in", as_json)
+    _print_archived(
+        file, back_up(home, file, datetime.now(UTC)), f"of {home.root} archived in", as_json
+    )
     if home.database:
-        print("stockml: PostgreSQL's tables are not in it: `pg_dump` archives those", file=sys.stderr)
+        print(
+            "stockml: PostgreSQL's tables are not in it: `pg_dump` archives those", file=sys.stderr
+        )
 
 
 @app.command("restore")

@@ -45,7 +45,9 @@ def as_time(text: str) -> datetime:
         if moment.year not in YEARS:
             raise ValueError(f"year {moment.year}")
     except ValueError as error:
-        raise BadParameter(f"expected a time as 2026-11-20T22:45:00-05:00, found {text[:40]!r}") from error
+        raise BadParameter(
+            f"expected a time as 2026-11-20T22:45:00-05:00, found {text[:40]!r}"
+        ) from error
     if len(text) <= len("2026-11-20"):
         moment = moment.replace(hour=23, minute=59, second=59)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -66,7 +68,9 @@ def as_share(text: str) -> float:
     except ValueError:
         percent = math.nan
     if not 0 < percent <= 100:
-        raise BadParameter(f"expected a share of the capital above 0% and up to 100%, such as 1%, found {text[:40]!r}")
+        raise BadParameter(
+            f"expected a share of the capital above 0% and up to 100%, such as 1%, found {text[:40]!r}"
+        )
     return percent / 100
 
 
@@ -85,7 +89,9 @@ def as_days(assignments: Sequence[str] | None) -> dict[str, int]:
     """Parse `model_days=30` to `{"model_days": 30}`."""
     from stockml.maintenance.retention import RetentionSettings
 
-    return _by_name(assignments, lambda days: RetentionSettings().changed(**days), int, like="model_days=30")
+    return _by_name(
+        assignments, lambda days: RetentionSettings().changed(**days), int, like="model_days=30"
+    )
 
 
 def _by_name(
@@ -102,7 +108,9 @@ def _by_name(
         try:
             values[name.strip()] = (read or _value)(value)
         except (YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
-            raise BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
+            raise BadParameter(
+                f"expected a plain value for {name}, found {value[:40]!r}"
+            ) from error
     with refused_as(BadParameter):
         check(values)
     return values
@@ -125,12 +133,18 @@ Ticker = Annotated[str, _TICKER]
 Tickers = Annotated[list[str] | None, _TICKER]
 Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newest.")]
 Calendar = Annotated[
-    str | None, Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
+    str | None,
+    Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON."),
 ]
-Mode = Annotated[TrainingMode, Option(help="From the pretrained network, from the champion, or not at all.")]
-OwnProfile = Annotated[Profile | None, Option(help="A named set of model settings; default: the list's, else nightly.")]
+Mode = Annotated[
+    TrainingMode, Option(help="From the pretrained network, from the champion, or not at all.")
+]
+OwnProfile = Annotated[
+    Profile | None, Option(help="A named set of model settings; default: the list's, else nightly.")
+]
 Settings = Annotated[
-    list[str] | None, Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable.")
+    list[str] | None,
+    Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable."),
 ]
 Details = Annotated[bool, Option("--details", help="Show the scores too.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 _OURS = tuple(
-    f"{Path(__file__).parents[2] / package}{os.sep}" for package in ("stockml", "tasks", "flows", "deployments")
+    f"{Path(__file__).parents[2] / package}{os.sep}"
+    for package in ("stockml", "tasks", "flows", "deployments")
 )
 
 
@@ -51,11 +52,16 @@ def result_without_run(
     last_session = Ledger(home.ledger).last_session(ticker)
     status = session_status(exchange, requested=session, now=clock.now(), last_stored=last_session)
     if status.state:
-        return Night.skipped(ticker, status.session, str(status), datetime.now(UTC), settings.sha256())
+        return Night.skipped(
+            ticker, status.session, str(status), datetime.now(UTC), settings.sha256()
+        )
     if force:
         return None
     if night := finished_night(home, ticker, status.session, settings, calendar):
-        print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
+        print(
+            "stockml: nothing has changed since that night ran; --force computes it again",
+            file=sys.stderr,
+        )
         if session is None:  # a failed repetition of it is past
             (home.nights / ticker / ATTEMPT).unlink(missing_ok=True)
     return night
@@ -93,7 +99,9 @@ def night_parameters(
     from flows.form import of_ticker
 
     check_spelling(ticker)
-    listed = next((entry.own for entry in tickers_of(current_home()).tickers if entry.ticker == ticker), {})
+    listed = next(
+        (entry.own for entry in tickers_of(current_home()).tickers if entry.ticker == ticker), {}
+    )
     return of_ticker(listed, profile, calendar, settings)
 
 
@@ -105,7 +113,9 @@ def check_spelling(*tickers: str) -> None:
     spelt = listed_spelling(home) if classes else str
     for ticker in classes:
         if (listed := spelt(ticker)) != ticker:
-            raise BadParameter(f"expected a share as {home.root} spells it, found {ticker}, there as {listed}")
+            raise BadParameter(
+                f"expected a share as {home.root} spells it, found {ticker}, there as {listed}"
+            )
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:

@@ -20,7 +20,9 @@ WHEN = {"0-6": "every day", "1-5": "Monday to Friday", "2-6": "Tuesday to Saturd
 DEPLOYING_S = 600  # the longest, with hundreds of tickers
 mine = Typer(help="List, add, remove or rename the tickers that run every night.")
 app.add_typer(mine, name="tickers")
-Named = Annotated[list[str], Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")]
+Named = Annotated[
+    list[str], Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")
+]
 
 
 @mine.command("list")
@@ -32,7 +34,10 @@ def list_tickers(as_json: Json = False) -> None:
     home = current_home()
     lines, path = staggered(tickers_of(home).tickers), list_file(home)
     if as_json:
-        rows = [{**entry.model_dump(), "cron": cron, "timezone": entry.timezone} for entry, cron in lines]
+        rows = [
+            {**entry.model_dump(), "cron": cron, "timezone": entry.timezone}
+            for entry, cron in lines
+        ]
         print(json_text({"path": str(path), "tickers": rows}))
         return
     for entry, cron in lines:
@@ -50,7 +55,9 @@ def list_tickers(as_json: Json = False) -> None:
 def add(
     tickers: Named,
     calendar: Calendar = None,
-    at: Annotated[str | None, Option(metavar="HH:MM", help="Start time in the exchange's time zone.")] = None,
+    at: Annotated[
+        str | None, Option(metavar="HH:MM", help="Start time in the exchange's time zone.")
+    ] = None,
     profile: Annotated[Profile | None, Option(help="Nightly or tutorial.")] = None,
 ) -> None:
     """Add tickers to run every night, to the default list or your own."""
@@ -61,12 +68,18 @@ def add(
     from stockml.provider.quota import Plan
 
     home = current_home()
-    for ticker in tickers if plays_recorded(home, os.environ) else ():  # an unrecorded ticker would fail every night
+    for ticker in (
+        tickers if plays_recorded(home, os.environ) else ()
+    ):  # an unrecorded ticker would fail every night
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
     added = ticker_list.add(home, tickers, choices)
     spelt = ticker_list.listed_spelling(home)
-    known = [each if (old := spelt(each)) == each else f"{each} (as {old})" for each in tickers if each not in added]
+    known = [
+        each if (old := spelt(each)) == each else f"{each} (as {old})"
+        for each in tickers
+        if each not in added
+    ]
     done = [f"added {', '.join(added)}"] if added else []
     if known:
         as_it_was = ", its entry as it was" if any(choices.values()) else ""
@@ -80,7 +93,9 @@ def add(
     for ticker in set(added).difference(stored):
         for other in stored:
             if as_key(other) == as_key(ticker):  # an import's, before the list had a spelling
-                print(f"the bars of {ticker} are there as {other}: `stockml tickers rename {other} {ticker}`")
+                print(
+                    f"the bars of {ticker} are there as {other}: `stockml tickers rename {other} {ticker}`"
+                )
     with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
         shared = Plan.of(os.environ).shared_by(len(ticker_list.tickers_of(home).tickers))
         if shared and not plays_recorded(home, os.environ):
@@ -117,24 +132,38 @@ def rename(
     (_, before), (_, after) = exchange(old), exchange(new)
     if before != after and before and after and old in BarStore.of(home).tickers():
         fault = f"expected a symbol quoted in {before}, as {old} is, found {new}, in {after}: their bars do not join"
-        raise BadParameter(f"{fault}; to begin {new} without them: `stockml tickers add {new}`", param_hint="NEW")
+        raise BadParameter(
+            f"{fault}; to begin {new} without them: `stockml tickers add {new}`", param_hint="NEW"
+        )
     listed_tickers = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     listed = old in listed_tickers
-    shares = {as_key(each): each for each in (*BarStore.of(home).tickers(), *listed_tickers) if each not in (old, new)}
+    shares = {
+        as_key(each): each
+        for each in (*BarStore.of(home).tickers(), *listed_tickers)
+        if each not in (old, new)
+    }
     if present := shares.get(as_key(new)):
         fault = f"expected a share that {home.root} does not have, found {new}, there as {present}"
         raise BadParameter(fault, param_hint="NEW")
     if listed and new in listed_tickers:
         advice = f"to follow it in place of {old}: `stockml tickers remove {old}`"
-        raise BadParameter(f"expected a symbol outside the list, found {new}; {advice}", param_hint="NEW")
+        raise BadParameter(
+            f"expected a symbol outside the list, found {new}; {advice}", param_hint="NEW"
+        )
     if not (listed or is_known(home, old) or is_known(home, new)):
-        raise BadParameter(f"expected a ticker that {home.root} knows, found {old}", param_hint="OLD")
+        raise BadParameter(
+            f"expected a ticker that {home.root} knows, found {old}", param_hint="OLD"
+        )
     ticker_list.rename(home, old, new, only_check=True)
     moved = move(home, old, new)
     if ticker_list.rename(home, old, new):
         moved = (*moved, "its place in the list")
     # also where nothing was left to move: an earlier run may have been killed before it updated Prefect
-    done = f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed"
+    done = (
+        f"{old} is {new}: {', '.join(moved)}"
+        if moved
+        else f"nothing is kept of {old}, nothing was renamed"
+    )
     _print_and_register(home, done)
     if not moved:
         raise Exit(2)
@@ -154,13 +183,19 @@ def register_all(home: HomePaths) -> list[str]:
         print(f"stockml: another command updates Prefect: waiting{whom}", file=sys.stderr)
     with file_lock(lock, DEPLOYING_S), prefect_api(home):  # of two, the later list stays
         from deployments.registration.automations import install
-        from deployments.registration.prefect_deployments import other_deployments, register, ticker_deployments
+        from deployments.registration.prefect_deployments import (
+            other_deployments,
+            register,
+            ticker_deployments,
+        )
         from deployments.registration.tickers_file import digest_time
         from tasks.status_page import show_status
 
         listed = tickers_of(home).tickers
         others = other_deployments(listed, digest_time(os.environ))
-        result = register([*ticker_deployments(listed, earlier_names(home)), *others], delete_others=True)
+        result = register(
+            [*ticker_deployments(listed, earlier_names(home)), *others], delete_others=True
+        )
         forget_earlier_names(home)
         automations = install(os.environ)
         show_status()

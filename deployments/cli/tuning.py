@@ -1,4 +1,4 @@
-"""Commands that run long: training a base network, searching for settings, and the published tutorial."""
+"""Commands that run long: training a pretrained network, searching for settings, and the published tutorial."""
 
 import itertools
 import shlex
@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.command_home import json_text
-from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
+from deployments.cli.options import (
+    Calendar,
+    Json,
+    Settings,
+    as_settings,
+    as_ticker,
+    as_tutorial_settings,
+    day,
+    folder,
+)
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.errors import TrackingUnavailable
 from stockml.home import current_home
@@ -27,32 +36,49 @@ app = Typer()
 @app.command()
 def pretrain(
     prices: Annotated[Path | None, folder("Learn from these daily price files.")] = None,
-    through: Annotated[date | None, day("The last session to learn from; default: the newest.")] = None,
-    seeds: Annotated[int, Option(min=1, max=10, help="Networks to train; the base is their mean.")] = 2,
+    through: Annotated[
+        date | None, day("The last session to learn from; default: the newest.")
+    ] = None,
+    seeds: Annotated[
+        int, Option(min=1, max=10, help="Networks to train; the pretrained network is their mean.")
+    ] = 2,
     as_json: Json = False,
 ) -> None:
-    """Train a base network for nights to start from. Learns from the store's tickers, or those of --prices."""
-    from stockml.models.pooled_vintages import file_name
+    """Train a pretrained network for nights to start from. Learns from the store's tickers, or those of --prices."""
+    from stockml.models.vintage_store import file_name
 
-    base = run_flow("studies.pretrain", quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
-    plain = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
-    lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
-    lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
+    pretrained = run_flow(
+        "studies.pretrain", quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds
+    )
+    plain = {
+        "through": pretrained.through.isoformat(),
+        "tickers": list(pretrained.tickers),
+        "scores": dict(pretrained.scores),
+    }
+    lines = [
+        f"a pretrained network of {len(pretrained.tickers)} tickers through {pretrained.through}, {pretrained.origins:,} origins"
+    ]
+    lines += [f"  {name:<46} {value:.4g}" for name, value in pretrained.scores.items()]
     lines += [
         "  these are of what it learned from: no evidence of skill, which `stockml backtest` measures on later nights",
-        f"  nights after {base.through}, up to a newer base, start from {current_home().bases / file_name(base)}",
+        f"  nights after {pretrained.through}, up to a newer pretrained network, start from {current_home().pretrained / file_name(pretrained)}",
     ]
     print(json_text(plain) if as_json else "\n".join(lines))
 
 
 @app.command("tune")
 def search(
-    source: Annotated[str, Argument(metavar="TICKER|FILE", help="A ticker, or a CSV file of daily prices.")],
-    trials: Annotated[int, Option(min=1, help="Trials in total; a repeated search continues up to it.")] = 30,
+    source: Annotated[
+        str, Argument(metavar="TICKER|FILE", help="A ticker, or a CSV file of daily prices.")
+    ],
+    trials: Annotated[
+        int, Option(min=1, help="Trials in total; a repeated search continues up to it.")
+    ] = 30,
     sampler: Annotated[Sampler, Option(help="How the next settings are chosen.")] = "tpe",
     profile: Annotated[Profile, Option(help="Only `tutorial` can be searched.")] = "tutorial",
     settings: Annotated[
-        list[str] | None, Option("--set", metavar="NAME=VALUE", help="A setting to fix instead of searching it.")
+        list[str] | None,
+        Option("--set", metavar="NAME=VALUE", help="A setting to fix instead of searching it."),
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -63,16 +89,31 @@ def search(
     history, 30 trials take hours.
     """
     if profile != "tutorial":
-        raise BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
+        raise BadParameter(
+            "expected tutorial: the nightly network is the pretrained one, which `stockml pretrain` learns"
+        )
     if is_file := Path(source).is_file() or Path(source).suffix in (".csv", ".txt"):
         if calendar:
-            raise BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
-        tuned = _tuned_tutorial(Path(source), as_tutorial_settings(settings), trials, sampler, quiet=as_json)
+            raise BadParameter(
+                "expected no --calendar with --profile tutorial and a file: it has its own dates"
+            )
+        tuned = _tuned_tutorial(
+            Path(source), as_tutorial_settings(settings), trials, sampler, quiet=as_json
+        )
     else:
-        arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings)}
+        arguments: dict[str, Any] = {
+            "trials": trials,
+            "sampler": sampler,
+            "settings": as_settings(settings),
+        }
         check_bars([ticker := as_ticker(source)], calendar)
         tuned = run_flow("studies.tune", ticker, calendar=calendar, quiet=as_json, **arguments)
-    plain = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
+    plain = {
+        "ticker": tuned.ticker,
+        "trials": tuned.trials,
+        "pruned": tuned.pruned,
+        "validation_loss": tuned.loss,
+    }
     plain |= {"default_loss": tuned.default_loss, "last_value_loss": tuned.last_value_loss}
     plain |= {"settings": dict(tuned.settings), "path": str(tuned.path)}
     lines = [
@@ -81,8 +122,12 @@ def search(
         f"  written to {tuned.path}",
     ]
     if is_file:
-        chosen = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in tuned.as_options().items())
-        lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(source)} {chosen}")
+        chosen = " ".join(
+            f"--set {shlex.quote(f'{name}={value}')}" for name, value in tuned.as_options().items()
+        )
+        lines.append(
+            f"  the test part has not been looked at: stockml tutorial {shlex.quote(source)} {chosen}"
+        )
     else:
         lines.append(f"  used from now on by: stockml nightly {tuned.ticker} --profile tutorial")
     print(json_text(plain) if as_json else "\n".join(lines))
@@ -113,7 +158,9 @@ def _tuned_tutorial(
             seconds.append(trial.seconds)
             if not quiet:
                 loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
-                text = " ".join(f"{name.split('.')[1]}={trial.settings[name]}" for name in search.space)
+                text = " ".join(
+                    f"{name.split('.')[1]}={trial.settings[name]}" for name in search.space
+                )
                 done = f"trial {(n := len(seconds))} of {trial.of}, {time_left(n, trial.of, sum(seconds))}"
                 print(f"{done}: {loss} ({trial.seconds:.0f} s) {text}", file=terminal, flush=True)
             try:
@@ -126,19 +173,31 @@ def _tuned_tutorial(
 
 @app.command()
 def tutorial(
-    files: Annotated[list[Path], Argument(metavar="FILE", help="Daily prices as CSV, such as hpq.us.txt.")],
+    files: Annotated[
+        list[Path], Argument(metavar="FILE", help="Daily prices as CSV, such as hpq.us.txt.")
+    ],
     epochs: Annotated[
-        int | None, Option(min=1, max=1000, help="Passes over the training part; default 30, as published.")
+        int | None,
+        Option(min=1, max=1000, help="Passes over the training part; default 30, as published."),
     ] = None,
-    seed: Annotated[int | None, Option(min=0, help="Seed of weights, streams and dropout; default 1.")] = None,
-    seeds: Annotated[int, Option(min=1, help="How many seeds to train, counting up from --seed.")] = 1,
+    seed: Annotated[
+        int | None, Option(min=0, help="Seed of weights, streams and dropout; default 1.")
+    ] = None,
+    seeds: Annotated[
+        int, Option(min=1, help="How many seeds to train, counting up from --seed.")
+    ] = 1,
     decay_on: Annotated[
         DecayPart | None,
-        Option(help="Part whose loss lowers the learning rate; default validation; test is as published, but leaks."),
+        Option(
+            help="Part whose loss lowers the learning rate; default validation; test is as published, but leaks."
+        ),
     ] = None,
     settings: Settings = None,
     plots: Annotated[
-        Path | None, Option(file_okay=False, metavar="FOLDER", help="Where to put the plots; default: in the home.")
+        Path | None,
+        Option(
+            file_okay=False, metavar="FOLDER", help="Where to put the plots; default: in the home."
+        ),
     ] = None,
 ) -> None:
     """Train by the published tutorial's recipe. Prints, draws and logs its figures.
@@ -160,12 +219,16 @@ def tutorial(
     reports = []
     for number, (file, each_seed) in enumerate(trainings, start=1):
         position = f"training {number} of {len(trainings)}" if len(trainings) > 1 else ""
-        reports.append(_train_and_report(file, changed | {"training.seed": each_seed}, plots, position))
+        reports.append(
+            _train_and_report(file, changed | {"training.seed": each_seed}, plots, position)
+        )
     if len(reports) > 1:
         print(seed_table(reports))
 
 
-def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, position: str) -> "TutorialReport":
+def _train_and_report(
+    file: Path, changed: dict[str, Any], plots: Path | None, position: str
+) -> "TutorialReport":
     """position: which of several trainings this is; empty for a single one."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw
@@ -175,14 +238,22 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, p
 
     # named by all settings, so that an interrupted training survives a run with others
     name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
-    lead, end = (f"{position}, {share_of(file)} seed {changed['training.seed']}: ", " of it") if position else ("", "")
+    lead, end = (
+        (f"{position}, {share_of(file)} seed {changed['training.seed']}: ", " of it")
+        if position
+        else ("", "")
+    )
     folder = current_home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
     compile_notes = iter([", or less: this epoch compiled its steps too"])
     with quiet_libraries() as terminal:
 
         def on_epoch(row: "EpochProgress") -> None:
-            print(f"{lead}{row}{end}{next(compile_notes, '') if row.seconds_left else ''}", file=terminal, flush=True)
+            print(
+                f"{lead}{row}{end}{next(compile_notes, '') if row.seconds_left else ''}",
+                file=terminal,
+                flush=True,
+            )
 
         result = report(file, changed, folder=folder, on_epoch=on_epoch)
         drawn = draw(result, pictures)

@@ -31,7 +31,9 @@ DISK_NEEDED_GB = 2.0
 RELEASED = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
+def examine(
+    home: HomePaths, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]
+) -> Iterator[Check]:
     """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server name."""
     yield Check("Python", "ok", python_version())
     yield from services.versions()
@@ -62,9 +64,16 @@ def home_folder(home: HomePaths) -> Check:
     free_gb = shutil.disk_usage(folder).free / 1e9
     found = f"{home.root}, {free_gb:.1f} GB free"
     if not os.access(folder, os.W_OK):
-        return Check("home", "problem", found, "it cannot be written: correct its rights, or set STOCKML_HOME")
+        return Check(
+            "home",
+            "problem",
+            found,
+            "it cannot be written: correct its rights, or set STOCKML_HOME",
+        )
     if free_gb < DISK_NEEDED_GB:
-        return Check("home", "problem", found, f"free at least {DISK_NEEDED_GB:.0f} GB, or set STOCKML_HOME")
+        return Check(
+            "home", "problem", found, f"free at least {DISK_NEEDED_GB:.0f} GB, or set STOCKML_HOME"
+        )
     return Check("home", "ok", found if home.root.exists() else f"{found}, not made yet")
 
 
@@ -78,7 +87,10 @@ def rights(home: HomePaths) -> Iterator[Check]:
     if not home.root.exists():
         return
     if home.root.stat().st_mode & 0o077:
-        found, advice = f"{home.root} is open to others on this machine", f"`chmod go= {quote(str(home.root))}`"
+        found, advice = (
+            f"{home.root} is open to others on this machine",
+            f"`chmod go= {quote(str(home.root))}`",
+        )
         yield Check("rights", "problem" if home.in_use else "note", found, advice)
         return
     if closed := next(closed_to_us(home.root), None):
@@ -91,7 +103,10 @@ def rights(home: HomePaths) -> Iterator[Check]:
 
 def databases(home: HomePaths) -> Iterator[Check]:
     """The servers' own databases, where they are files of the home."""
-    for file, table in ((home.prefect / "prefect.db", "flow_run"), (home.root / "mlflow.db", "experiments")):
+    for file, table in (
+        (home.prefect / "prefect.db", "flow_run"),
+        (home.root / "mlflow.db", "experiments"),
+    ):
         if not home.database and file.exists() and (fault := fault_of(file, table)):
             advice = "restore it from a backup, or move it away"
             if fault == "disk I/O error":
@@ -100,7 +115,9 @@ def databases(home: HomePaths) -> Iterator[Check]:
 
 
 def prices(home: HomePaths, environ: Mapping[str, str]) -> Check:
-    return Check("prices", "ok", "recorded ones" if kind_here(home, environ) == "replay" else "the market's")
+    return Check(
+        "prices", "ok", "recorded ones" if kind_here(home, environ) == "replay" else "the market's"
+    )
 
 
 def key(home: HomePaths, environ: Mapping[str, str]) -> Check:
@@ -108,14 +125,22 @@ def key(home: HomePaths, environ: Mapping[str, str]) -> Check:
     if not value:
         advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
         if _plays_recorded(home, environ):
-            advice = (
-                "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
-            )
+            advice = "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
         return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
     if value == "demo":
-        return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
+        return Check(
+            "key",
+            "problem",
+            "the demo key",
+            "get one of your own at alphavantage.co/support/#api-key",
+        )
     if fault := ApiKey(value.strip()).fault:
-        return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again: your own, letters and digits only")
+        return Check(
+            "key",
+            "problem",
+            fault,
+            "copy ALPHAVANTAGE_API_KEY again: your own, letters and digits only",
+        )
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 
 
@@ -132,12 +157,16 @@ def quota(home: HomePaths, environ: Mapping[str, str], now: datetime) -> Check |
         return None
     plan = Plan.of(environ)
     ledger = QuotaLedger.of(notes, api_key, plan)
-    now = datetime.now(UTC) if is_frozen(environ) else now  # requests count today, even if the clock is a replay's
+    now = (
+        datetime.now(UTC) if is_frozen(environ) else now
+    )  # requests count today, even if the clock is a replay's
     left = ledger.remaining(now)
     ledger.next_slot(now)  # also reads the day before: raises if damaged
     requests_left = "no daily cap" if left is None else f"{quantity(left, 'request')} left today"
     if left == 0:
-        return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
+        return Check(
+            "quota", "note", "today's requests are used up", "nights are caught up after the reset"
+        )
     with suppress(StockmlError):  # `list of tickers` reports it
         if shared := plan.shared_by(len(tickers_of(home).tickers)):
             return Check("quota", "note", requests_left, shared)
@@ -151,7 +180,12 @@ def price_service(home: HomePaths, environ: Mapping[str, str]) -> Check:
     url = AlphaVantage.address_in(environ)
     address = "{}:{}".format(*host_and_port(url))
     if fault := connection_fault(url):
-        return Check("price service", "problem", f"{address}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
+        return Check(
+            "price service",
+            "problem",
+            f"{address}: {fault}",
+            "check the network, a proxy, ALPHAVANTAGE_URL",
+        )
     return Check("price service", "ok", f"{address} answers")
 
 
@@ -160,9 +194,18 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
     if environ.get("STOCKML_CLOCK"):
         return Check("clock", "ok", f"{local}, where a replay's clock stands")
     if now < RELEASED or now.date() > LAST_DAY:
-        return Check("clock", "problem", local, f"this program knows {RELEASED:%Y-%m-%d} to {LAST_DAY}: set the clock")
+        return Check(
+            "clock",
+            "problem",
+            local,
+            f"this program knows {RELEASED:%Y-%m-%d} to {LAST_DAY}: set the clock",
+        )
     return Check("clock", "ok", f"{local}, newest final session {exchange.last_final(now)}")
 
 
 def digest(environ: Mapping[str, str]) -> Check:
-    return Check("digest", "ok", f"missing forecasts are reported at {digest_time(environ):%H:%M} in New York")
+    return Check(
+        "digest",
+        "ok",
+        f"missing forecasts are reported at {digest_time(environ):%H:%M} in New York",
+    )

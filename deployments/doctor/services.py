@@ -14,7 +14,12 @@ from deployments.registration import MANAGED
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import TickerEntry
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
-from deployments.servers.prefect_api import client_if_up, configured_api, rejects_password, running_server
+from deployments.servers.prefect_api import (
+    client_if_up,
+    configured_api,
+    rejects_password,
+    running_server,
+)
 from deployments.servers.versions import wrong_versions
 from stockml.code_version import in_words, number_libraries
 from stockml.errors import StockmlError, TrackingUnavailable
@@ -41,11 +46,18 @@ def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
         return Check("Prefect", "problem", f"{away.address}: {away.found}", away.advice)
     if address:
         if rejects_password(address, environ, home):
-            return Check("Prefect", "problem", f"{address} expects a password, found none or a wrong one", SET_PASSWORD)
+            return Check(
+                "Prefect",
+                "problem",
+                f"{address} expects a password, found none or a wrong one",
+                SET_PASSWORD,
+            )
         return Check("Prefect", "ok", f"{address} answers")
     if home.servers.exists():
         leftover = f"{home.servers} is left from a server that is gone"
-        return Check("Prefect", "note", leftover, "start `stockml up`, or what else served it, again")
+        return Check(
+            "Prefect", "note", leftover, "start `stockml up`, or what else served it, again"
+        )
     return Check("Prefect", "ok", "not up; commands start a server of their own")
 
 
@@ -58,9 +70,13 @@ def mlflow(home: HomePaths) -> Check:
             found = f"{shown} was removed, and the MLflow of `stockml up` writes on into the removed file"
             return Check("MLflow", "problem", found, "start `stockml up` again")
         if not is_there and any(home.nights.glob("*/*/night.json")):
-            return Check("MLflow", "note", f"{shown} is not there, and nights are", "it is made anew")
+            return Check(
+                "MLflow", "note", f"{shown} is not there, and nights are", "it is made anew"
+            )
         return Check("MLflow", "ok", shown)
-    if not scheme.startswith(("http", "postgres", "mysql", "mssql")):  # Databricks, or what a plugin reaches
+    if not scheme.startswith(
+        ("http", "postgres", "mysql", "mssql")
+    ):  # Databricks, or what a plugin reaches
         return Check("MLflow", "note", f"{shown}, which only nights ask")
     if fault := mlflow_fault(home):
         names = "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
@@ -99,12 +115,24 @@ def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int])
         asks = "" if protected is None else f", {'with a' if protected else 'without a'} password"
         yield Check("pages", "ok", f"{found}{asks}", shared if protected is False else "")
     began, here = home.server("version") or "an earlier version", in_words()
-    if api and found and not here.startswith(began.partition(",")[0].rstrip(")")):  # the commit may be of a text
-        yield Check("code", "note", f"`stockml up` runs {began}, this is {here}", "stop it and start it again")
+    if (
+        api and found and not here.startswith(began.partition(",")[0].rstrip(")"))
+    ):  # the commit may be of a text
+        yield Check(
+            "code",
+            "note",
+            f"`stockml up` runs {began}, this is {here}",
+            "stop it and start it again",
+        )
     theirs, ours = {*(home.server("libraries") or "").split()}, {*number_libraries()}
     if api and theirs - ours:
         found = f"`stockml up` has {', '.join(sorted(theirs - ours))}, this has {', '.join(sorted(ours - theirs))}"
-        yield Check("libraries", "note", found, "run both in one environment: each would train the other's nights anew")
+        yield Check(
+            "libraries",
+            "note",
+            found,
+            "run both in one environment: each would train the other's nights anew",
+        )
     for name, number in () if api else ports.items():
         yield from guarded(f"port {number}", port, name, number, access.address)
 
@@ -123,12 +151,17 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
     from deployments.registration.automations import webhook_address
 
     webhook_address(url)
-    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL gets failures, from the next `stockml up` on")
+    return Check(
+        "webhook", "ok", "STOCKML_WEBHOOK_URL gets failures, from the next `stockml up` on"
+    )
 
 
 def prefect_nights(home: HomePaths) -> Iterator[Check]:
     """Check that notices are taken, and that Prefect runs the nights of the listed tickers and no others."""
-    with suppress(StockmlError), client_if_up(home) as client:  # `prefect` and `list of tickers` report these
+    with (
+        suppress(StockmlError),
+        client_if_up(home) as client,
+    ):  # `prefect` and `list of tickers` report these
         if client is None:
             return
         from deployments.registration.automations import TAKE_NOTICES, refused_notice
@@ -141,16 +174,24 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
         listed = {entry.ticker for entry in entries}
         with suppress(*REFUSALS):
             nights = tuple(paginated(client.read_deployments, flow_filter=NIGHTS))
-            ours = {each.name for each in nights if MANAGED in each.tags and "ticker" in each.parameters}
-            missing = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
+            ours = {
+                each.name for each in nights if MANAGED in each.tags and "ticker" in each.parameters
+            }
+            missing = listed.difference(
+                each.parameters.get("ticker") for each in nights
+            )  # Kubernetes' jobs count
             # registered after the nights: a command may have been killed in between
             outdated = {
-                ticker for names in _old_lists(client, entries) for ticker in (listed & ours) - names | names - listed
+                ticker
+                for names in _old_lists(client, entries)
+                for ticker in (listed & ours) - names | names - listed
             }
             if differ := sorted(missing | ours - listed | outdated):
                 more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
                 found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
-                yield Check("deployments", "note", found, "`stockml up`, started again, updates Prefect")
+                yield Check(
+                    "deployments", "note", found, "`stockml up`, started again, updates Prefect"
+                )
 
 
 def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
@@ -161,10 +202,18 @@ def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> I
     from deployments.registration.tickers_file import digest_time
     from tasks.run_records import paginated
 
-    specs = [each for each in other_deployments(entries, digest_time(os.environ)) if "tickers" in each.parameters]
+    specs = [
+        each
+        for each in other_deployments(entries, digest_time(os.environ))
+        if "tickers" in each.parameters
+    ]
     by_name = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in specs]}})
-    existing = {each.name: each for each in paginated(client.read_deployments, deployment_filter=by_name)}
+    existing = {
+        each.name: each for each in paginated(client.read_deployments, deployment_filter=by_name)
+    }
     for each in specs:
         current = existing.get(each.name)
-        if current is None or current.version != spec_of(each)["version"]:  # else a person chose others, in the page
+        if (
+            current is None or current.version != spec_of(each)["version"]
+        ):  # else a person chose others, in the page
             yield {*current.parameters.get("tickers", ())} if current else set()

@@ -1,4 +1,4 @@
-"""Checks of the stored files: bars, forecasts, champions, settings, bases, nights, and MLflow's copies of them."""
+"""Checks of the stored files: bars, forecasts, champions, settings, pretrained networks, nights, and MLflow's copies of them."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -14,8 +14,8 @@ from stockml.maintenance.integrity import (
     BARS_BACK,
     NO_BARS,
     check_champion,
-    damaged_bases,
     damaged_nights,
+    damaged_vintages,
     missing,
     promoted_tickers,
     tuned_tickers,
@@ -50,12 +50,18 @@ def tickers(home: HomePaths, now: datetime, *, replay: bool) -> Iterator[Check]:
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
     # a ticker may have forecasts or a champion although its bars are gone
-    listed = own_calendars(home) if home.tickers.exists() else {}  # without a list of its own, nights are by hand
+    listed = (
+        own_calendars(home) if home.tickers.exists() else {}
+    )  # without a list of its own, nights are by hand
     for name in sorted({*names, *known_tickers(home), *promoted_tickers(home)}):
-        yield from guarded(name, _ticker, home, name, listed.get(name), now, replay, name in listed or not listed)
+        yield from guarded(
+            name, _ticker, home, name, listed.get(name), now, replay, name in listed or not listed
+        )
 
 
-def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, replay: bool, is_followed: bool) -> Check:
+def _ticker(
+    home: HomePaths, name: str, calendar: str | None, now: datetime, replay: bool, is_followed: bool
+) -> Check:
     store = store_of(home, name, calendar)
     try:
         forecasts = int(Ledger(home.ledger).steps(name)["key"].nunique())
@@ -69,16 +75,25 @@ def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, rep
     if recorded and not replay and recorded > now + CLOCK_TOLERANCE:
         found = f"a bar is recorded at {clock.shown(recorded)}, which is still to come"
         advice = f"the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly {name} --force`"
-        return Check(name, "problem", found, f"{advice}; newer answers count after that bar, and none is lost")
+        return Check(
+            name,
+            "problem",
+            found,
+            f"{advice}; newer answers count after that bar, and none is lost",
+        )
     last = bars.index[-1].date()
     found = f"{len(bars):,} sessions to {last}, {quantity(forecasts, 'forecast')}"
-    found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
+    found += f", {len(holes)} without a bar" * bool(
+        holes
+    ) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
     advice = str(delisted or f"`stockml nightly {name}`") if age > OLD_AGE else advice
     if not is_followed:
         found, advice = f"{found}, not followed", ""
-    return Check(name, "note" if advice else "ok", f"{found}, bars {quantity(age, 'session')} behind", advice)
+    return Check(
+        name, "note" if advice else "ok", f"{found}, bars {quantity(age, 'session')} behind", advice
+    )
 
 
 def settings(home: HomePaths) -> Iterator[Check]:
@@ -88,22 +103,39 @@ def settings(home: HomePaths) -> Iterator[Check]:
 
 
 def nights(home: HomePaths) -> Iterator[Check]:
-    """Check that bases and night records are intact and their files exist; count the nights that wait for MLflow."""
-    sources = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
+    """Check that pretrained networks and night records are intact and their files exist; count the nights that wait for MLflow."""
+    sources = {
+        "a pretrained network": damaged_vintages,
+        "a night": damaged_nights,
+        "a night's outcome": missing,
+    }
     for name, faults in sources.items():
         yield from guarded(name, _problems, name, faults, home)
     if waiting := Tracking(home).pending():
-        yield Check("nights", "note", f"{quantity(len(waiting), 'night')} not in MLflow yet", "logged on the next run")
+        yield Check(
+            "nights",
+            "note",
+            f"{quantity(len(waiting), 'night')} not in MLflow yet",
+            "logged on the next run",
+        )
 
 
-def _problems(name: str, faults: Callable[[HomePaths], Iterator[str]], home: HomePaths) -> Iterator[Check]:
+def _problems(
+    name: str, faults: Callable[[HomePaths], Iterator[str]], home: HomePaths
+) -> Iterator[Check]:
     return (Check(name, "problem", fault) for fault in faults(home))
 
 
 def tracked(home: HomePaths) -> Iterator[Check]:
     """Check that MLflow's database can be read by the installed MLflow, and that its files are where it says."""
-    file = Path(home.tracking_uri.removeprefix(SQLITE)) if home.tracking_uri.startswith(SQLITE) else None
-    if is_server(home.tracking_uri) or (file and (not file.exists() or fault_of(file, "experiments"))):
+    file = (
+        Path(home.tracking_uri.removeprefix(SQLITE))
+        if home.tracking_uri.startswith(SQLITE)
+        else None
+    )
+    if is_server(home.tracking_uri) or (
+        file and (not file.exists() or fault_of(file, "experiments"))
+    ):
         return  # no local database, or one whose fault `databases` reports
     try:
         Tracking(home).check()

@@ -33,16 +33,17 @@ from stockml.errors import InvalidSetting
 from stockml.nights import states
 
 Notify = Callable[[str, str], list[Any]]  # text and subject, as Prefect's templates
-TAKE_NOTICES = (
-    "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then start `stockml up` again"
-)
+TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then start `stockml up` again"
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
 BEGUN = frozenset(
-    f"prefect.flow-run.{event}" for event in ("Pending", "Submitting", "InfrastructurePending", "Running", "heartbeat")
+    f"prefect.flow-run.{event}"
+    for event in ("Pending", "Submitting", "InfrastructurePending", "Running", "heartbeat")
 )  # after each of these, a run is heard of again, or its process or its worker is gone
 SILENCE = timedelta(minutes=5)  # ten heartbeats
-QUIET = timedelta(minutes=1)  # after a crash: a worker reports it twice, the second time seconds later
+QUIET = timedelta(
+    minutes=1
+)  # after a crash: a worker reports it twice, the second time seconds later
 AGAIN = 3  # times that a run is done again after its process died
 RUN, CRASHED = "prefect.resource.id", "prefect.flow-run.Crashed"
 EACH, HOUR, DAY = timedelta(0), timedelta(hours=1), timedelta(days=1)
@@ -59,9 +60,15 @@ LATE_TEXT = f"{TEXT}; is a worker up? More late runs this hour are not sent"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
 ALERTS = {  # name → event, meaning
-    "unusual range": ("width.unusual", "A share's range for the next session has left its usual widths"),
+    "unusual range": (
+        "width.unusual",
+        "A share's range for the next session has left its usual widths",
+    ),
     "price outside": ("band.missed", "A share closed outside the 95 % range of the session before"),
-    "wrong coverage": ("coverage.wrong", "Of a share's last 60 ranges of 80 %, under 70 or over 90 % were right"),
+    "wrong coverage": (
+        "coverage.wrong",
+        "Of a share's last 60 ranges of 80 %, under 70 or over 90 % were right",
+    ),
     "new champion": ("model.promoted", "A share has a new champion"),
     "no forecast": ("forecast.missing", "A share has had no forecast for two sessions"),
     "morning digest": ("digest.ready", "What is new in the morning, at most a line a share"),
@@ -103,7 +110,10 @@ def templates(notify: Notify, silence: timedelta, quiet: timedelta) -> list[Auto
         expect = {f"prefect.flow-run.{end}" for end in ends}
         trigger = _trigger(expect, tag, labels, set() if once_in else {RUN}, within=once_in)
         return AutomationCore(
-            name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=notify(text, SUBJECT)
+            name=f"{PREFIX}{name}",
+            description=meaning,
+            trigger=trigger,
+            actions=notify(text, SUBJECT),
         )
 
     nights = "A night ended in an error. Only the first of an hour is sent: an outage ends all"
@@ -142,30 +152,50 @@ def _alert(name: str, event: str, meaning: str, notify: Notify) -> AutomationCor
         within=EACH,
     )
     actions = notify(ALERT, "stockml: {{ event.resource.name or 'this morning' }}")
-    return AutomationCore(name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=actions, enabled=False)
+    return AutomationCore(
+        name=f"{PREFIX}{name}", description=meaning, trigger=trigger, actions=actions, enabled=False
+    )
 
 
 def _silent_runs(silence: timedelta) -> AutomationCore:
     """Ends a run of which nothing is heard any more, begun or not: that of a killed machine or worker."""
     trigger = _trigger(
-        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=silence, after=BEGUN, posture=Posture.Proactive
+        {"prefect.flow-run.*"},
+        MANAGED,
+        {},
+        {RUN},
+        within=silence,
+        after=BEGUN,
+        posture=Posture.Proactive,
     )
     message = f"nothing was heard of it for {silence.total_seconds():.0f} s"
     crash = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
     meaning = "A run that was taken by a worker, and of which nothing is heard any more, is ended as Crashed"
-    return AutomationCore(name=f"{PREFIX}silent runs", description=meaning, trigger=trigger, actions=[crash])
+    return AutomationCore(
+        name=f"{PREFIX}silent runs", description=meaning, trigger=trigger, actions=[crash]
+    )
 
 
 def _crashed_runs(quiet: timedelta) -> AutomationCore:
     """Puts a run whose process died back into the queue, unless something else becomes of it."""
     trigger = _trigger(
-        {"prefect.flow-run.*"}, MANAGED, {}, {RUN}, within=quiet, after={CRASHED}, posture=Posture.Proactive
+        {"prefect.flow-run.*"},
+        MANAGED,
+        {},
+        {RUN},
+        within=quiet,
+        after={CRASHED},
+        posture=Posture.Proactive,
     )
     again = ChangeFlowRunState(
-        state=StateType.SCHEDULED, name="AwaitingRetry", message="its process died; it is done again"
+        state=StateType.SCHEDULED,
+        name="AwaitingRetry",
+        message="its process died; it is done again",
     )
     meaning = f"A run whose process died is done again, at most {AGAIN} times"
-    return AutomationCore(name=f"{PREFIX}crashed runs", description=meaning, trigger=trigger, actions=[again])
+    return AutomationCore(
+        name=f"{PREFIX}crashed runs", description=meaning, trigger=trigger, actions=[again]
+    )
 
 
 def _dying_runs() -> AutomationCore:
@@ -175,7 +205,9 @@ def _dying_runs() -> AutomationCore:
     message = f"its process died {deaths} times; see the machine's memory and the worker's log"
     fail = ChangeFlowRunState(state=StateType.FAILED, name="Failed", message=message)
     meaning = f"A run whose process died {deaths} times within a day has failed"
-    return AutomationCore(name=f"{PREFIX}dying runs", description=meaning, trigger=trigger, actions=[fail])
+    return AutomationCore(
+        name=f"{PREFIX}dying runs", description=meaning, trigger=trigger, actions=[fail]
+    )
 
 
 def _trigger(
@@ -204,15 +236,23 @@ def _trigger(
 
 
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:
-    existing = sorted(client.read_automations_by_name(automation.name), key=lambda each: (not each.enabled, each.id))
-    for duplicate in existing[1:]:  # two workers that began at once have each made one: notices would come twice
+    existing = sorted(
+        client.read_automations_by_name(automation.name),
+        key=lambda each: (not each.enabled, each.id),
+    )
+    for duplicate in existing[
+        1:
+    ]:  # two workers that began at once have each made one: notices would come twice
         with suppress(ObjectNotFound):
             client.delete_automation(duplicate.id)
     if not existing:
         client.create_automation(automation)
         return "created"
     updated = automation.model_copy(update={"enabled": existing[0].enabled})
-    if all(getattr(updated, part) == getattr(existing[0], part) for part in ("description", "trigger", "actions")):
+    if all(
+        getattr(updated, part) == getattr(existing[0], part)
+        for part in ("description", "trigger", "actions")
+    ):
         return "unchanged"
     client.update_automation(existing[0].id, updated)
     return "updated"
@@ -221,7 +261,9 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:
 def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
     """Return the function from a text (a Prefect template) to the actions that send it. Raises InvalidSetting."""
     if url := environ.get("STOCKML_WEBHOOK_URL"):
-        webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its type hints lack `_sync`
+        webhook: Any = SlackWebhook(
+            url=SecretStr(webhook_address(url))
+        )  # its type hints lack `_sync`
         webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
         return lambda text, subject: [
@@ -238,14 +280,19 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
 
 def refused_notice(client: SyncPrefectClient, now: datetime) -> str | None:
     """Say which notice was refused, if it is the newest that the webhook or a block was sent."""
-    sent = {"event": {"name": [f"{ACTION}.executed", f"{ACTION}.failed"]}, "occurred": {"since": now - NOTICE_AGE}}
+    sent = {
+        "event": {"name": [f"{ACTION}.executed", f"{ACTION}.failed"]},
+        "occurred": {"since": now - NOTICE_AGE},
+    }
     newest: dict[int, Any] = {}  # of each block
     for event in client.read_events(EventFilter.model_validate(sent), limit=50).events:
         if event.payload.get("action_type") == "send-notification":
             newest.setdefault(event.payload["action_index"], event)
     for event in newest.values():
         if event.event == f"{ACTION}.failed":
-            return f"the notice of {clock.shown(event.occurred)} ({event.resource.name}) was not taken"
+            return (
+                f"the notice of {clock.shown(event.occurred)} ({event.resource.name}) was not taken"
+            )
     return None
 
 
@@ -260,9 +307,14 @@ def webhook_address(url: str) -> str:
     except ValueError:
         is_address = False
     if not is_address:
-        raise InvalidSetting("STOCKML_WEBHOOK_URL", "…", "an address such as https://hooks.slack.com/services/…")
+        raise InvalidSetting(
+            "STOCKML_WEBHOOK_URL", "…", "an address such as https://hooks.slack.com/services/…"
+        )
     # quoted twice, since Apprise decodes a query twice
-    query = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    query = {
+        f"-{name}": quote(value, safe="")
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    }
     fields = urlencode(query | FIELDS, safe=":", quote_via=quote)
     return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
 

@@ -20,7 +20,12 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule, StateType
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitStrategy,
+    ConcurrencyOptions,
+    DeploymentSchedule,
+    StateType,
+)
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -46,7 +51,9 @@ class DeploymentSpec:
     flow: str  # module and function in `flows`
     name: str
     description: str
-    asks: tuple[str, ...] = ()  # the flow's parameters that its form shows; the others are as in `parameters`
+    asks: tuple[
+        str, ...
+    ] = ()  # the flow's parameters that its form shows; the others are as in `parameters`
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     cron: str | None = None  # None: started from the page only
@@ -66,8 +73,14 @@ class RegistrationResult:
     own_schedules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        done = {what: names for what, names in vars(self).items() if names and what != "own_schedules"}
-        own = f"; schedules of your own stay: {', '.join(self.own_schedules)}" if self.own_schedules else ""
+        done = {
+            what: names for what, names in vars(self).items() if names and what != "own_schedules"
+        }
+        own = (
+            f"; schedules of your own stay: {', '.join(self.own_schedules)}"
+            if self.own_schedules
+            else ""
+        )
         return (", ".join(f"{len(names)} {what}" for what, names in done.items()) or "none") + own
 
 
@@ -91,11 +104,16 @@ def ticker_deployments(
     ]
 
 
-def other_deployments(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) -> list[DeploymentSpec]:
+def other_deployments(
+    entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT
+) -> list[DeploymentSpec]:
     """The daily digest, yearly pretraining, maintenance on Sunday mornings (clear of clock changes); others by hand."""
     tickers = [entry.ticker for entry in entries]
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
-    of_all = {"tickers": tickers, "choices": {entry.ticker: entry.own for entry in entries if entry.own}}
+    of_all = {
+        "tickers": tickers,
+        "choices": {entry.ticker: entry.own for entry in entries if entry.own},
+    }
     return [
         DeploymentSpec(
             "notices.missing_forecasts", "tell of missing forecasts",
@@ -122,7 +140,7 @@ def other_deployments(entries: Sequence[TickerEntry], digest_at: time = DIGEST_A
             ("ticker", "first", "last", "learn", "mode", "force"), {"ticker": tickers[0]} if tickers else {},
         ),
         DeploymentSpec(
-            "studies.pretrain", "learn a base network", "A base across all tickers, once a year.",
+            "studies.pretrain", "pretrain a network", "A pretrained network across all tickers, once a year.",
             ("prices", "through", "seeds"), tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
         DeploymentSpec(
@@ -139,17 +157,27 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
         make_pool(client)
         flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in specs}
         existing = {(each.flow_id, each.name): each for each in paginated(client.read_deployments)}
-        managed = {key: each for key, each in existing.items() if MANAGED in each.tags}  # not a person's own
+        managed = {
+            key: each for key, each in existing.items() if MANAGED in each.tags
+        }  # not a person's own
         for each in specs:
             flow_id = flows[each.flow]
-            earlier = managed.get((flow_id, each.before)) or existing.get((flow_id, each.name))  # or unscheduled
-            personal = [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)] if earlier else []
+            earlier = managed.get((flow_id, each.before)) or existing.get(
+                (flow_id, each.name)
+            )  # or unscheduled
+            personal = (
+                [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)]
+                if earlier
+                else []
+            )
             done[_apply(client, flow_id, earlier, each, personal)].append(each.name)
             done["own_schedules"] += [each.name] if personal else []
         expected = {(flows[each.flow], each.name) for each in specs}
         renamed = {each.before: each.name for each in specs if each.flow == NIGHTLY}
         for other in [managed[key] for key in managed.keys() - expected] if delete_others else ():
-            _end_waiting(client, other, renamed.get(other.name))  # first: killed in between, none stays
+            _end_waiting(
+                client, other, renamed.get(other.name)
+            )  # first: killed in between, none stays
             with suppress(ObjectNotFound):  # another machine was faster
                 client.delete_deployment(other.id)
             done["deleted"].append(other.name)
@@ -158,15 +186,21 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
 
 def _end_waiting(client: SyncPrefectClient, going: DeploymentResponse, ticker: str | None) -> None:
     """Cancel its runs that wait, such as for a late bar; a renamed share's go on as `ticker`'s."""
-    for run in tuple(runs_of(client, in_state([StateType.SCHEDULED], deployment_id={"any_": [going.id]}))):
-        if run.auto_scheduled and run.state_name == "Scheduled":  # Prefect deletes it with its deployment
+    for run in tuple(
+        runs_of(client, in_state([StateType.SCHEDULED], deployment_id={"any_": [going.id]}))
+    ):
+        if (
+            run.auto_scheduled and run.state_name == "Scheduled"
+        ):  # Prefect deletes it with its deployment
             continue
         if ticker:
             client.create_flow_run_from_deployment(
                 client.read_deployment_by_name(f"nightly/{ticker}").id,
                 name=run.name.replace(going.name, ticker),
                 parameters=run.parameters | {"ticker": ticker},
-                state=AwaitingRetry(scheduled_time=run.next_scheduled_start_time, message=f"Waited as {going.name}"),
+                state=AwaitingRetry(
+                    scheduled_time=run.next_scheduled_start_time, message=f"Waited as {going.name}"
+                ),
                 idempotency_key=str(run.id),
             )
         why = f"Goes on as {ticker}" if ticker else "Its deployment was removed"
@@ -186,14 +220,23 @@ def flow_of(flow: str) -> Flow[..., Any]:
 
 @cache
 def form_of(flow: str) -> dict[str, Any]:
-    return {**parameter_schema(flow_of(flow).fn).model_dump_for_openapi(), "additionalProperties": False}
+    return {
+        **parameter_schema(flow_of(flow).fn).model_dump_for_openapi(),
+        "additionalProperties": False,
+    }
 
 
 def asked_form(deployment: DeploymentSpec) -> dict[str, Any]:
     """The form of what it asks. A parameter that is not shown may be given all the same, but no other ticker."""
     form = form_of(deployment.flow)
-    fixed = {name: {"const": deployment.parameters[name]} for name in FIXED if name in deployment.parameters}
-    hidden = {name: fixed.get(name, {}) for name in form["properties"] if name not in deployment.asks}
+    fixed = {
+        name: {"const": deployment.parameters[name]}
+        for name in FIXED
+        if name in deployment.parameters
+    }
+    hidden = {
+        name: fixed.get(name, {}) for name in form["properties"] if name not in deployment.asks
+    }
     shown = {name: form["properties"][name] for name in deployment.asks}
     definitions = {**form.get("definitions", {})}
     if "settings" in shown:
@@ -215,18 +258,26 @@ def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
         "description": f"{deployment.description} {LINK}",
         "parameters": deployment.parameters,
         "tags": sorted(
-            {*deployment.tags, MANAGED, NIGHTS if deployment.flow == NIGHTLY and deployment.cron else OTHERS}
+            {
+                *deployment.tags,
+                MANAGED,
+                NIGHTS if deployment.flow == NIGHTLY and deployment.cron else OTHERS,
+            }
         ),
         "entrypoint": f"flows.{deployment.flow}",
         "parameter_openapi_schema": asked_form(deployment),
         "pull_steps": [],  # an earlier version's deployments had one
     }
-    content = json.dumps([spec, deployment.cron, deployment.timezone, deployment.slug], sort_keys=True, default=str)
+    content = json.dumps(
+        [spec, deployment.cron, deployment.timezone, deployment.slug], sort_keys=True, default=str
+    )
     return {**spec, "version": hashlib.sha256(content.encode()).hexdigest()[:16]}
 
 
 def _is_ours(schedule: DeploymentSchedule, spec: DeploymentSpec) -> bool:
-    return schedule.slug in SLUGS or (not schedule.slug and getattr(schedule.schedule, "cron", None) == spec.cron)
+    return schedule.slug in SLUGS or (
+        not schedule.slug and getattr(schedule.schedule, "cron", None) == spec.cron
+    )
 
 
 def _apply(
@@ -237,11 +288,16 @@ def _apply(
     personal: Sequence[DeploymentSchedule],
 ) -> str:
     """Make the deployment match `spec`, unless it does. A person's schedules of it, `personal`, stay as they are."""
-    fields, ours = spec_of(spec), [each for each in existing.schedules if each not in personal] if existing else []
+    fields, ours = (
+        spec_of(spec),
+        [each for each in existing.schedules if each not in personal] if existing else [],
+    )
     if existing and existing.version == fields["version"] and len(ours) == bool(spec.cron):
         return "unchanged"
     schedule_fields = set(DeploymentScheduleCreate.model_fields)
-    schedules = [DeploymentScheduleCreate(**each.model_dump(include=schedule_fields)) for each in personal]
+    schedules = [
+        DeploymentScheduleCreate(**each.model_dump(include=schedule_fields)) for each in personal
+    ]
     if spec.cron:
         cron = CronSchedule(cron=spec.cron, timezone=spec.timezone)
         active = all(schedule.active for schedule in ours)  # keep a paused schedule paused
@@ -256,6 +312,10 @@ def _apply(
         enforce_parameter_schema=True,
         **fields,
     )
-    if spec.cron and not (existing and existing.paused):  # schedule at once, so that status can show the next run
-        client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment_id}, json={})
+    if spec.cron and not (
+        existing and existing.paused
+    ):  # schedule at once, so that status can show the next run
+        client.request(
+            "POST", "/deployments/{id}/schedule", path_params={"id": deployment_id}, json={}
+        )
     return "updated" if existing and existing.name == spec.name else "created"

@@ -40,7 +40,9 @@ def listed_spelling(home: HomePaths) -> Callable[[str], str]:
         shares.setdefault(as_key(ticker), []).append(ticker)
     with suppress(InvalidFile):
         shares |= {as_key(entry.ticker): [entry.ticker] for entry in tickers_of(home).tickers}
-    return lambda ticker: ticker if ticker in (same := shares.get(as_key(ticker), [ticker])) else same[0]
+    return lambda ticker: (
+        ticker if ticker in (same := shares.get(as_key(ticker), [ticker])) else same[0]
+    )
 
 
 def own_calendars(home: HomePaths) -> dict[str, str | None]:
@@ -69,8 +71,14 @@ def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> 
     """
     with _lock(home):
         listed = [entry.ticker for entry in tickers_of(home).tickers]
-        spellings = {as_key(ticker): ticker for ticker in reversed([*listed, *tickers])}  # BRK-B is there as BRK.B
-        new = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in {*spellings.values()} - {*listed})
+        spellings = {
+            as_key(ticker): ticker for ticker in reversed([*listed, *tickers])
+        }  # BRK-B is there as BRK.B
+        new = tuple(
+            ticker
+            for ticker in dict.fromkeys(tickers)
+            if ticker in {*spellings.values()} - {*listed}
+        )
         options = {name: value for name, value in choices.items() if value is not None}
         tree = _tree(home)
         for ticker in new:
@@ -97,7 +105,9 @@ def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> 
         text = _text(home, tree)
         if not only_check:
             earlier = earlier_names(home)
-            write_atomically(_earlier(home), json.dumps({**earlier, new: earlier.get(old, old)}).encode())
+            write_atomically(
+                _earlier(home), json.dumps({**earlier, new: earlier.get(old, old)}).encode()
+            )
             write_atomically(home.tickers, text)
         return True
 
@@ -175,6 +185,10 @@ def _drop(listed: CommentedSeq, at: int) -> None:
 
 def _end(node: Any, key: Any) -> tuple[Any, Any]:
     """The node, and its key, that end an item: comments below the item are kept there."""
-    while isinstance(inner := node[key], CommentedMap | CommentedSeq) and inner and not inner.fa.flow_style():
+    while (
+        isinstance(inner := node[key], CommentedMap | CommentedSeq)
+        and inner
+        and not inner.fa.flow_style()
+    ):
         node, key = inner, len(inner) - 1 if isinstance(inner, CommentedSeq) else [*inner][-1]
     return node, key

@@ -6,7 +6,15 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -33,7 +41,9 @@ def start_time(text: Any) -> str:
     except (ValueError, TypeError) as error:  # TypeError: no text, or it has a UTC offset
         raise ValueError(f'expected a time as "23:00", found {text!r}') from error
     if is_early:
-        raise ValueError(f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}")
+        raise ValueError(
+            f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}"
+        )
     return start.strftime("%H:%M")
 
 
@@ -43,7 +53,9 @@ def digest_time(environ: Mapping[str, str]) -> time:
     try:
         return time.fromisoformat(start_time(text)) if text else DIGEST_AT
     except ValueError as error:
-        expected = 'a time such as "07:00" outside 00:00 to 03:00, which clock changes skip or repeat'
+        expected = (
+            'a time such as "07:00" outside 00:00 to 03:00, which clock changes skip or repeat'
+        )
         raise InvalidSetting("STOCKML_DIGEST_AT", text, expected) from error
 
 
@@ -68,18 +80,24 @@ class TickerEntry(BaseModel):
     def _settings_exist(self) -> "TickerEntry":
         with refused_as(ValueError):
             if other := next((name for name in self.settings if "." not in name), None):
-                raise ValueError(f"expected a setting as evaluation.direction_step, found {other!r}")
+                raise ValueError(
+                    f"expected a setting as evaluation.direction_step, found {other!r}"
+                )
             night_settings(settings_for(self.profile, self.settings))
         return self
 
     @model_validator(mode="after")
     def _starts_when_bars_are_final(self) -> "TickerEntry":
-        if not (self.at or self.calendar):  # the usual start, on an exchange that is known: its calendar takes long
+        if not (
+            self.at or self.calendar
+        ):  # the usual start, on an exchange that is known: its calendar takes long
             return self
         with refused_as(ValueError):
             close, final = _close_and_final(self)
         if self.at and close.time() <= time.fromisoformat(self.at) < final.time():
-            raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
+            raise ValueError(
+                f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}"
+            )
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
@@ -109,7 +127,11 @@ class TickerEntry(BaseModel):
     @property
     def own(self) -> dict[str, Any]:
         """The flow's parameters apart from the ticker, only those that differ from the form's defaults."""
-        chosen = {"profile": self.profile, "calendar": self.calendar, "settings": nested(self.settings)}
+        chosen = {
+            "profile": self.profile,
+            "calendar": self.calendar,
+            "settings": nested(self.settings),
+        }
         return {name: value for name, value in chosen.items() if value and value != "nightly"}
 
     def parameters(self) -> dict[str, Any]:
@@ -133,9 +155,14 @@ class TickersFile(BaseModel):
             raise ValueError("expected `defaults:` with settings below it")
         listed = raw.get("tickers") or []
         if not isinstance(listed, list):
-            raise ValueError(f"expected `tickers:` with one `- TICKER` a line below it, found {listed!r}")
+            raise ValueError(
+                f"expected `tickers:` with one `- TICKER` a line below it, found {listed!r}"
+            )
         entries = [_with_defaults(entry, defaults) for entry in listed]
-        return {**{name: value for name, value in raw.items() if name != "defaults"}, "tickers": entries}
+        return {
+            **{name: value for name, value in raw.items() if name != "defaults"},
+            "tickers": entries,
+        }
 
 
 def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
@@ -147,7 +174,9 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
         found = kinds.get(type(error), f"one that cannot be read ({error.strerror})")
         raise InvalidFile(str(path), f"expected a list of tickers, found {found}") from error
     except UnicodeDecodeError as error:
-        raise InvalidFile(str(path), "expected text in UTF-8, found other bytes; is it a list of tickers?") from error
+        raise InvalidFile(
+            str(path), "expected text in UTF-8, found other bytes; is it a list of tickers?"
+        ) from error
 
 
 def parsed(text: str, where: str) -> TickersFile:
@@ -199,25 +228,35 @@ def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]
 def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
     ticker = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
     if not isinstance(ticker, str):  # YAML reads TRUE as a boolean, 0005 as a number
-        raise ValueError(f'expected a ticker, found {ticker!r}; put one that YAML reads otherwise in quotes, as "TRUE"')
+        raise ValueError(
+            f'expected a ticker, found {ticker!r}; put one that YAML reads otherwise in quotes, as "TRUE"'
+        )
     return {**defaults, **({"ticker": entry} if isinstance(entry, str) else entry)}
 
 
 def _close_and_final(entry: TickerEntry) -> tuple[datetime, datetime]:
     """When the exchange closes on a winter day, and when its bar is final, by the exchange's clocks."""
-    final = sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY).replace(tzinfo=None)
+    final = (
+        sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY).replace(tzinfo=None)
+    )
     return final - FINAL_AFTER_CLOSE, final
 
 
 def _default_start(final: datetime) -> datetime:
     """15 minutes after bars are final, or 06:00 the next morning if the stagger could then pass midnight."""
-    start, midnight = final + AFTER_FINAL, datetime.combine(_A_WINTER_DAY + timedelta(days=1), time.min)
+    start, midnight = (
+        final + AFTER_FINAL,
+        datetime.combine(_A_WINTER_DAY + timedelta(days=1), time.min),
+    )
     could_pass = start + timedelta(minutes=STAGGER_WINDOW) >= midnight
     return max(start, midnight + timedelta(hours=6)) if could_pass else start
 
 
 def _in_words(problem: Any) -> str:
-    where, name = ".".join(str(part) for part in problem["loc"]), str(problem["loc"][-1]) if problem["loc"] else ""
+    where, name = (
+        ".".join(str(part) for part in problem["loc"]),
+        str(problem["loc"][-1]) if problem["loc"] else "",
+    )
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         fields = TickerEntry.model_fields if len(problem["loc"]) > 1 else ("defaults", "tickers")

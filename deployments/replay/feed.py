@@ -41,7 +41,9 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(Answer(404, b'{"detail": "Not found."}'))
         query = dict(parse_qsl(parts.query))
         reply = self.server.answered(query)
-        request = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
+        request = Asked(
+            query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact")
+        )
         self.server.on_request(request)
         return self._send(reply)
 
@@ -70,7 +72,9 @@ class Feed(ThreadingHTTPServer):
     ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.now, self.on_request = now, on_request
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="replay-feed", daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.02,), name="replay-feed", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -88,7 +92,10 @@ class Feed(ThreadingHTTPServer):
     @property
     def newest(self) -> date:
         """The newest session published for any symbol; `date.min` before the recording."""
-        return max((row.session for symbol in symbols() for row in published(symbol, self.now)[-1:]), default=date.min)
+        return max(
+            (row.session for symbol in symbols() for row in published(symbol, self.now)[-1:]),
+            default=date.min,
+        )
 
     @property
     def notice(self) -> str:
@@ -96,7 +103,11 @@ class Feed(ThreadingHTTPServer):
 
     def set_clock(self, now: datetime | date) -> None:
         """Set the clock to an aware time, or to 23:00 New York time of a day."""
-        self.now = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
+        self.now = (
+            now
+            if isinstance(now, datetime)
+            else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
+        )
 
     def answered(self, query: Mapping[str, str]) -> Answer:
         return answer(query, self.now)

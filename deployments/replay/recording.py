@@ -20,7 +20,9 @@ from zoneinfo import ZoneInfo
 from deployments.errors import NotRecorded
 
 NEW_YORK = ZoneInfo("America/New_York")
-PUBLISHED_AT = time(18, 0)  # New York time; the real provider's bars appear between the close and 22:45
+PUBLISHED_AT = time(
+    18, 0
+)  # New York time; the real provider's bars appear between the close and 22:45
 COMPACT_SESSIONS = 100
 PRICES = ("open", "high", "low", "close")
 PROVISIONAL = 0.985  # fraction of the final volume in the newest bar, until the next is published
@@ -72,7 +74,9 @@ def _recording() -> dict[str, tuple[RecordedRow, ...]]:
     _, *lines = csv.reader(gzip.decompress(compressed).decode().splitlines())
     for symbol, day, *prices, volume, _ in lines:
         open_, high, low, close = map(float, prices)
-        rows[symbol].append(RecordedRow(date.fromisoformat(day), open_, high, low, close, int(volume)))
+        rows[symbol].append(
+            RecordedRow(date.fromisoformat(day), open_, high, low, close, int(volume))
+        )
     return {symbol: tuple(sorted(bars)) for symbol, bars in rows.items()}
 
 
@@ -100,7 +104,9 @@ class Answer:
 
 def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
     """The rows of `symbol` published by `now`, oldest first; none for a symbol that was not recorded."""
-    return tuple(row for row in _recording().get(symbol.upper(), ()) if publication(row.session) <= now)
+    return tuple(
+        row for row in _recording().get(symbol.upper(), ()) if publication(row.session) <= now
+    )
 
 
 def publication(session: date) -> datetime:
@@ -147,20 +153,33 @@ def _daily(query: Mapping[str, str], rows: Sequence[RecordedRow], premium: bool)
         "4. Output Size": "Full size" if full else "Compact",
         "5. Time Zone": "US/Eastern",
     }
-    series = {row.session.isoformat(): _bar(row, provisional=row.session == newest) for row in reversed(shown)}
+    series = {
+        row.session.isoformat(): _bar(row, provisional=row.session == newest)
+        for row in reversed(shown)
+    }
     return _json({"Meta Data": meta, "Time Series (Daily)": series})
 
 
 def _bar(row: RecordedRow, *, provisional: bool) -> dict[str, str]:
-    prices = {f"{at}. {name}": f"{getattr(row, name):.4f}" for at, name in enumerate(PRICES, start=1)}
-    return {**prices, "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume)}
+    prices = {
+        f"{at}. {name}": f"{getattr(row, name):.4f}" for at, name in enumerate(PRICES, start=1)
+    }
+    return {
+        **prices,
+        "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume),
+    }
 
 
 def _splits(symbol: str, now: datetime) -> Answer:
     if not published(symbol, now):
         return _unknown("SPLITS")
-    splits = [split for split in recorded_splits(symbol.upper()) if publication(split.effective) <= now]
-    rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(splits)]
+    splits = [
+        split for split in recorded_splits(symbol.upper()) if publication(split.effective) <= now
+    ]
+    rows = [
+        {"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"}
+        for s in reversed(splits)
+    ]
     return _json({"symbol": symbol, "data": rows})
 
 

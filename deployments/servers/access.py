@@ -22,7 +22,9 @@ from stockml.redaction import excerpt
 ADDRESS = "STOCKML_ADDRESS"
 HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
-SET_PASSWORD = f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
+SET_PASSWORD = (
+    f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
+)
 MIN_PASSWORD = 12  # letters: MLflow's own bound
 EVERYWHERE, LOCAL = "0.0.0.0", ("127.0.0.1", "localhost")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?(:[0-9]{1,5})?")

@@ -21,8 +21,14 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
     """The variables as this project wants them for the home; what the user has set in `environ` is to win."""
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
     # this home's servers ask for it; a server elsewhere must not be sent it
-    as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}
-    if home.database:  # a restarting PostgreSQL's answers; on SQLite they mean a full disk, reported at once
+    as_client = (
+        {"PREFECT_API_AUTH_STRING": password}
+        if password and not environ.get("PREFECT_API_URL")
+        else {}
+    )
+    if (
+        home.database
+    ):  # a restarting PostgreSQL's answers; on SQLite they mean a full disk, reported at once
         as_client["PREFECT_CLIENT_RETRY_EXTRA_CODES"] = "500,504"
     return as_client | {
         "STOCKML_HOME": str(home.root),
@@ -69,4 +75,8 @@ def check_database(home: HomePaths) -> None:
 
 def prefect_database(home: HomePaths) -> str:
     file = home.prefect / "prefect.db"
-    return f"postgresql+asyncpg://{home.database}/prefect" if home.database else f"sqlite+aiosqlite:///{file}"
+    return (
+        f"postgresql+asyncpg://{home.database}/prefect"
+        if home.database
+        else f"sqlite+aiosqlite:///{file}"
+    )

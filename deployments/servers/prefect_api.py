@@ -35,7 +35,9 @@ def prefect_api(home: HomePaths, environ: MutableMapping[str, str] = os.environ)
     set_environment(home, environ)
     configured = configured_api(home, environ)
     with owner_only(), ExitStack() as stack:
-        address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
+        address = (
+            configured or running_server(home) or stack.enter_context(_own_server(home, environ))
+        )
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
         if not environ.get("PREFECT_UI_URL"):
             # link to a lasting page: where `stockml up` will show the runs of a command's own server
@@ -56,11 +58,16 @@ def client_if_up(home: HomePaths) -> "Iterator[SyncPrefectClient | None]":
         yield None
         return
     set_environment(home)
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # in a home that is not made yet
+    with warnings.catch_warnings(
+        action="ignore", category=UserWarning
+    ):  # in a home that is not made yet
         from prefect import settings
         from prefect.client.orchestration import get_client
 
-    client_settings: dict[Any, Any] = {settings.PREFECT_API_URL: address, settings.PREFECT_CLIENT_MAX_RETRIES: 0}
+    client_settings: dict[Any, Any] = {
+        settings.PREFECT_API_URL: address,
+        settings.PREFECT_CLIENT_MAX_RETRIES: 0,
+    }
     if password := os.environ.get("PREFECT_API_AUTH_STRING"):
         client_settings[settings.PREFECT_API_AUTH_STRING] = password
     with settings.temporary_settings(client_settings), get_client(sync_client=True) as client:
@@ -80,7 +87,10 @@ def configured_api(home: HomePaths, environ: Mapping[str, str], timeout_s: float
         raise InvalidSetting("PREFECT_API_URL", "…", expected)
     from deployments.servers.access import SET_PASSWORD
 
-    fault, advice = unhealthy(address, timeout_s=timeout_s), "unset PREFECT_API_URL, or start it with `stockml up`"
+    fault, advice = (
+        unhealthy(address, timeout_s=timeout_s),
+        "unset PREFECT_API_URL, or start it with `stockml up`",
+    )
     if not fault and rejects_password(address, environ, home):
         fault, advice = "that it expects another password", SET_PASSWORD
     if fault:
@@ -147,22 +157,38 @@ def rejects_password(address: str, environ: Mapping[str, str], home: HomePaths) 
     import httpx  # as Prefect's client does, it sends no password on to another server that this one leads to
 
     password = {**settings_of(home, environ), **environ}.get("PREFECT_API_AUTH_STRING", "")
-    headers = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
+    headers = (
+        {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
+    )
     try:
-        reply = httpx.get(f"{address}/admin/version", headers=headers, follow_redirects=True, timeout=3)
+        reply = httpx.get(
+            f"{address}/admin/version", headers=headers, follow_redirects=True, timeout=3
+        )
     except httpx.HTTPError:
         return None
-    return None if reply.is_server_error else reply.status_code == 401 and not environ.get("PREFECT_API_KEY")
+    return (
+        None
+        if reply.is_server_error
+        else reply.status_code == 401 and not environ.get("PREFECT_API_KEY")
+    )
 
 
 def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:
     """None if the API answers as a healthy one; else what is found instead, such as its own words for a refusal."""
     try:
         with urlopen(f"{address}/health", timeout=timeout_s) as reply:
-            is_page = reply.headers.get_content_type() == "text/html"  # such as that of a login before it
-            return "a page" if is_page else None if reply.status == 200 else f"status {reply.status}"
+            is_page = (
+                reply.headers.get_content_type() == "text/html"
+            )  # such as that of a login before it
+            return (
+                "a page" if is_page else None if reply.status == 200 else f"status {reply.status}"
+            )
     except HTTPError as refusal:
-        reason = refusal.read(200).decode(errors="replace") if "text/plain" in str(refusal.headers) else refusal.reason
+        reason = (
+            refusal.read(200).decode(errors="replace")
+            if "text/plain" in str(refusal.headers)
+            else refusal.reason
+        )
         return f"status {refusal.code} ({' '.join(reason.split())})"
     except (OSError, HTTPException, ValueError):
         return "no answer"

@@ -61,7 +61,9 @@ class Child:
         lines = [""]
         with contextlib.suppress(OSError):
             lines += filter(str.strip, self.log.read_text(errors="replace").split("\n"))
-        return ServerFailed(self.program.name, self.process.poll(), str(self.log), lines[-1].strip())
+        return ServerFailed(
+            self.program.name, self.process.poll(), str(self.log), lines[-1].strip()
+        )
 
 
 def start(program: Program, log: Path) -> Child:
@@ -74,7 +76,13 @@ def start(program: Program, log: Path) -> Child:
         with log.open("ab") as sink:
             sink.truncate(0)
             process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.servers.processes", program.module, *program.arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "deployments.servers.processes",
+                    program.module,
+                    *program.arguments,
+                ],
                 env=dict(program.environ),
                 cwd=log.parent,  # a folder of the user's own: Prefect takes settings from the working folder's files
                 stdin=subprocess.PIPE,  # stays open as long as this process lives
@@ -118,7 +126,11 @@ def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
 def _listens(child: Child, port: int | None) -> bool:
     """Whether the child or a descendant listens on the port; True where the system does not say."""
     try:
-        sockets = [each for process in _family(child.process.pid) for each in process.net_connections("tcp")]
+        sockets = [
+            each
+            for process in _family(child.process.pid)
+            for each in process.net_connections("tcp")
+        ]
     except (psutil.AccessDenied, psutil.NoSuchProcess) as unknown:  # the latter has ended
         return isinstance(unknown, psutil.AccessDenied)
     return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)

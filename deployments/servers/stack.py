@@ -31,7 +31,9 @@ from stockml.storage.locks import file_lock
 START_S = 180.0  # a first start makes the databases
 LONGEST_PAUSE_S, SETTLED_S = 60.0, 300.0
 RUNS_AT_ONCE = 2
-PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")}
+PORT_OPTIONS = {
+    name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")
+}
 KEYS = ("ALPHAVANTAGE_API_KEY", "TIINGO_API_KEY")
 MANY = 50  # tickers: registering more takes so long that it is announced
 
@@ -41,7 +43,13 @@ def prefect(port: int, access: Access, environ: Mapping[str, str]) -> Program:
     own = prefect_app.closed_to_others(access.origins(port), access.hosts)
     own["PREFECT_SERVER_UI_API_URL"] = "/api"  # relative: works under any of the server's names
     arguments = (access.address, str(port))
-    return Program("Prefect", prefect_app.__name__, arguments, _without_keys(environ) | own, (access.address, port))
+    return Program(
+        "Prefect",
+        prefect_app.__name__,
+        arguments,
+        _without_keys(environ) | own,
+        (access.address, port),
+    )
 
 
 def mlflow(home: HomePaths, port: int, access: Access, environ: Mapping[str, str]) -> Program:
@@ -54,7 +62,9 @@ def mlflow(home: HomePaths, port: int, access: Access, environ: Mapping[str, str
     if access.password:
         arguments += ["--app-name", "basic-auth"]
         own |= _login(home, access.password)
-    return Program("MLflow", "mlflow", arguments, _without_keys(environ) | own, (access.address, port))
+    return Program(
+        "MLflow", "mlflow", arguments, _without_keys(environ) | own, (access.address, port)
+    )
 
 
 def _login(home: HomePaths, password: str) -> dict[str, str]:
@@ -121,7 +131,9 @@ def up(
         if feed := stack.enter_context(played(home, environ)):
             say(feed.notice)
         elif not environ.get("ALPHAVANTAGE_API_KEY"):
-            say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
+            say(
+                "no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`"
+            )
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
         children.append(start(prefect(prefect_port, access, environ), logs / "prefect.log"))
@@ -181,7 +193,9 @@ def _may_start(child: Child, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _register(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]) -> None:
+def _register(
+    home: HomePaths, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]
+) -> None:
     """Tell Prefect of the tickers, in a process that ends and leaves this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
@@ -198,7 +212,11 @@ def _register(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], 
 
 
 def _print_addresses(
-    home: HomePaths, environ: Mapping[str, str], pages: Mapping[str, str], access: Access, say: Callable[[str], None]
+    home: HomePaths,
+    environ: Mapping[str, str],
+    pages: Mapping[str, str],
+    access: Access,
+    say: Callable[[str], None],
 ) -> None:
     say(f"home     {prices_in(home, environ)}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand")

@@ -18,14 +18,22 @@ from stockml.evaluation.candidates import Candidate, ScoringData, trend_prior_pa
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores, touches
-from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Evaluation, evaluate
+from stockml.evaluation.path_scores import (
+    CHAMPION,
+    LSTM,
+    PUBLISHED,
+    TREND_PRIOR,
+    WITHOUT_NETWORK,
+    Evaluation,
+    evaluate,
+)
 from stockml.features.origins import OriginSplit
 from stockml.features.segments import to_newest_units
 from stockml.forecasts.forecast import Band, Forecast, Price
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_bands
 from stockml.models.lead_grid import MEDIAN
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -108,7 +116,9 @@ def assess(
         forecast=forecast,
         distributions=table,
         kept=kept,
-        outlook_scores=tuple(each for each, _ in outlook_scores(series, unseen.test, published.test, simple)),
+        outlook_scores=tuple(
+            each for each, _ in outlook_scores(series, unseen.test, published.test, simple)
+        ),
         test_origins=unseen.test,
         paths={PUBLISHED: published.paths(close)},
         unseen=unseen.origins,
@@ -154,7 +164,11 @@ def select_model(
     table = distribution_table(unseen, candidates, simple_rows=simple_rows)
     challenger, replace_after = candidates[LSTM], unseen.settings.replace_after_sessions
     promoted, reason = promotion_gate.judge(
-        table, kept=kept, has_network=challenger.has_network, incumbent=incumbent, replace_after=replace_after
+        table,
+        kept=kept,
+        has_network=challenger.has_network,
+        incumbent=incumbent,
+        replace_after=replace_after,
     )
     network_row = CHAMPION if CHAMPION in candidates and not promoted else LSTM
     has_network = candidates[network_row].has_network
@@ -163,7 +177,9 @@ def select_model(
     adds = table.over_simple.get(network_row) if has_network else None
     publishing = models.get(publisher)
     width_by = publishing.published.width_by if publishing else RIDGE
-    return ModelSelection(candidates, replace(table, network_adds=adds), promoted, reason, publisher, width_by)
+    return ModelSelection(
+        candidates, replace(table, network_adds=adds), promoted, reason, publisher, width_by
+    )
 
 
 def price_of(candidate: Candidate) -> Price:
@@ -171,7 +187,9 @@ def price_of(candidate: Candidate) -> Price:
     return "close" if candidate.own_path is None else "mid"
 
 
-def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], published: Candidate) -> Evaluation:
+def _evaluated(
+    unseen: ScoringData, candidates: Mapping[str, Candidate], published: Candidate
+) -> Evaluation:
     """Score the paths: the published one, the trend prior and the networks' own, where they forecast one.
 
     All prices are turned into tonight's units, as averages and the scale of errors span changes of units.
@@ -179,7 +197,9 @@ def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], publish
     series, test, settings = unseen.series, unseen.test, unseen.settings
     paths = {name: each.own_path for name, each in candidates.items() if each.own_path is not None}
     others = {PUBLISHED: published} | ({WITHOUT_NETWORK: candidates[RIDGE]} if paths else {})
-    rises = {name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()}
+    rises = {
+        name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()
+    }
     paths |= {name: each.paths(series.close[test]) for name, each in others.items()}
     paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
     units = to_newest_units(series)
@@ -188,17 +208,23 @@ def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], publish
     return evaluate(units * prices, test, paths, settings, rises, close=units * series.close)
 
 
-def _forecast(unseen: ScoringData, published: Candidate, upcoming: Sequence[date], width_by: str) -> Forecast:
+def _forecast(
+    unseen: ScoringData, published: Candidate, upcoming: Sequence[date], width_by: str
+) -> Forecast:
     series, step = unseen.series, unseen.settings.direction_step
     quantiles, close, price = published.tonight[0], series.close[-1], price_of(published)
     prices = close * np.exp(quantiles)
-    ends = {coverage: [tuple(end.tolist()) for end in band(prices, coverage)] for coverage in COVERAGES}
+    ends = {
+        coverage: [tuple(end.tolist()) for end in band(prices, coverage)] for coverage in COVERAGES
+    }
     return Forecast(
         origin=series.sessions[-1].item(),
         last_value=float(getattr(series, price)[-1]),
         sessions=tuple(upcoming),
         path=tuple(prices[:, MEDIAN].tolist()),
-        bands=tuple(Band(int(percent(coverage)), low, high) for coverage, (low, high) in ends.items()),
+        bands=tuple(
+            Band(int(percent(coverage)), low, high) for coverage, (low, high) in ends.items()
+        ),
         probability_of_rise=float(chance_above(quantiles[step - 1], 0.0)),
         direction_step=step,
         weights=(float(width_by != RIDGE),) * len(quantiles),
@@ -212,7 +238,11 @@ def _forecast(unseen: ScoringData, published: Candidate, upcoming: Sequence[date
 
 def write_assessment(assessment: Assessment, folder: Path) -> None:
     """Write `assessment.json` and `paths.npz`; equal assessments give equal bytes."""
-    arrays = {"origins": assessment.test_origins, "unseen": assessment.unseen, "volatility": assessment.volatility}
+    arrays = {
+        "origins": assessment.test_origins,
+        "unseen": assessment.unseen,
+        "volatility": assessment.volatility,
+    }
     write_atomically(folder / "paths.npz", packed_by_name(arrays | assessment.paths))
     findings = Findings(**{each.name: getattr(assessment, each.name) for each in fields(Findings)})
     write_atomically(folder / "assessment.json", sealed(written_record(findings)))
@@ -223,7 +253,17 @@ def read_assessment(folder: Path) -> Assessment:
     try:
         findings = read_record(Findings, unsealed((folder / "assessment.json").read_bytes()))
         arrays = unpacked_by_name((folder / "paths.npz").read_bytes())
-        origins, unseen, volatility = (arrays.pop(name) for name in ("origins", "unseen", "volatility"))
-        return Assessment(**vars(findings), test_origins=origins, unseen=unseen, volatility=volatility, paths=arrays)
+        origins, unseen, volatility = (
+            arrays.pop(name) for name in ("origins", "unseen", "volatility")
+        )
+        return Assessment(
+            **vars(findings),
+            test_origins=origins,
+            unseen=unseen,
+            volatility=volatility,
+            paths=arrays,
+        )
     except (OSError, ValueError, KeyError) as error:
-        raise InvalidFile(str(folder), f"expected an assessment, found {error}; run that night again") from error
+        raise InvalidFile(
+            str(folder), f"expected an assessment, found {error}; run that night again"
+        ) from error

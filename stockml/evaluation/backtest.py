@@ -27,13 +27,13 @@ from stockml.evaluation.simple_distributions import QuantileRows, ShapeSource, s
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
 from stockml.models.baselines import baseline_paths, trend_prior_moves
+from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
-from stockml.models.pooled_regression import POOLED
-from stockml.models.pooled_ridge import RIDGE
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.trained_model import same_forecast, unscored
 from stockml.models.vintage_set import VintageSet, vintage_cache
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices
@@ -41,7 +41,7 @@ from stockml.training.ticker_training import split_after_vintages, train_ticker
 
 MIN_NIGHTS = 20
 SHAPE_SOURCES: tuple[ShapeSource, ...] = get_args(ShapeSource)
-CENTRED = f"{POOLED}, pooled shape"
+CENTRED = f"{REGRESSION}, pooled shape"
 WITH_LOCATION = "published, location included"
 LOCATION = "of which the location"
 AS_IT_IS = "over the regression as it is"
@@ -63,7 +63,9 @@ class Span:
 
     def __post_init__(self) -> None:
         if self.last < self.first:
-            raise InvalidSession(str(self.last), f"the last night of a span from {self.first} on; exchange the two")
+            raise InvalidSession(
+                str(self.last), f"the last night of a span from {self.first} on; exchange the two"
+            )
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class BacktestNight:
 class TickerBacktest:
     """One ticker over the nights; dictionaries are by row.
 
-    sessions: of the first and the last origin.  scores: of the distributions.  widths: gains in CRPS over the pooled
+    sessions: of the first and the last origin.  scores: of the distributions.  widths: gains in CRPS over the
     regression, both symmetrised; over: those of the published forecast over every other row.  whole: of the published
     forecast as it is, over the centred regression, over itself symmetrised, and over the regression with its own
     location.  paths: in MSE over the last close, in log price, errors over √lead so that all leads count about alike.
@@ -101,12 +103,16 @@ class TickerBacktest:
 
 @vintage_cache()
 def backtest(
-    ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
+    ticker: str,
+    series: PriceSeries,
+    span: Span,
+    settings: Settings,
+    folders: Sequence[Path] = (SHIPPED,),
 ) -> TickerBacktest:
     """Run a ticker's nights of the span, and score what they publish.
 
     Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and have outcomes:
-    InvalidSetting for a span too early, too late or too short, InvalidFile where there is no base, else TooFewBars.
+    InvalidSetting for a span too early, too late or too short, InvalidFile where there is no pretrained network, else TooFewBars.
     LooksAhead where a forecast rests on a bar after its origin.
     """
     horizon = settings.evaluation.horizon
@@ -131,12 +137,24 @@ def splits_of_nights(
     last = min(last, len(series) - furthest)
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    splits: dict[int, OriginSplit] = {}  # of every night that could have run: not of one soon after a long hole
+    splits: dict[
+        int, OriginSplit
+    ] = {}  # of every night that could have run: not of one soon after a long hole
     for origin in within_segment(series, np.arange(start, last, span.every), furthest).tolist():
         with suppress(TooFewBars):
-            splits[origin] = split_after_vintages(series.until(origin + 1), settings.evaluation, folders)
+            splits[origin] = split_after_vintages(
+                series.until(origin + 1), settings.evaluation, folders
+            )
     if len(splits) < MIN_NIGHTS:
-        raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
+        raise _too_few(
+            series,
+            span,
+            folders,
+            count=len(splits),
+            first=first,
+            earliest=earliest,
+            furthest=furthest,
+        )
     return splits
 
 
@@ -151,21 +169,33 @@ def outcome_of_backtest(
 
 
 def _too_few(
-    series: PriceSeries, span: Span, folders: Sequence[Path], *, count: int, first: int, earliest: int, furthest: int
+    series: PriceSeries,
+    span: Span,
+    folders: Sequence[Path],
+    *,
+    count: int,
+    first: int,
+    earliest: int,
+    furthest: int,
 ) -> StockmlError:
     begins, newest = f"the first of {MIN_NIGHTS} nights", series.sessions[-1]
     if first >= len(series) - furthest > 0:
         bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
         return InvalidSetting(begins, str(span.first), bound)
-    if (vintages := VintageSet.ending_before(newest.item(), folders)).base is None:
+    if (vintages := VintageSet.ending_before(newest.item(), folders)).pretrained is None:
         why = "; ".join(vintages.reasons.values())
-        return InvalidFile(", ".join(map(str, folders)), f"expected regressions and bases that can be used; {why}")
+        return InvalidFile(
+            ", ".join(map(str, folders)),
+            f"expected regressions and pretrained networks that can be used; {why}",
+        )
     if first < earliest < len(series):
-        bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
+        bound = f"{series.sessions[earliest]} or later, when a pretrained network and enough bars were there"
         return InvalidSetting(begins, str(span.first), bound)
     if len(series) - furthest - earliest >= MIN_NIGHTS:  # more history would not help
         ends_early = span.last < series.sessions[-furthest].item()
-        which, found, better = ("last", span.last, "later") if ends_early else ("first", span.first, "earlier")
+        which, found, better = (
+            ("last", span.last, "later") if ends_early else ("first", span.first, "earlier")
+        )
         bound = f"{better}, or the nights closer together; {span.every} sessions apart, {count} can be run"
         return InvalidSetting(f"the {which} of {MIN_NIGHTS} nights", str(found), bound)
     needed = len(series) + (MIN_NIGHTS - count) * span.every
@@ -173,19 +203,26 @@ def _too_few(
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
-    """First session, in steps of 50, after which a night could have run with a base and an origin to score."""
+    """First session, in steps of 50, after which a night could have run with a pretrained network and an origin to score."""
     for stop in range(100, len(series), 50):
         try:
             split = split_after_vintages(series.until(stop), settings.evaluation, folders)
         except TooFewBars:
             continue
-        if VintageSet.ending_before(series.sessions[split.test.start].item(), folders).base is not None:
+        if (
+            VintageSet.ending_before(series.sessions[split.test.start].item(), folders).pretrained
+            is not None
+        ):
             return stop
     return len(series)
 
 
 def run_nights(
-    series: PriceSeries, splits: Mapping[int, OriginSplit], span: Span, settings: Settings, folders: Sequence[Path]
+    series: PriceSeries,
+    splits: Mapping[int, OriginSplit],
+    span: Span,
+    settings: Settings,
+    folders: Sequence[Path],
 ) -> tuple[tuple[BacktestNight, ...], Floats, Floats]:
     """Run the nights in order; also return (m, horizon, 21) quantiles as published, and the ridge regression's."""
     nights, quantiles = [], []
@@ -195,22 +232,35 @@ def run_nights(
         known = series.until(origin + 1)
         first = series.sessions[split.validation.start]
         if model is None or origin >= trained_at + span.train_every or unscored(model, first):
-            model, trained_at = train_ticker(known, settings, DUE, start=None, folders=folders), origin
+            model, trained_at = (
+                train_ticker(known, settings, DUE, start=None, folders=folders),
+                origin,
+            )
         champion_kept = champion is not None and same_forecast(model, champion)
         unseen = ScoringData.of(known, split, settings.evaluation, model)
         selection = select_model(unseen, model, champion, kept=champion_kept, simple_rows=False)
         champion = model if selection.promoted else champion
         own_skill = model.evidence.skill if model.evidence else None
-        nights.append(BacktestNight(model.decision.mode, own_skill, selection.promoted, selection.publisher))
+        nights.append(
+            BacktestNight(model.decision.mode, own_skill, selection.promoted, selection.publisher)
+        )
         chosen = (selection.candidates[row] for row in (row_of(selection.publisher), RIDGE))
-        quantiles.append(np.array([each.tonight[0] for each in chosen]))  # a view would keep every origin's
-    check_look_ahead(unseen, selection.candidates)  # of the last: its inputs were computed with all later bars there
+        quantiles.append(
+            np.array([each.tonight[0] for each in chosen])
+        )  # a view would keep every origin's
+    check_look_ahead(
+        unseen, selection.candidates
+    )  # of the last: its inputs were computed with all later bars there
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
-def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> QuantileRows:
+def _simple_rows(
+    series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]
+) -> QuantileRows:
     """The simple rows that every vintage has, each origin's from the newest vintage that ends before it."""
-    vintage_sets = [VintageSet.ending_before(series.sessions[origin].item(), folders) for origin in at]
+    vintage_sets = [
+        VintageSet.ending_before(series.sessions[origin].item(), folders) for origin in at
+    ]
     parts = []
     for _, group in groupby(range(len(at)), key=lambda row: vintage_sets[row].identity()):
         of_group = list(group)
@@ -218,25 +268,34 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
         assert vintages.regression is not None
         quantiles, reasons = pretrained_row(series, origins, leads, vintages)
         for shape_of in SHAPE_SOURCES:
-            simple, missing = simple_distributions(series, origins, leads, vintages.regression, shape_of)
+            simple, missing = simple_distributions(
+                series, origins, leads, vintages.regression, shape_of
+            )
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.items()}
             reasons |= {f"{name}, {shape_of} shape": why for name, why in missing.items()}
         others, failed = forecaster_rows(series, origins, leads)
         quantiles, reasons = others | quantiles, failed | reasons
         parts.append((quantiles, reasons))
     everywhere = [name for name in parts[0][0] if all(name in quantiles for quantiles, _ in parts)]
-    rows = {name: np.concatenate([quantiles[name] for quantiles, _ in parts]) for name in everywhere}
+    rows = {
+        name: np.concatenate([quantiles[name] for quantiles, _ in parts]) for name in everywhere
+    }
     return rows, {name: why for _, reasons in parts for name, why in reasons.items()}
 
 
-def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floats) -> dict[str, Floats]:
+def paths(
+    series: PriceSeries, origins: Indices, leads: Indices, published: Floats
+) -> dict[str, Floats]:
     """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m, leads), likewise."""
     furthest, units = int(leads[-1]), to_newest_units(series)  # averages span changes of units
     simple = baseline_paths(units * series.close, origins, furthest)
     now = (units * series.close)[origins, None]
     return {
         LAST_CLOSE: np.zeros((len(origins), len(leads))),
-        **{name: np.log(np.maximum(path[:, leads - 1], MIN_PATH * now)) - np.log(now) for name, path in simple.items()},
+        **{
+            name: np.log(np.maximum(path[:, leads - 1], MIN_PATH * now)) - np.log(now)
+            for name, path in simple.items()
+        },
         TREND_PRIOR: trend_prior_moves(series, origins, furthest)[:, leads - 1],
         PUBLISHED: published,
     }
@@ -254,10 +313,15 @@ def _scored(
     leads, days = np.array(LEADS), series.sessions[origins]
     actual = moves(series, origins, leads)
     losses = {name: Losses.of(each, actual, leads) for name, each in rows.items()}
-    width_losses = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.items()}
+    width_losses = {
+        name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.items()
+    }
     medians = paths(series, origins, leads, rows[PUBLISHED][..., MEDIAN])
     squares = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
-    errors = {row: Losses(x.mean(axis=1), np.array([x.mean(), *x.mean(axis=0)])) for row, x in squares.items()}
+    errors = {
+        row: Losses(x.mean(axis=1), np.array([x.mean(), *x.mean(axis=0)]))
+        for row, x in squares.items()
+    }
 
     def paired(one: Losses, other: Losses) -> PairedLosses:
         return PairedLosses(days, one.by_origin, other.by_origin, one.skills(other))

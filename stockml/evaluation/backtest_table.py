@@ -14,9 +14,9 @@ from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, OWN_HAR
 from stockml.forecasts.proper_scores import BANDS
+from stockml.models.har_regression import EWMA_20, EWMA_60, REGRESSION
 from stockml.models.lead_grid import LEADS
-from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 
 ROWS = (
@@ -25,7 +25,7 @@ ROWS = (
     f"{EWMA_60}, own shape",
     f"{EWMA_60}, pooled shape",
     f"{OWN_HAR}, pooled shape",
-    f"{POOLED}, own shape",
+    f"{REGRESSION}, own shape",
     CENTRED,
     RIDGE,
     PRETRAINED,
@@ -96,11 +96,15 @@ class BacktestTable:
 
 
 def backtest_table(
-    backtests: Sequence[TickerBacktest], left_out: Mapping[str, str], doubtful: Mapping[str, str] | None = None
+    backtests: Sequence[TickerBacktest],
+    left_out: Mapping[str, str],
+    doubtful: Mapping[str, str] | None = None,
 ) -> BacktestTable:
     """Combine backtests, one per ticker, without prices that stood still.  Raises RowUnavailable if none is left."""
     moved = [
-        each for each in backtests if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
+        each
+        for each in backtests
+        if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
     ]
     why = "expected a price that moves, found one still at a lead"
     still = {each.ticker: why for each in backtests if each not in moved}
@@ -109,25 +113,43 @@ def backtest_table(
         raise RowUnavailable("all of them are left out:", _commonest(left_out))
     nights = [night for each in moved for night in each.nights]
     by_row = {row: [each for each in moved if row in each.widths] for row in ROWS}
-    rows = dict.fromkeys(row for each in moved for row in each.reasons if row in ROWS or not row.endswith(" shape"))
-    lacking = {row: {each.ticker: each.reasons[row] for each in moved if row in each.reasons} for row in rows}
+    rows = dict.fromkeys(
+        row for each in moved for row in each.reasons if row in ROWS or not row.endswith(" shape")
+    )
+    lacking = {
+        row: {each.ticker: each.reasons[row] for each in moved if row in each.reasons}
+        for row in rows
+    }
     return BacktestTable(
         first=str(min(each.sessions[0] for each in moved)),
         last=str(max(each.sessions[1] for each in moved)),
         tickers=len(moved),
         origins=sum(each.origins for each in moved),
         distributions=[_width_line(row, tickers) for row, tickers in by_row.items() if tickers],
-        adds=[_line(row, [each.over[of] for each in by_row[of]]) for row, of in ADDS.items() if by_row[of]],
-        over=[_line(f"over {row}", [each.over[row] for each in by_row[row]]) for row in OVER if by_row[row]],
+        adds=[
+            _line(row, [each.over[of] for each in by_row[of]])
+            for row, of in ADDS.items()
+            if by_row[of]
+        ],
+        over=[
+            _line(f"over {row}", [each.over[row] for each in by_row[row]])
+            for row in OVER
+            if by_row[row]
+        ],
         whole=[_line(row, [each.whole[row] for each in moved]) for row in moved[0].whole],
-        paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
+        paths=[
+            _line(row, [each.paths[row] for each in moved])
+            for row in moved[0].paths
+            if row != LAST_CLOSE
+        ],
         outlook=outlook_lines([each.outlook for each in moved]),
         trained={
             "nights": len(nights),
             "training used": sum(night.mode not in ("keep", "pretrained") for night in nights),
-            "training, mean skill": 100 * float(np.mean([night.evidence or 0.0 for night in nights])),
+            "training, mean skill": 100
+            * float(np.mean([night.evidence or 0.0 for night in nights])),
             "promoted": sum(night.promoted for night in nights),
-            "without a network": sum(night.publisher == POOLED for night in nights),
+            "without a network": sum(night.publisher == REGRESSION for night in nights),
         },
         missing={
             row: f"{len(why)} of {quantity(len(moved), 'ticker')} ({_some([*why])}): {next(iter(why.values()))}"
@@ -148,7 +170,9 @@ def _commonest(left_out: Mapping[str, str]) -> str:
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:
-    more = f"{between.strip(' ,')} and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    more = (
+        f"{between.strip(' ,')} and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    )
     return f"{between.join(names[:MAX_NAMED])}{more}"
 
 
@@ -161,7 +185,10 @@ def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> BacktestRow:
         _line(row, [each.widths[row] for each in tickers]),
         coverage_80=float(np.mean(covered)),
         worst_coverage_80=(min(covered), max(covered)),
-        coverage={level: 100 * float(np.mean([each.coverage[level] for each in scores])) for level in BANDS},
+        coverage={
+            level: 100 * float(np.mean([each.coverage[level] for each in scores]))
+            for level in BANDS
+        },
         interval_score=100 * float(np.mean(saved)),
     )
 
@@ -204,23 +231,36 @@ def contents(table: BacktestTable) -> list[str | Cells]:
     return [
         f"{table}.",
         "",
-        *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table, table.distributions),
         *_skills(
-            "CRPS skill of the published width over the ridge regression and the pretrained network", table, table.adds
+            "CRPS skill of the width over the regression (both symmetrised)",
+            table,
+            table.distributions,
+        ),
+        *_skills(
+            "CRPS skill of the published width over the ridge regression and the pretrained network",
+            table,
+            table.adds,
         ),
         *_skills("CRPS skill of the published width over other forecasts", table, table.over),
         *_skills(
-            "CRPS skill of the published forecast, location included, over the centred pooled regression",
+            "CRPS skill of the published forecast, location included, over the centred regression",
             table,
             table.whole,
         ),
         *_bands(table),
-        *_skills("Skill of the path over the last close (1 - MSE / MSE), in log price", table, table.paths),
+        *_skills(
+            "Skill of the path over the last close (1 - MSE / MSE), in log price",
+            table,
+            table.paths,
+        ),
         *_outlook(table),
         "nights: {nights}; {training used} used a fine-tuned network ({training, mean skill:+.3f}% of CRPS on the "
         "validation part, mean over all nights), {promoted} promoted a model, {without a network} "
         "published without a network.".format(**table.trained),
-        *(f"{_short(row)}{FEWER if row in fewer else ''}: {why}." for row, why in table.missing.items()),
+        *(
+            f"{_short(row)}{FEWER if row in fewer else ''}: {why}."
+            for row, why in table.missing.items()
+        ),
         *(f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]
@@ -229,13 +269,26 @@ def contents(table: BacktestTable) -> list[str | Cells]:
 def _skills(what: str, table: BacktestTable, lines: Sequence[BacktestRow]) -> list[str | Cells]:
     """The skills; of several tickers, also the share of them above zero, in a table of its own: else it is too wide."""
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
-    skills = [[_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)] for line in lines]
+    skills = [
+        [_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)]
+        for line in lines
+    ]
     parts: list[str | Cells] = [what, "", [["", "mean, %", "p", *leads], *skills], ""]
-    others = [(line, line.without_best) for line in lines if round(line.mean, 2) > 0 and line.without_best is not None]
+    others = [
+        (line, line.without_best)
+        for line in lines
+        if round(line.mean, 2) > 0 and line.without_best is not None
+    ]
     if few := [f"{_shown(line, table)} {mean:+z.2f}" for line, mean in others if mean <= 0]:
-        parts += [f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}", ""]
+        parts += [
+            f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}",
+            "",
+        ]
     if table.tickers > 1:
-        shares = [[_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")] for line in lines]
+        shares = [
+            [_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")]
+            for line in lines
+        ]
         parts += ["Percent of tickers above zero", "", [["", "mean", *leads], *shares], ""]
     return parts
 
@@ -250,7 +303,13 @@ def _short(row: str) -> str:
 
 
 def _p_value(line: BacktestRow | OutlookLine) -> str:
-    return "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
+    return (
+        "–"
+        if line.p_value is None
+        else "< 0.001"
+        if line.p_value < 0.001
+        else f"{line.p_value:.3f}"
+    )
 
 
 def _leads(values: Mapping[str, float], template: str = "+z.2f") -> list[str]:
@@ -269,7 +328,7 @@ def _bands(table: BacktestTable) -> list[str | Cells]:
         for line in table.distributions
         if line.coverage and line.worst_coverage_80 and line.interval_score is not None
     ]
-    what = "Coverage of the bands; interval score that the 80% band saves over the pooled regression"
+    what = "Coverage of the bands; interval score that the 80% band saves over the regression"
     return [f"{what} (neither symmetrised)", "", [heads, *rows], ""]
 
 
@@ -278,13 +337,32 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
     scores, gains = list[list[str]](), list[list[str]]()
     for each in table.outlook:
         name = f"{each.what}, {each.sessions} sessions"
-        scores.append([name, f"{each.said:.1%}", f"{each.came_true:.1%}", f"{each.score:.4f}", f"{each.constant:.4f}"])
+        scores.append(
+            [
+                name,
+                f"{each.said:.1%}",
+                f"{each.came_true:.1%}",
+                f"{each.score:.4f}",
+                f"{each.constant:.4f}",
+            ]
+        )
         if each.network_adds is not None and each.share is not None:
             fewer = "" if each.compared == each.tickers else f" (of {each.compared})"
-            gains.append([name, f"{each.network_adds:+z.2f}", _p_value(each), f"{each.share:.0f}{fewer}"])
+            gains.append(
+                [name, f"{each.network_adds:+z.2f}", _p_value(each), f"{each.share:.0f}{fewer}"]
+            )
     title = "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean realised value"
     parts = (
         (title, ["forecast", "realised", "score", "constant"], scores),
-        ("What the network adds to these, in percent of the score", ["mean, %", "p", "% of tickers"], gains),
+        (
+            "What the network adds to these, in percent of the score",
+            ["mean, %", "p", "% of tickers"],
+            gains,
+        ),
     )
-    return [part for what, heads, rows in parts if rows for part in (what, "", [["", *heads], *rows], "")]
+    return [
+        part
+        for what, heads, rows in parts
+        if rows
+        for part in (what, "", [["", *heads], *rows], "")
+    ]

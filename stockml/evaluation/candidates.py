@@ -13,11 +13,11 @@ from stockml.features.origins import OriginSplit, scored_origins
 from stockml.forecasts.outlook import chance_above
 from stockml.models.baselines import published_median, trend_prior_moves
 from stockml.models.lead_grid import MEDIAN, symmetrised
-from stockml.models.pooled_ridge import RIDGE
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -41,15 +41,27 @@ class ScoringData:
     newest: VintageSet
 
     @classmethod
-    def of(cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, model: TrainedModel) -> Self:
+    def of(
+        cls,
+        series: PriceSeries,
+        split: OriginSplit,
+        settings: EvaluationSettings,
+        model: TrainedModel,
+    ) -> Self:
         """With the vintages of the model's networks.  Raises InvalidSetting for some that saw the first session."""
         first = series.sessions[split.validation.start].item()
         vintages = vintages_of(model.held_out, first)
         newest = vintages_of(model.published, (series.sessions[-1] + A_DAY).item())
         if (through := vintages.through) and through >= first:
-            raise InvalidSetting("the last session of the vintages", str(through), f"before the origin {first}")
-        validation, test = (scored_origins(series, part, settings) for part in (split.validation, split.test))
-        return cls(series, settings, first, np.concatenate([validation, test]), test, vintages, newest)
+            raise InvalidSetting(
+                "the last session of the vintages", str(through), f"before the origin {first}"
+            )
+        validation, test = (
+            scored_origins(series, part, settings) for part in (split.validation, split.test)
+        )
+        return cls(
+            series, settings, first, np.concatenate([validation, test]), test, vintages, newest
+        )
 
 
 def vintages_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> VintageSet:
@@ -79,18 +91,31 @@ class Candidate:
 
         Raises InvalidSetting for a network that has seen the first unseen session.
         """
-        series, origins, first, n_test = unseen.series, unseen.origins, unseen.first, len(unseen.test)
+        series, origins, first, n_test = (
+            unseen.series,
+            unseen.origins,
+            unseen.first,
+            len(unseen.test),
+        )
         held_out, published = (model.held_out, model.published) if model else (None, None)
         if held_out and (through := held_out.learned_until) >= np.datetime64(first):
-            raise InvalidSetting("the last session of the held-out network", str(through), f"before the origin {first}")
+            raise InvalidSetting(
+                "the last session of the held-out network",
+                str(through),
+                f"before the origin {first}",
+            )
         horizon, newest = unseen.settings.horizon, np.array([len(series) - 1])
         earlier = quantiles_after(series, origins, horizon, unseen.vintages, held_out)
         tonight = quantiles_after(series, newest, horizon, unseen.newest, published)
         own_path = None
         if held_out and held_out.forecasts_path:
             close = series.close[unseen.test]
-            own_path = np.asarray(close[:, None] * np.exp(earlier[-n_test:, :, MEDIAN]), dtype=np.float64)
-        has_network = own_path is not None or all(each and each.width_by != RIDGE for each in (held_out, published))
+            own_path = np.asarray(
+                close[:, None] * np.exp(earlier[-n_test:, :, MEDIAN]), dtype=np.float64
+            )
+        has_network = own_path is not None or all(
+            each and each.width_by != RIDGE for each in (held_out, published)
+        )
         return cls(earlier, tonight, n_test, own_path, held_out, has_network)
 
     def trained_row(self, unseen: ScoringData, leads: Indices) -> Floats | None:
@@ -121,7 +146,11 @@ def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Fl
 
 
 def quantiles_after(
-    series: PriceSeries, origins: Indices, horizon: int, vintages: VintageSet, network: Network | None
+    series: PriceSeries,
+    origins: Indices,
+    horizon: int,
+    vintages: VintageSet,
+    network: Network | None,
 ) -> Floats:
     """(m, horizon, 21) what would be published after these origins, (m,): a median, and a width around it.
 

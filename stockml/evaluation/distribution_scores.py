@@ -17,7 +17,10 @@ from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
-QUARTER, MONTH = 3, 1  # months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes
+QUARTER, MONTH = (
+    3,
+    1,
+)  # months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Losses:
     def skills(self, reference: Self) -> tuple[float, ...]:
         """1 − loss / loss of the reference, as `means`; NaN for a price that never moved or an exact reference."""
         pairs = zip(self.means, reference.means, strict=True)
-        return tuple(float(1 - one / other) if self.moved and other > 0 else math.nan for one, other in pairs)
+        return tuple(
+            float(1 - one / other) if self.moved and other > 0 else math.nan for one, other in pairs
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +129,16 @@ def compare_crps(
         skills = each.skills(reference_losses)
         if name != reference and np.isfinite(skills).all():
             test = diebold_mariano(each.by_origin, reference_losses.by_origin, overlapping)
-            comparisons[name] = CrpsComparison(name, reference, symmetric, skills[0], skills[1:], test)
+            comparisons[name] = CrpsComparison(
+                name, reference, symmetric, skills[0], skills[1:], test
+            )
     return comparisons
 
 
-def base_score(
+def pretrained_score(
     vintages: VintageSet, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
 ) -> tuple[float, float]:
-    """Mean CRPS skill of the base over the pooled regression, both symmetrised, and the share (%) of tickers that gain.
+    """Mean CRPS skill of the pretrained network over the regression, both symmetrised, and the share (%) of tickers that gain.
 
     A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose price stood still is
     left out.  Raises ValueError where no ticker is left.
@@ -141,7 +148,9 @@ def base_score(
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
         network = vintages.network_quantiles(prices, at, leads)
         simple = symmetrised(vintages.regression.quantiles(prices, at, leads))
-        loss, reference = (Losses.of(each, moves(prices, at, leads), leads) for each in (network, simple))
+        loss, reference = (
+            Losses.of(each, moves(prices, at, leads), leads) for each in (network, simple)
+        )
         skills.append(loss.skills(reference)[0])
     finite = np.array([each for each in skills if np.isfinite(each)])
     if not len(finite):
@@ -149,7 +158,9 @@ def base_score(
     return float(finite.mean()), 100 * float((finite > 0).mean())
 
 
-def panel_diebold_mariano(tickers: Sequence[PairedLosses], months: int = QUARTER) -> DieboldMariano | None:
+def panel_diebold_mariano(
+    tickers: Sequence[PairedLosses], months: int = QUARTER
+) -> DieboldMariano | None:
     """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
@@ -157,12 +168,16 @@ def panel_diebold_mariano(tickers: Sequence[PairedLosses], months: int = QUARTER
     an era's first or last, is left out. None where too few blocks remain.  tickers: one or more, whose prices move.
     months: of a block, in which the longest lead must be over.
     """
-    dates = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // months for each in tickers])
+    dates = np.concatenate(
+        [each.sessions.astype("datetime64[M]").astype(np.int64) // months for each in tickers]
+    )
     _, block, counts = np.unique(dates, return_inverse=True, return_counts=True)
     full = counts >= np.median(counts) / 2
 
     def by_block(what: str) -> Floats:
         relative = np.concatenate([getattr(each, what) / each.reference.mean() for each in tickers])
-        return np.asarray(np.bincount(block, weights=relative)[full] / counts[full], dtype=np.float64)
+        return np.asarray(
+            np.bincount(block, weights=relative)[full] / counts[full], dtype=np.float64
+        )
 
     return diebold_mariano(by_block("loss"), by_block("reference"), 2)

@@ -10,17 +10,23 @@ from datetime import date
 import numpy as np
 
 from stockml.evaluation.candidates import Candidate, ScoringData
-from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compare_crps, score
+from stockml.evaluation.distribution_scores import (
+    CrpsComparison,
+    DistributionScore,
+    Losses,
+    compare_crps,
+    score,
+)
 from stockml.evaluation.forecasters import forecaster_rows
 from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import is_clear, overlap
 from stockml.evaluation.simple_distributions import QuantileRows, simple_distributions
+from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import moves, symmetrised
-from stockml.models.pooled_regression import POOLED
-from stockml.models.pooled_ridge import RIDGE
-from stockml.models.pooled_vintages import KINDS
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import KINDS
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Indices
 
@@ -29,7 +35,7 @@ SHOWN_LEADS = (1, 5, 10, 20, 50)
 
 @dataclass(frozen=True)
 class DistributionTable:
-    """Scores by row; `widths`: each against the pooled regression, both symmetrised; `whole`: with their location.
+    """Scores by row; `widths`: each against the regression, both symmetrised; `whole`: with their location.
 
     against_champion: tonight's distribution against the champion's.  over_simple: each network's against the ridge
     regression's, both symmetrised unless the network forecasts a path.  network_adds: the publishing network's.
@@ -56,7 +62,9 @@ class DistributionTable:
         learned from this ticker alone is not.
         """
         comparison = self.over_simple.get(name)
-        return bool(comparison and comparison.skill < 0 and (not clearly or is_clear(comparison.p_value)))
+        return bool(
+            comparison and comparison.skill < 0 and (not clearly or is_clear(comparison.p_value))
+        )
 
     def figures(self) -> dict[str, float | None]:
         """The figures that the verdict keeps among its numbers."""
@@ -68,7 +76,9 @@ class DistributionTable:
             "network_adds_crps": adds.skill if adds else None,
             "network_adds_crps_p_value": adds.p_value if adds else None,
             "training_adds_crps": self.training_adds.skill if self.training_adds else None,
-            "pretrained_crps_skill": self.widths[PRETRAINED].skill if PRETRAINED in self.widths else None,
+            "pretrained_crps_skill": self.widths[PRETRAINED].skill
+            if PRETRAINED in self.widths
+            else None,
             "crps_against_champion": self.against_champion.skill if self.against_champion else None,
         }
 
@@ -78,22 +88,32 @@ def row_of(publisher: str) -> str:
     return publisher if publisher in (LSTM, CHAMPION) else RIDGE
 
 
-def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
+def vintage_rows(
+    series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
+) -> QuantileRows:
     """The pretrained network as it is, every simple row but the ridge regression, which is a candidate, and those of
     other packages' forecasters.
 
     vintages: ends before the first of the origins, (m,).
     """
     regression = vintages.regression
-    simple, missing = simple_distributions(series, origins, leads, regression) if regression else ({}, {})
+    simple, missing = (
+        simple_distributions(series, origins, leads, regression) if regression else ({}, {})
+    )
     network, reasons = pretrained_row(series, origins, leads, vintages)
     others, failed = forecaster_rows(series, origins, leads)
     return others | simple | network, failed | reasons | missing
 
 
-def pretrained_row(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
+def pretrained_row(
+    series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
+) -> QuantileRows:
     """The pretrained network's row, (m, leads, 21), and why one of the vintages is missing."""
-    quantiles = {PRETRAINED: vintages.network_quantiles(series, origins, leads)} if vintages.base is not None else {}
+    quantiles = (
+        {PRETRAINED: vintages.network_quantiles(series, origins, leads)}
+        if vintages.pretrained is not None
+        else {}
+    )
     return quantiles, {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
 
 
@@ -113,15 +133,18 @@ def distribution_table(
     whole_over_simple = compare_crps(losses, shared, reference=RIDGE)
     with_path = {name for name, each in candidates.items() if each.own_path is not None}
     over_simple |= {name: each for name, each in whole_over_simple.items() if name in with_path}
-    trained, over_pretrained = candidates[LSTM].trained_row(unseen, leads), dict[str, CrpsComparison]()
+    trained, over_pretrained = (
+        candidates[LSTM].trained_row(unseen, leads),
+        dict[str, CrpsComparison](),
+    )
     if trained is not None and PRETRAINED in widths:
         pair = {FINE_TUNED: Losses.of(trained, actual, leads), PRETRAINED: widths[PRETRAINED]}
         over_pretrained = compare_crps(pair, shared, reference=PRETRAINED, symmetric=True)
     return DistributionTable(
         leads=tuple(leads.tolist()),
         scores={name: score(each, actual, losses[name]) for name, each in rows.items()},
-        widths=compare_crps(widths, shared, reference=POOLED, symmetric=True),
-        whole=compare_crps(losses, shared, reference=POOLED),
+        widths=compare_crps(widths, shared, reference=REGRESSION, symmetric=True),
+        whole=compare_crps(losses, shared, reference=REGRESSION),
         against_champion=compare_crps(losses, shared, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
         through=vintages.through,

@@ -42,7 +42,10 @@ def registered() -> EntryPoints:
 
 def identities() -> list[str]:
     """Each row with its package's version: what a night's numbers depend on besides this code."""
-    return sorted(f"{each.name}={each.value} {each.dist.version if each.dist else ''}" for each in registered())
+    return sorted(
+        f"{each.name}={each.value} {each.dist.version if each.dist else ''}"
+        for each in registered()
+    )
 
 
 def forecaster_rows(series: PriceSeries, origins: Indices, leads: Indices) -> QuantileRows:
@@ -68,14 +71,22 @@ def _row(value: str, asked: tuple[PriceSeries, Indices, Indices]) -> Floats:
         question, answer = Path(folder) / "asked", Path(folder) / "answer.npy"
         question.write_bytes(pickle.dumps((value, asked)))
         command = [sys.executable, "-m", __name__, str(question), str(answer)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         if ended.returncode:
             last = (ended.stderr.splitlines() or [f"exit code {ended.returncode}"])[-1]
             raise ValueError(f"expected a forecast, found {last}")
         quantiles = np.load(answer, allow_pickle=False)
     shape = (len(origins), len(leads), len(LEVELS))
-    if quantiles.shape != shape or not np.isfinite(quantiles).all() or (np.diff(quantiles) < 0).any():
-        raise ValueError(f"expected {shape} finite quantiles that never fall, found others {quantiles.shape}")
+    if (
+        quantiles.shape != shape
+        or not np.isfinite(quantiles).all()
+        or (np.diff(quantiles) < 0).any()
+    ):
+        raise ValueError(
+            f"expected {shape} finite quantiles that never fall, found others {quantiles.shape}"
+        )
     return np.asarray(quantiles, dtype=np.float64)
 
 

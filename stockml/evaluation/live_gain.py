@@ -24,7 +24,9 @@ from stockml.storage.arrays import Floats, Indices
 
 LEADS = (1, 5, 20)
 KEPT = (*(f"low_{band}" for band in BANDS[::-1]), "path", *(f"high_{band}" for band in BANDS))
-AT = np.array([np.argmin(np.abs(LEVELS - level)) for level in (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)])
+AT = np.array(
+    [np.argmin(np.abs(LEVELS - level)) for level in (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)]
+)
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,16 @@ class LiveGain:
 
 
 @vintage_cache()
-def live_losses(series: PriceSeries, scored: pd.DataFrame, folders: Sequence[Path]) -> dict[int, PairedLosses]:
+def live_losses(
+    series: PriceSeries, scored: pd.DataFrame, folders: Sequence[Path]
+) -> dict[int, PairedLosses]:
     """By lead of LEADS, one ticker's losses; without a lead at which nothing has come due, or no price moved.
 
     series: split-adjusted, (n,).  scored: its `ledger_scores.scored_steps`; only live closes by a network count.
     """
-    live = scored[(scored["timing"] == "live") & (scored["price"] == "close") & (scored["weight"] == 1)]
+    live = scored[
+        (scored["timing"] == "live") & (scored["price"] == "close") & (scored["weight"] == 1)
+    ]
     found = {}
     for lead in LEADS:
         steps = live[live["lead"] == lead].sort_values("session")
@@ -55,12 +61,18 @@ def live_losses(series: PriceSeries, scored: pd.DataFrame, folders: Sequence[Pat
         actual = np.log(steps["actual"].to_numpy(dtype=np.float64))
         if not actual.any():
             continue
-        published = np.log(steps[[*KEPT]].to_numpy(dtype=np.float64) / steps[["last_value"]].to_numpy(dtype=np.float64))
+        published = np.log(
+            steps[[*KEPT]].to_numpy(dtype=np.float64)
+            / steps[["last_value"]].to_numpy(dtype=np.float64)
+        )
         ridge = _ridge(series, np.searchsorted(series.sessions, sessions), lead, folders)
         loss, reference = (
-            pinball(symmetrised(each), actual, LEVELS[AT]).mean(axis=-1) for each in (published, ridge[:, AT])
+            pinball(symmetrised(each), actual, LEVELS[AT]).mean(axis=-1)
+            for each in (published, ridge[:, AT])
         )
-        found[lead] = PairedLosses(sessions, loss, reference, (float(1 - loss.mean() / reference.mean()),))
+        found[lead] = PairedLosses(
+            sessions, loss, reference, (float(1 - loss.mean() / reference.mean()),)
+        )
     return found
 
 
@@ -71,15 +83,21 @@ def live_gains(tickers: Sequence[Mapping[int, PairedLosses]]) -> tuple[LiveGain,
         if losses := [each[lead] for each in tickers if lead in each]:
             relative = np.concatenate([each.loss / each.reference.mean() for each in losses])
             test = panel_diebold_mariano(losses, MONTH)
-            gains.append(LiveGain(lead, len(losses), len(relative), float(1 - relative.mean()), test))
+            gains.append(
+                LiveGain(lead, len(losses), len(relative), float(1 - relative.mean()), test)
+            )
     return tuple(gains)
 
 
 def _ridge(series: PriceSeries, origins: Indices, lead: int, folders: Sequence[Path]) -> Floats:
     """(m, 21) the ridge regression's quantiles after these origins, (m,)."""
-    sets = [VintageSet.ending_before((series.sessions[at] + A_DAY).item(), folders) for at in origins]
+    sets = [
+        VintageSet.ending_before((series.sessions[at] + A_DAY).item(), folders) for at in origins
+    ]
     parts = []
     for _, rows in groupby(range(len(origins)), key=lambda row: sets[row].identity()):
         of_set = [*rows]
-        parts.append(sets[of_set[0]].simple_quantiles(series, origins[of_set], np.array([lead]))[:, 0])
+        parts.append(
+            sets[of_set[0]].simple_quantiles(series, origins[of_set], np.array([lead]))[:, 0]
+        )
     return np.concatenate(parts)

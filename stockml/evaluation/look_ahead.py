@@ -17,17 +17,19 @@ from stockml.evaluation.path_scores import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.ticker_network import PRETRAINED, TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import TickerTraining
 
 ORIGINS = 12  # the newest up to the one checked
-FACTOR = 1.7  # of every later price and volume, in reverse order: no leak is then as small as rounding
+FACTOR = (
+    1.7  # of every later price and volume, in reverse order: no leak is then as small as rounding
+)
 ROUNDING = 1e-6  # of an array's largest value: the last bits of a matrix product depend on its shape and the processor
 
 Rows = dict[str, list[Floats | None]]
@@ -51,7 +53,11 @@ def with_altered_future(series: PriceSeries, at: int) -> PriceSeries:
 
 
 def rows_of_a_night(
-    series: PriceSeries, origins: Indices, networks: Mapping[str, Network | None], vintages: VintageSet, horizon: int
+    series: PriceSeries,
+    origins: Indices,
+    networks: Mapping[str, Network | None],
+    vintages: VintageSet,
+    horizon: int,
 ) -> Rows:
     """The forecasts of each row of both tables after the last of the origins.
 
@@ -63,7 +69,9 @@ def rows_of_a_night(
     rows |= {name: [path] for name, path in baseline_paths(series.close, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
     vintage_quantiles, _ = vintage_rows(series, last, np.array(LEADS), vintages)
-    return rows | {name: [vintage_quantiles.get(name)] for name in (*SHAPES, PRETRAINED, *vintage_quantiles)}
+    return rows | {
+        name: [vintage_quantiles.get(name)] for name in (*SHAPES, PRETRAINED, *vintage_quantiles)
+    }
 
 
 def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -> None:
@@ -72,14 +80,19 @@ def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -
     newest = np.flatnonzero(unseen.origins <= middle)[-ORIGINS:]
     networks = {name: each.held_out for name, each in candidates.items()}
     at, vintages, horizon = unseen.origins[newest], unseen.vintages, unseen.settings.horizon
-    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, vintages, horizon))
+    rows = check_rows(
+        series, middle, lambda each: rows_of_a_night(each, at, networks, vintages, horizon)
+    )
     for name, each in candidates.items():
         if not _same(rows[name][0], each.earlier[newest]):
             raise LooksAhead(name, str(series.sessions[middle]))
 
 
 def check_training(
-    series: PriceSeries, model: TrainedModel, start: TrainedModel | None, folders: Sequence[Path] = (SHIPPED,)
+    series: PriceSeries,
+    model: TrainedModel,
+    start: TrainedModel | None,
+    folders: Sequence[Path] = (SHIPPED,),
 ) -> None:
     """Train the network that is scored again, on another future after what it may learn from.
 

@@ -17,7 +17,14 @@ from stockml.forecasts.outlook import (
     chance_of_fall,
 )
 from stockml.forecasts.proper_scores import brier, qlike
-from stockml.forecasts.touch import FALLS, TOUCH_SESSIONS, Touch, lowest_lows, own_frequencies, touch_chance
+from stockml.forecasts.touch import (
+    FALLS,
+    TOUCH_SESSIONS,
+    Touch,
+    lowest_lows,
+    own_frequencies,
+    touch_chance,
+)
 from stockml.models.lead_grid import moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
@@ -61,11 +68,15 @@ def outlook_scores(
     of the origin), as published and by the same procedure without a network; None where that is what was published.
     """
     scores, squares = [], np.diff(np.log(series.close)) ** 2
-    overlapping = overlap(origins, SPANS[-1])  # even of short spans: two volatilities differ for longer than these last
+    overlapping = overlap(
+        origins, SPANS[-1]
+    )  # even of short spans: two volatilities differ for longer than these last
     for span in (span for span in SPANS if span <= published.shape[1]):
         forecasts = [each[:, span - 1] for each in (published, simple) if each is not None]
         moved = np.expm1(moves(series, origins, np.array([span]))[:, 0])
-        variance = SESSIONS_A_YEAR * np.array([squares[origin : origin + span].mean() for origin in origins])
+        variance = SESSIONS_A_YEAR * np.array(
+            [squares[origin : origin + span].mean() for origin in origins]
+        )
         outcomes = {VOLATILITY: variance} if variance.all() else {}
         events = {
             RISE: moved > 0,
@@ -75,7 +86,9 @@ def outlook_scores(
         outcomes |= {what: each.astype(np.float64) for what, each in events.items()}
         for what, outcome in outcomes.items():
             statements = [_statement(what, span, each) for each in forecasts]
-            scores.append(_scored(what, span, statements, outcome, series.sessions[origins], overlapping))
+            scores.append(
+                _scored(what, span, statements, outcome, series.sessions[origins], overlapping)
+            )
     return tuple(scores)
 
 
@@ -127,7 +140,9 @@ def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookL
     return lines
 
 
-def touches(series: PriceSeries, origins: Indices, published: Floats, tonight: Floats) -> tuple[Touch, ...]:
+def touches(
+    series: PriceSeries, origins: Indices, published: Floats, tonight: Floats
+) -> tuple[Touch, ...]:
     """Tonight's chance of touching each of FALLS, and how such chances scored from earlier origins.
 
     series: through tonight.  origins: (m,), with known outcomes.  published: (m, horizon, 21), quantiles at LEVELS of
@@ -165,11 +180,20 @@ def _statement(what: str, span: int, quantiles: Floats) -> Floats:
         return annualised(quantiles, span) ** 2
     if what == FALL:
         return chance_of_fall(quantiles, MOVES[0])
-    return chance_above(quantiles, 0.0) if what == RISE else chance_beyond(quantiles, LARGE_MOVES[what])
+    return (
+        chance_above(quantiles, 0.0)
+        if what == RISE
+        else chance_beyond(quantiles, LARGE_MOVES[what])
+    )
 
 
 def _scored(
-    what: str, span: int, forecasts: list[Floats], outcomes: Floats, sessions: Days, overlapping: int
+    what: str,
+    span: int,
+    forecasts: list[Floats],
+    outcomes: Floats,
+    sessions: Days,
+    overlapping: int,
 ) -> ScoredStatement:
     """forecasts: (m,) each, as published and, if with a network, without one.  sessions: (m,), of the origins."""
     loss_of, shown = (qlike, np.sqrt) if what == VOLATILITY else (brier, float)
@@ -178,6 +202,9 @@ def _scored(
     if other and min(np.count_nonzero(outcomes), np.count_nonzero(outcomes != 1)) >= MIN_ORIGINS:
         gain = PairedLosses(sessions, loss, other[0], (1 - mean / float(other[0].mean()),))
         test = diebold_mariano(loss, other[0], overlapping)
-    constant, adds = float(loss_of(np.full(len(loss), frequency), outcomes).mean()), gain.skills[0] if gain else None
+    constant, adds = (
+        float(loss_of(np.full(len(loss), frequency), outcomes).mean()),
+        gain.skills[0] if gain else None,
+    )
     said_mean, came_mean = float(shown(forecasts[0].mean())), float(shown(frequency))
     return OutlookScore(what, span, said_mean, came_mean, mean, constant, adds, test), gain

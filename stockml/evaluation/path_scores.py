@@ -25,7 +25,9 @@ SKILL_LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
 PUBLISHED = "published"  # tonight's, or the champion's, as it would have been published
-WITHOUT_NETWORK = "without network"  # the same procedure without one, beside a path of the tutorial's network
+WITHOUT_NETWORK = (
+    "without network"  # the same procedure without one, beside a path of the tutorial's network
+)
 TREND_PRIOR = "trend prior"
 LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference of all skill
 
@@ -105,12 +107,22 @@ class Evaluation:
         by_forecast: dict[str, dict[str, float | None]] = {}
         for name, score in self.scores.items():
             leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
-            direction = {f"direction_{figure}": value for figure, value in asdict(score.direction).items()}
-            by_forecast[name] = {figure: getattr(score, figure) for figure in WHOLE_PATH} | leads | direction
+            direction = {
+                f"direction_{figure}": value for figure, value in asdict(score.direction).items()
+            }
+            by_forecast[name] = (
+                {figure: getattr(score, figure) for figure in WHOLE_PATH} | leads | direction
+            )
         for name, step in self.one_step.items():
-            by_forecast[name] |= {f"one_step_{figure}": value for figure, value in asdict(step).items()}
+            by_forecast[name] |= {
+                f"one_step_{figure}": value for figure, value in asdict(step).items()
+            }
         for comparison in self.comparisons:
-            prefix, interval, test = f"vs_{slug(comparison.against)}", comparison.interval, comparison.test
+            prefix, interval, test = (
+                f"vs_{slug(comparison.against)}",
+                comparison.interval,
+                comparison.test,
+            )
             by_forecast[comparison.name] |= {
                 f"{prefix}_skill_difference": comparison.skill_difference,
                 f"{prefix}_skill_low": interval.low if interval else None,
@@ -142,24 +154,35 @@ def evaluate(
     """
     horizon = settings.horizon
     actual = prices[origins[:, None] + np.arange(1, horizon + 1)]
-    start, rolling = close[origins], pd.Series(prices).rolling(settings.scale_sessions, min_periods=1)
+    start, rolling = (
+        close[origins],
+        pd.Series(prices).rolling(settings.scale_sessions, min_periods=1),
+    )
     scale = np.asarray(rolling.max() - rolling.min(), dtype=np.float64)[origins]
-    step = mean_step(np.cumsum(np.abs(np.diff(prices, prepend=prices[0]))), settings.scale_sessions)[origins]
+    step = mean_step(
+        np.cumsum(np.abs(np.diff(prices, prepend=prices[0]))), settings.scale_sessions
+    )[origins]
     last_close = np.repeat(start[:, None], horizon, axis=1)
     named = {**paths, LAST_CLOSE: last_close, **baseline_paths(prices, origins, horizon)}
     errors = {name: path - actual for name, path in named.items()}
-    squared = {name: (error[scale > 0] / scale[scale > 0, None]) ** 2 for name, error in errors.items()}
+    squared = {
+        name: (error[scale > 0] / scale[scale > 0, None]) ** 2 for name, error in errors.items()
+    }
     naive, overlapping = squared[LAST_CLOSE], overlap(origins, horizon)
     at = settings.direction_step - 1
     directions = {
-        name: _direction(error[:, at], actual[:, at], start, rises.get(name)) for name, error in errors.items()
+        name: _direction(error[:, at], actual[:, at], start, rises.get(name))
+        for name, error in errors.items()
     }
     return Evaluation(
         origins=len(origins),
         first=int(origins[0]),
         last=int(origins[-1]),
         horizon=horizon,
-        scores={name: _score(error, squared[name], naive, step, directions[name]) for name, error in errors.items()},
+        scores={
+            name: _score(error, squared[name], naive, step, directions[name])
+            for name, error in errors.items()
+        },
         one_step={
             name: PathErrors(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1]))
             for name, error in errors.items()
@@ -184,7 +207,9 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def _score(error: Floats, squared: Floats, naive: Floats, step: Floats, direction: Direction) -> Score:
+def _score(
+    error: Floats, squared: Floats, naive: Floats, step: Floats, direction: Direction
+) -> Score:
     """error: (m, horizon), price.  squared, naive: (k, horizon), scaled, of origins whose scale is above 0."""
     by_lead, moving = _mean_by_lead(squared), step > 0
     skills = [*map(skill_over, by_lead, _mean_by_lead(naive))]
@@ -221,7 +246,9 @@ def _figures(error: Floats, squared: Floats, naive: Floats) -> dict[str, float |
     }
 
 
-def _compared(name: str, against: str, squared: Mapping[str, Floats], overlapping: int) -> Comparison:
+def _compared(
+    name: str, against: str, squared: Mapping[str, Floats], overlapping: int
+) -> Comparison:
     loss, other, naive = (squared[each].mean(axis=1) for each in (name, against, LAST_CLOSE))
     skill, other_skill = (skill_over(_mean(each), _mean(naive)) for each in (loss, other))
     test = diebold_mariano(loss, other, overlapping)
@@ -240,4 +267,8 @@ def _mean(values: Any) -> float | None:
 
 
 def _mean_by_lead(squared: Floats) -> list[float | None]:
-    return [_finite(value) for value in squared.mean(axis=0)] if len(squared) else [None] * squared.shape[1]
+    return (
+        [_finite(value) for value in squared.mean(axis=0)]
+        if len(squared)
+        else [None] * squared.shape[1]
+    )

@@ -6,27 +6,29 @@ from datetime import date
 from pathlib import Path
 
 from stockml.errors import TooFewTickers
-from stockml.evaluation.distribution_scores import base_score
+from stockml.evaluation.distribution_scores import pretrained_score
 from stockml.home import HomePaths
-from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import PooledRegression, learning_origins
-from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import digest, file_name, write
+from stockml.models.har_regression import HarRegression, learning_origins
+from stockml.models.pretrained_network import PretrainedNetwork
 from stockml.models.replay import Replay
+from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.vintage_set import VintageSet, keep_superseded
+from stockml.models.vintage_store import digest, file_name, write
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
-from stockml.training.base_trainer import members_of
+from stockml.training.network_trainer import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 
-MIN_TICKERS = 30  # the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
+MIN_TICKERS = (
+    30  # the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
+)
 MIN_SESSIONS = 2_000  # a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
 BUSY_WAIT_S = 5.0
 MEASURED_EVERY = 10  # learning origins, 5 sessions apart: so 50-session outcomes do not overlap
-SKILL, SHARE = "learned: CRPS over the pooled regression", "learned: tickers that gain, %"
+SKILL, SHARE = "learned: CRPS over the regression", "learned: tickers that gain, %"
 
 
-def pretrain_base(
+def pretrain_network(
     home: HomePaths,
     series: Mapping[str, PriceSeries],
     until: date,
@@ -34,7 +36,7 @@ def pretrain_base(
     seeds: int = 2,
     fewest_sessions: int = MIN_SESSIONS,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
-) -> tuple[BaseNetwork, Path]:
+) -> tuple[PretrainedNetwork, Path]:
     """Learn from the bars through `until`, write the four files, and return the network with its path.
 
     Needs 30 tickers of `fewest_sessions`, and then also learns from the shorter ones.
@@ -42,22 +44,32 @@ def pretrain_base(
     `maintenance` removes its checkpoints. Nights of later sessions use them; files of the same month that they
     replace are kept aside for the models built on them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
-    usable = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
+    usable = {
+        ticker: bars
+        for ticker, each in series.items()
+        if len(learning_origins(bars := each.through(until)))
+    }
     if (n_long := sum(len(bars) >= fewest_sessions for bars in usable.values())) < MIN_TICKERS:
         raise TooFewTickers(MIN_TICKERS, fewest_sessions, until, n_long)
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
-        regression = PooledRegression.fit(usable, until)
-        ridge = PooledRidge.fit(usable, until, regression)
+        regression = HarRegression.fit(usable, until)
+        ridge = RidgeRegression.fit(usable, until, regression)
         working = home.pretraining / str(regression.through)
         members = members_of(seeds)
-        base, stretches = pretrain(usable, until, regression, ridge, folder=working, members=members, on_epoch=on_epoch)
-        origins = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in usable.items()}
-        skill, gaining = base_score(VintageSet(regression, ridge, base), usable, origins)
-        scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(gaining, 1)}
-        base = replace(base, scores=scores)
-        replay = Replay.of(stretches, base, digest(base))
+        pretrained, stretches = pretrain(
+            usable, until, regression, ridge, folder=working, members=members, on_epoch=on_epoch
+        )
+        origins = {
+            ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in usable.items()
+        }
+        skill, gaining = pretrained_score(
+            VintageSet(regression, ridge, pretrained), usable, origins
+        )
+        scores = {**pretrained.scores, SKILL: round(skill, 6), SHARE: round(gaining, 1)}
+        pretrained = replace(pretrained, scores=scores)
+        replay = Replay.of(stretches, pretrained, digest(pretrained))
         # only now: a night meanwhile would use the old network with the new ridge; the largest first: disks may be full
-        for each in (replay, base, ridge, regression):
-            keep_superseded(home.bases, each)
-            write(each, home.bases)
-    return base, home.bases / file_name(base)
+        for each in (replay, pretrained, ridge, regression):
+            keep_superseded(home.pretrained, each)
+            write(each, home.pretrained)
+    return pretrained, home.pretrained / file_name(pretrained)

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Evaluation
+from stockml.evaluation.path_scores import (
+    CHAMPION,
+    LAST_CLOSE,
+    LSTM,
+    PUBLISHED,
+    WITHOUT_NETWORK,
+    Evaluation,
+)
 from stockml.evaluation.significance import is_clear, p_text
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, but less than this helps nobody
@@ -34,7 +41,12 @@ class Incumbent:
 
 
 def judge(
-    table: DistributionTable, *, kept: bool, has_network: bool, incumbent: Incumbent | None, replace_after: int
+    table: DistributionTable,
+    *,
+    kept: bool,
+    has_network: bool,
+    incumbent: Incumbent | None,
+    replace_after: int,
 ) -> tuple[bool, str]:
     """Decide by the whole distribution whether tonight's model becomes champion; return that and the reason.
 
@@ -46,7 +58,11 @@ def judge(
     """
     if kept:
         return False, "no other network tonight: the champion stays"
-    stays = "the champion stays" if incumbent else "registered, not promoted; no champion to compare with"
+    stays = (
+        "the champion stays"
+        if incumbent
+        else "registered, not promoted; no champion to compare with"
+    )
     if not has_network:
         return False, f"no network tonight: {stays}"
     over = table.over_simple.get(LSTM)
@@ -56,22 +72,37 @@ def judge(
         _, by = _difference(over)
         return False, f"worse than the ridge regression ({by}): {stays}"
     if incumbent is None:
-        finding = "not worse, by more than the noise, than" if over.test else "too little to compare it with"
+        finding = (
+            "not worse, by more than the noise, than"
+            if over.test
+            else "too little to compare it with"
+        )
         return True, f"no champion to compare with: {finding} the ridge regression"
     return _against_champion(incumbent, table.against_champion, replace_after)
 
 
-def _against_champion(incumbent: Incumbent, comparison: CrpsComparison | None, replace_after: int) -> tuple[bool, str]:
+def _against_champion(
+    incumbent: Incumbent, comparison: CrpsComparison | None, replace_after: int
+) -> tuple[bool, str]:
     if incumbent.unscored is not None:
-        return True, f"the champion has no score ({incumbent.unscored}): replaced without a comparison"
+        return (
+            True,
+            f"the champion has no score ({incumbent.unscored}): replaced without a comparison",
+        )
     kind, figures = _difference(comparison)
     if kind == BETTER:
         return True, f"{kind} than the champion: {figures}"
     if kind == WORSE:
         return False, f"{kind}: {figures}; it stays"
     if incumbent.age >= replace_after:
-        return True, f"{kind}, and the champion is {quantity(incumbent.age, 'session')} old: {figures}"
-    return False, f"{kind}: {figures}; the champion of {quantity(incumbent.age, 'session')} ago stays"
+        return (
+            True,
+            f"{kind}, and the champion is {quantity(incumbent.age, 'session')} old: {figures}",
+        )
+    return (
+        False,
+        f"{kind}: {figures}; the champion of {quantity(incumbent.age, 'session')} ago stays",
+    )
 
 
 def _difference(comparison: CrpsComparison | None) -> tuple[str, str]:
@@ -90,10 +121,16 @@ def _difference(comparison: CrpsComparison | None) -> tuple[str, str]:
     return (BETTER if comparison.skill > 0 else WORSE), figures
 
 
-def verdict(promoted: bool, reason: str, evaluation: Evaluation, table: DistributionTable) -> Verdict:
+def verdict(
+    promoted: bool, reason: str, evaluation: Evaluation, table: DistributionTable
+) -> Verdict:
     """The decision with the numbers that it and the published forecast rest on."""
     scores, adds = evaluation.scores, evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
-    models = {who: scores[row] for who, row in (("challenger", LSTM), ("champion", CHAMPION)) if row in scores}
+    models = {
+        who: scores[row]
+        for who, row in (("challenger", LSTM), ("champion", CHAMPION))
+        if row in scores
+    }
     numbers = {
         "origins": float(evaluation.origins),
         **{f"{who}_mse": score.mse for who, score in models.items()},
@@ -104,4 +141,6 @@ def verdict(promoted: bool, reason: str, evaluation: Evaluation, table: Distribu
         "network_adds_p_value": adds.p_value if adds else None,
         **table.figures(),
     }
-    return Verdict(promoted, reason, {name: value for name, value in numbers.items() if value is not None})
+    return Verdict(
+        promoted, reason, {name: value for name, value in numbers.items() if value is not None}
+    )

@@ -13,20 +13,20 @@ import numpy as np
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.volatility import Volatilities
-from stockml.models import pooled_regression as pooled
+from stockml.models import har_regression as har
+from stockml.models.har_regression import EWMA_20, EWMA_60, REGRESSION, HarRegression
 from stockml.models.lead_grid import LEVELS, moves
-from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 CONSTANT_WIDTH = "last close, constant width"
 OWN_HAR = "HAR range (ticker's own)"
 SHAPES = {
-    CONSTANT_WIDTH: pooled.CONSTANT,
+    CONSTANT_WIDTH: har.CONSTANT,
     EWMA_20: EWMA_20,
     EWMA_60: EWMA_60,
-    OWN_HAR: POOLED,  # the same regression, so in the same units
-    POOLED: POOLED,
+    OWN_HAR: REGRESSION,  # the same regression, so in the same units
+    REGRESSION: REGRESSION,
 }
 VOLATILITIES = {CONSTANT_WIDTH: "constant", EWMA_20: "ewma_20", EWMA_60: "ewma_60"}
 
@@ -48,7 +48,7 @@ def simple_distributions(
     series: PriceSeries,
     origins: Indices,
     leads: Indices,
-    regression: PooledRegression,
+    regression: HarRegression,
     shape_of: ShapeSource = "pooled",
     names: Iterable[str] = SHAPES,
 ) -> QuantileRows:
@@ -60,7 +60,7 @@ def simple_distributions(
     first = series.sessions[origins[0]].item()
     if regression.through >= first:
         found = str(regression.through)
-        raise InvalidSetting("the pooled regression's last session", found, f"before the origin {first}")
+        raise InvalidSetting("the regression's last session", found, f"before the origin {first}")
     quantiles, reasons = {}, {}
     for name in names:
         try:
@@ -74,15 +74,22 @@ def simple_distributions(
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     """(m,) the last 1,000 origins, or all there are, whose outcomes `known` holds. Raises TooFewBars."""
     stop = len(known) - furthest
-    origins = within_segment(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
+    origins = within_segment(
+        known, np.arange(max(stop - CALIBRATION_SESSIONS, har.FIRST_LEARNED), stop), furthest
+    )
     if len(origins) < MIN_CALIBRATION_ORIGINS:
-        needed = pooled.FIRST_LEARNED + MIN_CALIBRATION_ORIGINS + furthest
+        needed = har.FIRST_LEARNED + MIN_CALIBRATION_ORIGINS + furthest
         raise TooFewBars(needed, len(known), f"a shape of the ticker's own {BEFORE_SCORES}")
     return origins
 
 
 def _calibrated(
-    name: str, series: PriceSeries, first: int, leads: Indices, regression: PooledRegression, shape_of: ShapeSource
+    name: str,
+    series: PriceSeries,
+    first: int,
+    leads: Indices,
+    regression: HarRegression,
+    shape_of: ShapeSource,
 ) -> tuple[Width, Floats]:
     """The row's width, and its shape: (leads, 21) quantiles at LEVELS of move / width."""
     known = series.until(first + 1)
@@ -94,19 +101,23 @@ def _calibrated(
     return width, np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
 
 
-def _width(name: str, known: PriceSeries, regression: PooledRegression) -> Width:
+def _width(name: str, known: PriceSeries, regression: HarRegression) -> Width:
     """The row's width function; whatever it learns from the ticker itself comes from `known` alone."""
-    if name == POOLED:
+    if name == REGRESSION:
         return regression.widths
     if name == OWN_HAR:
         if len(known) < OWN_SESSIONS:
-            raise TooFewBars(OWN_SESSIONS, len(known), f"a HAR regression of the ticker's own {BEFORE_SCORES}")
-        return PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths
+            raise TooFewBars(
+                OWN_SESSIONS, len(known), f"a HAR regression of the ticker's own {BEFORE_SCORES}"
+            )
+        return HarRegression.fit({"own": known}, known.sessions[-1].item()).widths
 
     def widths(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         volatilities = Volatilities.of(series)
         at = np.full_like(origins, len(known) - 1) if name == CONSTANT_WIDTH else origins
-        pooled.check_history(volatilities, at)
-        return np.asarray(getattr(volatilities, VOLATILITIES[name])[at, None] * np.sqrt(leads), dtype=np.float64)
+        har.check_history(volatilities, at)
+        return np.asarray(
+            getattr(volatilities, VOLATILITIES[name])[at, None] * np.sqrt(leads), dtype=np.float64
+        )
 
     return widths

@@ -21,7 +21,11 @@ from stockml.storage.arrays import Days, Floats
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
-PUBLISHED = {"standard average": 0.00418, "EMA": 0.00003, "LSTM": 0.00243}  # the tutorial's own, on HPQ
+PUBLISHED = {
+    "standard average": 0.00418,
+    "EMA": 0.00003,
+    "LSTM": 0.00243,
+}  # the tutorial's own, on HPQ
 PAGE_SHARE, PAGE_HORIZON = "HPQ", 50
 NOISE = 0.0006  # of the LSTM's figure: from epoch 10 on the page's moves from 0.00235 to 0.00321, as ours does
 
@@ -53,7 +57,11 @@ class TutorialReport:
     @property
     def published(self) -> float | None:
         """The page's error on its share over as many steps; None where the horizon is another than the page's."""
-        return PUBLISHED["LSTM"] if self.fitted.recipe.settings.evaluation.horizon == PAGE_HORIZON else None
+        return (
+            PUBLISHED["LSTM"]
+            if self.fitted.recipe.settings.evaluation.horizon == PAGE_HORIZON
+            else None
+        )
 
     @property
     def lstm(self) -> float:
@@ -72,7 +80,10 @@ class TutorialReport:
 
     @property
     def seconds_a_step(self) -> float:
-        return float(np.median([row["seconds"] for row in self.fitted.history])) / self.fitted.recipe.steps
+        return (
+            float(np.median([row["seconds"] for row in self.fitted.history]))
+            / self.fitted.recipe.steps
+        )
 
     def figures(self) -> dict[str, float]:
         """All figures by name, as logged to MLflow."""
@@ -88,7 +99,9 @@ class TutorialReport:
             "direction/right": right,
             "direction/rose": rose,
             "seconds_a_step": self.seconds_a_step,
-            **({} if correlation is None else {"correlation": correlation}),  # of equal predictions there is none
+            **(
+                {} if correlation is None else {"correlation": correlation}
+            ),  # of equal predictions there is none
         }
 
     def directions(self) -> tuple[int, int]:
@@ -108,7 +121,9 @@ class TutorialReport:
             (many, f"{lstm}, as epoch {epochs} left it", self.by_epoch[-1], self.published),
         ]
         if training.decay_on == "validation":
-            rows.append((many, f"{lstm}, epoch {self.fitted.chosen}, by validation", self.lstm, None))
+            rows.append(
+                (many, f"{lstm}, epoch {self.fitted.chosen}, by validation", self.lstm, None)
+            )
         rows.append((many, f"{lstm}, best epoch {best}, by test", self.by_epoch[best - 1], None))
         right, rose = self.directions()
         moves, count = self.fitted.history[self.fitted.chosen - 1]["correlation"], len(recipe.test)
@@ -149,17 +164,25 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
     for share in shares:
         of_share = [report for report in reports if report.name == share]
         errors, constants = [report.lstm for report in of_share], of_share[0].paths
-        page = f"{of_share[0].published:.5f}" if of_share[0].published and of_share[0].is_of_the_page else "–"
+        page = (
+            f"{of_share[0].published:.5f}"
+            if of_share[0].published and of_share[0].is_of_the_page
+            else "–"
+        )
         lines.append(
             f"| {share} | {page} | {np.mean(errors):.5f} | {min(errors):.5f} … {max(errors):.5f} "
             f"| {sum(error < constants['last value'] for error in errors)} of {len(errors)} "
             f"| {constants['last value']:.5f} | {constants['EMA']:.5f} | {constants['standard average']:.5f} |"
         )
     training = reports[0].fitted.recipe.settings.training
-    starts = ", ".join(dict.fromkeys(f"{report.name} {len(report.fitted.recipe.test)}" for report in reports))
+    starts = ", ".join(
+        dict.fromkeys(f"{report.name} {len(report.fitted.recipe.test)}" for report in reports)
+    )
     chosen = ", the best by validation" if training.decay_on == "validation" else ""
     epochs = quantity(training.epochs, "epoch") + chosen
-    lines.append(f"\n0.5 · MSE of {horizon} steps, scaled, from the test part's starts ({starts}); {epochs}.")
+    lines.append(
+        f"\n0.5 · MSE of {horizon} steps, scaled, from the test part's starts ({starts}); {epochs}."
+    )
     return "\n".join(lines)
 
 
@@ -201,7 +224,9 @@ def untrained_report(path: Path, changed: Mapping[str, Any] | None = None) -> Tu
         mid=mid,
         one_step=one_step_errors(recipe.prepared),
         paths=path_errors(recipe.prepared, recipe.test, settings.evaluation.horizon),
-        fitted=TutorialFit(recipe, (), 0, (), np.empty((0, len(recipe.test), settings.evaluation.horizon))),
+        fitted=TutorialFit(
+            recipe, (), 0, (), np.empty((0, len(recipe.test), settings.evaluation.horizon))
+        ),
     )
 
 
@@ -219,7 +244,10 @@ def report(
     """
     start = untrained_report(path, changed)
     with tempfile.TemporaryDirectory() as scratch:
-        return replace(start, fitted=fit(start.fitted.recipe, folder=folder or Path(scratch), on_epoch=on_epoch))
+        return replace(
+            start,
+            fitted=fit(start.fitted.recipe, folder=folder or Path(scratch), on_epoch=on_epoch),
+        )
 
 
 def share_of(path: Path) -> str:
@@ -227,4 +255,6 @@ def share_of(path: Path) -> str:
     try:
         return ticker_of(path)
     except InvalidTicker:
-        return excerpt(path.name.split(".")[0].replace("$", " "), 60).upper()  # a plot takes $ for a formula
+        return excerpt(
+            path.name.split(".")[0].replace("$", " "), 60
+        ).upper()  # a plot takes $ for a formula

@@ -53,7 +53,9 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     validation_start = validation_stop - max(held_out - test_sessions, horizon)
     if n >= HORIZONS_TO_LEARN * horizon and validation_start >= max(not_before, FIRST_ORIGIN):
         validation = range(validation_start, validation_stop)
-        return OriginSplit(validation_start - horizon, validation, test=range(test_start, n - horizon))
+        return OriginSplit(
+            validation_start - horizon, validation, test=range(test_start, n - horizon)
+        )
     first = max(FIRST_ORIGIN, not_before, n - max(evaluation.test_sessions, horizon + 1))
     if first >= n - horizon:
         raise TooFewBars(needed + max(0, first - FIRST_ORIGIN), n)
@@ -82,7 +84,9 @@ def check_segments(series: PriceSeries, split: OriginSplit, evaluation: Evaluati
     if not len(scored_origins(series, split.test, evaluation)):
         first = int(starts(series)[-1])
         needed = minimum_sessions(evaluation) + evaluation.origin_every - 1
-        raise TooFewBars(needed, len(series) - first, f"an earlier forecast to be scored{_since(series, first)}")
+        raise TooFewBars(
+            needed, len(series) - first, f"an earlier forecast to be scored{_since(series, first)}"
+        )
 
 
 def check_newest(series: PriceSeries) -> None:

@@ -33,7 +33,9 @@ def starts(series: PriceSeries) -> Indices:
 @lru_cache(maxsize=4)  # by identity: a series never changes
 def _starts(series: PriceSeries) -> Indices:
     tenfold = 1 + np.flatnonzero(is_tenfold(np.log10(series.close[1:] / series.close[:-1])))
-    units = [at for at in tenfold.tolist() if not is_traded_heavily(series.close, series.volume, at)]
+    units = [
+        at for at in tenfold.tolist() if not is_traded_heavily(series.close, series.volume, at)
+    ]
     return np.concatenate([[0], np.union1d(holes(series.sessions), units)]).astype(np.int64)
 
 
@@ -44,7 +46,9 @@ def divided_by(series: PriceSeries, first: int) -> str:
 
 def changes_of_units(series: PriceSeries) -> NDArray[np.datetime64]:
     """(k,) first session of each segment that starts with a change of units."""
-    return series.sessions[[at for at in starts(series)[1:].tolist() if divided_by(series, at) == UNITS]]
+    return series.sessions[
+        [at for at in starts(series)[1:].tolist() if divided_by(series, at) == UNITS]
+    ]
 
 
 def to_newest_units(series: PriceSeries) -> Floats:

@@ -42,10 +42,15 @@ class Volatilities:
 @each_segment
 def _volatilities(series: PriceSeries) -> Floats:
     """(n, 9) the columns of `Volatilities`."""
-    squares, ranges = pd.Series(since_last_close(series, series.close) ** 2), pd.Series(range_variance(series))
+    squares, ranges = (
+        pd.Series(since_last_close(series, series.close) ** 2),
+        pd.Series(range_variance(series)),
+    )
     terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
     ewmas = [close_volatility(series, span) for span in (20, 60)]
-    return np.column_stack([*terms, *ewmas, _root(squares.expanding().mean()), squares.notna().cumsum()])
+    return np.column_stack(
+        [*terms, *ewmas, _root(squares.expanding().mean()), squares.notna().cumsum()]
+    )
 
 
 def close_volatility(series: PriceSeries, span: int) -> Floats:
@@ -62,7 +67,9 @@ def range_variance(series: PriceSeries) -> Floats:
     before it. A segment's first session has no known gap, so that term is 0.
     """
     sessions = np.log(series.high / series.low) ** 2 / (4 * np.log(2))
-    return np.asarray(sessions + np.nan_to_num(since_last_close(series, series.open)) ** 2, dtype=np.float64)
+    return np.asarray(
+        sessions + np.nan_to_num(since_last_close(series, series.open)) ** 2, dtype=np.float64
+    )
 
 
 def since_last_close(series: PriceSeries, prices: Floats) -> Floats:

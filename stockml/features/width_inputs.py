@@ -12,14 +12,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stockml.features.segments import cached_causal, each_segment
-from stockml.features.volatility import RANGE_SESSIONS, Volatilities, close_volatility, earlier, since_last_close
+from stockml.features.volatility import (
+    RANGE_SESSIONS,
+    Volatilities,
+    close_volatility,
+    earlier,
+    since_last_close,
+)
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, check_array
 
 INPUTS = (
     "return",  # of the log close; this, gap, high and rise in EWMA 60 volatilities
     "size of return",  # ln(|return| + MIN_MOVE)
-    *(f"range {sessions}" for sessions in RANGE_SESSIONS),  # these volatilities and the next two: ln(each / EWMA 60)
+    *(
+        f"range {sessions}" for sessions in RANGE_SESSIONS
+    ),  # these volatilities and the next two: ln(each / EWMA 60)
     "EWMA 20",
     "EWMA 250",
     "overnight gap",  # ln(open / close before)
@@ -28,9 +36,16 @@ INPUTS = (
     "below high 250",
     "rise 60",  # of the log close, over √60
 )
-FALLS = ("return", "overnight gap")  # inputs whose falls count apart (Glosten, Jagannathan and Runkle 1993)
+FALLS = (
+    "return",
+    "overnight gap",
+)  # inputs whose falls count apart (Glosten, Jagannathan and Runkle 1993)
 WINDOWS = (1, 5, 22, 64, 250)  # sessions: a day, a week, a month, a quarter, a year
-AVERAGED = tuple(f"{name}, {sessions}" for sessions in WINDOWS for name in (*INPUTS, *(f"fall: {x}" for x in FALLS)))
+AVERAGED = tuple(
+    f"{name}, {sessions}"
+    for sessions in WINDOWS
+    for name in (*INPUTS, *(f"fall: {x}" for x in FALLS))
+)
 MIN_MOVE = 0.05  # volatilities: keeps the logarithm of an unchanged close finite
 MAX_MOVE = 10.0  # volatilities: a misprint counts no more than a crash
 MAX_RATIO = 3.0  # in ln
@@ -44,13 +59,24 @@ def width_inputs(series: PriceSeries) -> Floats:
     """(n, 14) unscaled INPUTS after each session; NaN where the history is too short, else finite."""
     volatilities = Volatilities.of(series)
     unit, close = volatilities.ewma_60, np.log(series.close)
-    returns, gaps = (since_last_close(series, prices) / unit for prices in (series.close, series.open))
-    moves = [returns, gaps, _below_high(series) / unit, (close - earlier(close, 60)) / (unit * np.sqrt(60))]
+    returns, gaps = (
+        since_last_close(series, prices) / unit for prices in (series.close, series.open)
+    )
+    moves = [
+        returns,
+        gaps,
+        _below_high(series) / unit,
+        (close - earlier(close, 60)) / (unit * np.sqrt(60)),
+    ]
     returns, gaps, below, rise = (np.clip(move, -MAX_MOVE, MAX_MOVE) for move in moves)
-    terms = np.column_stack([volatilities.range, volatilities.ewma_20, close_volatility(series, 250)])
+    terms = np.column_stack(
+        [volatilities.range, volatilities.ewma_20, close_volatility(series, 250)]
+    )
     ratios = np.clip(np.log(terms / unit[:, None]), -MAX_RATIO, MAX_RATIO)
     size = np.log(np.abs(returns) + MIN_MOVE)
-    return np.column_stack([returns, size, ratios, gaps, _volume(series), _position_of_close(series), below, rise])
+    return np.column_stack(
+        [returns, size, ratios, gaps, _volume(series), _position_of_close(series), below, rise]
+    )
 
 
 @cached_causal

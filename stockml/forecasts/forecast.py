@@ -20,7 +20,9 @@ from stockml.settings import AgeingSettings
 from stockml.storage.arrays import Floats
 
 EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
-SUPERSEDED = "another forecast of this session, with other settings or code, was published later and stands"
+SUPERSEDED = (
+    "another forecast of this session, with other settings or code, was published later and stands"
+)
 USUAL_SESSIONS = 2_500  # ten years of moves, with which a width is compared
 MIN_MOVES = 250
 ONE_IN_TWENTY = int(np.argmin(np.abs(LEVELS - 0.05)))
@@ -37,13 +39,19 @@ class Band:
 
 def _by_lead(weights: Any, forecast: ValidationInfo) -> Any:
     """Repeat a single weight, as earlier versions wrote it, for every lead."""
-    return tuple(weights) if isinstance(weights, list | tuple) else (weights,) * len(forecast.data.get("path", ()))
+    return (
+        tuple(weights)
+        if isinstance(weights, list | tuple)
+        else (weights,) * len(forecast.data.get("path", ()))
+    )
 
 
 Price = Literal["close", "mid"]
 
 StoredWeights = Annotated[
-    tuple[float, ...], BeforeValidator(_by_lead), Field(validation_alias=AliasChoices("weights", "weight"))
+    tuple[float, ...],
+    BeforeValidator(_by_lead),
+    Field(validation_alias=AliasChoices("weights", "weight")),
 ]
 
 
@@ -128,7 +136,9 @@ def price_text(price: float) -> str:
     return f"{price:,.{places}f}"
 
 
-def age_of(origin: date, sessions: Sessions, now: datetime, expires_after: int = EXPIRES_AFTER) -> Age:
+def age_of(
+    origin: date, sessions: Sessions, now: datetime, expires_after: int = EXPIRES_AFTER
+) -> Age:
     """Age at `now`, a time with its zone, of a forecast made after the close of `origin`."""
     return Age(origin, sessions.age(origin, now), expires_after)
 
@@ -145,4 +155,8 @@ def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None
     if len(moves) < MIN_MOVES:
         return None
     low, high = np.quantile(moves, (0.1, 0.9))
-    return float(np.log(band.high[step - 1] / band.low[step - 1]) / (high - low)) if high - low > 1e-9 else None
+    return (
+        float(np.log(band.high[step - 1] / band.low[step - 1]) / (high - low))
+        if high - low > 1e-9
+        else None
+    )

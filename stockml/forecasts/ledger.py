@@ -56,7 +56,9 @@ SCHEMA = pa.schema(
         ("price", pa.string()),
     ]
 )
-OF_MID_PRICES = SCHEMA.remove(SCHEMA.get_field_index("price"))  # of earlier versions, whose forecasts were of these
+OF_MID_PRICES = SCHEMA.remove(
+    SCHEMA.get_field_index("price")
+)  # of earlier versions, whose forecasts were of these
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ class Ledger:
         """The `steps` of the newest forecast, among equals the last.  Raises NoForecast, RecordUnreadable."""
         if (steps := self.steps(ticker)).empty:
             raise NoForecast(ticker, str(self.folder.parent))
-        return steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
+        return steps[
+            steps["key"]
+            == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]
+        ]
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored, by `ledger_scores.one_forecast_per_session`."""
@@ -146,7 +151,11 @@ class Ledger:
             raise unreadable(path, error) from error
 
     def record(
-        self, ticker: str, series: PriceSeries, sessions: Sessions, units: "pd.Series[float] | None" = None
+        self,
+        ticker: str,
+        series: PriceSeries,
+        sessions: Sessions,
+        units: "pd.Series[float] | None" = None,
     ) -> dict[Timing, RealisedScores]:
         """The record so far, with live, late and backfilled forecasts scored apart.
 
@@ -158,11 +167,17 @@ class Ledger:
         return {timing: scores_of(timing, counting, scored) for timing in get_args(Timing)}
 
     def live(
-        self, ticker: str, series: PriceSeries, sessions: Sessions, units: "pd.Series[float] | None" = None
+        self,
+        ticker: str,
+        series: PriceSeries,
+        sessions: Sessions,
+        units: "pd.Series[float] | None" = None,
     ) -> RealisedScores:
         """The live part of `record`, without forecasts made after the series' last session."""
         counting = self.counting(ticker, sessions)
-        counting = counting[counting["session"] <= series.sessions[-1]]  # a missed night, run later, knows no more
+        counting = counting[
+            counting["session"] <= series.sessions[-1]
+        ]  # a missed night, run later, knows no more
         return scores_of("live", counting, scored_steps(counting, series, units))
 
     def _table(self, ticker: str) -> pa.Table:
@@ -184,7 +199,9 @@ def _parsed(content: bytes, ticker: str) -> pa.Table:
         return from_bytes(content, ticker, SCHEMA, unmarked=True)
     except ValueError:
         table = from_bytes(content, ticker, OF_MID_PRICES, unmarked=True)
-        return table.append_column(SCHEMA.field("price"), pa.array(["mid"] * len(table), pa.string()))
+        return table.append_column(
+            SCHEMA.field("price"), pa.array(["mid"] * len(table), pa.string())
+        )
 
 
 @lru_cache(maxsize=1)  # a night asks three times before it publishes; no caller modifies the frame
@@ -204,7 +221,9 @@ def _check_unmarked(ticker: str, table: pa.Table) -> None:
 
 
 def _steps(table: pa.Table) -> pd.DataFrame:
-    return table.to_pandas(date_as_object=False).astype({"session": "datetime64[us]", "due": "datetime64[us]"})
+    return table.to_pandas(date_as_object=False).astype(
+        {"session": "datetime64[us]", "due": "datetime64[us]"}
+    )
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:
@@ -222,8 +241,17 @@ def _rows(entry: LedgerEntry) -> pa.Table:
         "direction_step": forecast.direction_step,
         "price": forecast.price,
     }
-    by_lead = {"lead": range(1, count + 1), "due": forecast.sessions, "path": forecast.path, "weight": forecast.weights}
-    bands = {f"{side}_{name}": getattr(forecast.band(int(name)), side) for name in BANDS for side in ("low", "high")}
+    by_lead = {
+        "lead": range(1, count + 1),
+        "due": forecast.sessions,
+        "path": forecast.path,
+        "weight": forecast.weights,
+    }
+    bands = {
+        f"{side}_{name}": getattr(forecast.band(int(name)), side)
+        for name in BANDS
+        for side in ("low", "high")
+    }
     columns = {name: [value] * count for name, value in constants.items()} | {**by_lead, **bands}
     return pa.table(columns, schema=SCHEMA)
 
@@ -234,12 +262,18 @@ def _check(entry: LedgerEntry) -> None:
     if entry.published_at.tzinfo is None:
         raise InvalidForecast(entry.ticker, "a publishing time without its UTC offset")
     if not {int(band) for band in BANDS} <= coverages:
-        raise InvalidForecast(entry.ticker, f"bands {sorted(coverages)} rather than {', '.join(BANDS)}")
+        raise InvalidForecast(
+            entry.ticker, f"bands {sorted(coverages)} rather than {', '.join(BANDS)}"
+        )
     columns = [forecast.path, *(side for band in forecast.bands for side in (band.low, band.high))]
     lengths = {len(column) for column in (*columns, forecast.weights)}
     if len(forecast.path) == 0 or lengths != {len(forecast.sessions)}:
-        raise InvalidForecast(entry.ticker, "paths, weights, bands and sessions of different lengths")
-    if not (np.isfinite(columns).all() and np.min(columns) > 0 and 0 < forecast.last_value < np.inf):
+        raise InvalidForecast(
+            entry.ticker, "paths, weights, bands and sessions of different lengths"
+        )
+    if not (
+        np.isfinite(columns).all() and np.min(columns) > 0 and 0 < forecast.last_value < np.inf
+    ):
         raise InvalidForecast(entry.ticker, "prices that are not finite and above 0")
     if not all(0 <= weight <= 1 for weight in forecast.weights):
         raise InvalidForecast(entry.ticker, "weights beyond 0 to 1")
@@ -255,7 +289,10 @@ def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
     entries = []
     for key, rows in steps.groupby("key", sort=False):
         first = rows.iloc[0]
-        bands = (Band(int(b), tuple(rows[f"low_{b}"].tolist()), tuple(rows[f"high_{b}"].tolist())) for b in BANDS)
+        bands = (
+            Band(int(b), tuple(rows[f"low_{b}"].tolist()), tuple(rows[f"high_{b}"].tolist()))
+            for b in BANDS
+        )
         forecast = Forecast(
             origin=first["session"].date(),
             last_value=float(first["last_value"]),
@@ -267,6 +304,13 @@ def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
             weights=tuple(rows["weight"].tolist()),
             price=first["price"],
         )
-        run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
-        entries.append(LedgerEntry(ticker, str(key), first["published_at"].to_pydatetime(), forecast, run_id, version))
+        run_id, version = (
+            None if pd.isna(first[name]) else str(first[name])
+            for name in ("run_id", "model_version")
+        )
+        entries.append(
+            LedgerEntry(
+                ticker, str(key), first["published_at"].to_pydatetime(), forecast, run_id, version
+            )
+        )
     return tuple(entries)

@@ -28,7 +28,9 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
-MIN_INDEPENDENT = 30  # a correct 80 % band holds 73 to 87 % of 30 prices three times in four; fewer tell less
+MIN_INDEPENDENT = (
+    30  # a correct 80 % band holds 73 to 87 % of 30 prices three times in four; fewer tell less
+)
 TOO_FEW = "too few to judge"
 SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding
 
@@ -63,7 +65,9 @@ class RealisedScores:
 
     def metrics(self, prefix: str = "live/") -> dict[str, float]:
         """`live/skill`, `live/coverage_80`, `live/matured`, …, without figures that are None."""
-        return {prefix + name: float(value) for name, value in vars(self).items() if value is not None}
+        return {
+            prefix + name: float(value) for name, value in vars(self).items() if value is not None
+        }
 
     def observations(self, figure: str) -> tuple[int, int]:
         """How many observations the figure is made of, and how many of them are independent."""
@@ -79,7 +83,13 @@ def first_known(figures: Mapping[str, float], name: str) -> float | None:
     return figures.get(f"live/first_known_{name}", figures.get(f"live/{name}"))
 
 
-FIGURES = ("skill", *(f"coverage_{band}" for band in BANDS), "direction_accuracy", "base_rate", "brier")
+FIGURES = (
+    "skill",
+    *(f"coverage_{band}" for band in BANDS),
+    "direction_accuracy",
+    "base_rate",
+    "brier",
+)
 
 
 @dataclass(frozen=True)
@@ -130,12 +140,16 @@ def one_forecast_per_session(steps: pd.DataFrame, sessions: Sessions) -> pd.Data
     timings = [timing_of(at.to_pydatetime(), due.date(), sessions) for at, due in moments]
     entries["timing"] = pd.Categorical(timings, categories=get_args(Timing)[::-1], ordered=True)
     entries = entries.sort_values(["session", "timing", "published_at"], kind="stable")
-    chosen = entries.drop_duplicates("session", keep="last").set_index("key")["timing"].astype(object)
+    chosen = (
+        entries.drop_duplicates("session", keep="last").set_index("key")["timing"].astype(object)
+    )
     counting = steps[steps["key"].isin(chosen.index)]
     return counting.assign(timing=counting["key"].map(chosen)).sort_values(["session", "lead"])
 
 
-def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None) -> pd.DataFrame:
+def scored_steps(
+    counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None
+) -> pd.DataFrame:
     """The counting steps that came due, with their outcomes.  series: split-adjusted, any length.
 
     units: as for `origin_prices`.  Added columns, relative to the origin's price: start (its close), actual, error,
@@ -144,7 +158,10 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[
     """
     close = _by_session(series, series.close)
     origin = origin_prices(counting, series, units)
-    actual, start = _prices_on(counting["due"], counting, series) / origin, counting["session"].map(close) / origin
+    actual, start = (
+        _prices_on(counting["due"], counting, series) / origin,
+        counting["session"].map(close) / origin,
+    )
     reached = actual * counting["last_value"]
     scored = counting.assign(
         start=start,
@@ -153,7 +170,10 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[
         naive_error=start - actual,
         reached=reached,
         matured=counting.groupby("key")["due"].transform("max") <= close.index.max(),
-        **{f"inside_{band}": reached.between(counting[f"low_{band}"], counting[f"high_{band}"]) for band in BANDS},
+        **{
+            f"inside_{band}": reached.between(counting[f"low_{band}"], counting[f"high_{band}"])
+            for band in BANDS
+        },
     )
     across = [_lies_across(scored, day) for day in changes_of_units(series)]
     return scored[actual.notna() & ~np.logical_or.reduce(across)].reset_index(drop=True)
@@ -172,7 +192,9 @@ def origin_prices(
     return now.where(now.isna() | then.isna(), then)
 
 
-def _prices_on(days: "pd.Series[Any]", counting: pd.DataFrame, series: PriceSeries) -> "pd.Series[float]":
+def _prices_on(
+    days: "pd.Series[Any]", counting: pd.DataFrame, series: PriceSeries
+) -> "pd.Series[float]":
     """The series' price on each step's day of `days`, the close or the mid price: what the forecast is of."""
     closes, mids = (days.map(_by_session(series, prices)) for prices in (series.close, series.mid))
     return closes.where(counting["price"] == "close", mids)
@@ -196,7 +218,10 @@ def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]
 def steps_without_bar(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
     """How many steps that came due are not scored, by the session without a valid bar: their outcome's or origin's."""
     due = counting[counting["due"] <= series.sessions[-1]]
-    lacks = {name: ~due[name].isin(series.sessions.astype("datetime64[us]")) for name in ("due", "session")}
+    lacks = {
+        name: ~due[name].isin(series.sessions.astype("datetime64[us]"))
+        for name in ("due", "session")
+    }
     days = due["due"].where(lacks["due"], due["session"])[lacks["due"] | lacks["session"]]
     return {day.date(): int(steps) for day, steps in days.value_counts().sort_index().items()}
 
@@ -215,10 +240,14 @@ def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> R
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
     due = scored[scored["lead"] == scored["direction_step"]]
     rose = due["actual"] > due["start"]
-    decided = due["probability_of_rise"] != 0.5  # a chance of exactly one half predicts no direction
+    decided = (
+        due["probability_of_rise"] != 0.5
+    )  # a chance of exactly one half predicts no direction
     right = (due["probability_of_rise"] > 0.5) == rose
     naive = float((scored["naive_error"] ** 2).sum())
-    coverages: dict[str, Any] = {f"coverage_{band}": _mean(scored[f"inside_{band}"]) for band in BANDS}
+    coverages: dict[str, Any] = {
+        f"coverage_{band}": _mean(scored[f"inside_{band}"]) for band in BANDS
+    }
     return RealisedScores(
         forecasts=int(counting["key"].nunique()),
         matured=int(scored.loc[scored["matured"], "key"].nunique()),
@@ -247,17 +276,24 @@ def _mean(values: "pd.Series[float]") -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def restated_bars(counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
+def restated_bars(
+    counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries
+) -> tuple[RestatedBar, ...]:
     """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted alike."""
     bars, scored = dict[date, RestatedBar](), scored_steps(counting, series)
     of_closes = scored["price"] == "close"
     # of an origin, the close counts, from which the last close's error is measured
     closes = pd.concat([scored["session"], scored["due"][of_closes]])
-    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {"close": closes, "mid": scored["due"][~of_closes]}
+    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {
+        "close": closes,
+        "mid": scored["due"][~of_closes],
+    }
     for price, days in uses.items():
         first, now = (_by_session(each, getattr(each, price)) for each in (first_known, series))
         counts, moved = days.value_counts(), (first / now - 1).abs() > SAME_PRICE
         for day in moved.index[moved].intersection(counts.index):
             steps = int(counts[day]) + (bars[day.date()].steps if day.date() in bars else 0)
-            bars[day.date()] = RestatedBar(day.date(), float(first[day]), float(now[day]), steps, price)
+            bars[day.date()] = RestatedBar(
+                day.date(), float(first[day]), float(now[day]), steps, price
+            )
     return tuple(bars[day] for day in sorted(bars))

@@ -41,7 +41,13 @@ class Outlook:
         if self.percentile is None:
             return ""
         low, high = USUAL_PERCENTILES
-        return "calm" if round(self.percentile) < low else "wild" if round(self.percentile) > high else "usual"
+        return (
+            "calm"
+            if round(self.percentile) < low
+            else "wild"
+            if round(self.percentile) > high
+            else "usual"
+        )
 
     @property
     def place(self) -> str:
@@ -50,7 +56,11 @@ class Outlook:
             return "too short a history to say"
         percentile = min(max(round(self.percentile), 1), 99)  # below all of them is the first
         word = {"calm": "calmer than", "wild": "wilder than"}.get(self.mood, "as")
-        ending = "th" if 10 <= percentile <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(percentile % 10, "th")
+        ending = (
+            "th"
+            if 10 <= percentile <= 20
+            else {1: "st", 2: "nd", 3: "rd"}.get(percentile % 10, "th")
+        )
         return f"{word} usual, {percentile}{ending} percentile"
 
 
@@ -61,16 +71,22 @@ def outlooks(quantiles: Floats, newest: Floats) -> tuple[Outlook, ...]:
         current = newest[span - 1]
         now, before = float(annualised(current, span)), annualised(quantiles[:, span - 1], span)
         usual = tuple(np.quantile(before, [0.1, 0.9]).tolist()) if has_enough else None
-        percentile = float(50 * ((before < now).mean() + (before <= now).mean())) if has_enough else None
+        percentile = (
+            float(50 * ((before < now).mean() + (before <= now).mean())) if has_enough else None
+        )
         beyond = tuple(float(chance_beyond(current, move)) for move in MOVES)
-        rows.append(Outlook(span, now, usual, percentile, float(chance_above(current, 0.0)), beyond))
+        rows.append(
+            Outlook(span, now, usual, percentile, float(chance_above(current, 0.0)), beyond)
+        )
     return tuple(rows)
 
 
 def annualised(quantiles: Floats, lead: int) -> Floats:
     """(…) annualised close-to-close volatility, by quantiles (…, 21) of log(close at `lead` / close), symmetrised."""
     squares = symmetrised(quantiles) ** 2
-    variance = np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * TAIL_MEAN_SQUARE * squares[..., -1]
+    variance = (
+        np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * TAIL_MEAN_SQUARE * squares[..., -1]
+    )
     return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / lead), dtype=np.float64)
 
 
@@ -78,9 +94,13 @@ def chance_above(quantiles: Floats, move: float) -> Floats:
     """(…) chances of a move above `move`, by rising quantiles (…, 21): linear between them, a Pareto tail beyond."""
     low, median, high = (quantiles[..., at] for at in (0, MEDIAN, -1))
     at = np.clip(np.count_nonzero(quantiles <= move, axis=-1) - 1, 0, len(LEVELS) - 2)
-    left, right = (np.take_along_axis(quantiles, each[..., None], axis=-1)[..., 0] for each in (at, at + 1))
+    left, right = (
+        np.take_along_axis(quantiles, each[..., None], axis=-1)[..., 0] for each in (at, at + 1)
+    )
     end, distance = np.where(move >= high, high, low) - median, move - median
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a distribution without a width, whose chances are 0 and 1
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # of a distribution without a width, whose chances are 0 and 1
         between = 1 - ((LEVELS[at + 1] - LEVELS[at]) / (right - left) * (move - left) + LEVELS[at])
         beyond = np.where(distance == 0, 0.0, LEVELS[0] * (end / distance) ** TAIL_INDEX)
     outside = np.where(move >= high, beyond, 1 - beyond)

@@ -47,7 +47,10 @@ class Position:
 
     def text(self) -> str:
         """Two sentences, then LIMITS."""
-        each, of_close = price_text(self.close * self.loss), f"{self.loss:.1%} of the close of {self.origin}"
+        each, of_close = (
+            price_text(self.close * self.loss),
+            f"{self.loss:.1%} of the close of {self.origin}",
+        )
         return (
             f"{self.ticker}: {quantity(self.shares, 'share')} at {price_text(self.close)}, {self.cost:,.2f} in all. "
             f"One time in twenty a share loses more than {each}, {of_close}, by {self.session} "
@@ -56,7 +59,9 @@ class Position:
         )
 
 
-def position(ticker: str, forecast: Forecast, age: Age, *, capital: float, risk: float, lead: int = 1) -> Position:
+def position(
+    ticker: str, forecast: Forecast, age: Age, *, capital: float, risk: float, lead: int = 1
+) -> Position:
     """The most whole shares for the capital that lose at most `risk` of it at `lead`, but for one case in twenty.
 
     capital: in the currency of the prices.  risk: above 0, up to 1.  lead: sessions from the forecast's origin.
@@ -79,4 +84,6 @@ def position(ticker: str, forecast: Forecast, age: Age, *, capital: float, risk:
     if loss > 0:
         shares = min(shares, capital * risk / (close * loss))
     session = forecast.sessions[lead - 1]
-    return Position(ticker, forecast.origin, lead, session, close, loss, capital, risk, math.floor(shares))
+    return Position(
+        ticker, forecast.origin, lead, session, close, loss, capital, risk, math.floor(shares)
+    )

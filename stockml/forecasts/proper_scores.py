@@ -80,8 +80,12 @@ class BandScores:
 
     def metrics(self) -> dict[str, float]:
         """`intervals/coverage_80`, `intervals/interval_score_80`, and so on."""
-        coverages = {f"intervals/coverage_{name}": score.coverage for name, score in self.bands.items()}
-        return coverages | {f"intervals/interval_score_{name}": s.interval_score for name, s in self.bands.items()}
+        coverages = {
+            f"intervals/coverage_{name}": score.coverage for name, score in self.bands.items()
+        }
+        return coverages | {
+            f"intervals/interval_score_{name}": s.interval_score for name, s in self.bands.items()
+        }
 
 
 def score_bands(quantiles: Floats, actual: Floats) -> BandScores:

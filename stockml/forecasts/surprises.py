@@ -52,7 +52,9 @@ def unusual_width(before: pd.DataFrame, forecast: Forecast) -> UnusualWidth | No
     return None if last and last.side == found.side else found
 
 
-def missed_band(before: pd.DataFrame, closes: "pd.Series[float]", session: date) -> MissedBand | None:
+def missed_band(
+    before: pd.DataFrame, closes: "pd.Series[float]", session: date
+) -> MissedBand | None:
     """The band for `session` of the newest forecast before it, if the close fell outside; else None.
 
     before: the ledger's steps.  closes: split-adjusted, by session; as moves, so that a split misses no band.

@@ -51,7 +51,9 @@ class Touch:
     @property
     def shown(self) -> float:
         """The chance, or the share's own frequency."""
-        return self.own_frequency if self.own_frequency is not None and self.is_usual else self.chance
+        return (
+            self.own_frequency if self.own_frequency is not None and self.is_usual else self.chance
+        )
 
 
 def touch_chance(quantiles: Floats, fall: float) -> Floats:
@@ -78,7 +80,9 @@ def lowest_lows(series: PriceSeries, sessions: int = TOUCH_SESSIONS) -> Floats:
     return found
 
 
-def own_frequencies(lows: Floats, origins: Indices, fall: float, sessions: int = TOUCH_SESSIONS) -> Floats:
+def own_frequencies(
+    lows: Floats, origins: Indices, fall: float, sessions: int = TOUCH_SESSIONS
+) -> Floats:
     """(m,) share of the newest 2,500 windows over by each origin that touched; NaN with fewer than 250 known.
 
     lows: (n,), of `lowest_lows` over `sessions`.  origins: (m,), session indices.

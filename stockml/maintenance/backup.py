@@ -29,7 +29,7 @@ MANIFEST = "manifest.json"
 DATABASES = ("mlflow.db", "prefect/prefect.db")
 FILES = (  # what leans on other files comes before them
     KIND_OF_PRICES, "tickers.yaml", "settings/*.json", "ledger/*.parquet",
-    "models/*/promotions.jsonl", "bases/**/*", "nights/*/*/*", "artifacts/**/*",
+    "models/*/promotions.jsonl", "pretrained/**/*", "nights/*/*/*", "artifacts/**/*",
 )  # fmt: skip
 PLACES = {name.partition("/")[0] for name in (*FILES, *DATABASES, "store", "evaluations")}
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 from stockml.errors import HistoryError, InvalidFile, NoBars, OtherVersion, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from stockml.models.pooled_vintages import KINDS, OWN, read
 from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import vintage_files
+from stockml.models.vintage_store import KINDS, OWN, read
 from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.storage.arrays import unpacked_by_name
 from stockml.storage.os_errors import refused
@@ -29,18 +29,23 @@ def missing(home: HomePaths) -> Iterator[str]:
     for ticker in _tickers_of_nights(home):
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
-        finished = sorted(nights, key=lambda night: night.finished_at)[:-1]  # the last may still be about to promote
+        finished = sorted(nights, key=lambda night: night.finished_at)[
+            :-1
+        ]  # the last may still be about to promote
         promoted = [night for night in finished if night.verdict and night.verdict.promoted]
-        for path, evidence, what in ((ledger, nights, "forecasts"), (promotions, promoted, "promotions")):
+        for path, evidence, what in (
+            (ledger, nights, "forecasts"),
+            (promotions, promoted, "promotions"),
+        ):
             if evidence and not path.exists():
                 why = f"expected the {what} that records of nights tell of, found no file"
                 yield f"{path}: {why}; restore it from a backup"
 
 
-def damaged_bases(home: HomePaths) -> Iterator[str]:
+def damaged_vintages(home: HomePaths) -> Iterator[str]:
     for kind in KINDS.values():
-        yield from _faults(read, sorted(home.bases.glob(kind.pattern)))
-        superseded = _faults(read, sorted(home.bases.glob(f"superseded/*/{kind.pattern}")))
+        yield from _faults(read, sorted(home.pretrained.glob(kind.pattern)))
+        superseded = _faults(read, sorted(home.pretrained.glob(f"superseded/*/{kind.pattern}")))
         yield from (fault.replace(OWN, SUPERSEDED) for fault in superseded)
 
 
@@ -56,12 +61,16 @@ def _faults(check: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
             check(name)
         except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
             continue
-        except (StoreError, InvalidFile, OSError) as fault:  # the last of a file that belongs to another user, say
+        except (
+            StoreError,
+            InvalidFile,
+            OSError,
+        ) as fault:  # the last of a file that belongs to another user, say
             yield refused(fault)
 
 
 def check_champion(home: HomePaths, ticker: str) -> None:
-    """Raise StoreError or InvalidFile if the champion or one of its bases has changed since the promotion, or if its
+    """Raise StoreError or InvalidFile if the champion or one of its pretrained networks has changed since the promotion, or if its
     evaluation, from which MLflow's model is made, is missing or damaged."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
@@ -78,7 +87,11 @@ def _check_evaluation(folder: Path) -> None:
         json.loads(unsealed((folder / "assessment.json").read_bytes()))
         unpacked_by_name((folder / "paths.npz").read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        damaged = "no " + Path(error.filename).name if isinstance(error, FileNotFoundError) else str(error)
+        damaged = (
+            "no " + Path(error.filename).name
+            if isinstance(error, FileNotFoundError)
+            else str(error)
+        )
         way_back = "restore it from a backup; without it MLflow's model of it cannot be made again"
         why = f"expected the champion's evaluation, found {damaged}; {way_back}"
         raise InvalidFile(str(folder), why) from error

@@ -93,7 +93,9 @@ def _leftovers(home: HomePaths, now: datetime) -> Iterator[Removal]:
     """What killed processes left, a day ago or longer."""
     places = (path for path in home.root.glob("*") if path.name not in NOT_SEARCHED)
     found = {hidden for place in places for hidden in (place, *place.rglob(".*"))}
-    yield from _before(now, 1, _measured("leftovers", filter(lambda p: HALF_WRITTEN(p.name), found)))
+    yield from _before(
+        now, 1, _measured("leftovers", filter(lambda p: HALF_WRITTEN(p.name), found))
+    )
 
 
 def _before(now: datetime, days: int, found: Iterable[Removal]) -> Iterator[Removal]:

@@ -14,13 +14,20 @@ DRIFT_SESSIONS = 2_500
 MOMENTUM_SESSIONS = 20
 MOMENTUM_DAMPING = 0.9
 
-USUAL_RISE = 0.0003  # log return per session at the usual volatility, 8 % a year; found walk-forward
+USUAL_RISE = (
+    0.0003  # log return per session at the usual volatility, 8 % a year; found walk-forward
+)
 USUAL_VOLATILITY = 0.018  # daily, from close to close
 RISE_POWER = 0.75  # of volatility / usual; 0: the same rise for every share, 1: the same return for each unit of risk
 RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
-MAX_VOLATILITY = 0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
+MAX_VOLATILITY = (
+    0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
+)
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
-PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to reverse, is left out of the year
+PAST_YEAR = (
+    250,
+    20,
+)  # sessions back: the newest month, which tends to reverse, is left out of the year
 
 
 def trailing_mean(prices: Floats, window: int = AVERAGE_WINDOW) -> Floats:
@@ -28,7 +35,9 @@ def trailing_mean(prices: Floats, window: int = AVERAGE_WINDOW) -> Floats:
     return np.asarray(pd.Series(prices).rolling(window, min_periods=1).mean(), dtype=np.float64)
 
 
-def exponential_mean(prices: Floats, decay: float = EMA_DECAY, start: float | None = None) -> Floats:
+def exponential_mean(
+    prices: Floats, decay: float = EMA_DECAY, start: float | None = None
+) -> Floats:
     """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first or `start`.  prices: (n,)."""
     first = prices[:1] if start is None else np.array([start])
     means = pd.Series(np.concatenate([first, prices])).ewm(alpha=1 - decay, adjust=False).mean()
@@ -48,7 +57,9 @@ def baseline_paths(prices: Floats, origins: Indices, horizon: int) -> dict[str, 
     prices: (n,), price.  origins: (m,), session indices.  Each forecast depends on prices up to its origin alone.
     """
     last, still, straight = prices[origins, None], np.zeros(horizon), np.arange(1.0, horizon + 1)
-    damped = np.cumsum(MOMENTUM_DAMPING**straight)  # a trend that continues, ever weaker (Gardner and McKenzie 1985)
+    damped = np.cumsum(
+        MOMENTUM_DAMPING**straight
+    )  # a trend that continues, ever weaker (Gardner and McKenzie 1985)
     return {
         "standard average": trailing_mean(prices)[origins, None] + still,
         "EMA": exponential_mean(prices)[origins, None] + still,
@@ -93,7 +104,9 @@ def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> F
     On 99 tickers, in eras from 2003 and from 2009, half of the rise gained on nine of ten; adding the trend gained in
     one era and lost in the other.
     """
-    return np.asarray(PUBLISHED_SHARE * expected_drift(series)[origins, None] * leads, dtype=np.float64)
+    return np.asarray(
+        PUBLISHED_SHARE * expected_drift(series)[origins, None] * leads, dtype=np.float64
+    )
 
 
 @each_segment
@@ -105,4 +118,6 @@ def year_momentum(series: PriceSeries) -> Floats:
     close, n = np.log(series.close), np.arange(len(series))
     oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)
     deviation = Volatilities.of(series).ewma_60 * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
-    return np.asarray(np.clip((close[newest] - close[oldest]) / deviation, -1.0, 1.0), dtype=np.float64)
+    return np.asarray(
+        np.clip((close[newest] - close[oldest]) / deviation, -1.0, 1.0), dtype=np.float64
+    )

@@ -81,7 +81,9 @@ class Registry:
                 raise RecordUnreadable(str(path), f"line {number}: {error}") from error
             if (owner := promotions[-1].ticker) not in (ticker, of):
                 found = f"line {number}: a promotion of {owner}, expected of {ticker}"
-                raise RecordUnreadable(str(path), found, unfinished_rename(owner, ticker) + RecordUnreadable.advice)
+                raise RecordUnreadable(
+                    str(path), found, unfinished_rename(owner, ticker) + RecordUnreadable.advice
+                )
             crc, before = zlib.crc32(line, crc), line
         return tuple(promotions)
 
@@ -109,23 +111,36 @@ class Registry:
             return True
 
     def rollback(
-        self, ticker: str, *, at: datetime, reason: str, beforehand: Callable[[Promotion], object] = lambda _: None
+        self,
+        ticker: str,
+        *,
+        at: datetime,
+        reason: str,
+        beforehand: Callable[[Promotion], object] = lambda _: None,
     ) -> Promotion:
         """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy.
 
         beforehand: called before the line is written: killed in it, a repeated call goes back no further.
         """
-        from stockml.models.trained_model import load_model  # which the nights' status need not load
+        from stockml.models.trained_model import (
+            load_model,
+        )  # which the nights' status need not load
 
         if not self.file(ticker).exists():  # locking would create its folder
             raise NoChampion(ticker, f"no earlier one in {self.models}")
         with self._locked(ticker):
             champions = self.champion_history(ticker)
             if len(champions) < 2:
-                first = f"; the present one, of {champions[0].session}, is the first" if champions else ""
+                first = (
+                    f"; the present one, of {champions[0].session}, is the first"
+                    if champions
+                    else ""
+                )
                 raise NoChampion(ticker, f"no earlier one in {self.models}{first}")
             if not champions[-2].intact():
-                raise NoChampion(ticker, f"the earlier champion in {champions[-2].path} is gone or was changed")
+                raise NoChampion(
+                    ticker, f"the earlier champion in {champions[-2].path} is gone or was changed"
+                )
             try:
                 load_model(Path(champions[-2].path))
             except InvalidFile as missing:
@@ -173,7 +188,11 @@ class Registry:
         return replace(promotion, path=str(self.models / promotion.path))
 
     def _relative(self, path: str) -> str:
-        return Path(path).relative_to(self.models).as_posix() if Path(path).is_relative_to(self.models) else path
+        return (
+            Path(path).relative_to(self.models).as_posix()
+            if Path(path).is_relative_to(self.models)
+            else path
+        )
 
     def _locked(self, ticker: str) -> AbstractContextManager[None]:
         return file_lock(self.file(ticker).with_name(f".{FILE}.lock"), self.lock_timeout_s)
@@ -197,15 +216,22 @@ def check_intact(ticker: str, path: str, sha256: str | None) -> None:
     if found != sha256:
         what = "other content" if found and any(Path(path).rglob("*")) else "nothing"
         ways = ["restore it from a backup"]
-        if any(each.intact() for each in Registry(Path(path).parents[1]).champion_history(ticker)[-2:-1]):
+        if any(
+            each.intact()
+            for each in Registry(Path(path).parents[1]).champion_history(ticker)[-2:-1]
+        ):
             ways.append(f"put the champion before it back with `stockml rollback {ticker}`")
         ways.append(f"move {Path(path).with_name(FILE)} away, which begins a new history")
-        raise StoreError(path, f"expected the champion as it was promoted, found {what}; {', or '.join(ways)}")
+        raise StoreError(
+            path, f"expected the champion as it was promoted, found {what}; {', or '.join(ways)}"
+        )
 
 
 def _line(promotion: Promotion, before: bytes) -> bytes:
     """The promotion's line, for a file that so far holds `before`."""
-    line = json.dumps(asdict(promotion), sort_keys=True, ensure_ascii=False, default=as_text).encode()[:-1]
+    line = json.dumps(
+        asdict(promotion), sort_keys=True, ensure_ascii=False, default=as_text
+    ).encode()[:-1]
     return line + _ending(zlib.crc32(before + line))
 
 

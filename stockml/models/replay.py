@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.width_inputs import INPUTS
-from stockml.models.base_network import LOOK_BACK
+from stockml.models.har_regression import ORIGIN_STRIDE, Vintage
 from stockml.models.lead_grid import LEADS
-from stockml.models.pooled_regression import ORIGIN_STRIDE, Vintage
+from stockml.models.pretrained_network import LOOK_BACK
 from stockml.storage.arrays import Days, Indices
 
 ORIGINS_A_STRETCH = 8
@@ -43,7 +43,9 @@ class Stretches:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The stretches of at least one part, one after another."""
-        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+        return cls(
+            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +61,25 @@ class Replay(Vintage):
     def __post_init__(self) -> None:
         part, count = self.stretches, len(self.stretches)
         by_origin = (count, ORIGINS_A_STRETCH)
-        shapes = (count, STRETCH, len(INPUTS)), (*by_origin, len(LEADS)), (*by_origin, len(LEADS)), by_origin
+        shapes = (
+            (count, STRETCH, len(INPUTS)),
+            (*by_origin, len(LEADS)),
+            (*by_origin, len(LEADS)),
+            by_origin,
+        )
         arrays = part.inputs, part.sizes, part.log_widths, part.mask
-        if not count or any(each.shape != shape for each, shape in zip(arrays, shapes, strict=True)):
-            raise ValueError(f"expected stretches of {STRETCH} sessions, found arrays of other shapes")
+        if not count or any(
+            each.shape != shape for each, shape in zip(arrays, shapes, strict=True)
+        ):
+            raise ValueError(
+                f"expected stretches of {STRETCH} sessions, found arrays of other shapes"
+            )
         if not all(np.isfinite(each).all() for each in arrays):
             raise ValueError("expected finite numbers, found others")
         if (newest := part.last.max().item()) > self.through:
-            raise ValueError(f"expected stretches through {self.through}, found one that ends on {newest}")
+            raise ValueError(
+                f"expected stretches through {self.through}, found one that ends on {newest}"
+            )
 
     @classmethod
     def of(cls, stretches: Stretches, learned_from: Vintage, network: str) -> Self:
@@ -74,7 +87,14 @@ class Replay(Vintage):
         rows = np.sort(np.random.default_rng(SAMPLE).permutation(len(stretches))[:SAMPLE])
         part = stretches.at(rows)
         inputs, sizes, log_widths, mask = (
-            each.astype(np.float16) for each in (part.inputs, part.sizes, part.log_widths, part.mask)
+            each.astype(np.float16)
+            for each in (part.inputs, part.sizes, part.log_widths, part.mask)
         )
-        facts = Vintage(**{name: getattr(learned_from, name) for name in Vintage.__dataclass_fields__})
-        return cls(**vars(facts), network=network, stretches=Stretches(inputs, sizes, log_widths, mask, part.last))
+        facts = Vintage(
+            **{name: getattr(learned_from, name) for name in Vintage.__dataclass_fields__}
+        )
+        return cls(
+            **vars(facts),
+            network=network,
+            stretches=Stretches(inputs, sizes, log_widths, mask, part.last),
+        )

@@ -40,13 +40,21 @@ def decide(facts: Facts, mode: Mode, policy: PolicySettings) -> Decision:
     """Choose tonight's mode: `mode` where possible, else retrain; for `auto`, what the facts call for."""
     if mode == "retrain":
         return Decision("retrain", "asked for")
-    matters = [name for name in facts.changed if mode == "auto" or (mode, name) == ("fine-tune", "settings")]
+    matters = [
+        name
+        for name in facts.changed
+        if mode == "auto" or (mode, name) == ("fine-tune", "settings")
+    ]
     changed = f"{' and '.join(matters)} changed since the champion learned" if matters else None
     unscored = f"the champion cannot be scored: {facts.unscored}" if facts.unscored else None
     impossible = facts.no_champion or changed or unscored
     if mode != "auto":
         asked = f"{mode} was asked for"
-        return Decision("retrain", f"{impossible} ({asked})") if impossible else Decision(mode, "asked for")
+        return (
+            Decision("retrain", f"{impossible} ({asked})")
+            if impossible
+            else Decision(mode, "asked for")
+        )
     if why := impossible or _stale(facts, policy):
         return Decision("retrain", why)
     if facts.new_sessions > 0:

@@ -11,7 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 STDERR = 2
-THREADS = 2  # fixed, because the order of a sum, and with it the last bit of a weight, depends on it
+THREADS = (
+    2  # fixed, because the order of a sum, and with it the last bit of a weight, depends on it
+)
 NOTICE = re.compile(
     rb"WARNING: All log messages before absl"
     rb"|[IWE]\d{4} .*(port\.cc|cudart_stub\.cc|cuda_platform\.cc|cuda_executor\.cc|cpu_feature_guard\.cc)"

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.models.base_network import BaseNetwork
 from stockml.models.baselines import published_median
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.pretrained_network import PretrainedNetwork
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -24,7 +24,7 @@ class TickerNetwork:
     """
 
     vintages: VintageSet
-    fine_tuned: BaseNetwork | None
+    fine_tuned: PretrainedNetwork | None
     used: bool
     learned_until: np.datetime64
 
@@ -33,20 +33,22 @@ class TickerNetwork:
 
     @property
     def weights(self) -> tuple[NDArray[np.float32], ...]:
-        """The fine-tuned network's, as `BaseNetwork.arrays`; the pretrained one's are in its vintage's file."""
+        """The fine-tuned network's, as `PretrainedNetwork.arrays`; the pretrained one's are in its vintage's file."""
         return self.fine_tuned.arrays() if self.fine_tuned else ()
 
     @property
     def width_by(self) -> str:
         """Whose width it forecasts: FINE_TUNED, PRETRAINED or, without a network, RIDGE."""
-        if self.vintages.base is None:
+        if self.vintages.pretrained is None:
             return RIDGE
         return FINE_TUNED if self.used else PRETRAINED
 
-    def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, Floats | None]:
+    def forecast(
+        self, series: PriceSeries, origins: Indices, leads: Indices
+    ) -> tuple[Floats, Floats | None]:
         """(m, leads) medians, and (m, leads, 21) quantiles symmetric about 0; None without a network."""
         median = published_median(series, origins, leads)
-        if self.vintages.base is None:
+        if self.vintages.pretrained is None:
             return median, None
         network = self.fine_tuned if self.used else None
         return median, self.vintages.network_quantiles(series, origins, leads, network)

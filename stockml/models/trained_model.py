@@ -9,11 +9,11 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.origins import OriginSplit
-from stockml.models.pooled_vintages import READ_ERRORS, SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.models.vintage_set import VintageSet, file_of
+from stockml.models.vintage_store import READ_ERRORS, SHIPPED
 from stockml.settings import Settings, settings_from_dict
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically
@@ -36,7 +36,9 @@ class Provenance:
     dataset: str
 
     def write(self, folder: Path) -> None:
-        write_atomically(folder / PROVENANCE, (json.dumps(vars(self), sort_keys=True) + "\n").encode())
+        write_atomically(
+            folder / PROVENANCE, (json.dumps(vars(self), sort_keys=True) + "\n").encode()
+        )
 
     @classmethod
     def read(cls, folder: Path) -> "Provenance":
@@ -44,7 +46,9 @@ class Provenance:
         try:
             return read_record(cls, (folder / PROVENANCE).read_bytes())
         except (OSError, ValueError) as error:
-            raise InvalidFile(str(folder / PROVENANCE), f"expected a model's provenance, found {error}") from error
+            raise InvalidFile(
+                str(folder / PROVENANCE), f"expected a model's provenance, found {error}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,9 @@ def save(model: TrainedModel, folder: Path) -> None:
     for name in NETWORKS:
         if weights := getattr(model, name).weights:
             write_atomically(folder / f"{name}.npz", packed(weights))
-    history = [{name: value for name, value in row.items() if name != "seconds"} for row in model.history]
+    history = [
+        {name: value for name, value in row.items() if name != "seconds"} for row in model.history
+    ]
     facts = {
         "form": FORM,
         "settings": model.settings.model_dump(),
@@ -113,12 +119,15 @@ def load_model(folder: Path) -> TrainedModel:
         settings = settings_from_dict(content["settings"])
         folders = vintage_folders(folder)
         networks: dict[str, Any] = {
-            name: _network(content["networks"][name], folder / f"{name}.npz", folders, settings) for name in NETWORKS
+            name: _network(content["networks"][name], folder / f"{name}.npz", folders, settings)
+            for name in NETWORKS
         }
         return TrainedModel(
             settings=settings,
             decision=Decision(**content["decision"]),
-            parts=OriginSplit(content["train_end"], range(*content["validation"]), range(*content["test"])),
+            parts=OriginSplit(
+                content["train_end"], range(*content["validation"]), range(*content["test"])
+            ),
             sessions=content["sessions"],
             last_session=np.datetime64(content["last_session"]),
             retrained_at=np.datetime64(content["retrained_at"]),
@@ -139,7 +148,9 @@ def _seconds(folder: Path, epochs: int) -> list[float]:
     return seconds if len(seconds) == epochs else [0.0] * epochs
 
 
-def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], settings: Settings) -> Network:
+def _network(
+    part: dict[str, Any], weights: Path, folders: tuple[Path, ...], settings: Settings
+) -> Network:
     until = np.datetime64(part["learned_until"])
     if settings.profile == "tutorial":
         scale = TutorialScale(*(tuple(part["scale"][each]) for each in ("since", "lows", "highs")))
@@ -147,21 +158,23 @@ def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], set
     vintages = VintageSet.from_identity(part["pool"], folders)
     vintages = replace(vintages, reasons=dict(part["reasons"]))
     fine_tuned = None
-    if vintages.base and weights.is_file():
-        fine_tuned = vintages.base.with_arrays(unpacked(weights.read_bytes()))
+    if vintages.pretrained and weights.is_file():
+        fine_tuned = vintages.pretrained.with_arrays(unpacked(weights.read_bytes()))
     return TickerNetwork(vintages, fine_tuned, bool(part["used"]), until)
 
 
 def vintage_folders(folder: Path) -> tuple[Path, ...]:
     """Where the vintages of a model in `folder` may be: beside it, as in MLflow; in the installation; as shipped."""
-    return (folder, folder.parent.parent.parent / "bases", SHIPPED)
+    return (folder, folder.parent.parent.parent / "pretrained", SHIPPED)
 
 
 def vintage_files(folder: Path) -> tuple[Path, ...]:
     """The files of the vintages that the model in `folder` names, if any. Raises InvalidFile."""
     try:
         parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
-        identities = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
+        identities = {
+            identity for part in parts for identity in part.get("pool", {}).values() if identity
+        }
         return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(identities))
     except (*READ_ERRORS, InvalidSetting) as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
@@ -170,11 +183,17 @@ def vintage_files(folder: Path) -> tuple[Path, ...]:
 def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
     """Why the model cannot be scored from session `first` on; None where it has seen no session from then on."""
     seen = model.held_out.learned_until
-    return None if seen < first else f"it has seen sessions through {seen}, what is unseen begins on {first}"
+    return (
+        None
+        if seen < first
+        else f"it has seen sessions through {seen}, what is unseen begins on {first}"
+    )
 
 
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
     """Whether both models are the same pretrained networks left alone, and so forecast the same."""
     pairs = [[getattr(model, name) for model in (one, other)] for name in NETWORKS]
     left_alone = all(each.vintages and not each.used for pair in pairs for each in pair)
-    return left_alone and all(first.vintages.identity() == second.vintages.identity() for first, second in pairs)
+    return left_alone and all(
+        first.vintages.identity() == second.vintages.identity() for first, second in pairs
+    )

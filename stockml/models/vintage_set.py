@@ -1,7 +1,7 @@
-"""The newest vintages as of a day: of the pooled regression, the ridge regression and the pretrained network.
+"""The newest vintages as of a day: of the regression, the ridge regression and the pretrained network.
 
 They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without it and says why:
-the regressions without the network, the pooled one without the ridge, or the EWMA 60 with normal quantiles.
+the regressions without the network, the one across tickers without the ridge, or the EWMA 60 with normal quantiles.
 """
 
 import hashlib
@@ -18,19 +18,23 @@ import numpy as np
 
 from stockml.errors import InvalidFile, OtherVersion
 from stockml.features.volatility import Volatilities
-from stockml.models import pooled_vintages
-from stockml.models.base_network import BaseNetwork
+from stockml.models import vintage_store
+from stockml.models.har_regression import HarRegression, Vintage, check_history
 from stockml.models.lead_grid import LEADS, LEVELS
-from stockml.models.pooled_regression import PooledRegression, Vintage, check_history
-from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import KINDS, SHIPPED
+from stockml.models.pretrained_network import PretrainedNetwork
 from stockml.models.replay import Replay
+from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.vintage_store import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 
 MAX_NAMED = 2  # damaged files in a note
-FORECASTING = ("regression", "ridge", "base")  # the kinds that a forecast needs, each a correction of the one before
+FORECASTING = (
+    "regression",
+    "ridge",
+    "pretrained",
+)  # the kinds that a forecast needs, each a correction of the one before
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +44,9 @@ class VintageSet:
     Neither ridge regression nor network is used without what it corrects.
     """
 
-    regression: PooledRegression | None
-    ridge: PooledRidge | None
-    base: BaseNetwork | None
+    regression: HarRegression | None
+    ridge: RidgeRegression | None
+    pretrained: PretrainedNetwork | None
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -61,7 +65,10 @@ class VintageSet:
     @property
     def through(self) -> date | None:
         """The last session that any of them has seen."""
-        return max((each.through for each in (self.regression, self.ridge, self.base) if each), default=None)
+        return max(
+            (each.through for each in (self.regression, self.ridge, self.pretrained) if each),
+            default=None,
+        )
 
     def identity(self) -> dict[str, str | None]:
         """By kind, the name and content SHA-256 of its file, or None."""
@@ -70,13 +77,19 @@ class VintageSet:
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
         """The files that it is made of. Raises InvalidFile where no folder holds one of them."""
-        return tuple(file_of(identity, folders) for identity in self.identity().values() if identity)
+        return tuple(
+            file_of(identity, folders) for identity in self.identity().values() if identity
+        )
 
     @classmethod
     def from_identity(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
         """The inverse of `identity`. Raises InvalidFile where no folder holds such a file."""
-        files = {kind: _read(file_of(entry, folders)) for kind in FORECASTING if (entry := identity.get(kind))}
-        return cls(files.get("regression"), files.get("ridge"), files.get("base"))
+        files = {
+            kind: _read(file_of(entry, folders))
+            for kind in FORECASTING
+            if (entry := identity.get(kind))
+        }
+        return cls(files.get("regression"), files.get("ridge"), files.get("pretrained"))
 
     def simple_quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned.
@@ -92,14 +105,22 @@ class VintageSet:
             return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
         capped, scale = _scaled(leads)
         if self.ridge is None:
-            return np.asarray(self.regression.quantiles(series, origins, capped) * scale, dtype=np.float64)
-        return np.asarray(self.ridge.quantiles(series, origins, capped, self.regression) * scale, dtype=np.float64)
+            return np.asarray(
+                self.regression.quantiles(series, origins, capped) * scale, dtype=np.float64
+            )
+        return np.asarray(
+            self.ridge.quantiles(series, origins, capped, self.regression) * scale, dtype=np.float64
+        )
 
     def network_quantiles(
-        self, series: PriceSeries, origins: Indices, leads: Indices, fine_tuned: BaseNetwork | None = None
+        self,
+        series: PriceSeries,
+        origins: Indices,
+        leads: Indices,
+        fine_tuned: PretrainedNetwork | None = None,
     ) -> Floats:
         """(m, leads, 21) symmetric quantiles of the pretrained or a fine-tuned network; else as `simple_quantiles`."""
-        network = fine_tuned or self.base
+        network = fine_tuned or self.pretrained
         assert network is not None
         assert self.regression is not None
         assert self.ridge is not None
@@ -108,15 +129,17 @@ class VintageSet:
         return np.asarray(quantiles * scale, dtype=np.float64)
 
 
-def replay_of(base: BaseNetwork, folders: Sequence[Path] = (SHIPPED,)) -> Replay:
+def replay_of(pretrained: PretrainedNetwork, folders: Sequence[Path] = (SHIPPED,)) -> Replay:
     """The stretches from which this pretrained network learned.  Raises InvalidFile where no folder has them."""
-    name = f"replay-{base.through:%Y-%m}.npz"
+    name = f"replay-{pretrained.through:%Y-%m}.npz"
     for path in (folder / name for folder in folders if (folder / name).is_file()):
         replay: Replay = _read(path)
-        if replay.network == pooled_vintages.digest(base):
+        if replay.network == vintage_store.digest(pretrained):
             return replay
-    found = "of another network" if any((folder / name).is_file() for folder in folders) else "nothing"
-    way_back = f"expected the stretches that it learned from, found {found}; {pooled_vintages.OWN}"
+    found = (
+        "of another network" if any((folder / name).is_file() for folder in folders) else "nothing"
+    )
+    way_back = f"expected the stretches that it learned from, found {found}; {vintage_store.OWN}"
     raise InvalidFile(name, way_back)
 
 
@@ -133,7 +156,7 @@ def vintages_sha256(day: date, folder: Path) -> str:
 
 def keep_superseded(folder: Path, new: Vintage) -> None:
     """Copy the vintage that `new` is about to overwrite, for models that name it, unless both are the same."""
-    path = folder / pooled_vintages.file_name(new)
+    path = folder / vintage_store.file_name(new)
     if (old := _readable(path)) and (identity := _identity(old)) != _identity(new):
         write_atomically(_superseded_path(folder, *identity.split()), path.read_bytes())
 
@@ -190,11 +213,18 @@ def _few(notes: Sequence[str]) -> list[str]:
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file, superseded or not, with this name and content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
-    for path in (path for folder in folders for path in (folder / name, _superseded_path(folder, name, sha256))):
+    for path in (
+        path
+        for folder in folders
+        for path in (folder / name, _superseded_path(folder, name, sha256))
+    ):
         if (vintage := _readable(path)) and _identity(vintage) == identity:
             return path
     holders = [folder for folder in folders if (folder / name).is_file()]
-    other, way_back = "a file that cannot be read" if holders else "none", "restore it from a backup, or retrain"
+    other, way_back = (
+        "a file that cannot be read" if holders else "none",
+        "restore it from a backup, or retrain",
+    )
     error = InvalidFile
     if any(_readable(folder / name) for folder in holders):
         other, way_back = "another of that name, as another version of stockml has it,", "retrain"
@@ -216,7 +246,9 @@ def _by_date(kind: str, folders: tuple[Path, ...]) -> list[Path]:
 
 def _vintages(folders: Sequence[Path], kinds: Iterable[str] = KINDS) -> Iterator[Any]:
     """All readable vintages of these kinds, by kind, oldest first."""
-    return filter(None, (_readable(path) for kind in kinds for path in _by_date(kind, tuple(folders))))
+    return filter(
+        None, (_readable(path) for kind in kinds for path in _by_date(kind, tuple(folders)))
+    )
 
 
 def _readable(path: Path) -> Any:
@@ -228,7 +260,7 @@ def _readable(path: Path) -> Any:
 
 @cache
 def _identity(vintage: Vintage) -> str:
-    return f"{pooled_vintages.file_name(vintage)} {pooled_vintages.digest(vintage)}"
+    return f"{vintage_store.file_name(vintage)} {vintage_store.digest(vintage)}"
 
 
 @_cached
@@ -237,13 +269,13 @@ def _read(path: Path) -> Any:
     try:
         status = path.stat()
     except OSError:
-        return pooled_vintages.read(path)  # which says what is wrong
+        return vintage_store.read(path)  # which says what is wrong
     return _read_once(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @cache
 def _read_once(path: Path, *version: int) -> Any:
-    return pooled_vintages.read(path)
+    return vintage_store.read(path)
 
 
 def _scaled(leads: Indices) -> tuple[Indices, Floats]:

@@ -37,7 +37,9 @@ class Chance:
         return "<1%" if 0 < self.value < 0.005 else f"{self.value:.0%}"
 
     def __str__(self) -> str:
-        return self.short + (" (its past frequency: the forecast's own chance was no better)" if self.usual else "")
+        return self.short + (
+            " (its past frequency: the forecast's own chance was no better)" if self.usual else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,21 @@ class Card:
 
     @classmethod
     def of(
-        cls, ticker: str, forecast: Forecast, night: Night | None, age: Age | None = None, state: str = ""
+        cls,
+        ticker: str,
+        forecast: Forecast,
+        night: Night | None,
+        age: Age | None = None,
+        state: str = "",
     ) -> "Card":
         """night: the forecast's, if its record is still there."""
         quantiles, band = forecast.quantiles(), forecast.band(80)
         change = night.metrics.get("answer/day_change_pct") if night else None
         fall = None
         if len(quantiles) >= SPAN:
-            fall = chance_of(FALL, SPAN, float(chance_of_fall(quantiles[SPAN - 1], MOVES[0])), night)
+            fall = chance_of(
+                FALL, SPAN, float(chance_of_fall(quantiles[SPAN - 1], MOVES[0])), night
+            )
         return cls(
             ticker=ticker,
             origin=forecast.origin,
@@ -122,10 +131,15 @@ class Card:
     def text(self) -> str:
         """For the terminal, at most 80 columns."""
         first, state, *sentences = self._sentences()
-        table = [f"  {low:>10} to {high:<10} {change:<18} {lead}" for low, high, change, lead in self._rows()]
+        table = [
+            f"  {low:>10} to {high:<10} {change:<18} {lead}"
+            for low, high, change, lead in self._rows()
+        ]
         heading = [f"With a chance of 80%, its {self.price} will be between"] if table else []
         parts = [textwrap.fill(each, 80, subsequent_indent="  ") for each in sentences]
-        return "\n".join([textwrap.fill(first, 80), textwrap.shorten(state, 80), *heading, *table, *parts])
+        return "\n".join(
+            [textwrap.fill(first, 80), textwrap.shorten(state, 80), *heading, *table, *parts]
+        )
 
     def markdown(self) -> str:
         """For a page: the same lines, the ranges as a table."""
@@ -169,10 +183,14 @@ class Card:
         loss = price_text(self.loss * self.close)
         sentences.append(f"One session in twenty loses more than {self.loss:.1%}, {loss} a share.")
         if self.fall:
-            sentences.append(f"Chance of a {self.price} over {MOVES[0]:.0%} lower after {SPAN} sessions: {self.fall}.")
+            sentences.append(
+                f"Chance of a {self.price} over {MOVES[0]:.0%} lower after {SPAN} sessions: {self.fall}."
+            )
         sentences += self._touched()
         if self.leaks:
-            sentences.append("By the published tutorial's recipe, which leaks: not a model to trade by.")
+            sentences.append(
+                "By the published tutorial's recipe, which leaks: not a model to trade by."
+            )
         return [opening, state, *sentences, f"Does the network help here? {HELPS[self.helps]}"]
 
     def _calm_or_wild(self) -> str:
@@ -187,8 +205,12 @@ class Card:
         """The chances, and what they were worth in the past."""
         if not self.touches:
             return []
-        chances = [f"-{each.fall:.0%}: {Chance(each.shown, usual=each.is_usual)}" for each in self.touches]
-        sentences = [f"Chance of touching, within {self.touches[0].sessions} sessions, {'; '.join(chances)}."]
+        chances = [
+            f"-{each.fall:.0%}: {Chance(each.shown, usual=each.is_usual)}" for each in self.touches
+        ]
+        sentences = [
+            f"Chance of touching, within {self.touches[0].sessions} sessions, {'; '.join(chances)}."
+        ]
         first = self.touches[0]
         if first.skill is not None and first.skill > 0:
             tests = quantity(first.origins, "past test")
@@ -199,9 +221,7 @@ class Card:
     @property
     def _expired(self) -> str:
         assert self.age
-        return (
-            f"the forecast has expired, {quantity(self.age.sessions, 'session')} old (limit {self.age.expires_after})"
-        )
+        return f"the forecast has expired, {quantity(self.age.sessions, 'session')} old (limit {self.age.expires_after})"
 
 
 def chance_of(what: str, sessions: int, chance: float, night: Night | None) -> Chance:
@@ -212,7 +232,11 @@ def chance_of(what: str, sessions: int, chance: float, night: Night | None) -> C
     origins = night.evaluation.origins if night and night.evaluation else 0
     for past in night.outlook_scores if night else ():
         is_known = MIN_ORIGINS <= past.came_true * origins <= origins - MIN_ORIGINS
-        if (past.what, past.sessions) == (what, sessions) and is_known and past.score >= past.constant:
+        if (
+            (past.what, past.sessions) == (what, sessions)
+            and is_known
+            and past.score >= past.constant
+        ):
             return Chance(past.came_true, usual=True)
     return Chance(chance)
 

@@ -39,7 +39,11 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
     ]
     unknown = view.bars["volume"].isna()
     began = days[unknown & ~unknown.shift(fill_value=True)]
-    notes += [f"no volume from {day} on: taken as unknown" for day in began if day in days[-SESSIONS_TO_LIST:]]
+    notes += [
+        f"no volume from {day} on: taken as unknown"
+        for day in began
+        if day in days[-SESSIONS_TO_LIST:]
+    ]
     if repeated := [day for day in repeats(view.bars) if day >= recent]:
         notes.append(
             f"prices and volume of {listed(repeated)} are those of the bar before once more, as of a feed that stands "
@@ -56,7 +60,9 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
     if new := [day for day in holes if day >= recent]:
         notes.append(f"no bar of {listed(new)}: asked for again every night")
     if old := [day for day in holes if day < recent]:
-        notes.append(f"no bar of {quantity(len(old), 'older session')}: {command}; `stockml import` can bring them")
+        notes.append(
+            f"no bar of {quantity(len(old), 'older session')}: {command}; `stockml import` can bring them"
+        )
     if split := divided(PriceSeries.from_bars(view.bars), sessions):
         notes.append(split)
     return (*notes, *of_joins(view))
@@ -66,7 +72,9 @@ def of_joins(view: AdjustedSeries) -> list[str]:
     """Sentences on how imported history and the bars fit, for an import and for every night."""
     notes = []
     if odd := sorted({day for join in view.joins for day in join.odd}):
-        notes.append(f"imported history disagrees with the bars on {listed(odd)}; joined by the other sessions' ratio")
+        notes.append(
+            f"imported history disagrees with the bars on {listed(odd)}; joined by the other sessions' ratio"
+        )
     notes += [
         f"imported history is joined by the close of {join.cut} alone, which nothing confirms: import a file "
         "that has more of the bars' sessions"
@@ -102,10 +110,17 @@ def _restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
     is_newest = changes["recorded_at"] == store.newest_record(bars.ticker)
     closes = changes[is_newest & (changes["column"] == "close")]
     rows = zip(closes["session"], closes["before"], closes["after"], strict=True)
-    sentences = [f"the close of {day.date()} was restated from {before:g} to {after:g}" for day, before, after in rows]
+    sentences = [
+        f"the close of {day.date()} was restated from {before:g} to {after:g}"
+        for day, before, after in rows
+    ]
     return (
         *sentences[:MAX_NAMED],
-        *([f"and {quantity(len(sentences) - MAX_NAMED, 'more close')}"] if len(sentences) > MAX_NAMED else []),
+        *(
+            [f"and {quantity(len(sentences) - MAX_NAMED, 'more close')}"]
+            if len(sentences) > MAX_NAMED
+            else []
+        ),
     )
 
 

@@ -35,16 +35,22 @@ class DecisionRecord:
     unreadable: str | None = None
 
 
-def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings, by_hand: str = "") -> DecisionReceipt:
+def decide_mode(
+    home: HomePaths, dataset: DatasetReceipt, settings: Settings, by_hand: str = ""
+) -> DecisionReceipt:
     """Decide for tonight, given the present champion, and keep the decision with that champion.
 
-    The file is named after what makes the night's key (data, bases, settings, code of the numbers): a repeated night
+    The file is named after what makes the night's key (data, pretrained networks, settings, code of the numbers): a repeated night
     finds what was decided before its own promotion, even if other code changed or the cached result is gone.
 
     by_hand: what a person did to the champion since, for the reason.
     """
-    name = f"{dataset.sha256} {dataset.bases} {settings.sha256()} {evaluation_code()}"
-    path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    name = f"{dataset.sha256} {dataset.pretrained} {settings.sha256()} {evaluation_code()}"
+    path = (
+        home.nights
+        / dataset.ticker
+        / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    )
     stored = _earlier_decision(path)
     if stored is None:
         champion, facts, unreadable = _champion_and_facts(home, dataset, settings)
@@ -53,7 +59,9 @@ def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings, by
         reason = "; ".join(filter(None, (by_hand, decision.reason)))
         stored = DecisionRecord(dataset.session, folder, sha256, decision.mode, reason, unreadable)
         write_atomically(path, written_record(stored))
-    return DecisionReceipt(dataset.ticker, str(path), sha256_of(path) or "", stored.mode, stored.reason)
+    return DecisionReceipt(
+        dataset.ticker, str(path), sha256_of(path) or "", stored.mode, stored.reason
+    )
 
 
 def champion_of_decision(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
@@ -71,7 +79,11 @@ def _earlier_decision(path: Path) -> DecisionRecord | None:
         stored = read_record(DecisionRecord, path.read_bytes())
     except (OSError, ValueError):
         return None
-    return stored if stored.champion is None or sha256_of(stored.champion) == stored.champion_sha256 else None
+    return (
+        stored
+        if stored.champion is None or sha256_of(stored.champion) == stored.champion_sha256
+        else None
+    )
 
 
 def _champion_and_facts(
@@ -96,5 +108,11 @@ def _champion_and_facts(
     facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **unchanged)
     if not model.published.forecasts_path:
         return champion, facts, None  # training cannot improve a path that is not the model's own
-    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
-    return champion, replace(facts, live_skill=live.skill if live.independent >= MIN_INDEPENDENT else None), None
+    live = Ledger(home.ledger).live(
+        dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)
+    )
+    return (
+        champion,
+        replace(facts, live_skill=live.skill if live.independent >= MIN_INDEPENDENT else None),
+        None,
+    )

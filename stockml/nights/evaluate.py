@@ -12,7 +12,12 @@ from stockml.nights.decide import champion_of_decision
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.files import sha256_of
-from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
+from stockml.storage.receipts import (
+    DatasetReceipt,
+    DecisionReceipt,
+    EvaluationReceipt,
+    ModelReceipt,
+)
 from stockml.training.ticker_training import split_after_vintages
 
 
@@ -33,8 +38,19 @@ def evaluate_night(
     if decision.mode != "keep":
         check_training(series, challenger, champion if decision.mode == "fine-tune" else None)
     unseen = split_after_vintages(series, settings, vintage_folders(Path(model.path)))
-    is_kept = decision.mode == "keep" or (champion is not None and same_forecast(challenger, champion))
-    assessment = assess(series, challenger, champion, settings, upcoming, unseen, kept=is_kept, unreadable=unreadable)
+    is_kept = decision.mode == "keep" or (
+        champion is not None and same_forecast(challenger, champion)
+    )
+    assessment = assess(
+        series,
+        challenger,
+        champion,
+        settings,
+        upcoming,
+        unseen,
+        kept=is_kept,
+        unreadable=unreadable,
+    )
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     write_assessment(assessment, folder)

@@ -32,12 +32,16 @@ class FinishedNight:
     files: Mapping[str, str]
 
 
-def keep_finished(home: HomePaths, request: str, run: RunReceipt, others: Iterable[Receipt]) -> None:
+def keep_finished(
+    home: HomePaths, request: str, run: RunReceipt, others: Iterable[Receipt]
+) -> None:
     """Remember what the newest night left; not if it waits for MLflow. request: as it began."""
     if run.run_id is None:
         return
     files = {receipt.path: receipt.sha256 for receipt in (run, *others)}
-    write_atomically(home.nights / run.ticker / FILE, written_record(FinishedNight(request, run.path, files)))
+    write_atomically(
+        home.nights / run.ticker / FILE, written_record(FinishedNight(request, run.path, files))
+    )
 
 
 def finished_night(
@@ -49,13 +53,18 @@ def finished_night(
         beside = side_inputs_sha256(home, ticker, session)
         if finished.request != request_sha256(ticker, session, settings, calendar, beside):
             return None
-        intact = all(home.holds(path) and (sha256_of(path) or "") == sha256 for path, sha256 in finished.files.items())
+        intact = all(
+            home.holds(path) and (sha256_of(path) or "") == sha256
+            for path, sha256 in finished.files.items()
+        )
         return read_night(Path(finished.record)) if intact else None
     except (OSError, ValueError, InvalidFile):
         return None
 
 
-def request_sha256(ticker: str, session: date, settings: Settings, calendar: str | None, beside: str) -> str:
+def request_sha256(
+    ticker: str, session: date, settings: Settings, calendar: str | None, beside: str
+) -> str:
     """Hash of a request for a night, and of the code and side inputs (`beside`) that decide its answer."""
     asked = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries())
     return hashlib.sha256("|".join((*asked, files_hash(*NIGHT_PACKAGES))).encode()).hexdigest()

@@ -52,7 +52,9 @@ class Home:
         """The tickers that have bars, in alphabetical order."""
         return BarStore.of(self._paths).tickers()
 
-    def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> pd.DataFrame:
+    def bars(
+        self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None
+    ) -> pd.DataFrame:
         """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume in shares.
 
         adjusted: for splits, with imported history in front; otherwise raw as traded, restated sessions at their
@@ -71,7 +73,10 @@ class Home:
         Raises NoForecast, RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
-        last, published = Ledger(self._paths.ledger).newest(ticker), newest_published(self._paths, ticker)
+        last, published = (
+            Ledger(self._paths.ledger).newest(ticker),
+            newest_published(self._paths, ticker),
+        )
         entry, forecast = published.entry, published.entry.forecast
         frame = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
         frame = frame.set_index("session")[["lead", "forecast", *BOUNDS, "weight"]]
@@ -94,7 +99,9 @@ class Home:
         """
         ticker = validated_ticker(ticker)
         published = newest_published(self._paths, ticker)
-        return position(ticker, published.forecast, self._age(published), capital=capital, risk=risk, lead=lead)
+        return position(
+            ticker, published.forecast, self._age(published), capital=capital, risk=risk, lead=lead
+        )
 
     def ledger(self, ticker: str) -> pd.DataFrame:
         """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
@@ -110,10 +117,21 @@ class Home:
         series = PriceSeries.from_bars(store.adjusted(ticker))
         units = store.restated_price_factors(ticker)
         outcomes = scored_steps(counting, series, units)
-        joined = counting.merge(outcomes[["key", "lead", "reached"]], on=["key", "lead"], how="left")
+        joined = counting.merge(
+            outcomes[["key", "lead", "reached"]], on=["key", "lead"], how="left"
+        )
         joined["last_close"] = last_closes(joined, series, units)
         new_names = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
-        first = ["origin", "lead", "session", "timing", "key", "probability_of_rise", "direction_step", "forecast"]
+        first = [
+            "origin",
+            "lead",
+            "session",
+            "timing",
+            "key",
+            "probability_of_rise",
+            "direction_step",
+            "forecast",
+        ]
         return joined.rename(columns=new_names)[[*first, *BOUNDS, "last_close", "actual"]]
 
     def nights(self, ticker: str) -> pd.DataFrame:
@@ -123,11 +141,18 @@ class Home:
         Missing figures are NaN. Empty without nights. Raises InvalidFile.
         """
         paths = sorted((self._paths.nights / validated_ticker(ticker)).glob("*/night.json"))
-        nights = sorted((read_night(path) for path in paths), key=lambda night: (night.session, night.finished_at))
-        rows = [asdict(NightRow.of_night(night, "Completed")) | {"key": night.key} for night in nights]
+        nights = sorted(
+            (read_night(path) for path in paths),
+            key=lambda night: (night.session, night.finished_at),
+        )
+        rows = [
+            asdict(NightRow.of_night(night, "Completed")) | {"key": night.key} for night in nights
+        ]
         fields = NightRow.__dataclass_fields__
         figures = {name: float for name, field in fields.items() if field.type == float | None}
-        frame = pd.DataFrame(rows, columns=[*fields, "key"]).astype({"session": "datetime64[us]", **figures})
+        frame = pd.DataFrame(rows, columns=[*fields, "key"]).astype(
+            {"session": "datetime64[us]", **figures}
+        )
         return frame.set_index("session")
 
     def _age(self, published: Published) -> Age:

@@ -3,7 +3,14 @@
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from stockml.errors import BadPayload, HistoryError, InconsistentOverlap, NoBars, NoOverlap, TooFewBars
+from stockml.errors import (
+    BadPayload,
+    HistoryError,
+    InconsistentOverlap,
+    NoBars,
+    NoOverlap,
+    TooFewBars,
+)
 from stockml.home import HomePaths
 from stockml.nights import states
 from stockml.nights.session_status import SessionStatus
@@ -24,7 +31,9 @@ COMPACT_SESSIONS = 100
 SHORT = 2 * COMPACT_SESSIONS  # sessions of a history that is asked for again, weekly
 
 
-def append(home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
+def append(
+    home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, now: datetime
+) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
     They are recorded at the time of their receipt, so that an old answer does not undo later restatements. The
@@ -47,8 +56,12 @@ def append(home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, no
     bars = replace(bars, left_out=left_out)
     if bars.added or bars.restated:
         return bars
-    added, restated = store.recorded_between(payload.ticker, payload.received_at, payload.received_at)
-    return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
+    added, restated = store.recorded_between(
+        payload.ticker, payload.received_at, payload.received_at
+    )
+    return replace(
+        bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated
+    )
 
 
 def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
@@ -67,16 +80,22 @@ def needs_whole_history(home: HomePaths, ticker: str, calendar: str | None, sess
     reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
     if last is None or last < reach:
         return True
-    before = min(last, sessions.before(session, 1)[0])  # a capped key's requests may reach the ticker on other days
+    before = min(
+        last, sessions.before(session, 1)[0]
+    )  # a capped key's requests may reach the ticker on other days
     is_first_of_week = before.isocalendar()[:2] != session.isocalendar()[:2]
     try:
         view = store.view(ticker) if is_first_of_week else None
-        return view is not None and (len(view.bars) < SHORT or any(day < reach for day in view.holes(sessions)))
+        return view is not None and (
+            len(view.bars) < SHORT or any(day < reach for day in view.holes(sessions))
+        )
     except HistoryError:
         return is_first_of_week
 
 
-def without_bar(home: HomePaths, ticker: str, sessions: tuple[date, ...], calendar: str | None) -> tuple[date, ...]:
+def without_bar(
+    home: HomePaths, ticker: str, sessions: tuple[date, ...], calendar: str | None
+) -> tuple[date, ...]:
     """Those of `sessions` for which neither the fetched bars nor the imported history has a bar."""
     try:
         bars = BarStore.of(home, calendar).adjusted(ticker, until=sessions[-1])
@@ -89,11 +108,18 @@ def without_bar(home: HomePaths, ticker: str, sessions: tuple[date, ...], calend
 def as_stored(home: HomePaths, ticker: str, session: date) -> StoreReceipt:
     """A receipt for the store as it is, for a night of `session` that adds nothing to it."""
     path = BarStore.of(home).path(ticker)
-    return StoreReceipt(ticker, path, sha256_of(path) or "", session, added=0, restated=0, unchanged=0)
+    return StoreReceipt(
+        ticker, path, sha256_of(path) or "", session, added=0, restated=0, unchanged=0
+    )
 
 
 def explain_jumps(
-    home: HomePaths, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
+    home: HomePaths,
+    provider: AlphaVantage,
+    bars: StoreReceipt,
+    *,
+    calendar: str | None,
+    now: datetime,
 ) -> StoreReceipt:
     """Ask for the ticker's splits if its bars have unexplained jumps, and keep the answer. Raises FeedError."""
     store = BarStore.of(home, calendar)
@@ -105,11 +131,17 @@ def explain_jumps(
     return bars
 
 
-def why_no_forecast(home: HomePaths, bars: StoreReceipt, calendar: str | None, fewest: int) -> SessionStatus | None:
+def why_no_forecast(
+    home: HomePaths, bars: StoreReceipt, calendar: str | None, fewest: int
+) -> SessionStatus | None:
     """The status if the session's bar is set aside, or a new share has fewer than `fewest` sessions; else None."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     if aside := next((bar for bar in view.set_aside if bar.session == bars.session), None):
-        advice = "" if aside.broken else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
+        advice = (
+            ""
+            if aside.broken
+            else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
+        )
         text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it, if any, stands{advice}"
         return SessionStatus(bars.session, text, states.SET_ASIDE)
     if (found := len(view.bars)) < fewest:
@@ -129,15 +161,21 @@ def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatu
         f"{ticker} was taken off its exchange on {day}, it is delisted",
         f"`stockml tickers rename {ticker} NEW`",
     )
-    return SessionStatus(session, f"{gone}; {advice} if it goes on under another symbol", states.AT_REST)
+    return SessionStatus(
+        session, f"{gone}; {advice} if it goes on under another symbol", states.AT_REST
+    )
 
 
-def ask_who_is_delisted(home: HomePaths, provider: AlphaVantage, ticker: str, now: datetime) -> bool:
+def ask_who_is_delisted(
+    home: HomePaths, provider: AlphaVantage, ticker: str, now: datetime
+) -> bool:
     """Ask, on behalf of `ticker`, who is delisted, weekly for all; return whether it did. Raises FeedError."""
     delistings = Delistings.read(home.delistings)
     if not delistings.due(now):
         return False
-    Delistings(now - ASKED_EVERY + timedelta(hours=12), delistings.days).write(home.delistings)  # 12 h on, if refused
+    Delistings(now - ASKED_EVERY + timedelta(hours=12), delistings.days).write(
+        home.delistings
+    )  # 12 h on, if refused
     Delistings(now, parse_delisted(provider.delisted(ticker).content)).write(home.delistings)
     return True
 
@@ -160,7 +198,9 @@ def import_history(
     source = f"{provider.name} sha256:{str(sha256_of(archived))[:16]}"
     try:
         return store.record_import(ticker, bars, recorded_at=now, source=source)
-    except InconsistentOverlap:  # unless the stored bars have a spin-off, for whose factor nobody asked: none looks so
+    except (
+        InconsistentOverlap
+    ):  # unless the stored bars have a spin-off, for whose factor nobody asked: none looks so
         joined(ticker, bars, back_adjusted(store.read(ticker), splits), sessions)
         store.record_splits(ticker, splits, recorded_at=now, source=provider.name)
         return store.record_import(ticker, bars, recorded_at=now, source=source)
@@ -181,4 +221,6 @@ def fetch(
     payload = provider.daily(ticker, outputsize)
     bars = provider.daily_of(payload, last_final=sessions.last_final(now))
     path, newest = str(archive(payload, home.payloads)), bars.index[-1].date()
-    return PayloadReceipt(ticker, path, str(sha256_of(path)), session, newest, payload.received_at, rows_before)
+    return PayloadReceipt(
+        ticker, path, str(sha256_of(path)), session, newest, payload.received_at, rows_before
+    )

@@ -34,7 +34,7 @@ class KeyFigures:
     training_adds: of tonight's trained network, published or not, over the pretrained one.
     path_adds: where the published network forecasts a path, how much of that path's skill is lost without it.
     published_skill: of the published path, over the last close.  crps_skill: of the published distribution, over the
-    pooled regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of forecasts
+    regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of forecasts
     published in time; live_independent: how many of them share no session.  close, low, high: prices; the range holds
     80 % in 20 sessions.  mood: as an outlook has it; mood_before: on the session before.
     """
@@ -72,12 +72,19 @@ class KeyFigures:
     @classmethod
     def of(cls, night: Night) -> "KeyFigures":
         """A completed night's figures; None where not measured."""
-        path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
+        path, figures, path_adds, adds = (
+            night.score(PUBLISHED),
+            night.metrics,
+            night.path_adds,
+            night.network_adds,
+        )
         over_regression, training = night.over_regression, night.training_adds
         card = Card.of(night.ticker, night.forecast, night) if night.forecast else None
         span = next((each for each in card.ranges if each.lead == SPAN), None) if card else None
         is_over_close = night.score(LAST_CLOSE) is not None  # first versions: mid price
-        fractions = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
+        fractions = {
+            name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")
+        }
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -102,7 +109,9 @@ class KeyFigures:
             coverage_80=fractions.get("answer/coverage_80_pct"),
             live_skill=first_known(figures, "skill") if is_over_close else None,
             live_coverage_80=first_known(figures, "coverage_80"),
-            live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
+            live_independent=int(figures["live/independent"])
+            if "live/independent" in figures
+            else None,
             width_against_usual=fractions.get(WIDTH),
             training_adds=training.skill if training else None,
             network_helps=night.network_helps,
@@ -117,13 +126,19 @@ class KeyFigures:
     @property
     def news(self) -> list[str]:
         """What is new since the session before but for the close, in a few words each."""
-        was = [f"was {self.mood_before}"] if self.mood_before and self.mood_before != self.mood else []
+        was = (
+            [f"was {self.mood_before}"]
+            if self.mood_before and self.mood_before != self.mood
+            else []
+        )
         return [*was, *(["new model"] if self.promoted else [])]
 
     @property
     def changes(self) -> str:
         """What is new since the session before, in a few words."""
-        return ", ".join([*([] if self.day_change is None else [f"{self.day_change:+z.1%}"]), *self.news])
+        return ", ".join(
+            [*([] if self.day_change is None else [f"{self.day_change:+z.1%}"]), *self.news]
+        )
 
     def metrics(self) -> dict[str, float]:
         """The track record's known figures under MLflow's names: in percent, one count, and promoted as 1 or 0.
@@ -142,7 +157,9 @@ class KeyFigures:
             "live_band80": self.live_coverage_80,
             "width": self.width_against_usual,
         }
-        metrics = {name: round(100 * value, 3) for name, value in fractions.items() if value is not None}
+        metrics = {
+            name: round(100 * value, 3) for name, value in fractions.items() if value is not None
+        }
         if self.live_independent is not None:
             metrics["live_count"] = float(self.live_independent)
         return metrics if self.promoted is None else {**metrics, "promoted": float(self.promoted)}
@@ -157,7 +174,10 @@ def is_untested(*gains: GainAndP) -> bool:
 def keep_newest(nights: Path, night: Night) -> None:
     """Write the night's key figures beside the ticker's nights, unless those of a later night are there."""
     before, figures = newest(nights, night.ticker), KeyFigures.of(night)
-    if before is None or (before.session, before.finished_at) <= (figures.session, figures.finished_at):
+    if before is None or (before.session, before.finished_at) <= (
+        figures.session,
+        figures.finished_at,
+    ):
         if before:
             same = before.session == figures.session
             figures = replace(figures, mood_before=before.mood_before if same else before.mood)
@@ -169,7 +189,9 @@ def newest(nights: Path, ticker: str) -> KeyFigures | None:
     path = nights / ticker / NEWEST_FILE
     try:
         figures = read_record(KeyFigures, unsealed(path.read_bytes()))
-    except PermissionError as error:  # the records beside it are then closed too, and would seem not to be there
+    except (
+        PermissionError
+    ) as error:  # the records beside it are then closed too, and would seem not to be there
         raise unreadable(path, error) from error
     except (OSError, ValueError):  # earlier versions kept none, or in another form
         figures = None
@@ -198,6 +220,10 @@ def night_age(nights: Path, night: Night, now: datetime) -> Age | None:
     """The age of the night's forecast, if it has one; and whether it is still its session's."""
     if night.forecast is None:
         return None
-    age = age_of(night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after)
+    age = age_of(
+        night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after
+    )
     last = newest(nights, night.ticker)
-    return replace(age, superseded=last is not None and last.session == night.session and last.key != night.key)
+    return replace(
+        age, superseded=last is not None and last.session == night.session and last.key != night.key
+    )

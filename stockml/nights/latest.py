@@ -33,12 +33,16 @@ NAMES = "latest.parquet", "latest.csv"
 
 def write_latest(home: HomePaths) -> None:
     """Write both files, if anything was ever published.  Raises StoreBusy, DiskFull, OSError."""
-    with file_lock(home.locks / "latest.lock", BUSY_S):  # else an older table might be the last that is written
+    with file_lock(
+        home.locks / "latest.lock", BUSY_S
+    ):  # else an older table might be the last that is written
         table, parquet = latest(home), BytesIO()
         if table.empty:
             return
         table.to_parquet(parquet, index=False)
-        for name, content in zip(NAMES, (parquet.getvalue(), table.to_csv(index=False).encode()), strict=True):
+        for name, content in zip(
+            NAMES, (parquet.getvalue(), table.to_csv(index=False).encode()), strict=True
+        ):
             write_atomically(home.root / name, content)
 
 

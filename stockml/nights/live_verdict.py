@@ -11,7 +11,7 @@ from stockml.evaluation.significance import p_text
 from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import scored_steps
 from stockml.home import HomePaths
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.vintage_store import SHIPPED
 from stockml.nights.key_figures import newest, store_of
 from stockml.nights.record import Night, kept_night
 from stockml.prices.series import PriceSeries
@@ -29,8 +29,10 @@ def live_verdict(home: HomePaths, tickers: Iterable[str]) -> str:
             series = PriceSeries.from_bars(store.adjusted(ticker))
             counting = Ledger(home.ledger).counting(ticker, store.sessions(ticker))
             scored = scored_steps(counting, series, store.restated_price_factors(ticker))
-            losses.append(live_losses(series, scored, (home.bases, SHIPPED)))
-            if (figures := newest(home.nights, ticker)) and (night := kept_night(home.nights, ticker, figures.key)):
+            losses.append(live_losses(series, scored, (home.pretrained, SHIPPED)))
+            if (figures := newest(home.nights, ticker)) and (
+                night := kept_night(home.nights, ticker, figures.key)
+            ):
                 nights.append(night)
     return _worded(live_gains(losses), _backtests(nights))
 
@@ -40,7 +42,9 @@ def _backtests(nights: Iterable[Night]) -> dict[int, float]:
     by_lead = dict[int, list[float]]()
     for night in nights:
         if night.distributions and night.network_adds:
-            for lead, gain in zip(night.distributions.leads, night.network_adds.skill_by_lead, strict=True):
+            for lead, gain in zip(
+                night.distributions.leads, night.network_adds.skill_by_lead, strict=True
+            ):
                 by_lead.setdefault(lead, []).append(gain)
     return {lead: float(np.mean(gains)) for lead, gains in by_lead.items()}
 

@@ -14,7 +14,9 @@ from stockml.storage.files import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 
-def final_verdict(home: HomePaths, ticker: str, session: date, key: str, verdict: Verdict) -> Verdict:
+def final_verdict(
+    home: HomePaths, ticker: str, session: date, key: str, verdict: Verdict
+) -> Verdict:
     """The gate's verdict, or "not promoted" where a later session has a champion, or the night's was replaced since."""
     registry = Registry(home.models)
     champion = registry.champion(ticker)
@@ -30,7 +32,13 @@ def final_verdict(home: HomePaths, ticker: str, session: date, key: str, verdict
 
 
 def promote(
-    home: HomePaths, model: ModelReceipt, key: str, version: str | None, verdict: Verdict, *, at: datetime
+    home: HomePaths,
+    model: ModelReceipt,
+    key: str,
+    version: str | None,
+    verdict: Verdict,
+    *,
+    at: datetime,
 ) -> PromotionReceipt:
     """Write the verdict into the promotion history, once per the night's key.  version: the model's in MLflow.
 
@@ -42,4 +50,6 @@ def promote(
         line = (key, model.path, model.sha256, version, model.session, verdict.reason, at)
         registry.promote(Promotion(model.ticker, "promote", *line))
     history = str(registry.file(model.ticker))
-    return PromotionReceipt(model.ticker, history, sha256_of(history) or "", verdict.promoted, verdict.reason)
+    return PromotionReceipt(
+        model.ticker, history, sha256_of(history) or "", verdict.promoted, verdict.reason
+    )

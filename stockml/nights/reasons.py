@@ -22,7 +22,13 @@ def grouped_line(pairs: Sequence[tuple[str, str]], template: str, *, others: str
     others: where those are, as `: stockml status`.
     """
     shown, n_left = [], len(pairs)
-    for why, names in islice(by_reason((name, brief(why, WHY)) for name, why in pairs).items(), MAX_NAMED):
-        shown.append(template.format(names=", ".join(names[:MAX_NAMED]) + ", …" * (len(names) > MAX_NAMED), why=why))
+    for why, names in islice(
+        by_reason((name, brief(why, WHY)) for name, why in pairs).items(), MAX_NAMED
+    ):
+        shown.append(
+            template.format(
+                names=", ".join(names[:MAX_NAMED]) + ", …" * (len(names) > MAX_NAMED), why=why
+            )
+        )
         n_left -= len(names[:MAX_NAMED])
     return "; ".join([*shown, *([f"and {n_left} more{others}"] if n_left else [])])

@@ -10,7 +10,15 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.outlook_scores import OutlookScore
-from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
+from stockml.evaluation.path_scores import (
+    CHAMPION,
+    LSTM,
+    PUBLISHED,
+    WITHOUT_NETWORK,
+    Comparison,
+    Evaluation,
+    Score,
+)
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
@@ -77,7 +85,9 @@ class Night:
     data_notes: tuple[str, ...] = ()
 
     @classmethod
-    def skipped(cls, ticker: str, session: date, reason: str, at: datetime, config_hash: str = "") -> "Night":
+    def skipped(
+        cls, ticker: str, session: date, reason: str, at: datetime, config_hash: str = ""
+    ) -> "Night":
         """A night that had nothing to do, or could do nothing."""
         return cls(ticker, session, "", "", config_hash, "", at, status="skipped", reason=reason)
 
@@ -138,7 +148,7 @@ class Night:
 
     @property
     def over_regression(self) -> CrpsComparison | None:
-        """The published distribution against the pooled regression's, neither symmetrised."""
+        """The published distribution against the regression's, neither symmetrised."""
         return self.distributions.whole.get(row_of(self.publisher)) if self.distributions else None
 
     @property
@@ -201,11 +211,15 @@ def read_night(path: Path, *, of: str = "") -> Night:
                 way_back = unfinished_rename(night.ticker, at[0]) + way_back
             raise ValueError(f"that of another, {night.run_name} ({night.key[:16]})")
     except ValueError as error:
-        raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
+        raise InvalidFile(
+            str(path), f"expected a night's record, found {error}; {way_back}"
+        ) from error
     fields = ("model_folder", "evaluation_folder", "dataset_path")
     relocated: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in fields}
     # plots that are gone are not looked for in the home that this one was copied from
-    return replace(night, **relocated, plots_folder=_relocated(path, night.plots_folder, even_gone=True))
+    return replace(
+        night, **relocated, plots_folder=_relocated(path, night.plots_folder, even_gone=True)
+    )
 
 
 def check_night(path: Path) -> None:
@@ -213,7 +227,9 @@ def check_night(path: Path) -> None:
     try:
         content = path.read_bytes()
         ticker, key = path.parts[-3:-1]
-        has_ticker = (f'"ticker":{gap}"{ticker}"'.encode() in content for gap in ("", " "))  # " ": earlier versions
+        has_ticker = (
+            f'"ticker":{gap}"{ticker}"'.encode() in content for gap in ("", " ")
+        )  # " ": earlier versions
         if unsealed(content) != content and key.encode() in content and any(has_ticker):
             return
     except ValueError:

@@ -38,7 +38,9 @@ DETAILS_LEGEND = (
 )
 NO_NIGHT, UP_TO_DATE = "no night yet", "up to date"
 LINE = 80  # columns of a terminal whose width is not known
-NIGHT_LENGTH = timedelta(hours=2)  # from a bar's final time to its night's end, with an hour's wait for a late bar
+NIGHT_LENGTH = timedelta(
+    hours=2
+)  # from a bar's final time to its night's end, with an hour's wait for a late bar
 ATTEMPT = "last-attempt.json"  # beside a ticker's nights: how its newest run ended
 FEW = "too few"  # origins to test: a figure from three or four says nothing
 COLUMNS = ("ticker", "close", "80% range", "mood", "since yesterday", "state", "next run")
@@ -81,8 +83,13 @@ class TickerRow:
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, one cell for each of COLUMNS; – where nothing is known, or the forecast has expired."""
-        figures, place = None if self.expired else self.key_figures, "paused" if self.paused else "–"
-        close, low, high = (figures.close, figures.low, figures.high) if figures else (None, None, None)
+        figures, place = (
+            None if self.expired else self.key_figures,
+            "paused" if self.paused else "–",
+        )
+        close, low, high = (
+            (figures.close, figures.low, figures.high) if figures else (None, None, None)
+        )
         return (
             self.ticker,
             price_text(close) if close else "–",
@@ -97,19 +104,36 @@ class TickerRow:
         """The model's figures, one cell for each of DETAILS."""
         figures = self.key_figures
         if figures is None or is_untested(*figures.gains):
-            return self.ticker, str(self.session or "–"), *(["–"] * 5 if figures is None else [FEW] * 5)
+            return (
+                self.ticker,
+                str(self.session or "–"),
+                *(["–"] * 5 if figures is None else [FEW] * 5),
+            )
         path = figures.path_adds is not None
         adds, p_value = figures.gains[path]
-        fractions = (figures.training_adds, "+z.2%"), (figures.coverage_80, ".0%"), (figures.width_against_usual, ".0%")
+        fractions = (
+            (figures.training_adds, "+z.2%"),
+            (figures.coverage_80, ".0%"),
+            (figures.width_against_usual, ".0%"),
+        )
         gain = "–" if adds is None else f"{adds:+.3f} of skill" if path else f"{adds:+z.2%}"
         shown = ("–" if value is None else f"{value:{spec}}" for value, spec in fractions)
-        return self.ticker, str(self.session), gain, "–" if p_value is None else p_text(p_value), *shown
+        return (
+            self.ticker,
+            str(self.session),
+            gain,
+            "–" if p_value is None else p_text(p_value),
+            *shown,
+        )
 
     def plain(self) -> dict[str, Any]:
         """The row for a script: dates as text, no percentages."""
         fields = {**(asdict(self.key_figures) if self.key_figures else {}), **asdict(self)}
         del fields["key_figures"], fields["brief"]
-        return {name: value.isoformat() if isinstance(value, date) else value for name, value in fields.items()}
+        return {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in fields.items()
+        }
 
 
 def record_run(nights: Path, ticker: str, run: LastRun) -> None:
@@ -134,31 +158,51 @@ def rows(
     for ticker in sorted(set(tickers)):
         try:
             row = _row(home, ticker, now, (calendars or {}).get(ticker))
-        except StockmlError as fault:  # an unreadable file becomes the ticker's state; the others keep their rows
+        except (
+            StockmlError
+        ) as fault:  # an unreadable file becomes the ticker's state; the others keep their rows
             row = TickerRow(ticker, None, str(fault), brief="unreadable")
         if followed and ticker not in followed and (row.age or row.state == NO_NIGHT):
             row = replace(row, state=f"not followed; {row.state}", brief="not followed")
         next_run = (next_runs or {}).get(ticker)
-        listed.append(replace(row, next_run=next_run, paused=not next_run and ticker in (next_runs or {})))
+        listed.append(
+            replace(row, next_run=next_run, paused=not next_run and ticker in (next_runs or {}))
+        )
     return listed
 
 
 def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> TickerRow:
     figures, run = newest(home.nights, ticker), last_run(home.nights, ticker)
-    calendar, session = sessions_for(ticker, calendar_of(figures, override)), figures.session if figures else None
-    if session is None or calendar.age(session, now):  # a night can fail once its forecast is in the ledger
-        session = max(filter(None, (session, Ledger(home.ledger).last_session(ticker))), default=None)
+    calendar, session = (
+        sessions_for(ticker, calendar_of(figures, override)),
+        figures.session if figures else None,
+    )
+    if session is None or calendar.age(
+        session, now
+    ):  # a night can fail once its forecast is in the ledger
+        session = max(
+            filter(None, (session, Ledger(home.ledger).last_session(ticker))), default=None
+        )
     if session is None:
-        return TickerRow(ticker, None, run.text, brief=run.brief) if run else TickerRow(ticker, None, NO_NIGHT)
+        return (
+            TickerRow(ticker, None, run.text, brief=run.brief)
+            if run
+            else TickerRow(ticker, None, NO_NIGHT)
+        )
     key_figures = figures if figures and figures.session == session else None
     age = age_of(session, calendar, now, *([figures.expires_after] if figures else []))
     behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else UP_TO_DATE
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     incomplete = run if run and run.state != "Completed" else None
-    has_news = incomplete and (age.sessions or key_figures is None or incomplete.state not in states.OWN)
+    has_news = incomplete and (
+        age.sessions or key_figures is None or incomplete.state not in states.OWN
+    )
     if incomplete and has_news and (figures is None or incomplete.at > figures.finished_at):
         is_delisted = incomplete.state == states.AT_REST
-        state, brief = f"{state}; {incomplete.text}", incomplete.brief if is_delisted else brief or incomplete.brief
+        state, brief = (
+            f"{state}; {incomplete.text}",
+            incomplete.brief if is_delisted else brief or incomplete.brief,
+        )
     return TickerRow(ticker, session, state, age.sessions, age.expired, key_figures, brief=brief)
 
 
@@ -171,11 +215,16 @@ def last_run(nights: Path, ticker: str) -> LastRun | None:
         return None
 
 
-def too_old(home: HomePaths, ticker: str, calendar: Sessions, now: datetime, limits: AgeingSettings) -> list[str]:
+def too_old(
+    home: HomePaths, ticker: str, calendar: Sessions, now: datetime, limits: AgeingSettings
+) -> list[str]:
     """A sentence for the forecast, and one for the champion, if past its age limit; none if a record is unreadable."""
     sentences = []
     try:
-        last, champion = Ledger(home.ledger).last_session(ticker), Registry(home.models).champion(ticker)
+        last, champion = (
+            Ledger(home.ledger).last_session(ticker),
+            Registry(home.models).champion(ticker),
+        )
     except RecordUnreadable:
         return []
     if last and (age := age_of(last, calendar, now, limits.old_forecast)).expired:
@@ -198,7 +247,12 @@ def text(listed: Sequence[TickerRow], width: int = LINE, *, details: bool = Fals
     width: of the terminal, to which sentences are wrapped.
     """
     lines = aligned([COLUMNS, *(row.cells() for row in listed)], "<" * len(COLUMNS))
-    lines += ["", *_states_in_full(listed), fill(share_sentence(listed), width), fill(LEGEND, width)]
+    lines += [
+        "",
+        *_states_in_full(listed),
+        fill(share_sentence(listed), width),
+        fill(LEGEND, width),
+    ]
     if details:
         lines += ["", *aligned([DETAILS, *(row.details() for row in listed)], "<" * len(DETAILS))]
         lines += ["", fill(DETAILS_LEGEND, width)]
@@ -213,7 +267,9 @@ def markdown(listed: Sequence[TickerRow], links: Mapping[str, str] | None = None
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
     states_in_full = "\n".join(f"- {escape_markdown(line)}" for line in _states_in_full(listed))
-    return "\n\n".join(part for part in ("\n".join(lines), states_in_full, share_sentence(listed), LEGEND) if part)
+    return "\n\n".join(
+        part for part in ("\n".join(lines), states_in_full, share_sentence(listed), LEGEND) if part
+    )
 
 
 def _states_in_full(listed: Sequence[TickerRow]) -> list[str]:
@@ -227,7 +283,12 @@ def digest(listed: Sequence[TickerRow], lacking: Sequence[TickerRow]) -> str:
     lines = [f"{row.ticker}: no forecast, {one_line(row.state)}" for row in lacking]
     named = {row.ticker for row in lacking}
     for row in listed:
-        if row.ticker not in named and not row.age and (figures := row.key_figures) and figures.news:
+        if (
+            row.ticker not in named
+            and not row.age
+            and (figures := row.key_figures)
+            and figures.news
+        ):
             lines.append(f"{row.ticker}: {figures.mood}, {figures.changes}")
     return "\n".join([*lines, f"nothing new on {quantity(len(listed) - len(lines), 'share')}"])
 
@@ -236,12 +297,16 @@ def long_missing(
     home: HomePaths, lacking: Sequence[TickerRow], now: datetime, calendars: Mapping[str, str]
 ) -> list[TickerRow]:
     """Of the `lacking`, those whose second session without a forecast ended since yesterday at this time."""
-    before = rows(home, [row.ticker for row in lacking], now - timedelta(days=1), calendars=calendars)
+    before = rows(
+        home, [row.ticker for row in lacking], now - timedelta(days=1), calendars=calendars
+    )
     known = {row.ticker: row.age or 0 for row in before}
     return [row for row in lacking if (row.age or 0) >= 2 > known[row.ticker]]
 
 
-def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[TickerRow]:
+def missing(
+    home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]
+) -> list[TickerRow]:
     """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 
     A ticker delisted after its last forecast lacks none, nor does a new share whose newest night had too few bars.
@@ -260,7 +325,9 @@ def missing_line(lacking: Sequence[TickerRow], count: int) -> str:
     """One line: which of the `count` tickers lack a forecast, and why."""
     if not lacking:
         return f"no forecast is missing, of {quantity(count, 'ticker')}"
-    line = grouped_line([(row.ticker, row.state) for row in lacking], "{names} ({why})", others=": `stockml status`")
+    line = grouped_line(
+        [(row.ticker, row.state) for row in lacking], "{names} ({why})", others=": `stockml status`"
+    )
     return f"no forecast of the newest session for {len(lacking)} of {count}: {line}"
 
 
@@ -269,5 +336,9 @@ def _has_newest(home: HomePaths, row: TickerRow, now: datetime, override: str | 
     at = run.at if run and row.state == run.text and run.state == states.TOO_FEW_SESSIONS else None
     if not (row.session or at):
         return False
-    calendar = sessions_for(row.ticker, calendar_of(row.key_figures or newest(home.nights, row.ticker), override))
-    return (row.session or calendar.last_final(at or now)) >= calendar.last_final(now - NIGHT_LENGTH)
+    calendar = sessions_for(
+        row.ticker, calendar_of(row.key_figures or newest(home.nights, row.ticker), override)
+    )
+    return (row.session or calendar.last_final(at or now)) >= calendar.last_final(
+        now - NIGHT_LENGTH
+    )

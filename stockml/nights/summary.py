@@ -14,7 +14,7 @@ from stockml.features.volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast
 from stockml.forecasts.ledger_scores import first_known, with_independent
 from stockml.forecasts.outlook import SPANS
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED
 from stockml.nights import tables
 from stockml.nights.card import Card
@@ -22,7 +22,17 @@ from stockml.nights.record import Night, model_name
 from stockml.redaction import escape_markdown
 
 AS_THEY_ARE = (  # fields that `--json` prints unchanged, in its order
-    *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash", "config_hash"),
+    *(
+        "ticker",
+        "session",
+        "status",
+        "reason",
+        "rows_added",
+        "rows_restated",
+        "data_notes",
+        "data_hash",
+        "config_hash",
+    ),
     *("code_hash", "mode", "mlflow_run_id", "model_version"),
 )
 
@@ -37,10 +47,17 @@ def text(night: Night, age: Age | None = None, *, details: bool = False) -> str:
     lines = [Card.of(night.ticker, night.forecast, night, age).text()]
     if not details:
         pages = "" if night.mlflow_run_url else f"; pages: {_up()}"
-        lines += [*_labelled("data", "; ".join(night.data_notes)), *_labelled("history", _short_history(night))]
+        lines += [
+            *_labelled("data", "; ".join(night.data_notes)),
+            *_labelled("history", _short_history(night)),
+        ]
         return "\n".join([*lines, f"(scores: --details{pages})"])
     lines += ["", *(line for fact in _facts(night) for line in _labelled(*fact))]
-    for table in (tables.outlook(night.forecast, night), tables.paths(night), tables.distributions(night)):
+    for table in (
+        tables.outlook(night.forecast, night),
+        tables.paths(night),
+        tables.distributions(night),
+    ):
         lines += table.lines()
     return "\n".join([*lines, "", *_where(night)])
 
@@ -57,7 +74,12 @@ def markdown(night: Night, *, age: Age | None = None, pictures: Sequence[str] = 
     all_tables = [tables.outlook(night.forecast, night), *(table(night) for table in shown)]
     scores = ["### Scores", "\n".join(facts), *(table.markdown() for table in all_tables)]
     card = Card.of(night.ticker, night.forecast, night, age).markdown()
-    parts = [card, *pictures, escape_markdown("\n\n".join(filter(None, scores))), "\n".join(_links(night))]
+    parts = [
+        card,
+        *pictures,
+        escape_markdown("\n\n".join(filter(None, scores))),
+        "\n".join(_links(night)),
+    ]
     return "\n\n".join(filter(None, parts))
 
 
@@ -74,7 +96,10 @@ def as_json(night: Night) -> dict[str, Any]:
 
 
 def forecast_json(forecast: Forecast) -> dict[str, Any]:
-    return asdict(forecast) | {"origin": str(forecast.origin), "sessions": [str(day) for day in forecast.sessions]}
+    return asdict(forecast) | {
+        "origin": str(forecast.origin),
+        "sessions": [str(day) for day in forecast.sessions],
+    }
 
 
 def message(night: Night, age: Age | None = None) -> str:
@@ -94,7 +119,10 @@ def _facts(night: Night) -> list[tuple[str, str]]:
         ("history", _short_history(night)),
         ("published", _published(night)),
         ("network adds", "; ".join(filter(None, (_path_adds(night), _adds(night.network_adds))))),
-        ("no network", "; ".join(night.distributions.reasons.values()) if night.distributions else ""),
+        (
+            "no network",
+            "; ".join(night.distributions.reasons.values()) if night.distributions else "",
+        ),
         ("training adds", _adds(night.training_adds)),
         ("over regression", _adds(night.over_regression)),
         ("decision", _decision(night)),
@@ -120,7 +148,11 @@ def _adds(comparison: CrpsComparison | None) -> str:
     """A CRPS gain, with its interval and p-value; empty where it was not measured."""
     if comparison is None:
         return ""
-    interval = f" ({comparison.interval.low:+z.2%} to {comparison.interval.high:+z.2%})" if comparison.interval else ""
+    interval = (
+        f" ({comparison.interval.low:+z.2%} to {comparison.interval.high:+z.2%})"
+        if comparison.interval
+        else ""
+    )
     return f"{comparison.skill:+z.2%} of CRPS{interval}, {_significance(comparison.p_value)}"
 
 
@@ -129,7 +161,11 @@ def _path_adds(night: Night) -> str:
     comparison = night.path_adds
     if not comparison or comparison.skill_difference is None:
         return ""
-    interval = f" ({comparison.interval.low:+.3f} to {comparison.interval.high:+.3f})" if comparison.interval else ""
+    interval = (
+        f" ({comparison.interval.low:+.3f} to {comparison.interval.high:+.3f})"
+        if comparison.interval
+        else ""
+    )
     return f"{comparison.skill_difference:+.3f} of the path's skill{interval}, {_significance(comparison.p_value)}"
 
 
@@ -143,7 +179,9 @@ def _significance(p_value: float | None) -> str:
 def _labelled(label: str, value: str) -> list[str]:
     """`label` and `value` on lines of at most 100 columns; none for an empty value. An address is never broken."""
     lines = textwrap.wrap(value, 100 - 18, break_long_words=False, break_on_hyphens=False)
-    return [f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)]
+    return [
+        f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)
+    ]
 
 
 def _bars(night: Night) -> str:
@@ -173,11 +211,15 @@ def _published(night: Night) -> str:
 def _live(night: Night) -> str:
     """How the live forecasts turned out, and how many there are; empty before one is complete."""
     figures = night.metrics
-    matured, steps, independent = (figures.get(f"live/{name}") for name in ("matured", "steps", "independent"))
+    matured, steps, independent = (
+        figures.get(f"live/{name}") for name in ("matured", "steps", "independent")
+    )
     if not matured:
         return ""
     skill, coverage = first_known(figures, "skill"), first_known(figures, "coverage_80")
-    complete = f"{quantity(int(matured), 'live forecast')} complete" + (f", {steps:,.0f} steps" if steps else "")
+    complete = f"{quantity(int(matured), 'live forecast')} complete" + (
+        f", {steps:,.0f} steps" if steps else ""
+    )
     parts = [f"skill {skill:+.3f}"] if skill is not None else []
     parts += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     scores = ", ".join(parts)  # a record of an earlier version lacks the number of independent ones
@@ -189,9 +231,15 @@ def _up() -> str:
 
 
 def _where(night: Night) -> list[str]:
-    version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
+    version = (
+        f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
+    )
     run = f"{night.run_name} ({night.mlflow_run_id}){version}" if night.mlflow_run_id else ""
-    facts = [("MLflow run", run), ("", night.mlflow_run_url), ("all its nights", night.mlflow_nights_url)]
+    facts = [
+        ("MLflow run", run),
+        ("", night.mlflow_run_url),
+        ("all its nights", night.mlflow_nights_url),
+    ]
     facts += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else _up())]
     return [line for label, value in facts for line in _labelled(label, value or "")]
 
@@ -213,4 +261,6 @@ def _links(night: Night) -> list[str]:
         f"All nights of {night.ticker} in MLflow": night.mlflow_nights_url,
         "Prefect flow run": night.flow_run_url,
     }
-    return [f"- [{escape_markdown(name)}]({escape_markdown(url)})" for name, url in links.items() if url]
+    return [
+        f"- [{escape_markdown(name)}]({escape_markdown(url)})" for name, url in links.items() if url
+    ]

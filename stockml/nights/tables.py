@@ -8,13 +8,21 @@ from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.outlook_scores import LARGE_MOVES, MIN_ORIGINS, RISE
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Score
+from stockml.evaluation.path_scores import (
+    CHAMPION,
+    LAST_CLOSE,
+    LSTM,
+    PUBLISHED,
+    TREND_PRIOR,
+    WITHOUT_NETWORK,
+    Score,
+)
 from stockml.evaluation.significance import p_text
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
-from stockml.models.pooled_regression import POOLED
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.har_regression import REGRESSION
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights.card import Chance, chance_of
 from stockml.nights.record import Night
@@ -35,7 +43,9 @@ class Table:
 
     def lines(self) -> list[str]:
         """The table for the terminal, after an empty line; nothing without rows."""
-        notes = [line for note in self.notes for line in textwrap.wrap(note, 100, subsequent_indent="  ")]
+        notes = [
+            line for note in self.notes for line in textwrap.wrap(note, 100, subsequent_indent="  ")
+        ]
         return ["", *(self.shape.format(*row) for row in self.rows), *notes] if self.rows else []
 
     def markdown(self) -> str:
@@ -58,8 +68,14 @@ def rise(night: Night | None, forecast: Forecast) -> str:
     """The chance of a rise, or how often the price rose where that was no worse.  night: None if it is gone."""
     if night and night.stands_still:
         return "none given, as no price moved"
-    chance, published = Chance(forecast.probability_of_rise), night.score(PUBLISHED) if night else None
-    brier, rate = published.direction.brier if published else None, _base_rate(night) if night else None
+    chance, published = (
+        Chance(forecast.probability_of_rise),
+        night.score(PUBLISHED) if night else None,
+    )
+    brier, rate = (
+        published.direction.brier if published else None,
+        _base_rate(night) if night else None,
+    )
     if brier is not None and rate is not None and brier >= rate * (1 - rate):
         chance = Chance(rate, usual=True)
     return f"of a higher price in {quantity(forecast.direction_step, 'session')}: {chance}"
@@ -72,9 +88,22 @@ def paths(night: Night) -> Table:
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
     rows: list[tuple[str, ...]] = [(f"path, {origins}", "MSE", "skill", "RMSE", direction)]
     for name, score in _scores(night).items():
-        values = score.mse, score.skill, score.rmse, None if rate is None else score.direction.accuracy
+        values = (
+            score.mse,
+            score.skill,
+            score.rmse,
+            None if rate is None else score.direction.accuracy,
+        )
         cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
-        rows.append((name, *("–" if value is None else cell(value) for value, cell in zip(values, cells, strict=True))))
+        rows.append(
+            (
+                name,
+                *(
+                    "–" if value is None else cell(value)
+                    for value, cell in zip(values, cells, strict=True)
+                ),
+            )
+        )
     return Table(rows, "{:<18} {:>10} {:>8} {:>9} {:>20}")
 
 
@@ -87,11 +116,15 @@ def _scores(night: Night) -> dict[str, Score]:
 def _base_rate(night: Night) -> float | None:
     """How often the price rose; None after too few origins for a share of them to say anything."""
     few = not night.evaluation or night.evaluation.origins < MIN_ORIGINS
-    return None if few else next((score.direction.base_rate for score in _scores(night).values()), None)
+    return (
+        None
+        if few
+        else next((score.direction.base_rate for score in _scores(night).values()), None)
+    )
 
 
 def distributions(night: Night) -> Table:
-    """Each distribution's CRPS, CRPS skill over the pooled regression, that of its width alone, and coverage."""
+    """Each distribution's CRPS, CRPS skill over the regression, that of its width alone, and coverage."""
     table, template = night.distributions, "{:<36} {:>7} {:>20} {:>12} {:>17}"
     if table is None or not table.scores:
         return Table([], template)
@@ -100,7 +133,15 @@ def distributions(night: Night) -> Table:
         return "–" if comparison is None else f"{comparison.skill:+z.2%}"
 
     origins = quantity(next(iter(table.scores.values())).origins, "origin")
-    rows = [(f"distribution, {origins}", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
+    rows = [
+        (
+            f"distribution, {origins}",
+            "CRPS, %",
+            f"vs {REGRESSION}",
+            "width alone",
+            "inside 50 80 95%",
+        )
+    ]
     for name, label in _labels(table).items():
         score = table.scores[name]
         published = ", published" if name == row_of(night.publisher) else ""
@@ -114,11 +155,13 @@ def distributions(night: Night) -> Table:
     note += f"; over all leads the published bands held {coverages}" if coverages else ""
     scored = "regressions and pretrained network" if PRETRAINED in table.scores else "regressions"
     seen = [f"the scored {scored} learned through {table.through}"] if table.through else []
-    return Table(rows, template, (note, *seen, *(f"{name}: {why}" for name, why in table.reasons.items())))
+    return Table(
+        rows, template, (note, *seen, *(f"{name}: {why}" for name, why in table.reasons.items()))
+    )
 
 
 def distributions_by_lead(night: Night) -> Table:
-    """Each distribution's CRPS skill over the pooled regression at each lead, and its 80 % band's interval score.
+    """Each distribution's CRPS skill over the regression at each lead, and its 80 % band's interval score.
 
     No wider than Prefect's page on a screen of 1,280 pixels.
     """
@@ -126,10 +169,14 @@ def distributions_by_lead(night: Night) -> Table:
     if table is None or not table.whole:
         return Table([], "")
     leads = (f"lead {lead}" for lead in table.leads)
-    rows: list[tuple[str, ...]] = [(f"vs {POOLED}", *leads, "interval score")]
+    rows: list[tuple[str, ...]] = [(f"vs {REGRESSION}", *leads, "interval score")]
     for name, label in _labels(table).items():
         comparison, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
-        skills = (f"{skill:+z.2%}" for skill in comparison.skill_by_lead) if comparison else ("–" for _ in table.leads)
+        skills = (
+            (f"{skill:+z.2%}" for skill in comparison.skill_by_lead)
+            if comparison
+            else ("–" for _ in table.leads)
+        )
         rows.append((label, *skills, f"{score:.2f}%"))
     return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>15}")
 
@@ -150,7 +197,11 @@ def past_outlooks(night: Night) -> Table:
         rows = [(of_origins, "forecast", "realised", "score", "constant", "network adds")]
     for scored in night.outlook_scores:
         adds = "–" if scored.network_adds is None else f"{scored.network_adds:+z.2%}"
-        adds += f", p {p_text(scored.test.p_value)}" if scored.network_adds is not None and scored.test else ""
+        adds += (
+            f", p {p_text(scored.test.p_value)}"
+            if scored.network_adds is not None and scored.test
+            else ""
+        )
         scores = (f"{score:.3f}" for score in (scored.score, scored.constant))
         label = f"{scored.what}, {scored.sessions} sessions"
         rows.append((label, f"{scored.said:.1%}", f"{scored.came_true:.1%}", *scores, adds))
@@ -162,13 +213,24 @@ def outlook(forecast: Forecast, night: Night | None) -> Table:
     """Annualised volatility, usual and tonight's, and chances of a rise and of a large move, by sessions."""
     rows = [OUTLOOK] if forecast.outlook else []
     for entry in forecast.outlook:
-        usual = " to ".join(f"{end:.{0 if end >= 0.01 else 1}%}" for end in entry.usual or ()) or "–"
+        usual = (
+            " to ".join(f"{end:.{0 if end >= 0.01 else 1}%}" for end in entry.usual or ()) or "–"
+        )
         own = {RISE: entry.rise, **dict(zip(LARGE_MOVES, entry.beyond, strict=True))}
         chances = [chance_of(what, entry.sessions, chance, night) for what, chance in own.items()]
         rise, *beyond = (chance.short + "*" * chance.usual for chance in chances)
         rise = "–" if night and night.stands_still else rise
         rows.append(
-            (f"{entry.sessions} sessions", f"{entry.volatility:.1%}", usual, entry.place, rise, ", ".join(beyond))
+            (
+                f"{entry.sessions} sessions",
+                f"{entry.volatility:.1%}",
+                usual,
+                entry.place,
+                rise,
+                ", ".join(beyond),
+            )
         )
     note = "*: its past frequency: the forecast's own chance was no better"
-    return Table(rows, "{:<12} {:>6} {:>12}  {:<36} {:>4} {:>15}", (note,) if "*" in str(rows) else ())
+    return Table(
+        rows, "{:<12} {:>6} {:>12}  {:<36} {:>4} {:>15}", (note,) if "*" in str(rows) else ()
+    )

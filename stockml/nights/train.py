@@ -26,7 +26,7 @@ def train_night(
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> ModelReceipt:
     """Train as decided; the same inputs end with the same model. Raises TooFewBars, Diverged."""
-    name = f"{dataset.sha256} {dataset.bases} {decision.sha256} {learning_sha256(settings)} {training_code()}"
+    name = f"{dataset.sha256} {dataset.pretrained} {decision.sha256} {learning_sha256(settings)} {training_code()}"
     folder = home.models / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     Provenance(dataset.adjustment, training_code(), dataset.sha256).write(folder)
     model = train(
@@ -37,5 +37,10 @@ def train_night(
         folder=folder,
         on_epoch=on_epoch,
     )
-    sha256, chosen = sha256_of(folder) or "", model.decision  # what was learned may not be worth using
-    return ModelReceipt(dataset.ticker, str(folder), sha256, dataset.session, chosen.mode, chosen.reason)
+    sha256, chosen = (
+        sha256_of(folder) or "",
+        model.decision,
+    )  # what was learned may not be worth using
+    return ModelReceipt(
+        dataset.ticker, str(folder), sha256, dataset.session, chosen.mode, chosen.reason
+    )

@@ -24,11 +24,28 @@ from stockml.nights.tables import aligned
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
-COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "adds", "now", "forecast", "rise", "rose")
+COLUMNS = (
+    "ticker",
+    "session",
+    "outcome",
+    "mode",
+    "skill",
+    "adds",
+    "now",
+    "forecast",
+    "rise",
+    "rose",
+)
 NO_MARKDOWN = re.compile(r"<|](?=\()")  # HTML, a link or an image; a space behind these ends it
 PERCENT, ADDS = "{:.0%}".format, "{:+z.2%}".format
 CELLS = ("{:+.3f}".format, ADDS, price_text, price_text, PERCENT, PERCENT)  # of figures
-PAGE_CELLS = {"change": "{:+z.1%}".format, "rise": PERCENT, "rose": PERCENT, "network_adds": ADDS, "noise_p": p_text}
+PAGE_CELLS = {
+    "change": "{:+z.1%}".format,
+    "rise": PERCENT,
+    "rose": PERCENT,
+    "network_adds": ADDS,
+    "noise_p": p_text,
+}
 LEGEND = (
     "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise; "
     f"{FEW}: fewer origins than a test needs; rise: the probability of a rise, rose: how often the price rose"
@@ -46,7 +63,7 @@ class NightRow:
 
     mse, naive_mse: of the published path and of the last close, on the same origins; skill is 1 − their ratio.
     network_adds: CRPS skill over the same procedure without the network; noise_p: its p-value.
-    crps_skill: of the whole published distribution, over the pooled regression's.  now, forecast: prices, the last
+    crps_skill: of the whole published distribution, over the regression's.  now, forecast: prices, the last
     close and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
     direction's lead; rose: how often it was, over the test part's origins.  seconds: wall time of the night.
     """
@@ -103,7 +120,9 @@ class NightRow:
             why=night.reason,
         )
         # more digits than are shown
-        short: dict[str, Any] = {name: float(f"{x:.8g}") for name, x in vars(row).items() if isinstance(x, float)}
+        short: dict[str, Any] = {
+            name: float(f"{x:.8g}") for name, x in vars(row).items() if isinstance(x, float)
+        }
         return replace(row, **short)
 
 
@@ -119,7 +138,9 @@ def text(rows: Sequence[NightRow]) -> str:
     cells: list[Sequence[str]] = [COLUMNS]
     for row in sorted(rows, key=lambda row: row.ticker):  # nights of many tickers end in any order
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
-        figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
+        figures = [
+            "-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)
+        ]
         if is_untested((row.network_adds, row.noise_p)):
             figures[:2] = FEW, FEW
         elif row.network_adds is not None and not is_clear(row.noise_p):
@@ -165,7 +186,11 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
     All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped.
     """
     counts: Counter[str] = Counter(row.status for row in rows)
-    line = ", ".join(f"{counts[status]} {status}" for status in ("completed", "skipped", "failed") if counts[status])
+    line = ", ".join(
+        f"{counts[status]} {status}"
+        for status in ("completed", "skipped", "failed")
+        if counts[status]
+    )
     if failed := [row for row in rows if row.status == "failed"]:
         reasons = [(f"{row.ticker} {row.session or ''}".strip(), row.why) for row in failed]
         line += f". Failed: {grouped_line(reasons, '{names}: {why}')}"

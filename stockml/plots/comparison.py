@@ -7,7 +7,17 @@ from stockml.errors import quantity
 from stockml.forecasts.forecast import Price, price_text
 from stockml.nights.record import Night
 from stockml.plots.forecast import fan, scale_of
-from stockml.plots.style import GRID, INK, MODEL, MUTED, TRUTH, canvas, draw_price, over_time, price_label
+from stockml.plots.style import (
+    GRID,
+    INK,
+    MODEL,
+    MUTED,
+    TRUTH,
+    canvas,
+    draw_price,
+    over_time,
+    price_label,
+)
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -27,22 +37,38 @@ ROWS = (
     ("MSE, last close, range²", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
 )
-OVER_THE_CLOSE = ("published/skill", "lstm/skill")  # an earlier version's were over the last mid price
+OVER_THE_CLOSE = (
+    "published/skill",
+    "lstm/skill",
+)  # an earlier version's were over the last mid price
 LIVE = "answer/live_beats_last_close_pct"
 SAME = 0.005  # of the MSE: one session more and one fewer move it as much
 
 
-def nights(previous: Night, latest: Night, sessions: Days, prices: Mapping[Price, Floats]) -> "Figure":
+def nights(
+    previous: Night, latest: Night, sessions: Days, prices: Mapping[Price, Floats]
+) -> "Figure":
     """Both forecasts over the last sessions, and the figures side by side. sessions, prices: (n,), through tonight."""
     subtitle = "; ".join(changed(previous, latest))
-    figure, (axes, table) = canvas(_finding(previous, latest), subtitle, columns=2, width_ratios=(1.15, 1))
+    figure, (axes, table) = canvas(
+        _finding(previous, latest), subtitle, columns=2, width_ratios=(1.15, 1)
+    )
     price: Price = latest.forecast.price if latest.forecast else "close"
     draw_price(axes, sessions[-HISTORY_SHOWN:], prices[price][-HISTORY_SHOWN:], TRUTH, 1.5)
     ends = []
     for night, colour, dashes in ((previous, MUTED, (0, (4, 1))), (latest, MODEL, "-")):
         if forecast := night.forecast:
             scale = scale_of(forecast, sessions, prices)
-            fan(axes, forecast, colour, {80: 0.25}, start=forecast.now, linewidth=2, scale=scale, linestyle=dashes)
+            fan(
+                axes,
+                forecast,
+                colour,
+                {80: 0.25},
+                start=forecast.now,
+                linewidth=2,
+                scale=scale,
+                linestyle=dashes,
+            )
             ends.append((price_text(scale * forecast.path[-1]), scale * forecast.path[-1], colour))
     over_time(axes, f"{price_label(latest.ticker, price)}, 80% bands", ends)
     _figures(table, previous, latest, [text for text, _, _ in ends])
@@ -53,8 +79,13 @@ def changed(previous: Night, latest: Night) -> list[str]:
     """What differs between the two nights' causes, in words: bars, settings, code."""
     restated = f", {latest.rows_restated} restated" if latest.rows_restated else ""
     names = sorted({*previous.settings, *latest.settings})
-    pairs = [(name, *(_short(night.settings.get(name)) for night in (previous, latest))) for name in names]
-    settings = [f"{name} {old} → {new}" for name, old, new in pairs if old != new] or ["same settings"]
+    pairs = [
+        (name, *(_short(night.settings.get(name)) for night in (previous, latest)))
+        for name in names
+    ]
+    settings = [f"{name} {old} → {new}" for name, old, new in pairs if old != new] or [
+        "same settings"
+    ]
     more = [quantity(len(settings) - 2, "more setting")] if len(settings) > 2 else []
     code = "same code" if previous.code_hash == latest.code_hash else "code changed"
     return [_new_bars(previous, latest) + restated, *settings[:2], *more, code]
@@ -89,16 +120,26 @@ def _figures(axes: "Axes", previous: Night, latest: Night, ends: Sequence[str]) 
     for label, name, template in ROWS:
         values = [_figure(night, name) for night in both]
         if values != [None, None]:
-            rows.append((label, *("–" if value is None else template.format(value) for value in values)))
+            rows.append(
+                (label, *("–" if value is None else template.format(value) for value in values))
+            )
     if any(LIVE in night.metrics for night in both):
         rows.append(("live skill, independent", _live(previous), _live(latest)))
     if previous.forecast and latest.forecast:
         rows.append(("end of the forecast", *ends))
         chances = previous.forecast.probability_of_rise, latest.forecast.probability_of_rise
-        shown = ("–" if night.stands_still else f"{each:.0%}" for night, each in zip(both, chances, strict=True))
+        shown = (
+            "–" if night.stands_still else f"{each:.0%}"
+            for night, each in zip(both, chances, strict=True)
+        )
         rows.append(("chance of a rise", *shown))
     rows.append(("trained", previous.mode, latest.mode))
-    rows.append(("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in both)))
+    rows.append(
+        (
+            "promoted",
+            *("yes" if night.verdict and night.verdict.promoted else "no" for night in both),
+        )
+    )
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
     head = ("", str(previous.session), str(latest.session))
     step = min(0.077, 0.93 / len(rows))  # share of the axes' height; many rows must fit
@@ -106,7 +147,9 @@ def _figures(axes: "Axes", previous: Night, latest: Night, ends: Sequence[str]) 
         height = 0.97 - line * step
         for (x, side, colour), cell in zip(columns, row, strict=True):
             weight = "bold" if line == 0 else "normal"
-            axes.text(x, height, cell, ha=side, va="center", color=colour, fontsize=10, fontweight=weight)
+            axes.text(
+                x, height, cell, ha=side, va="center", color=colour, fontsize=10, fontweight=weight
+            )
         axes.axhline(height - step / 2, color=GRID, linewidth=0.8)
 
 

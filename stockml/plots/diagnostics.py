@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 LEDGER_SHOWN = 6
 
 
-def residuals(ticker: str, sessions: Days, prices: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
+def residuals(
+    ticker: str, sessions: Days, prices: Floats, close: Floats, origins: Indices, paths: Floats
+) -> "Figure":
     """The published path's error at the last lead, over time and as a distribution, beside the last close's.
 
     sessions, prices, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), of `prices`.
@@ -71,47 +73,82 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
     """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins that they had not seen."""
     pooled = scores.bands["80"].coverage
     title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices{too_few(origins)}"
-    subtitle = f"Share of prices inside the band by lead, {quantity(origins, 'origin')} of the test part"
+    subtitle = (
+        f"Share of prices inside the band by lead, {quantity(origins, 'origin')} of the test part"
+    )
     figure, (axes,) = canvas(title, subtitle)
     ends = []
-    for (name, score), colour in zip(scores.bands.items(), (COLOURS["drift"], MODEL, COLOURS["champion"]), strict=True):
+    for (name, score), colour in zip(
+        scores.bands.items(), (COLOURS["drift"], MODEL, COLOURS["champion"]), strict=True
+    ):
         leads = np.arange(1, len(score.coverage_by_lead) + 1)
-        axes.plot(leads, score.coverage_by_lead, color=colour, linewidth=2, marker=DOT_OF_ONE.get(len(leads)))
+        axes.plot(
+            leads,
+            score.coverage_by_lead,
+            color=colour,
+            linewidth=2,
+            marker=DOT_OF_ONE.get(len(leads)),
+        )
         axes.axhline(int(name) / 100, color=colour, linewidth=1, linestyle=(0, (4, 2)))
         ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
     axes.margins(x=0)
     lowest = min(fraction for score in scores.bands.values() for fraction in score.coverage_by_lead)
-    axes.set(ylim=(min(0.2, lowest - 0.02), 1.02), xlabel="lead, sessions (dashed: promised)", ylabel="inside the band")
+    axes.set(
+        ylim=(min(0.2, lowest - 0.02), 1.02),
+        xlabel="lead, sessions (dashed: promised)",
+        ylabel="inside the band",
+    )
     axes.yaxis.set_major_formatter("{x:.0%}")
     label_ends(axes, ends)
     return figure
 
 
 def volatility(
-    ticker: str, series: PriceSeries, origins: Indices, expected: Floats, outlook: Outlook | None, span: int
+    ticker: str,
+    series: PriceSeries,
+    origins: Indices,
+    expected: Floats,
+    outlook: Outlook | None,
+    span: int,
 ) -> "Figure":
     """The volatility expected of the `span` sessions after each origin, over the realised one; then tonight's.
 
     The line breaks between two parts of the origins, whose outcomes must not touch: nothing was expected there.
     origins, expected: (m,), annualised, as fractions.  outlook: tonight's; None without one of this span.
     """
-    finding, usual = "how far the price was expected to go, and how far it went", outlook and outlook.usual
+    finding, usual = (
+        "how far the price was expected to go, and how far it went",
+        outlook and outlook.usual,
+    )
     if outlook is not None:
-        finding = f"{outlook.volatility:.1%} volatility a year expected" + (f", {outlook.place}" if usual else "")
+        finding = f"{outlook.volatility:.1%} volatility a year expected" + (
+            f", {outlook.place}" if usual else ""
+        )
     tint = "; tinted: 80% of the forecasts" if usual else ""
     subtitle = f"Annualised, next {span} sessions, {quantity(len(origins), 'origin')} it had not seen{tint}"
     figure, (axes,) = canvas(f"{ticker}: {finding}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
     realised = realised_after(series, since, span)
-    axes.fill_between(series.sessions[since], 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0)
+    axes.fill_between(
+        series.sessions[since], 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0
+    )
     if len(since) == 1:
         axes.plot(series.sessions[since], 100 * realised, "o", color=MUTED, markersize=7)
     apart = np.diff(origins)
     breaks = np.flatnonzero(apart > 2 * apart.min(initial=len(series))) + 1
     for part in np.split(np.arange(len(origins)), breaks):
         dot = DOT_OF_ONE.get(len(part))
-        axes.plot(series.sessions[origins[part]], 100 * expected[part], color=MODEL, linewidth=1.8, marker=dot)
-    ends = [("expected", 100 * float(expected[-1]), MODEL), ("realised", 100 * float(realised[-1]), MUTED)]
+        axes.plot(
+            series.sessions[origins[part]],
+            100 * expected[part],
+            color=MODEL,
+            linewidth=1.8,
+            marker=dot,
+        )
+    ends = [
+        ("expected", 100 * float(expected[-1]), MODEL),
+        ("realised", 100 * float(realised[-1]), MUTED),
+    ]
     if usual:
         axes.axhspan(*(100 * each for each in usual), color=MODEL, alpha=0.07, linewidth=0)
     if outlook is not None:
@@ -144,7 +181,11 @@ def ledger(
     sessions, prices: (n,), through tonight.
     """
     bar_days = set(sessions.tolist())
-    due = [each for each in published if each.origin in bar_days and not bar_days.isdisjoint(each.sessions)]
+    due = [
+        each
+        for each in published
+        if each.origin in bar_days and not bar_days.isdisjoint(each.sessions)
+    ]
     inside = f"{scores.coverage_80:.0%} of {quantity(scores.steps, 'price')}"
     period = f"of {due[0].origin}" if len(due) == 1 else f"from {due[0].origin} to {due[-1].origin}"
     span = f"{quantity(len(due), 'live forecast')} with sessions that came due, {period}"
@@ -153,10 +194,14 @@ def ledger(
     figure, (axes,) = canvas(title, f"{span}, {scores.independent} independent{more}")
     shown = sessions >= np.datetime64(due[0].origin) - np.timedelta64(60, "D")
     alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
-    for i in np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)):  # few stay distinct
+    for i in np.unique(
+        np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)
+    ):  # few stay distinct
         forecast = due[i]
         scale = scale_of(forecast, sessions, prices)
-        days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
+        days = fan(
+            axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale
+        )
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
     newest = prices[price := due[-1].price]
     draw_price(axes, sessions[shown], newest[shown], TRUTH, 1.8)

@@ -28,22 +28,37 @@ if TYPE_CHECKING:
 Makers = Mapping[str, "Callable[[], Figure]"]
 
 
-def makers(home: HomePaths, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
+def makers(
+    home: HomePaths, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel
+) -> Makers:
     """The function that makes each figure of the night, including the change since the night before."""
     ledger, store = Ledger(home.ledger), BarStore.of(home, night.calendar)
-    calendar, units = store.sessions(night.ticker), store.restated_price_factors(night.ticker, until=night.session)
+    calendar, units = (
+        store.sessions(night.ticker),
+        store.restated_price_factors(night.ticker, until=night.session),
+    )
     sessions, units_now = series.sessions, to_newest_units(series)
     prices: dict[Price, Floats] = {"close": units_now * series.close, "mid": units_now * series.mid}
-    live, by_name = ledger.live(night.ticker, series, calendar, units), figures(night.ticker, series, assessment, model)
+    live, by_name = (
+        ledger.live(night.ticker, series, calendar, units),
+        figures(night.ticker, series, assessment, model),
+    )
 
     def published() -> list[Forecast]:
         counting = ledger.counting(night.ticker, calendar)
-        return [entry.forecast for entry in entries_of(night.ticker, counting[counting["timing"] == "live"])]
+        return [
+            entry.forecast
+            for entry in entries_of(night.ticker, counting[counting["timing"] == "live"])
+        ]
 
     if live.steps:
-        coverage = night.metrics.get("live/first_known_coverage_80", live.coverage_80)  # as in the night's text
+        coverage = night.metrics.get(
+            "live/first_known_coverage_80", live.coverage_80
+        )  # as in the night's text
         live = replace(live, coverage_80=coverage)
-        by_name["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), live, sessions, prices)
+        by_name["ledger"] = lambda: diagnostics.ledger(
+            night.ticker, published(), live, sessions, prices
+        )
     if previous := _before(home, night):
         by_name["changes"] = lambda: comparison.nights(previous, night, sessions, prices)
     return by_name
@@ -64,10 +79,16 @@ def figures(
         "forecast": lambda: forecast.forecast_fan(
             ticker, assessment.forecast, sessions, prices, stands_still=evaluation.stands_still
         ),
-        "volatility": lambda: diagnostics.volatility(ticker, series, unseen, expected, outlook, span),
+        "volatility": lambda: diagnostics.volatility(
+            ticker, series, unseen, expected, outlook, span
+        ),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
-        "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
-        "residuals": lambda: diagnostics.residuals(ticker, sessions, forecast_of, series.close, origins, paths),
+        "calibration": lambda: diagnostics.calibration(
+            ticker, assessment.band_scores, evaluation.origins
+        ),
+        "residuals": lambda: diagnostics.residuals(
+            ticker, sessions, forecast_of, series.close, origins, paths
+        ),
         "averages": lambda: training.averages(ticker, sessions, prices, price, evaluation),
         "history": lambda: training.price_history(ticker, series, model.parts),
         "normalised": lambda: _normalised(ticker, series, model),
@@ -81,7 +102,9 @@ def figures(
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = every_nth(model.parts.test, evaluation.horizon)
-        by_name["evolution"] = lambda: training.evolution(ticker, sessions, series.mid, watched, np.array(by_epoch))
+        by_name["evolution"] = lambda: training.evolution(
+            ticker, sessions, series.mid, watched, np.array(by_epoch)
+        )
     return by_name
 
 
@@ -96,20 +119,31 @@ def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figur
     if model.settings.profile == "tutorial":
         network: Any = model.held_out
         end = int(np.searchsorted(series.sessions, network.learned_until, side="right"))
-        scaled, next_part = network.scale.prepared(series, end), "validation" if model.parts.validation else "test"
+        scaled, next_part = (
+            network.scale.prepared(series, end),
+            "validation" if model.parts.validation else "test",
+        )
         return tutorial.normalised_series(ticker, series.sessions, series.mid, scaled, next_part)
     return training.normalised(ticker, series)
 
 
 def draw(by_name: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
     """Write these figures as <name>.png where they are missing; returns the files drawn."""
-    return style.save({name: by_name[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
+    return style.save(
+        {name: by_name[name] for name in names if not (folder / f"{name}.png").exists()}, folder
+    )
 
 
 def _before(home: HomePaths, night: Night) -> Night | None:
     """The newest kept night of an earlier session; reads one record when nights come in order."""
     last = newest(home.nights, night.ticker)
-    if last and last.session < night.session and (previous := kept_night(home.nights, night.ticker, last.key)):
+    if (
+        last
+        and last.session < night.session
+        and (previous := kept_night(home.nights, night.ticker, last.key))
+    ):
         return previous
-    earlier = [other for other in kept_nights(home.nights, night.ticker) if other.session < night.session]
+    earlier = [
+        other for other in kept_nights(home.nights, night.ticker) if other.session < night.session
+    ]
     return earlier[-1] if earlier else None

@@ -40,7 +40,11 @@ COLOURS = {  # each dark enough for text on white
     "EMA": "#747474",
     "standard average": "#554227",
 }
-WIDTH, HEIGHT, DPI = 9.6, 5.4, 106  # 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
+WIDTH, HEIGHT, DPI = (
+    9.6,
+    5.4,
+    106,
+)  # 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
 DOT_OF_ONE = {1: "o"}  # by how many points a line has: one alone is drawn as a dot
 PRICES: Mapping[Price, str] = {"close": "close", "mid": "mid price"}
@@ -69,7 +73,13 @@ STYLE: Any = {
 
 
 def canvas(
-    title: str, subtitle: str = "", *, rows: int = 1, columns: int = 1, height: float = HEIGHT, **layout: Any
+    title: str,
+    subtitle: str = "",
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    height: float = HEIGHT,
+    **layout: Any,
 ) -> "tuple[Figure, list[Axes]]":
     """An empty figure with the finding as its title and what is shown as its subtitle; axes row by row."""
     from matplotlib import rc_context
@@ -81,7 +91,9 @@ def canvas(
         head = 0.72 / height
         engine: Any = figure.get_layout_engine()
         engine.set(rect=(0.01, 0.01, 0.98, 0.98 - head), h_pad=0.08, w_pad=0.08)
-        figure.text(0.018, 1 - 0.20 / height, title, fontsize=14, fontweight="bold", va="top", color=INK)
+        figure.text(
+            0.018, 1 - 0.20 / height, title, fontsize=14, fontweight="bold", va="top", color=INK
+        )
         figure.text(0.018, 1 - 0.53 / height, subtitle, fontsize=10.5, va="top", color=MUTED)
     return figure, list(axes.flat)
 
@@ -122,7 +134,9 @@ def png(figure: "Figure") -> bytes:
         drawn.draw()
     picture = Image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba()).convert("RGB")
     content = BytesIO()
-    picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(content, "PNG", dpi=(DPI, DPI))
+    picture.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        content, "PNG", dpi=(DPI, DPI)
+    )
     return content.getvalue()
 
 
@@ -167,7 +181,9 @@ def label_ends(axes: "Axes", ends: Iterable[End]) -> None:
     placed = sorted(((y - low) / (high - low), text, colour) for text, y, colour in ends)
     heights = _spread([height for height, _, _ in placed], LABEL_GAP)
     for height, (_, text, colour) in zip(heights, placed, strict=True):
-        axes.text(1.012, height, text, transform=axes.transAxes, color=colour, va="center", fontsize=10)
+        axes.text(
+            1.012, height, text, transform=axes.transAxes, color=colour, va="center", fontsize=10
+        )
 
 
 def _spread(heights: list[float], gap: float) -> Floats:

@@ -58,9 +58,14 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
     decades = np.log10(close.max() / close.min())
     subs = (1, 1.5, 2, 3, 4, 5, 7) if decades < 2 else (1, 2, 5) if decades < 5 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
-    axes.yaxis.set_major_formatter(lambda x, _: np.format_float_positional(x, 6, fractional=False, trim="-"))
+    axes.yaxis.set_major_formatter(
+        lambda x, _: np.format_float_positional(x, 6, fractional=False, trim="-")
+    )
     axes.yaxis.set_minor_formatter(NullFormatter())
-    named = ("train", range(parts.train_end), MUTED), ("validation", parts.validation, COLOURS["drift"])
+    named = (
+        ("train", range(parts.train_end), MUTED),
+        ("validation", parts.validation, COLOURS["drift"]),
+    )
     for name, origins, colour in (*named, ("test", parts.test, MODEL)):
         if origins:  # a short history has a test part alone
             mark(axes, sessions[origins.start], name, colour)
@@ -71,7 +76,10 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
 def normalised(ticker: str, series: PriceSeries) -> "Figure":
     """Daily moves of the close in units of the volatility then known, and smoothed; none over a long hole."""
     parts = segments(series)
-    scaled = [np.diff(np.log(part.close), prepend=np.nan) / Volatilities.of(part).ewma_60 for part in parts]
+    scaled = [
+        np.diff(np.log(part.close), prepend=np.nan) / Volatilities.of(part).ewma_60
+        for part in parts
+    ]
     known = np.concatenate([moves[1:] for moves in scaled])
     inside = float((np.abs(known) <= 3).mean())
     title = f"{ticker}: scaled by what was known, {inside:.1%} of the moves stay within ±3"
@@ -79,7 +87,9 @@ def normalised(ticker: str, series: PriceSeries) -> "Figure":
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(2, 1))
     for part, moves in zip(parts, scaled, strict=True):
         axes.plot(part.sessions, moves, color=BEHIND, linewidth=0.5)
-        below.plot(part.sessions, pd.Series(moves).ewm(alpha=SMOOTHING).mean(), color=MODEL, linewidth=1.0)
+        below.plot(
+            part.sessions, pd.Series(moves).ewm(alpha=SMOOTHING).mean(), color=MODEL, linewidth=1.0
+        )
     axes.axhline(0, color=TRUTH, linewidth=0.8)
     axes.set_ylabel("scaled")
     below.axhline(0, color=TRUTH, linewidth=0.8)
@@ -87,20 +97,36 @@ def normalised(ticker: str, series: PriceSeries) -> "Figure":
     return figure
 
 
-def averages(ticker: str, sessions: Days, prices: Floats, price: Price, evaluation: Evaluation) -> "Figure":
+def averages(
+    ticker: str, sessions: Days, prices: Floats, price: Price, evaluation: Evaluation
+) -> "Figure":
     """Standard average and EMA, a session ahead, over the prices of the last sessions. sessions, prices: (n,)."""
     skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
-    worse = all(skill is not None and skill < 0 for skill in skills.values()) and not too_few(evaluation.origins)
-    claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
-    figures = ", ".join(f"{name} {skill:+z.1f}" for name, skill in skills.items() if skill is not None)
+    worse = all(skill is not None and skill < 0 for skill in skills.values()) and not too_few(
+        evaluation.origins
+    )
+    claim = (
+        "both averages lag, the last close alone is closer"
+        if worse
+        else "how close plain averages come"
+    )
+    figures = ", ".join(
+        f"{name} {skill:+z.1f}" for name, skill in skills.items() if skill is not None
+    )
     subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(prices) - 1)} sessions"
-    measured = f"; skill on {quantity(evaluation.origins, 'origin')} of the test part: {figures}" if figures else ""
+    measured = (
+        f"; skill on {quantity(evaluation.origins, 'origin')} of the test part: {figures}"
+        if figures
+        else ""
+    )
     figure, (axes,) = canvas(f"{ticker}: {claim}", subtitle + measured)
     shown = sessions[1:][-AVERAGES_SHOWN:]
     draw_price(axes, shown, prices[1:][-AVERAGES_SHOWN:], TRUTH, 1.6)
     ends = [("price", float(prices[-1]), TRUTH)]
     for name, colour in zip(AVERAGES, (ACCENT, MODEL), strict=True):
-        forecasts = baseline_paths(prices, np.arange(len(prices) - 1), 1)[name][:, 0]  # entry i is about session i + 1
+        forecasts = baseline_paths(prices, np.arange(len(prices) - 1), 1)[name][
+            :, 0
+        ]  # entry i is about session i + 1
         draw_price(axes, shown, forecasts[-AVERAGES_SHOWN:], colour, 1.2)
         ends.append((name, float(forecasts[-1]), colour))
     over_time(axes, price_label(ticker, price), ends)
@@ -112,16 +138,27 @@ def loss_curve(ticker: str, history: Sequence[Mapping[str, Any]], validated: str
 
     validated: what it gained on the validation part, in words.
     """
-    figure, (axes, below) = canvas(f"{ticker}: {validated}", STEP_LOSS, rows=2, sharex=True, height_ratios=(3, 1))
+    figure, (axes, below) = canvas(
+        f"{ticker}: {validated}", STEP_LOSS, rows=2, sharex=True, height_ratios=(3, 1)
+    )
     ends = []
-    for network, colour, label in (("held_out", MODEL, "scored"), ("published", ACCENT, "published")):
+    for network, colour, label in (
+        ("held_out", MODEL, "scored"),
+        ("published", ACCENT, "published"),
+    ):
         rows = [row for row in history if row["network"] == network]
         if rows:
             steps = [row["step"] for row in rows]
             losses, dot = [row["loss"] for row in rows], DOT_OF_ONE.get(len(rows))
             axes.plot(steps, losses, color=colour, linewidth=1.8, marker=dot)
             ends.append((label, rows[-1]["loss"], colour))
-            below.step(steps, [row["learning_rate"] for row in rows], where="mid", color=MUTED, linewidth=1.6)
+            below.step(
+                steps,
+                [row["learning_rate"] for row in rows],
+                where="mid",
+                color=MUTED,
+                linewidth=1.6,
+            )
     axes.set_ylabel("loss")
     below.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
     label_ends(axes, ends)
@@ -138,21 +175,34 @@ def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figur
     title = f"{ticker}: the validation loss is lowest after epoch {epochs[best]} of {epochs[-1]}"
     subtitle = f"{LOSS}; {len(history)} epochs of both networks in {seconds:.0f} s"
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(3, 1))
-    axes.plot(epochs, [row["loss"] for row in rows], color=BEHIND, linewidth=1.8, marker="o", markersize=4)
+    axes.plot(
+        epochs, [row["loss"] for row in rows], color=BEHIND, linewidth=1.8, marker="o", markersize=4
+    )
     axes.plot(epochs, validation, color=MODEL, linewidth=2.2, marker="o", markersize=4)
-    axes.plot(epochs[best], validation[best], "o", color=MODEL, markersize=11, markerfacecolor="none")
-    below.step(epochs, [row["learning_rate"] for row in rows], where="mid", color=ACCENT, linewidth=1.6)
+    axes.plot(
+        epochs[best], validation[best], "o", color=MODEL, markersize=11, markerfacecolor="none"
+    )
+    below.step(
+        epochs, [row["learning_rate"] for row in rows], where="mid", color=ACCENT, linewidth=1.6
+    )
     rates = sorted({row["learning_rate"] for row in rows})
     rates = rates[:: max(1, len(rates) // 3)]
     axes.set_ylabel("loss")
-    below.set(xlabel="epoch", xticks=epochs[:: max(1, len(epochs) // 10)], yscale="log", ylabel="learning rate")
+    below.set(
+        xlabel="epoch",
+        xticks=epochs[:: max(1, len(epochs) // 10)],
+        yscale="log",
+        ylabel="learning rate",
+    )
     below.set_yticks(rates, [f"{rate:g}" for rate in rates])
     below.minorticks_off()
     label_ends(axes, [("validation", validation[-1], MODEL), ("training", rows[-1]["loss"], MUTED)])
     return figure
 
 
-def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epoch: Floats) -> "Figure":
+def evolution(
+    ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epoch: Floats
+) -> "Figure":
     """The tutorial's double figure: test predictions over the epochs, and the best epoch's.
 
     sessions, mid: (n,). by_epoch: (epochs, origins, horizon), mid prices predicted after each origin.
@@ -166,7 +216,9 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
     figure, panels = canvas(title, subtitle, rows=2, sharex=True, height=7.6)
     shown = slice(int(origins[0]) - 50, int(origins[-1]) + len(leads) + 1)
     days, shades = sessions[origins[:, None] + leads], np.linspace(0.12, 0.9, len(by_epoch))
-    for axes, drawn in zip(panels, (zip(by_epoch, shades, strict=True), [(by_epoch[best], 1.0)]), strict=True):
+    for axes, drawn in zip(
+        panels, (zip(by_epoch, shades, strict=True), [(by_epoch[best], 1.0)]), strict=True
+    ):
         axes.plot(sessions[shown], mid[shown], color=TRUTH, linewidth=1.0)
         for paths, shade in drawn:
             axes.plot(days.T, paths.T, color=ACCENT, alpha=shade, linewidth=1.1)

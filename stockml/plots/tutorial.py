@@ -47,7 +47,9 @@ def history(report: TutorialReport) -> "Figure":
     return figure
 
 
-def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared, then: str = "test") -> "Figure":
+def normalised_series(
+    name: str, sessions: Days, mid: Floats, prepared: Prepared, then: str = "test"
+) -> "Figure":
     """The whole series in the scale of its windows, and the training part smoothed as it is learned from.
 
     sessions, mid: (n,), mid in price; a report's, or a night's of the `tutorial` profile.  then: the part that follows.
@@ -64,7 +66,10 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
         raw, shown = scaled(mid, prepared.low, prepared.high)[at], sessions[at]
         panel.plot(shown, raw, color=BEHIND, linewidth=0.8)
         panel.plot(shown[:end], prepared.values[at][:end], color=MODEL, linewidth=1.1)
-        ends = [("scaled", float(raw[-1]), MUTED), ("smoothed", float(prepared.values[end - 1]), MODEL)]
+        ends = [
+            ("scaled", float(raw[-1]), MUTED),
+            ("smoothed", float(prepared.values[end - 1]), MODEL),
+        ]
         over_time(panel, "scaled mid price", ends)
     for begin in windows(end)[1:]:
         axes.axvline(sessions[begin], color=GRID, linewidth=1.2)
@@ -73,14 +78,18 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
     return figure
 
 
-def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int) -> "Figure":
+def average(
+    report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int
+) -> "Figure":
     """The mean of earlier sessions as the forecast of every session from `first` on, over the actual prices; scaled.
 
     mean: of values (n,) the means (n,), each of the points up to its own.
     """
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
     page = "page" if report.is_of_the_page else f"page, {PAGE_SHARE}:"
-    forecasts = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; 0 for the first, as on the page
+    forecasts = np.concatenate(
+        [[0.0], mean(values)[:-1]]
+    )  # known at the point before; 0 for the first, as on the page
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} ({page} {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
@@ -88,7 +97,10 @@ def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Float
         rows=2,
         height=7.0,
     )
-    for panel, at in ((axes, slice(first, len(values))), (below, slice(max(first, end - SHOWN), end))):
+    for panel, at in (
+        (axes, slice(first, len(values))),
+        (below, slice(max(first, end - SHOWN), end)),
+    ):
         panel.plot(report.sessions[at], values[at], color=TRUTH, linewidth=1.8)
         panel.plot(report.sessions[at], forecasts[at], color=ACCENT, linewidth=0.9)
         ends = [("truth", float(values[at][-1]), TRUTH), (name, float(forecasts[at][-1]), ACCENT)]
@@ -113,8 +125,13 @@ def many_steps(report: TutorialReport) -> "Figure":
     axes.plot([0], [value], "o", color=TRUTH)
     axes.plot([0], [mean], "o", color=MUTED)
     for text, at, colour in ((f"x = {value}", value, TRUTH), (f"EMA = {mean}", mean, MUTED)):
-        axes.annotate(text, (0, at), xytext=(8, 0), textcoords="offset points", va="center", color=colour)
-    first, second = f"0.5 · {mean} + 0.5 · {value} = {path[0]:.2f}", f"0.5 · {path[0]:.2f} + 0.5 · {path[0]:.2f} = "
+        axes.annotate(
+            text, (0, at), xytext=(8, 0), textcoords="offset points", va="center", color=colour
+        )
+    first, second = (
+        f"0.5 · {mean} + 0.5 · {value} = {path[0]:.2f}",
+        f"0.5 · {path[0]:.2f} + 0.5 · {path[0]:.2f} = ",
+    )
     axes.annotate(
         f"step 1: {first};   step 2: {second}{path[1]:.2f};   step {horizon}: {path[-1]:.2f}",
         (4, path[-1]),
@@ -136,7 +153,11 @@ def _from_starts(axes: "Axes", report: TutorialReport) -> None:
         path = ema_ahead(float(prepared.values[start - 1]), float(means[start - 2]), horizon)
         price = prepared.prices(np.array([start - 1]), path[None])[0]
         axes.plot(report.sessions[start : start + horizon], price, color=ACCENT, linewidth=1.6)
-    over_time(axes, "mid price", [("truth", float(report.mid[shown][-1]), TRUTH), ("EMA", float(price[-1]), ACCENT)])
+    over_time(
+        axes,
+        "mid price",
+        [("truth", float(report.mid[shown][-1]), TRUTH), ("EMA", float(price[-1]), ACCENT)],
+    )
 
 
 def batches(report: TutorialReport) -> "Figure":
@@ -161,10 +182,21 @@ def batches(report: TutorialReport) -> "Figure":
                 "",
                 (y - first, prepared.values[y]),
                 (x - first, prepared.values[x]),
-                arrowprops={"arrowstyle": "->", "color": ACCENT, "connectionstyle": "arc3,rad=-0.35"},
+                arrowprops={
+                    "arrowstyle": "->",
+                    "color": ACCENT,
+                    "connectionstyle": "arc3,rad=-0.35",
+                },
             )
         axes.plot(inputs - first, prepared.values[inputs], "o", color=MODEL, markersize=6)
-        axes.plot(labels - first, prepared.values[labels], "o", color=ACCENT, markersize=10, markerfacecolor="none")
+        axes.plot(
+            labels - first,
+            prepared.values[labels],
+            "o",
+            color=ACCENT,
+            markersize=10,
+            markerfacecolor="none",
+        )
         axes.set_title(str(report.sessions[first]), fontsize=10, color=MUTED)
         axes.set_xticks(range(0, UNROLLED + LABEL_REACH, 2))
         axes.tick_params(axis="y", labelsize=8)
@@ -180,7 +212,11 @@ def predictions(report: TutorialReport) -> "Figure":
     recipe, errors, constant = fitted.recipe, report.by_epoch, report.paths["last value"]
     horizon = recipe.settings.evaluation.horizon
     page = f"; page {report.published:.5f} on {PAGE_SHARE}" if report.published else ""
-    claim = "predicts “correctly most of the time”" if errors[best - 1] < constant else "does not predict “correctly”"
+    claim = (
+        "predicts “correctly most of the time”"
+        if errors[best - 1] < constant
+        else "does not predict “correctly”"
+    )
     figure, panels = canvas(
         f"{report.cell} {claim}: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
         f"0.5 · MSE of {horizon} steps; the last value {constant:.5f}{page}. Above: every third epoch, later darker",
@@ -199,9 +235,15 @@ def predictions(report: TutorialReport) -> "Figure":
         for paths, shade in epochs:
             axes.plot(days.T, paths.T, color=ACCENT, alpha=shade, linewidth=1.2)
         if axes is panels[0]:  # the first epochs' predictions go beyond it, the newest one's do not
-            seen = np.array([*(truth + np.ptp(truth) / 2), *(truth - np.ptp(truth) / 2), *shown_epochs[-1].flat])
+            seen = np.array(
+                [*(truth + np.ptp(truth) / 2), *(truth - np.ptp(truth) / 2), *shown_epochs[-1].flat]
+            )
             axes.set_ylim(seen.min(), seen.max())
-        over_time(axes, "scaled mid price", [("truth", truth[-1], TRUTH), ("predicted", paths[-1, -1], ACCENT)])
+        over_time(
+            axes,
+            "scaled mid price",
+            [("truth", truth[-1], TRUTH), ("predicted", paths[-1, -1], ACCENT)],
+        )
     return figure
 
 
@@ -211,10 +253,18 @@ FIGURES: dict[str, Callable[[TutorialReport], "Figure"]] = {
         report.name, report.sessions, report.mid, report.fitted.recipe.prepared
     ),
     "3-standard-average": partial(
-        average, name="standard average", mean=trailing_mean, claim="follows “quite closely”", first=100
+        average,
+        name="standard average",
+        mean=trailing_mean,
+        claim="follows “quite closely”",
+        first=100,
     ),
     "4-ema": partial(
-        average, name="EMA", mean=partial(exponential_mean, start=0.0), claim="“fits a perfect line”", first=1
+        average,
+        name="EMA",
+        mean=partial(exponential_mean, start=0.0),
+        claim="“fits a perfect line”",
+        first=1,
     ),
     "5-ema-many-steps": many_steps,
     "6-batches": batches,

@@ -16,7 +16,16 @@ import pyarrow as pa
 
 from stockml.errors import InconsistentOverlap
 from stockml.prices import split_adjustment
-from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without_set_aside
+from stockml.prices.bars import (
+    PRICES,
+    Bars,
+    SetAside,
+    Split,
+    broken,
+    days_of,
+    is_broken,
+    without_set_aside,
+)
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import HOW_RECORDED, newest
 from stockml.prices.screening import doubtful, with_unknown_volumes
@@ -24,7 +33,12 @@ from stockml.prices.split_adjustment import Join
 from stockml.storage.parquet_files import Table
 
 JUDGEMENT_SCHEMA = pa.schema(
-    [("session", pa.date32()), ("accepted", pa.int64()), *((name, pa.float64()) for name in PRICES), *HOW_RECORDED]
+    [
+        ("session", pa.date32()),
+        ("accepted", pa.int64()),
+        *((name, pa.float64()) for name in PRICES),
+        *HOW_RECORDED,
+    ]
 )
 
 
@@ -43,7 +57,9 @@ class AdjustedSeries:
     bars: Bars
     set_aside: tuple[SetAside, ...]
     joins: tuple[Join, ...]
-    adjustment: str  # hash of the splits and joins applied: changes when one of them changes earlier bars
+    adjustment: (
+        str  # hash of the splits and joins applied: changes when one of them changes earlier bars
+    )
     contradicted: tuple[Split, ...]
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
@@ -70,12 +86,17 @@ def adjust_series(
     if series is None:
         return None
     series = with_unknown_volumes(series)
-    adjustment = [[(split.effective, split.factor) for split in applied], [(join.cut, join.ratio) for join in joins]]
+    adjustment = [
+        [(split.effective, split.factor) for split in applied],
+        [(join.cut, join.ratio) for join in joins],
+    ]
     rows = pd.concat([*imports, fetched])
     faults = [*broken(rows[~rows.index.isin(series.index)], sessions), *doubtful(series)]
     set_aside = _judged(faults, judgements, recorded(fetched, imports, sessions))
     identity = hashlib.sha256(json.dumps(adjustment, default=str).encode()).hexdigest()
-    return AdjustedSeries(without_set_aside(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
+    return AdjustedSeries(
+        without_set_aside(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted)
+    )
 
 
 def unbroken(bars: Bars | None, sessions: Sessions) -> Bars | None:
@@ -100,7 +121,12 @@ def _by_last_session(imports: Sequence[Bars]) -> list[Bars]:
 
 
 def joined_with_imports(
-    ticker: str, bars: Bars | None, imports: Sequence[Bars], sessions: Sessions, *, new: Bars | None = None
+    ticker: str,
+    bars: Bars | None,
+    imports: Sequence[Bars],
+    sessions: Sessions,
+    *,
+    new: Bars | None = None,
 ) -> tuple[Bars | None, list[Join]]:
     """The bars with the imports before them, joined from the newest last session backwards; and the joins.
 
@@ -131,12 +157,15 @@ def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgem
     }
 
 
-def _judged(faults: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars) -> tuple[SetAside, ...]:
+def _judged(
+    faults: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars
+) -> tuple[SetAside, ...]:
     """The bars set aside: the faults but those accepted, and the bars rejected, at the prices in `recorded`."""
     accepted = {
         day: judgement.accepted
         for day, judgement in judgements.items()
-        if tuple(recorded.loc[str(day) : str(day), list(PRICES)].to_numpy().ravel().tolist()) == judgement.prices
+        if tuple(recorded.loc[str(day) : str(day), list(PRICES)].to_numpy().ravel().tolist())
+        == judgement.prices
     }
     set_aside = {day: SetAside(day, "rejected by hand") for day in accepted if not accepted[day]}
     set_aside |= {bar.session: bar for bar in faults if bar.broken or not accepted.get(bar.session)}

@@ -75,20 +75,27 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
     """
     absent = ", ".join(name for name in COLUMNS if name not in bars.columns)
     if absent or len(bars) == 0:
-        raise BadPayload(ticker, f"expected bars with {', '.join(COLUMNS)}, found no {absent or 'session'}")
+        raise BadPayload(
+            ticker, f"expected bars with {', '.join(COLUMNS)}, found no {absent or 'session'}"
+        )
     tidy = make_bars(days_of(bars), {name: bars[name].to_numpy() for name in COLUMNS})
     days = days_of(tidy)
     if (unordered := np.flatnonzero(days[1:] <= days[:-1])).size:
         at = int(unordered[0]) + 1
         raise BadPayload(
-            ticker, f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}"
+            ticker,
+            f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}",
         )
     faulty = broken(tidy, None)
     if faulty and (len(faulty) == len(tidy) or exceeds_share(len(faulty), len(tidy))):
         more = f" (and {len(faulty) - 1} more of {len(tidy)})" if len(faulty) > 1 else ""
         raise BadPayload(ticker, f"session {faulty[0]}{more}")
     off_days = [bar.session for bar in broken(without_set_aside(tidy, faulty), sessions)]
-    if sessions and off_days and (len(off_days) == len(tidy) or is_other_calendar(off_days, len(tidy))):
+    if (
+        sessions
+        and off_days
+        and (len(off_days) == len(tidy) or is_other_calendar(off_days, len(tidy)))
+    ):
         message = f"expected sessions of {sessions.name}, found {len(off_days)} others of {len(tidy)} ({off_days[0]})"
         raise BadPayload(ticker, f"{message}: set `calendar:` in tickers.yaml")
     return tidy
@@ -113,14 +120,20 @@ def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
     rules, days = _broken_rules(bars, sessions), days_of(bars)
     masks = np.stack([mask for _, mask in rules])
     return tuple(
-        SetAside(days[at].item(), f"expected {rules[int(np.argmax(masks[:, at]))][0]}, found {_values(bars, at)}", True)
+        SetAside(
+            days[at].item(),
+            f"expected {rules[int(np.argmax(masks[:, at]))][0]}, found {_values(bars, at)}",
+            True,
+        )
         for at in np.flatnonzero(masks.any(axis=0)).tolist()
     )
 
 
 def is_broken(bars: Bars, sessions: Sessions | None) -> NDArray[np.bool_]:
     """(n,) whether `broken` names the bar; sessions may repeat."""
-    return np.asarray(np.any([mask for _, mask in _broken_rules(bars, sessions)], axis=0), dtype=np.bool_)
+    return np.asarray(
+        np.any([mask for _, mask in _broken_rules(bars, sessions)], axis=0), dtype=np.bool_
+    )
 
 
 def without_set_aside(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
@@ -151,7 +164,8 @@ def jumps(bars: Bars, sure_factor: float = NO_CRASH) -> tuple[date, ...]:
     return tuple(
         days[at + 1].item()
         for row, at in enumerate(candidates)
-        if is_sure[row] or (is_near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(is_small[row])))
+        if is_sure[row]
+        or (is_near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(is_small[row])))
     )
 
 
@@ -174,9 +188,14 @@ def _broken_rules(bars: Bars, sessions: Sessions | None) -> list[tuple[str, NDAr
     prices = np.stack([opened, high, low, close])
     rules = [
         ("finite prices above 0", ~(np.isfinite(prices) & (prices > 0)).all(axis=0)),
-        ("low ≤ open and close ≤ high", ~((low <= opened) & (opened <= high) & (low <= close) & (close <= high))),
+        (
+            "low ≤ open and close ≤ high",
+            ~((low <= opened) & (opened <= high) & (low <= close) & (close <= high)),
+        ),
         ("volume of at least 0", (volume < 0) | np.isinf(volume)),
     ]
     if sessions is not None:
-        rules.append((f"a session of the calendar {sessions.name}", ~sessions.are_sessions(days_of(bars))))
+        rules.append(
+            (f"a session of the calendar {sessions.name}", ~sessions.are_sessions(days_of(bars)))
+        )
     return rules

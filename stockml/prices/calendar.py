@@ -72,7 +72,11 @@ class Sessions:
 
     def between(self, first: date, last: date) -> tuple[date, ...]:
         """The sessions from `first` to `last`, both included; empty if `last` is earlier."""
-        return tuple(_calendar(self.name).sessions[self._at(first, "left") : self._at(last, "right")].tolist())
+        return tuple(
+            _calendar(self.name)
+            .sessions[self._at(first, "left") : self._at(last, "right")]
+            .tolist()
+        )
 
     def after(self, day: date, n: int) -> tuple[date, ...]:
         """The `n` sessions after `day`, which need not be one itself. Raises InvalidSession if the calendar ends."""
@@ -101,7 +105,9 @@ class Sessions:
         In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing.
         """
         calendar = _calendar(self.name)
-        return datetime.combine(day, time.min, calendar.tz) + calendar.usual_close + FINAL_AFTER_CLOSE
+        return (
+            datetime.combine(day, time.min, calendar.tz) + calendar.usual_close + FINAL_AFTER_CLOSE
+        )
 
     def last_final(self, now: datetime) -> date:
         """The newest session whose bar is final at `now`. Raises InvalidSession for a time without a zone."""
@@ -124,7 +130,10 @@ class Sessions:
         counted = sessions[which]
         if len(counted) < n:
             shortage = f"has only {len(counted)} of {n} sessions there"
-            raise InvalidSession(str(day), f"the calendar {self.name}, of {sessions[0]} to {sessions[-1]}, {shortage}")
+            raise InvalidSession(
+                str(day),
+                f"the calendar {self.name}, of {sessions[0]} to {sessions[-1]}, {shortage}",
+            )
         return tuple(counted.tolist())
 
 
@@ -142,16 +151,25 @@ def _calendar(name: str) -> _Calendar:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # exchange_calendars 4.13 uses what pandas 3.1 drops
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # exchange_calendars 4.13 uses what pandas 3.1 drops
             first, last = _bounds(name)
             calendar = exchange_calendars.get_calendar(name, start=first, end=last)
     except exchange_calendars.errors.InvalidCalendarName:
         raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
-    except (NotImplementedError, ValueError) as error:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
+    except (
+        NotImplementedError,
+        ValueError,
+    ) as error:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
         bound = f"a calendar that exchange_calendars can make with this pandas, which says: {error}"
         raise InvalidSetting("calendar", name, bound[:300]) from None
     # exchange_calendars applies rules from 1970 on only; those of other exchanges do not say since when they hold
-    holidays = calendar.regular_holidays.holidays(first, date(1970, 1, 1)) if calendar.name == "XNYS" else []
+    holidays = (
+        calendar.regular_holidays.holidays(first, date(1970, 1, 1))
+        if calendar.name == "XNYS"
+        else []
+    )
     opens = calendar.opens[~calendar.sessions.isin(holidays)]
     # Bombay and Shanghai announce their holidays only a year ahead
     sessions = opens.index.union(pd.bdate_range(last + timedelta(days=1), LAST_DAY))
@@ -160,7 +178,8 @@ def _calendar(name: str) -> _Calendar:
         opens=opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         early=frozenset(calendar.early_closes.date),
         usual_open=calendar.open_times[-1][1],
-        usual_close=timedelta(calendar.close_offset) + pd.Timedelta(str(calendar.close_times[-1][1])).to_pytimedelta(),
+        usual_close=timedelta(calendar.close_offset)
+        + pd.Timedelta(str(calendar.close_times[-1][1])).to_pytimedelta(),
         tz=ZoneInfo(str(calendar.tz)),
     )
 
@@ -171,4 +190,6 @@ def _bounds(name: str) -> tuple[date, date]:
 
     month = get_calendar(name, start="2015-03-02", end="2015-03-31")  # of any calendar
     first, last = month.bound_min(), month.bound_max()
-    return max(first.date(), FIRST_DAY) if first else FIRST_DAY, min(last.date(), LAST_DAY) if last else LAST_DAY
+    return max(first.date(), FIRST_DAY) if first else FIRST_DAY, min(
+        last.date(), LAST_DAY
+    ) if last else LAST_DAY

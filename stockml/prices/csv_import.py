@@ -144,7 +144,9 @@ def files_in(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(filter(Path.is_file, visible)))
 
 
-def read_history(path: Path | str, sessions: Sessions, ticker: str = "", readings: Readings = AS_FOUND) -> History:
+def read_history(
+    path: Path | str, sessions: Sessions, ticker: str = "", readings: Readings = AS_FOUND
+) -> History:
     """Read and check one file.
 
     Raises InvalidFile with the line or session and the rule, InvalidTicker.
@@ -175,9 +177,13 @@ def import_file(
     now: of the night's clock, which says what is over; default: `recorded_at`.
     Raises InvalidFile, InvalidTicker, NoOverlap, InconsistentOverlap.
     """
-    report, history = preview_import(store, path, now=now or recorded_at, ticker=ticker, readings=readings)
+    report, history = preview_import(
+        store, path, now=now or recorded_at, ticker=ticker, readings=readings
+    )
     over = history.bars.loc[: str(report.last)]
-    recorded = store.record_import(report.ticker, over, recorded_at=recorded_at, source=history.source)
+    recorded = store.record_import(
+        report.ticker, over, recorded_at=recorded_at, source=history.source
+    )
     return replace(report, recorded=recorded)
 
 
@@ -260,7 +266,9 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readings: Readings) -> History:
+def _history(
+    ticker: str, content: bytes, source: str, sessions: Sessions, readings: Readings
+) -> History:
     """A file's content, checked. Raises NotPrices, BadPayload."""
     cells, columns, separator = _cells(content, readings.columns)
     has_values = cells[list(PRICES)].notna().any(axis=1)
@@ -401,7 +409,11 @@ def _decimal_mark(cells: Cells, separator: str) -> DecimalMark:
         points = texts[texts.str.contains(".", regex=False)]
         doubtful = points if points.str.fullmatch(GROUPED).all() else doubtful
     for line, text in doubtful.head(1).items():
-        readings = [f"{_plain(text, mark)} (--decimal {mark})" for mark in MARKS if re.fullmatch(_number(mark), text)]
+        readings = [
+            f"{_plain(text, mark)} (--decimal {mark})"
+            for mark in MARKS
+            if re.fullmatch(_number(mark), text)
+        ]
         if readings:
             raise NotPrices(f"line {line}: {text} may be {' or '.join(readings)}; say which")
     return "point"

@@ -21,8 +21,13 @@ from stockml.prices.split_adjustment import CENT
 from stockml.storage.arrays import Days, Floats, Indices
 from stockml.storage.parquet_files import Table
 
-HOW_RECORDED = (("recorded_at", pa.timestamp("us", tz="UTC")), ("source", pa.string()))  # in each table, at its end
-BAR_SCHEMA = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED])
+HOW_RECORDED = (
+    ("recorded_at", pa.timestamp("us", tz="UTC")),
+    ("source", pa.string()),
+)  # in each table, at its end
+BAR_SCHEMA = pa.schema(
+    [("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED]
+)
 MIN_MOVES = 20  # in both answers: fewer do not tell two companies apart
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPLIT_SCHEMA = pa.schema([("effective", pa.date32()), ("factor", pa.float64()), *HOW_RECORDED])
@@ -38,12 +43,16 @@ def to_record(
     """
     days = days_of(bars)
     is_known, before = np.isin(days, _days(table, "session")), table.slice(0, rows_before)
-    unchanged = _are_among(newest_rows(before), bars) | _are_among(every_row(table.slice(len(before))), bars)
+    unchanged = _are_among(newest_rows(before), bars) | _are_among(
+        every_row(table.slice(len(before))), bars
+    )
     restated = int((is_known & ~unchanged).sum())
     counts = (int((~is_known).sum()), restated, int(unchanged.sum()))
     if unchanged.all():
         return None, counts
-    return added(table, columns_of(bars[~unchanged]), recorded_at, source, restates=restated > 0), counts
+    return added(
+        table, columns_of(bars[~unchanged]), recorded_at, source, restates=restated > 0
+    ), counts
 
 
 def recorded_between(table: Table, first: datetime, last: datetime | None) -> tuple[int, int]:
@@ -54,7 +63,9 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
     return int((is_recorded & is_first).sum()), int((is_recorded & ~is_first).sum())
 
 
-def newest_rows(table: Table, as_of: datetime | None = None, until: date | None = None) -> Bars | None:
+def newest_rows(
+    table: Table, as_of: datetime | None = None, until: date | None = None
+) -> Bars | None:
     """Each session's newest row recorded by `as_of`, up to the session `until`; None if there is none."""
     return every_row(newest(table, "session", as_of, until))
 
@@ -80,12 +91,21 @@ def restatements(table: Table) -> pd.DataFrame:
     earlier = rows.groupby("session")[list(COLUMNS)].shift()
     is_repeat = rows.duplicated("session")
     changes = [
-        (rows["session"][at], rows["recorded_at"][at], rows["source"][at], name, earlier[name][at], rows[name][at])
+        (
+            rows["session"][at],
+            rows["recorded_at"][at],
+            rows["source"][at],
+            name,
+            earlier[name][at],
+            rows[name][at],
+        )
         for at in np.flatnonzero(is_repeat)
         for name in COLUMNS
         if not _equal(earlier[name][at], rows[name][at])
     ]
-    return pd.DataFrame(changes, columns=["session", "recorded_at", "source", "column", "before", "after"])
+    return pd.DataFrame(
+        changes, columns=["session", "recorded_at", "source", "column", "before", "after"]
+    )
 
 
 def foreign_return_count(stored: Bars, answered: Bars) -> int:
@@ -100,7 +120,9 @@ def foreign_return_count(stored: Bars, answered: Bars) -> int:
     moves, ratios = np.diff(before), after - before
     threshold = max(float(np.median(np.abs(moves))) / 2, CENT / answered["close"].median())
     restated = (np.abs(np.diff(ratios)) > threshold) & (moves != 0)
-    is_foreign = min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > threshold)) > 1 / 2
+    is_foreign = (
+        min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > threshold)) > 1 / 2
+    )
     return int(restated.sum()) if is_foreign else 0
 
 
@@ -118,7 +140,11 @@ def newest_factors(table: Table, as_of: datetime | None = None) -> dict[date, Fa
 
 
 def factors_to_record(
-    table: Table, factors: Mapping[date, float], recorded_at: datetime, source: str, asked: Collection[date]
+    table: Table,
+    factors: Mapping[date, float],
+    recorded_at: datetime,
+    source: str,
+    asked: Collection[date],
 ) -> Table | None:
     """The table with the new or changed factors added; None if there are none.
 
@@ -145,7 +171,14 @@ def batches(table: Table, as_of: datetime | None = None, until: date | None = No
     return [part for part in parts if part is not None]
 
 
-def added(table: Table, columns: Sequence[Any], recorded_at: datetime, source: str, *, restates: bool = True) -> Table:
+def added(
+    table: Table,
+    columns: Sequence[Any],
+    recorded_at: datetime,
+    source: str,
+    *,
+    restates: bool = True,
+) -> Table:
     """The table with more rows, all `recorded_at` one time, later than any before; `columns` are the others.
 
     Rows that restate nothing may have the newest time that is there.

@@ -13,26 +13,40 @@ from stockml.storage.arrays import Floats
 
 JUMP_AND_BACK = 0.45  # log of the close over the close before: 57 % up or 36 % down
 MAX_REMAINING_SHARE = 0.25  # of the jump, at the next close
-WICK = 0.6  # log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
+WICK = (
+    0.6  # log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
+)
 HEAVY_VOLUME = 4.0  # times the usual volume: on such a day the prices are real
 TENFOLD_TOLERANCE = 0.1  # how near the decimal logarithm must be to a whole number
-LOG10_NO_CRASH = np.log10(NO_CRASH)  # a price farther from the last close is doubted at once, unless trading was heavy
-SESSIONS_TO_SETTLE = 6  # splits are asked about on these and the seventh; a far level that lasts longer is accepted
+LOG10_NO_CRASH = np.log10(
+    NO_CRASH
+)  # a price farther from the last close is doubted at once, unless trading was heavy
+SESSIONS_TO_SETTLE = (
+    6  # splits are asked about on these and the seventh; a far level that lasts longer is accepted
+)
 VOLUME_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 
 # Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, none of them for a crash,
 # and none for rare trading.
 OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change of units
-HEAVY_MONEY = 2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
+HEAVY_MONEY = (
+    2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
+)
 WILD_RANGE = 1.5  # high over low
-MAX_HOLE = np.timedelta64(366, "D")  # after a longer one any price may be true, and nothing spans it
-MIN_DAILY_SHARE = 0.1  # of bars that follow the session before: a rarely traded share has more, weekly bars none
+MAX_HOLE = np.timedelta64(
+    366, "D"
+)  # after a longer one any price may be true, and nothing spans it
+MIN_DAILY_SHARE = (
+    0.1  # of bars that follow the session before: a rarely traded share has more, weekly bars none
+)
 MIN_BARS = 30  # fewer do not show how far apart they usually are
 
 MAX_SET_ASIDE_SHARE = 0.002  # share of bars set aside: few sound files have one in a thousand
 MAX_SET_ASIDE_OF_SHORT = 2  # bars: so many a short file may have
-MAX_UNCHANGED_SHARE = 0.25  # share of closes that equal the one before: more than any liquid share has
+MAX_UNCHANGED_SHARE = (
+    0.25  # share of closes that equal the one before: more than any liquid share has
+)
 MAX_NAMED = 3
 
 
@@ -53,7 +67,9 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
     reasons: dict[int, str] = {}
     before = 0
     for at, differs in enumerate((moves > JUMP_AND_BACK).tolist(), start=1):
-        if at not in reasons and (differs or before < at - 1):  # a bar that resembles a misprint may be one too
+        if at not in reasons and (
+            differs or before < at - 1
+        ):  # a bar that resembles a misprint may be one too
             reason, count = _reason(prices, volume, before, at)
             reasons |= dict.fromkeys(range(at, at + count), reason)
         before = before if at in reasons else at
@@ -67,7 +83,9 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     after = prices[at + 1] if at + 1 < len(prices) else None
     log10_ratio = np.log10(bar / last)
     is_off = is_tenfold(log10_ratio)
-    jump, remaining = np.log(prices[[at, min(at + 1, len(prices) - 1)], CLOSE] / last)  # at the next close
+    jump, remaining = np.log(
+        prices[[at, min(at + 1, len(prices) - 1)], CLOSE] / last
+    )  # at the next close
     is_back = abs(jump) > JUMP_AND_BACK and abs(remaining) <= MAX_REMAINING_SHARE * abs(jump)
     heavily = is_traded_heavily(prices[:, CLOSE], volume, at) and not (is_back and jump < 0)
     if not heavily:
@@ -77,14 +95,23 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
         off = int(np.argmax(is_off))
         count = _sessions_at(prices[at:, CLOSE] / last, log10_ratio[CLOSE]) if is_off[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
-            return f"{PRICES[off]} {bar[off]:g} is {10 ** log10_ratio[off]:.3g} times the close before, {last:g}", count
+            return (
+                f"{PRICES[off]} {bar[off]:g} is {10 ** log10_ratio[off]:.3g} times the close before, {last:g}",
+                count,
+            )
     if is_busy(volume, at):
         return "", 0
     around = [bar[OPEN], bar[CLOSE], last, *([] if after is None else [after[OPEN]])]
     if bar[HIGH] > np.exp(WICK) * max(around) or bar[LOW] < np.exp(-WICK) * min(around):
-        return f"{bar[LOW]:g} to {bar[HIGH]:g} within the day, on usual volume; it closed at {bar[CLOSE]:g}", 1
+        return (
+            f"{bar[LOW]:g} to {bar[HIGH]:g} within the day, on usual volume; it closed at {bar[CLOSE]:g}",
+            1,
+        )
     if after is not None and is_back:
-        return f"close {bar[CLOSE]:g} after {last:g}, and {after[CLOSE]:g} the session after, on usual volume", 1
+        return (
+            f"close {bar[CLOSE]:g} after {last:g}, and {after[CLOSE]:g} the session after, on usual volume",
+            1,
+        )
     return "", 0
 
 
@@ -112,7 +139,9 @@ def _usual(volume: Floats, at: int) -> float:
 def is_tenfold(log10_ratios: Floats) -> NDArray[np.bool_]:
     """(n,) whether each decimal logarithm, (n,), means about ten, a hundred, … times, or a tenth, a hundredth, …"""
     size = np.abs(log10_ratios)
-    return np.asarray((size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD_TOLERANCE), dtype=np.bool_)
+    return np.asarray(
+        (size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD_TOLERANCE), dtype=np.bool_
+    )
 
 
 def _sessions_at(ratios: Floats, log10_level: float) -> int:
@@ -130,7 +159,9 @@ def other_scale(adjusted: Bars, with_doubtful: Bars) -> str:
     ratios = close[1:] / close[:-1]
     steps = ((ratios > OTHER_UNITS) | (ratios < 1 / OTHER_UNITS)) & (np.diff(days) <= MAX_HOLE)
     for at in (np.flatnonzero(steps) + 1).tolist():
-        if not _is_rush(with_doubtful, int(with_doubtful.index.searchsorted(adjusted.index[at - 1])) + 1):
+        if not _is_rush(
+            with_doubtful, int(with_doubtful.index.searchsorted(adjusted.index[at - 1])) + 1
+        ):
             return f"{close[at]:g} on {days[at]}, {ratios[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
     return ""
 
@@ -158,7 +189,8 @@ def suspicions(adjusted: Bars, aside: int) -> str:
     unchanged = int((adjusted["close"].diff() == 0).sum())
     more = f" and {len(days) - MAX_NAMED} more" if len(days) > MAX_NAMED else ""
     doubts = {
-        f"{aside:,} of {total:,} bars are set aside": aside > max(MAX_SET_ASIDE_OF_SHORT, MAX_SET_ASIDE_SHARE * total),
+        f"{aside:,} of {total:,} bars are set aside": aside
+        > max(MAX_SET_ASIDE_OF_SHORT, MAX_SET_ASIDE_SHARE * total),
         f"the open moved as at a split that was not applied on {', '.join(days[:MAX_NAMED])}{more}": days,
         f"the close is that of the session before on {unchanged:,} of {total:,} sessions": unchanged
         > max(MAX_SET_ASIDE_OF_SHORT, MAX_UNCHANGED_SHARE * total),

@@ -26,13 +26,17 @@ class PriceSeries:
     low: Floats
     close: Floats
     volume: Floats
-    _full: ClassVar["PriceSeries | None"] = None  # the series that `until` cut this from; `replace` drops it
+    _full: ClassVar["PriceSeries | None"] = (
+        None  # the series that `until` cut this from; `replace` drops it
+    )
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
         """From a frame with sessions as DatetimeIndex; columns open, high, low, close, volume.  Raises TypeError."""
         if not isinstance(bars.index, pd.DatetimeIndex):  # row numbers would be days since 1970
-            raise TypeError(f"expected bars with sessions as DatetimeIndex, found {type(bars.index).__name__}")
+            raise TypeError(
+                f"expected bars with sessions as DatetimeIndex, found {type(bars.index).__name__}"
+            )
         prices = {name: bars[name].to_numpy(dtype=np.float64, copy=True) for name in COLUMNS}
         return cls(sessions=bars.index.to_numpy().astype("datetime64[D]"), **prices)
 
@@ -84,7 +88,9 @@ class PriceSeries:
             stat = path.stat()
             return _read(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         except (OSError, KeyError, ValueError) as error:
-            raise InvalidFile(str(path), f"expected a price series in Parquet, found {error}") from error
+            raise InvalidFile(
+                str(path), f"expected a price series in Parquet, found {error}"
+            ) from error
 
 
 @lru_cache(maxsize=1)  # a process does one night at a time

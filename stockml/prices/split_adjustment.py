@@ -16,11 +16,15 @@ from stockml.storage.arrays import Days, Floats, Indices
 
 RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
-CENT = 0.01  # to which both sides may be rounded: of a share at 20 cents, ratios differ by a twentieth
+CENT = (
+    0.01  # to which both sides may be rounded: of a share at 20 cents, ratios differ by a twentieth
+)
 MAX_TOLERANCE = 0.1  # however cheap the share: a split must still show
 MAX_DIVIDEND = 0.04
 SESSIONS_PER_DIVIDEND = 40
-MIN_LEVEL_SESSIONS = 5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
+MIN_LEVEL_SESSIONS = (
+    5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
+)
 MIN_SESSIONS_BETWEEN_DIVIDENDS = 3  # sessions between two dividends
 DETECTABLE_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
 MAX_SESSIONS_OFF = 5  # a provider lists a split at most so far from the day on which bars show it
@@ -39,7 +43,9 @@ class Join:
 
 def effective(bars: Bars, splits: Sequence[Split]) -> tuple[list[Split], list[Split]]:
     """The splits after the first bar and by the last: those to apply, and those that the bars contradict."""
-    listed = [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
+    listed = [
+        split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()
+    ]
     contradicted = [split for split in listed if is_contradicted(bars, split)]
     return [split for split in listed if split not in contradicted], contradicted
 
@@ -49,7 +55,10 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
     applied, _ = effective(bars, splits)
     if not applied:
         return bars
-    days, factors = days_of(bars), np.ones(len(bars))  # shares of the last session, for one of each session
+    days, factors = (
+        days_of(bars),
+        np.ones(len(bars)),
+    )  # shares of the last session, for one of each session
     for split in applied:
         factors[days < np.datetime64(split.effective)] *= split.factor
     price_factor = 1.0 / factors
@@ -65,7 +74,9 @@ def is_contradicted(bars: Bars, split: Split) -> bool:
     if abs(log_factor) < np.log(DETECTABLE_FACTOR) or (np.diff(days[window]) > LONG_HOLE).any():
         return False
     close = bars["close"].to_numpy()[window]
-    moves = np.diff(np.log(close[close > 0]))  # history that is about to be imported may have broken bars
+    moves = np.diff(
+        np.log(close[close > 0])
+    )  # history that is about to be imported may have broken bars
     return bool((-np.sign(log_factor) * moves < abs(log_factor) / 5).all())
 
 
@@ -77,8 +88,13 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     it. Raises NoOverlap, with the sessions that are missing between the two, and InconsistentOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
-    before, missing = history_days < days[0], ~np.isin(history_days, days) & (history_days < days[-1])
-    common, at_history, at_bars = np.intersect1d(history_days, days, assume_unique=True, return_indices=True)
+    before, missing = (
+        history_days < days[0],
+        ~np.isin(history_days, days) & (history_days < days[-1]),
+    )
+    common, at_history, at_bars = np.intersect1d(
+        history_days, days, assume_unique=True, return_indices=True
+    )
     if not before.any() and not (missing.any() and len(common)):
         return bars, None
     if len(common) == 0:
@@ -88,12 +104,16 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     rounding = CENT / float(np.median(np.minimum(*closes)))
     tolerance = min(max(RATIO_TOLERANCE, rounding), MAX_TOLERANCE)
     ratio, odd, steps = _lasting_ratio(ticker, common, closes[0] / closes[1], tolerance)
-    scaled = history[before if steps else missing] * pd.Series({**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio})
+    scaled = history[before if steps else missing] * pd.Series(
+        {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
+    )
     join = Join(days[0].item(), ratio, tuple(common[odd].tolist()), len(common))
     return pd.concat([scaled, bars]).sort_index(), join
 
 
-def _lasting_ratio(ticker: str, common: Days, ratios: Floats, tolerance: float) -> tuple[float, NDArray[np.bool_], int]:
+def _lasting_ratio(
+    ticker: str, common: Days, ratios: Floats, tolerance: float
+) -> tuple[float, NDArray[np.bool_], int]:
     """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie inside it.
 
     Takes (k,) days, ascending, and their ratios bars / history. A dividend inside the overlap lowers the ratio once,
@@ -114,12 +134,16 @@ def _lasting_ratio(ticker: str, common: Days, ratios: Floats, tolerance: float) 
     steps = sum(bool(levels[two] < levels[one] * (1 - tolerance)) for one, two in pairwise(chain))
     if 2 * odd.sum() >= len(odd) or steps > len(ratios) // SESSIONS_PER_DIVIDEND + 1:
         at = starts[int(np.argmax(np.abs(np.diff(np.log(levels))))) + 1]
-        raise InconsistentOverlap(ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at]))
+        raise InconsistentOverlap(
+            ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at])
+        )
     first_level = np.flatnonzero(~odd[: ends[chain[0]]])
     return float(np.median(ratios[first_level][:RATIO_SESSIONS])), odd, steps
 
 
-def _largest_chain(levels: Floats, starts: Indices, lengths: Indices, tolerance: float) -> list[int]:
+def _largest_chain(
+    levels: Floats, starts: Indices, lengths: Indices, tolerance: float
+) -> list[int]:
     """The chain of runs with the most sessions in total, each at the level of the run before or a dividend below.
 
     It begins within the first five sessions and ends within the last five; empty if none does.

@@ -43,7 +43,9 @@ class AlphaVantage(PriceProvider):
         params = {**parameters, "symbol": ticker, "apikey": self._key.get_secret_value()}
         return Request("GET", self._address.removesuffix("/query") + "/query", params=params)
 
-    def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
+    def _check(
+        self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]
+    ) -> None:
         function = parameters["function"]
         try:
             if not (function == LISTING and is_listing(content)):

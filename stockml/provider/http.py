@@ -18,7 +18,15 @@ import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
-from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol, Unreachable
+from stockml.errors import (
+    BadKey,
+    InvalidSetting,
+    NoData,
+    QuotaSpent,
+    TransientFeedError,
+    UnknownSymbol,
+    Unreachable,
+)
 from stockml.home import checked_address
 from stockml.prices.bars import Bars, Split
 from stockml.provider.payload_archive import MAX_BYTES, Payload
@@ -50,7 +58,9 @@ class PriceProvider(ABC):
     connect_timeout_s, read_timeout_s = 10.0, 30.0
     total_s = 120.0  # bounds an answer that trickles in, which no read time-out ends
     max_bytes, attempts = MAX_BYTES, 3
-    jitter = staticmethod(random.random)  # 0 to 1; half of it is added, in seconds, to a retry's wait
+    jitter = staticmethod(
+        random.random
+    )  # 0 to 1; half of it is added, in seconds, to a retry's wait
 
     def __init__(
         self,
@@ -64,9 +74,13 @@ class PriceProvider(ABC):
         """key: None for that of `key_variable`; the address is that of `variable`.  quota: where requests count."""
         key = key or environ.get(self.key_variable)
         self._key, self._address = ApiKey((key or "").strip()), self.address_in(environ)
-        self._quota = QuotaLedger.of(quota, key, self.plan or Plan.of(environ), within=self.counted_in)
+        self._quota = QuotaLedger.of(
+            quota, key, self.plan or Plan.of(environ), within=self.counted_in
+        )
         self._clock, self._sleep, self._http = clock, sleep, requests.Session()
-        self._http.auth = lambda request: request  # else a login in ~/.netrc would replace the key, or be sent too
+        self._http.auth = lambda request: (
+            request
+        )  # else a login in ~/.netrc would replace the key, or be sent too
         if _is_loopback(self._address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
@@ -76,7 +90,13 @@ class PriceProvider(ABC):
         """The address in `variable`, or the usual one; http shows the key: to loopback only. Raises InvalidSetting."""
         base_url = environ.get(cls.variable) or cls.usual_address
         address = urlsplit(checked_address(cls.variable, base_url))
-        if address.username or address.password or address.query or address.fragment or not address.hostname:
+        if (
+            address.username
+            or address.password
+            or address.query
+            or address.fragment
+            or not address.hostname
+        ):
             bound = "an address that begins with https://, without a key or a query in it"
             raise InvalidSetting(cls.variable, f"{address.scheme}://...", bound)
         if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
@@ -105,7 +125,9 @@ class PriceProvider(ABC):
         """The GET request with these parameters, and with the key as another one or in its headers."""
 
     @abstractmethod
-    def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
+    def _check(
+        self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]
+    ) -> None:
         """Raise FeedError unless this is the answer requested."""
 
     def remaining(self) -> int | None:
@@ -122,10 +144,14 @@ class PriceProvider(ABC):
         ticker = validated_ticker(ticker)
         if self._key.fault:
             raise self.bad_key(ticker, self._key.fault)
-        is_scarce = self._quota.plan.is_scarce  # then the step retries transient errors, a minute later
+        is_scarce = (
+            self._quota.plan.is_scarce
+        )  # then the step retries transient errors, a minute later
         retrying = Retrying(
             # "Invalid API call" is also, as a transient fault, the answer for valid symbols.
-            retry=retry_if_exception_type(UnknownSymbol if is_scarce else (TransientFeedError, UnknownSymbol)),
+            retry=retry_if_exception_type(
+                UnknownSymbol if is_scarce else (TransientFeedError, UnknownSymbol)
+            ),
             stop=stop_after_attempt(2 if is_scarce else self.attempts),
             wait=self._wait_s,
             sleep=self._sleep,
@@ -146,14 +172,18 @@ class PriceProvider(ABC):
             self._check(content, status, ticker, parameters)
         except QuotaSpent as refusal:
             if refusal.period != "hour":
-                self._quota.mark_spent(refusal.notice, now)  # on the day that the request was counted on
+                self._quota.mark_spent(
+                    refusal.notice, now
+                )  # on the day that the request was counted on
             raise
         return Payload(ticker, content, self._clock())
 
     def _get(self, ticker: str, request: Request) -> tuple[int, bytes]:
         """Status and redacted body. A thread, so that `total_s` bounds look-up, handshake, headers. Raises NoData."""
         answers: list[tuple[int, bytes, NoData | None]] = []
-        thread = threading.Thread(target=lambda: answers.append(self._exchange(ticker, request)), daemon=True)
+        thread = threading.Thread(
+            target=lambda: answers.append(self._exchange(ticker, request)), daemon=True
+        )
         thread.start()
         thread.join(self.total_s)
         late = NoData(ticker, f"no answer after {self.total_s:.0f} s")

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
+from stockml.errors import (
+    BadKey,
+    BadPayload,
+    FeedError,
+    NoData,
+    PremiumOnly,
+    QuotaSpent,
+    RateLimited,
+    UnknownSymbol,
+)
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.prices.calendar import Sessions
 from stockml.redaction import excerpt
@@ -39,7 +48,9 @@ MINUTE_WAIT_S = 65.0
 
 NOTICE_FIELDS = ("Error Message", "Information", "Note")
 ADDRESS = re.compile(r"https?://\S+")
-REFUSED_KEY = re.compile(r"(apikey|\*{3}) is (invalid|\*{3}) or (missing|\*{3})")  # a key can be one of these words
+REFUSED_KEY = re.compile(
+    r"(apikey|\*{3}) is (invalid|\*{3}) or (missing|\*{3})"
+)  # a key can be one of these words
 PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 
@@ -66,7 +77,9 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date) -> Bars:
 def days_after(content: bytes, ticker: str, today: date) -> tuple[date, ...]:
     """The days in an answer to TIME_SERIES_DAILY that are yet to come at the exchange. Raises as `parse_daily`."""
     return tuple(
-        day for day in (_day(name, ticker) for name in answered(content, ticker, DAILY)[SERIES]) if day > today
+        day
+        for day in (_day(name, ticker) for name in answered(content, ticker, DAILY)[SERIES])
+        if day > today
     )
 
 
@@ -80,15 +93,23 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
     factors = defaultdict[date, list[float]](list)
     for entry in answer["data"]:
         if not isinstance(entry, dict) or "effective_date" not in entry:
-            raise BadPayload(ticker, f"expected a split with an effective_date, found {excerpt(str(entry))!r}")
+            raise BadPayload(
+                ticker, f"expected a split with an effective_date, found {excerpt(str(entry))!r}"
+            )
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker)
-        factor, day_factors = split_factor(entry.get("split_factor"), effective, ticker), factors[effective]
+        factor, day_factors = (
+            split_factor(entry.get("split_factor"), effective, ticker),
+            factors[effective],
+        )
         if not any(math.isclose(factor, each, rel_tol=0.01) for each in day_factors):
             day_factors.append(factor)
         if sum(max(each, 1 / each) >= MIN_SPLIT for each in day_factors) > 1:
-            raise BadPayload(ticker, f"expected one split a day beside spin-offs, found {day_factors} on {effective}")
+            raise BadPayload(
+                ticker,
+                f"expected one split a day beside spin-offs, found {day_factors} on {effective}",
+            )
     return tuple(Split(day, math.prod(factors[day])) for day in sorted(factors))
 
 
@@ -102,12 +123,18 @@ def answered(content: bytes, ticker: str, function: str) -> dict[str, Any]:
         fields = dict(pairs)
         if len(fields) < len(pairs):
             repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
-            raise BadPayload(ticker, f"expected each date and field once, found {excerpt(repeated)!r} twice")
+            raise BadPayload(
+                ticker, f"expected each date and field once, found {excerpt(repeated)!r} twice"
+            )
         return fields
 
     try:
         parsed = json.loads(
-            content.decode("utf-8-sig"), object_pairs_hook=unique, parse_float=str, parse_int=str, parse_constant=str
+            content.decode("utf-8-sig"),
+            object_pairs_hook=unique,
+            parse_float=str,
+            parse_int=str,
+            parse_constant=str,
         )
     except (ValueError, RecursionError):
         parsed = None
@@ -159,7 +186,9 @@ def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -
 def _check_symbol(symbol: object, ticker: str) -> None:
     """Raise BadPayload unless the answer echoes the ticker; `BRK.B` and `BRK-B` are the same."""
     if not isinstance(symbol, str) or _folded(symbol) != _folded(ticker):
-        raise BadPayload(ticker, f"expected the series of {ticker}, found that of {excerpt(str(symbol))!r}")
+        raise BadPayload(
+            ticker, f"expected the series of {ticker}, found that of {excerpt(str(symbol))!r}"
+        )
 
 
 def _folded(symbol: str) -> str:
@@ -170,12 +199,16 @@ def _unfinished(refreshed: object, ticker: str) -> date | None:
     """The day in `3. Last Refreshed`, if its time is before New York's close; else None. Raises BadPayload."""
     match = REFRESHED.fullmatch(refreshed) if isinstance(refreshed, str) else None
     if match is None:
-        raise BadPayload(ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(refreshed))!r}")
+        raise BadPayload(
+            ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(refreshed))!r}"
+        )
     day = _day(match[1], ticker)
     try:
         at = time.fromisoformat(match[2]) if match[2] else None
     except ValueError:
-        raise BadPayload(ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}") from None
+        raise BadPayload(
+            ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}"
+        ) from None
     # The zone is given as US/Eastern for every exchange: only for New York's is that known to be true.
     if at is None or at >= REGULAR_CLOSE or exchange(ticker)[0] != NEW_YORK.name:
         return None
@@ -195,7 +228,9 @@ def _day(text: object, ticker: str) -> date:
 def _values(rows: Mapping[date, Any], ticker: str) -> Floats:
     """(5, n) numbers of the bars: read all at once, or row by row if one of them is no finite number."""
     try:
-        fields_of = itemgetter(*FIELDS, next(name for name in VOLUMES if name in next(iter(rows.values()))))
+        fields_of = itemgetter(
+            *FIELDS, next(name for name in VOLUMES if name in next(iter(rows.values())))
+        )
         texts = [text for row in rows.values() for text in fields_of(row)]
         well_formed = ALL_NUMBERS.fullmatch("\n".join(texts) + "\n")
         numbers = pa.array(texts if well_formed else [], pa.string()).cast(pa.float64()).to_numpy()
@@ -223,7 +258,9 @@ def cells(values: Mapping[str, Any], names: Sequence[str], day: date, ticker: st
 def split_factor(value: object, day: date, ticker: str) -> float:
     """The factor of a day's split. Raises BadPayload unless it is a finite number above 0."""
     if not (factor := _number(value)) > 0:
-        raise BadPayload(ticker, f"expected a split factor above 0, found {excerpt(str(value))!r} on {day}")
+        raise BadPayload(
+            ticker, f"expected a split factor above 0, found {excerpt(str(value))!r} on {day}"
+        )
     return factor
 
 

@@ -26,7 +26,11 @@ class Payload:
 
 def archive(payload: Payload, folder: Path) -> Path:
     """Keep the content, gzipped without a time stamp, unless its file is there intact. Returns the file's path."""
-    path = folder / validated_ticker(payload.ticker) / f"{hashlib.sha256(payload.content).hexdigest()}.json.gz"
+    path = (
+        folder
+        / validated_ticker(payload.ticker)
+        / f"{hashlib.sha256(payload.content).hexdigest()}.json.gz"
+    )
     try:
         read_archived(path)
     except StoreError:
@@ -40,7 +44,11 @@ def read_archived(path: str | Path) -> bytes:
         with gzip.open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise StoreError(str(path), f"expected a gzipped payload, found {type(error).__name__}; {WAY_BACK}") from error
+        raise StoreError(
+            str(path), f"expected a gzipped payload, found {type(error).__name__}; {WAY_BACK}"
+        ) from error
     if hashlib.sha256(content).hexdigest() != Path(path).name.partition(".")[0]:
-        raise StoreError(str(path), f"expected the content that its name stands for, found another; {WAY_BACK}")
+        raise StoreError(
+            str(path), f"expected the content that its name stands for, found another; {WAY_BACK}"
+        )
     return content

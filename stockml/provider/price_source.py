@@ -41,7 +41,9 @@ def kind_in(home: HomePaths) -> Kind | None:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordUnreadable(str(path), str(error), f"{RESTORE} {WRITE_AGAIN}") from error
     except IsADirectoryError as error:
-        raise RecordUnreadable(str(path), "a folder", f"{RESTORE} move it away and {WRITE_AGAIN}") from error
+        raise RecordUnreadable(
+            str(path), "a folder", f"{RESTORE} move it away and {WRITE_AGAIN}"
+        ) from error
     return kind
 
 

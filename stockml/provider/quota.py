@@ -36,7 +36,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 1 <= self.requests_per_minute <= 1_200:
-            raise InvalidSetting("requests a minute", self.requests_per_minute, "between 1 and 1200")
+            raise InvalidSetting(
+                "requests a minute", self.requests_per_minute, "between 1 and 1200"
+            )
 
     @property
     def interval(self) -> timedelta:
@@ -67,7 +69,9 @@ class Plan:
             return FREE
         if premium := PREMIUM.fullmatch(plan):
             return cls(requests_per_minute=int(premium[1]), requests_per_day=None)
-        raise InvalidSetting("ALPHAVANTAGE_PLAN", text[:40], "`free`, or a premium plan's rate such as `75/min`")
+        raise InvalidSetting(
+            "ALPHAVANTAGE_PLAN", text[:40], "`free`, or a premium plan's rate such as `75/min`"
+        )
 
 
 FREE = Plan(requests_per_minute=60, requests_per_day=25)
@@ -102,9 +106,13 @@ class QuotaLedger:
     lock_timeout_s: float = LOCK_TIMEOUT_S
 
     @classmethod
-    def of(cls, notes: FileNotes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
+    def of(
+        cls, notes: FileNotes, key: str | None, plan: Plan = FREE, within: str = ""
+    ) -> "QuotaLedger":
         """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
-        key_bytes = (key or "").strip().encode(errors="surrogateescape")  # one that is no text is refused when used
+        key_bytes = (
+            (key or "").strip().encode(errors="surrogateescape")
+        )  # one that is no text is refused when used
         return cls(notes, within + hashlib.sha256(key_bytes).hexdigest()[:16], plan)
 
     def remaining(self, now: datetime) -> int | None:
@@ -122,7 +130,10 @@ class QuotaLedger:
             day = self._day(now)
             spent = self._read(day)
             if self._left(spent) == 0:
-                raise QuotaSpent(ticker, spent.refused or f"{spent.requests} of {self.plan.requests_per_day} on {day}")
+                raise QuotaSpent(
+                    ticker,
+                    spent.refused or f"{spent.requests} of {self.plan.requests_per_day} on {day}",
+                )
             slot = self._slot(day, spent, now)
             self._write(day, replace(spent, requests=spent.requests + 1, asked_at=now, slot=slot))
         return slot
@@ -165,7 +176,9 @@ class QuotaLedger:
         except ValueError as error:
             why = f"expected a day's request count, found something else ({type(error).__name__})"
             address = self.notes.place(self.name(day))
-            raise StoreError(address, f"{why}; delete it, and the day's count starts again") from error
+            raise StoreError(
+                address, f"{why}; delete it, and the day's count starts again"
+            ) from error
 
     def _write(self, day: date, spent: SpentRequests) -> None:
         self.notes.write(self.name(day), written_record(spent))

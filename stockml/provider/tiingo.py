@@ -12,7 +12,16 @@ from datetime import date
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, NotOffered, QuotaSpent, TiingoSpent, UnknownSymbol
+from stockml.errors import (
+    BadKey,
+    BadPayload,
+    BadTiingoKey,
+    NoData,
+    NotOffered,
+    QuotaSpent,
+    TiingoSpent,
+    UnknownSymbol,
+)
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.parsing import cells, split_factor
@@ -54,7 +63,9 @@ class Tiingo(PriceProvider):
 
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
         rows = _rows(payload).items()
-        factors = {day: split_factor(row.get("splitFactor"), day, payload.ticker) for day, row in rows}
+        factors = {
+            day: split_factor(row.get("splitFactor"), day, payload.ticker) for day, row in rows
+        }
         return tuple(Split(day, factor) for day, factor in factors.items() if factor != 1.0)
 
     def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
@@ -64,7 +75,9 @@ class Tiingo(PriceProvider):
         login = f"Token {self._key.get_secret_value()}"
         return Request("GET", url, headers={"Authorization": login}, params=parameters)
 
-    def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
+    def _check(
+        self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]
+    ) -> None:
         shown = excerpt(content[:1_000].decode("utf-8", "replace"))
         try:
             answer: Any = json.loads(content)
@@ -75,11 +88,16 @@ class Tiingo(PriceProvider):
         detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
         found = shown if status == HTTPStatus.OK else f"HTTP {status}: {shown or 'no words'}"
         detail_text, notice = detail.lower(), excerpt(detail or found)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or "invalid token" in detail_text:
+        if (
+            status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+            or "invalid token" in detail_text
+        ):
             raise BadTiingoKey(ticker, notice)
         if status == HTTPStatus.TOO_MANY_REQUESTS or "run over your" in detail_text:
             period_text = notice.lower().replace("daily", "day")
-            period = next((period for period in ("hour", "month", "day") if period in period_text), "hour")
+            period = next(
+                (period for period in ("hour", "month", "day") if period in period_text), "hour"
+            )
             raise TiingoSpent(ticker, notice, period)
         if status == HTTPStatus.NOT_FOUND or "not found" in detail_text:
             raise UnknownSymbol(ticker, notice)
@@ -93,7 +111,9 @@ def _rows(payload: Payload) -> dict[date, dict[str, Any]]:
         try:
             day = date.fromisoformat(str(row["date"])[:10])
         except (TypeError, KeyError, ValueError):
-            raise BadPayload(payload.ticker, f"expected a day's bar, found {excerpt(str(row))!r}") from None
+            raise BadPayload(
+                payload.ticker, f"expected a day's bar, found {excerpt(str(row))!r}"
+            ) from None
         if day in rows:
             raise BadPayload(payload.ticker, f"expected one bar a day, found two of {day}")
         rows[day] = row

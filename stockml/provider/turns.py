@@ -19,10 +19,14 @@ from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
 TURNS = "turns.json"
-FORGOTTEN_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker not run since is no longer waiting
+FORGOTTEN_AFTER = timedelta(
+    days=5
+)  # a long weekend and a day: a ticker not run since is no longer waiting
 
 
-def note_turns(notes: FileNotes, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
+def note_turns(
+    notes: FileNotes, lasts: Mapping[str, date | None], now: datetime
+) -> dict[str, date | None]:
     """Note these tickers and the newest session of each; return the sessions noted.
 
     A ticker without bars keeps the session noted before, so that a misspelt one waits its turn
@@ -46,11 +50,17 @@ def _recent_turns(notes: FileNotes, now: datetime) -> dict[str, tuple[datetime, 
     """The turns noted near `now`, before or after it: the clock may have been ahead."""
     content = notes.read(TURNS)
     try:
-        turns = read_record(dict[str, tuple[AwareDatetime, date | None]], b"{}" if content is None else content)
+        turns = read_record(
+            dict[str, tuple[AwareDatetime, date | None]], b"{}" if content is None else content
+        )
     except ValueError as error:
         why = f"expected whose turn it is, found something else ({error}); delete it"
         raise StoreError(notes.place(TURNS), f"{why}, and the next nights begin it anew") from error
-    return {name: (noted, last) for name, (noted, last) in turns.items() if abs(now - noted) <= FORGOTTEN_AFTER}
+    return {
+        name: (noted, last)
+        for name, (noted, last) in turns.items()
+        if abs(now - noted) <= FORGOTTEN_AFTER
+    }
 
 
 @dataclass(frozen=True)

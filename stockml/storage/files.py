@@ -56,8 +56,13 @@ def sha256_of(path: str | Path) -> str | None:
     with suppress(FileNotFoundError):
         if not path.is_dir():
             return hashlib.sha256(path.read_bytes()).hexdigest()
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
-        lines = [f"{p.relative_to(path).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
+        files = sorted(
+            p for p in path.rglob("*") if p.is_file() and not p.name.startswith(("_", "."))
+        )
+        lines = [
+            f"{p.relative_to(path).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}"
+            for p in files
+        ]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return None
 

@@ -52,13 +52,17 @@ def rename_marker(home: HomePaths, old: str, new: str) -> Path:
     return home.locks / f"{old} {new}.renaming"
 
 
-def interrupted_renames(home: HomePaths, tickers: Collection[str] | None = None) -> Iterator[StoreError]:
+def interrupted_renames(
+    home: HomePaths, tickers: Collection[str] | None = None
+) -> Iterator[StoreError]:
     """Yield the renamings, of these tickers or of any, that were interrupted: each must be finished first."""
     for mark in sorted(home.locks.glob("* *.renaming")):
         old, new = mark.stem.split(" ")
         if tickers is None or {old, new} & {*tickers}:
             advice = f"finish it: `stockml tickers rename {old} {new}`"
-            yield StoreError(str(mark), f"expected {old} renamed to {new}, found that it was cut short; {advice}")
+            yield StoreError(
+                str(mark), f"expected {old} renamed to {new}, found that it was cut short; {advice}"
+            )
 
 
 def _ticker_lock(home: HomePaths, ticker: str, timeout_s: float) -> AbstractContextManager[None]:

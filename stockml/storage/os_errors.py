@@ -9,7 +9,7 @@ from stockml.home import HomePaths
 from stockml.storage.files import NO_ROOM
 
 RESTORING = "restoring"  # in a home's locks: the command that is restoring it
-HOME_CONTENT = ("", "prices.json", "store", "ledger", "nights", "models", "bases", "settings")
+HOME_CONTENT = ("", "prices.json", "store", "ledger", "nights", "models", "pretrained", "settings")
 
 
 def refused(error: OSError | StockmlError) -> str:
@@ -19,7 +19,9 @@ def refused(error: OSError | StockmlError) -> str:
     why, file = error.strerror or str(error), error.filename2 or error.filename
     prefix = f"{file}: " if file else ""
     if error.errno in NO_ROOM:
-        return f"{prefix}expected room on the disk, found none ({why}); make room, then run this again"
+        return (
+            f"{prefix}expected room on the disk, found none ({why}); make room, then run this again"
+        )
     if isinstance(error, IsADirectoryError):
         return f"{prefix}expected a file, found a folder; name another, or move it away, then run this again"
     return f"{prefix}{why}; see that it is there, and that you may read and write it"
@@ -28,7 +30,9 @@ def refused(error: OSError | StockmlError) -> str:
 def unreadable(path: Path, error: OSError | ValueError) -> RecordUnreadable:
     """The error of a record that cannot be read; one that is merely closed to this user is not to be moved away."""
     if isinstance(error, PermissionError):
-        return RecordUnreadable(str(path), error.strerror or str(error), "see that you may read and write it")
+        return RecordUnreadable(
+            str(path), error.strerror or str(error), "see that you may read and write it"
+        )
     return RecordUnreadable(str(path), str(error))
 
 
@@ -40,7 +44,10 @@ def check_home(home: HomePaths, *, restoring: bool = False) -> None:
     if not restoring and (mark := home.locks / RESTORING).is_file():
         why = "expected a home that was restored whole, found that this was cut short"
         finish = f"finish it: `{mark.read_text(encoding='utf-8')}`"
-        raise StoreError(str(home.root), f"{why}; {finish}, or, without that archive, remove {mark} to go on as it is")
+        raise StoreError(
+            str(home.root),
+            f"{why}; {finish}, or, without that archive, remove {mark} to go on as it is",
+        )
 
 
 def check_links(paths: Iterable[Path]) -> None:
@@ -48,7 +55,10 @@ def check_links(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.is_symlink() and not path.exists():
             why = f"expected what is kept there, found a link to {os.readlink(path)}, where nothing is"
-            raise StoreError(str(path), f"{why}; mount that disk or bring it back, or remove the link to begin anew")
+            raise StoreError(
+                str(path),
+                f"{why}; mount that disk or bring it back, or remove the link to begin anew",
+            )
 
 
 def closed_to_us(path: Path) -> Iterator[Path]:
@@ -60,7 +70,9 @@ def closed_to_us(path: Path) -> Iterator[Path]:
 
 def _is_closed(path: Path) -> bool:
     mode = os.R_OK | os.W_OK | os.X_OK if os.path.isdir(path) else os.R_OK
-    return not os.access(path, mode) and os.path.exists(path)  # a dangling link is no matter of rights
+    return not os.access(path, mode) and os.path.exists(
+        path
+    )  # a dangling link is no matter of rights
 
 
 def unfinished_rename(old: str, ticker: str) -> str:

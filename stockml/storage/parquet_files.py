@@ -41,14 +41,20 @@ class TableFiles:
 
     def names(self) -> list[str]:
         """The names of the Parquet files under the root, such as `IBM.parquet` and `history/IBM.parquet`."""
-        return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*.parquet"))
+        return sorted(
+            path.relative_to(self.root).as_posix() for path in self.root.rglob("*.parquet")
+        )
 
     def read(self, name: str, ticker: str, schema: pa.Schema) -> Table:
         """The table in a file. Raises StoreUnreadable; never treats damage as empty."""
         return self._parsed(read_if_there(self.path(name)), name, ticker, schema)
 
     def update(
-        self, name: str, ticker: str, schema: pa.Schema, change: Callable[[Table], tuple[Table | None, T]]
+        self,
+        name: str,
+        ticker: str,
+        schema: pa.Schema,
+        change: Callable[[Table], tuple[Table | None, T]],
     ) -> tuple[T, str]:
         """Replace a file's table by the one `change` returns; return `change`'s second value and the file's SHA-256.
 
@@ -65,7 +71,13 @@ class TableFiles:
             return result, hashlib.sha256(written).hexdigest()
 
     def rename(
-        self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema, *, only_check: bool = False
+        self,
+        name: str,
+        new_name: str,
+        tickers: tuple[str, str],
+        schema: pa.Schema,
+        *,
+        only_check: bool = False,
     ) -> bool:
         """Move a table to another name and owner, `tickers` (before, after); False if it has no rows.
 
@@ -105,13 +117,19 @@ class TableFiles:
         path = self.path(name)
         with refused_by_disk(path):
             for orphan in path.parent.glob(f".{path.name}.*.tmp"):
-                orphan.unlink(missing_ok=True)  # left by a writer that was killed: only we hold the lock
+                orphan.unlink(
+                    missing_ok=True
+                )  # left by a writer that was killed: only we hold the lock
             write_atomically(path, written)
 
 
 def as_bytes(table: Table, ticker: str) -> bytes:
     """The table as Parquet; equal tables give equal bytes."""
-    metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode(), TICKER_KEY: ticker.encode(), CHECKSUM_KEY: _checksum(table)}
+    metadata = {
+        VERSION_KEY: str(SCHEMA_VERSION).encode(),
+        TICKER_KEY: ticker.encode(),
+        CHECKSUM_KEY: _checksum(table),
+    }
     content = BytesIO()
     pq.write_table(
         table.replace_schema_metadata(metadata),
@@ -129,15 +147,23 @@ def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool
         raise ValueError("an empty file")
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        batches = islice(file.iter_batches(len(content), use_threads=False), 1)  # a row takes 2 bytes at least
+        batches = islice(
+            file.iter_batches(len(content), use_threads=False), 1
+        )  # a row takes 2 bytes at least
         table = pa.Table.from_batches(batches, file.schema_arrow)
         if len(table) != file.metadata.num_rows:
             raise ValueError(f"{file.metadata.num_rows:,} rows in {len(content):,} bytes")
         names = ", ".join(table.column_names)
-    except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a column name is damaged
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+    ) as problem:  # ValueError: a column name is damaged
         raise ValueError(f"damage: {str(problem)[:200]}") from problem
     metadata = table.schema.metadata or {}
-    version, owner = (metadata.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
+    version, owner = (
+        metadata.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY)
+    )
     is_bare = unmarked and not any(key.startswith(b"stockml.") for key in metadata)
     if version != str(SCHEMA_VERSION) and not is_bare:
         raise ValueError(f"schema version {version}, this program reads {SCHEMA_VERSION}")

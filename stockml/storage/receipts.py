@@ -71,18 +71,18 @@ class StoreReceipt(SessionReceipt):
 class DatasetReceipt(SessionReceipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
-    adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  bases: hash of what
+    adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  pretrained: hash of what
     was learned across tickers, here or as shipped.  calendar: None for the one of the ticker's suffix.
     """
 
     sessions: int
     adjustment: str = ""
     notes: tuple[str, ...] = ()
-    bases: str = ""
+    pretrained: str = ""
     calendar: str | None = None
 
     def identity(self) -> tuple[str, ...]:
-        return (*super().identity(), self.bases)
+        return (*super().identity(), self.pretrained)
 
 
 @dataclass(frozen=True)

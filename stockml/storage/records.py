@@ -34,7 +34,9 @@ def read_record(kind: type[T], content: str | bytes) -> T:
 def written_record(value: Any, *, dense: bool = False) -> bytes:
     """A record as JSON; dense: on one line. Raises ValueError for a number that is not finite."""
     layout: dict[str, Any] = {"separators": (",", ":")} if dense else {"indent": 1}
-    return json.dumps(asdict(value), sort_keys=True, default=as_text, allow_nan=False, **layout).encode()
+    return json.dumps(
+        asdict(value), sort_keys=True, default=as_text, allow_nan=False, **layout
+    ).encode()
 
 
 def as_text(value: object) -> str:
@@ -55,7 +57,9 @@ def unsealed(content: bytes) -> bytes:
     if not check:
         return content
     if ending != _ending(body):
-        raise ValueError("damage, or a change by hand: its checksum is not that of the lines before it")
+        raise ValueError(
+            "damage, or a change by hand: its checksum is not that of the lines before it"
+        )
     return body + b"\n}"
 
 

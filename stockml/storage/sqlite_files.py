@@ -16,8 +16,12 @@ def fault_of(path: Path, table: str, *, thorough: bool = False) -> str | None:
     if path.stat().st_size == 0:
         return "an empty file"
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=1)) as database:
-            if table not in {name for name, _ in database.execute("SELECT name, sql FROM sqlite_master")}:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=1)
+        ) as database:
+            if table not in {
+                name for name, _ in database.execute("SELECT name, sql FROM sqlite_master")
+            }:
                 return f"no table `{table}`"
             [answer] = database.execute("PRAGMA quick_check(1)").fetchone() if thorough else ["ok"]
     except sqlite3.Error as error:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ALIAS = "champion"
-FOLLOWED = "stockml.champion"  # a registered model's tag: the key of the version that we set the alias to
+FOLLOWED = (
+    "stockml.champion"  # a registered model's tag: the key of the version that we set the alias to
+)
 
 
 def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:
@@ -42,7 +44,10 @@ def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:
                 if back is None:
                     return f"{what}, whose model is not in this home: {champion.session}'s stays champion"
                 registry.roll_back_to(back)
-                champion, said = back, f"{what}: the model of {back.session} is champion from now on"
+                champion, said = (
+                    back,
+                    f"{what}: the model of {back.session} is champion from now on",
+                )
             client.set_registered_model_tag(model_name(ticker), FOLLOWED, champion.key)
             return said
     except TrackingUnavailable:
@@ -62,7 +67,9 @@ def follow(client: "MlflowClient", ticker: str, key: str, *, over_hand: bool = F
     challenger = version_by_alias(client, name, CHALLENGER)
     if challenger and challenger.version == version.version:
         client.delete_registered_model_alias(name, CHALLENGER)
-    client.set_registered_model_tag(name, FOLLOWED, key)  # last: after a kill here, the history names the same
+    client.set_registered_model_tag(
+        name, FOLLOWED, key
+    )  # last: after a kill here, the history names the same
     return str(version.version)
 
 
@@ -70,12 +77,16 @@ def set_by_hand(client: "MlflowClient", ticker: str) -> "ModelVersion | None":
     """The version that the alias names, if a person and not this program set it to that."""
     name = model_name(ticker)
     version = version_by_alias(client, name, ALIAS)
-    if version is None or version.tags.get(KEY) == client.get_registered_model(name).tags.get(FOLLOWED, ""):
+    if version is None or version.tags.get(KEY) == client.get_registered_model(name).tags.get(
+        FOLLOWED, ""
+    ):
         return None
     return version
 
 
-def _as_rollback(home: HomePaths, ticker: str, version: "ModelVersion", at: datetime) -> Promotion | None:
+def _as_rollback(
+    home: HomePaths, ticker: str, version: "ModelVersion", at: datetime
+) -> Promotion | None:
     """The line that makes this version's model champion; None if the home does not have it whole."""
     key, number = version.tags.get(KEY, ""), str(version.version)
     lines = [line for line in Registry(home.models).history(ticker) if line.key == key]
@@ -89,4 +100,6 @@ def _as_rollback(home: HomePaths, ticker: str, version: "ModelVersion", at: date
         load_model(Path(lines[0].path))
     except InvalidFile:
         return None
-    return replace(lines[0], event="rollback", version=number, reason="set by hand in MLflow", at=at)
+    return replace(
+        lines[0], event="rollback", version=number, reason="set by hand in MLflow", at=at
+    )

@@ -18,7 +18,16 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import key_figures
 from stockml.nights.record import Night, model_name, night_in, night_path, write_night
-from stockml.tracking import champions, connection, experiments, glossary, models, runs, track_record, views
+from stockml.tracking import (
+    champions,
+    connection,
+    experiments,
+    glossary,
+    models,
+    runs,
+    track_record,
+    views,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,7 +75,9 @@ class Tracking:
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
             wait=wait_random(1, 2),
-            stop=stop_after_delay(self.retry_for_s if connection.is_server(self.home.tracking_uri) else 0),
+            stop=stop_after_delay(
+                self.retry_for_s if connection.is_server(self.home.tracking_uri) else 0
+            ),
             reraise=True,
         )
         logged = attempts(self.log_night, night)
@@ -79,7 +90,10 @@ class Tracking:
 
         The version is None if no model of the night was ever registered.
         """
-        with self.client() as client, FileLock(self.home.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+        with (
+            self.client() as client,
+            FileLock(self.home.locks / f"mlflow-{night.ticker}.lock", timeout=60),
+        ):
             experiment_id = self._experiment(client, night.ticker)
             run = runs.find(client, experiment_id, night.key)
             if run is None or run.info.status != "FINISHED":
@@ -89,15 +103,21 @@ class Tracking:
                 runs.fill(client, run, night, scored)
                 if model_id:
                     models.register(client, run, night, model_id)
-                client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
+                client.set_terminated(
+                    run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at)
+                )
             version = models.version_of_key(client, model_name(night.ticker), self._maker(night))
             earlier_nights = partial(key_figures.history, self.home.nights, night.ticker)
             record = track_record.TrackRecord(client, self._overview(client), night.ticker)
-            record.write(key_figures.KeyFigures.of(night), earlier_nights, views.view_url("", experiment_id))
+            record.write(
+                key_figures.KeyFigures.of(night), earlier_nights, views.view_url("", experiment_id)
+            )
         return replace(
             night,
             mlflow_run_id=run.info.run_id,
-            mlflow_run_url=run_url(self.pages, experiment_id, run.info.run_id) if self.pages else None,
+            mlflow_run_url=run_url(self.pages, experiment_id, run.info.run_id)
+            if self.pages
+            else None,
             mlflow_nights_url=views.view_url(self.pages, experiment_id) if self.pages else None,
             model_version=str(version.version) if version else None,
         )
@@ -107,14 +127,22 @@ class Tracking:
         """A client, and the id of the experiment `name`, arranged; `about` stands above it, unless a text does."""
         with self.client() as client:
             experiment = experiments.get_or_create(client, self.home.artifacts, name)
-            text = experiment.tags.get(views.NOTE) or f"{about} {glossary.links(experiment.experiment_id)}"
+            text = (
+                experiment.tags.get(views.NOTE)
+                or f"{about} {glossary.links(experiment.experiment_id)}"
+            )
             views.arrange(client, self.home.locks, experiment, view, lambda: text)
             yield client, str(experiment.experiment_id)
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left out and wait on."""
-        waiting = (night_in(mark.with_name("night.json")) for mark in self.home.nights.glob(f"{ticker}/*/{WAITING}"))
-        return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
+        waiting = (
+            night_in(mark.with_name("night.json"))
+            for mark in self.home.nights.glob(f"{ticker}/*/{WAITING}")
+        )
+        return tuple(
+            sorted((night for night in waiting if night), key=lambda night: night.finished_at)
+        )
 
     def log_pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """Log what an unreachable MLflow missed; returns those nights as they are now."""
@@ -125,8 +153,12 @@ class Tracking:
         with self.client() as client:
             overview, ids = self._overview(client), runs.experiment_ids(client)
             links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}
-            client.set_experiment_tag(overview, views.NOTE, glossary.record_note(page(links), overview))
-            client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, by last change
+            client.set_experiment_tag(
+                overview, views.NOTE, glossary.record_note(page(links), overview)
+            )
+            client.rename_experiment(
+                overview, views.EXPERIMENT
+            )  # first in MLflow's list, by last change
 
     def resume(self) -> tuple[Night, ...]:
         """Log what an unreachable MLflow missed, of all tickers, and let their champions' aliases follow."""
@@ -151,7 +183,9 @@ class Tracking:
 
     def _maker(self, night: Night) -> str:
         """The key of the night that made this night's model: for one that kept the champion, the champion's."""
-        champion = Registry(self.home.models).champion(night.ticker) if night.keeps_champion else None
+        champion = (
+            Registry(self.home.models).champion(night.ticker) if night.keeps_champion else None
+        )
         return champion.key if champion else night.key
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
@@ -164,7 +198,9 @@ class Tracking:
 
     def _overview(self, client: "MlflowClient") -> str:
         experiment = experiments.get_or_create(client, self.home.artifacts, None)
-        text = experiment.tags.get(views.NOTE) or glossary.record_note("No night yet.", experiment.experiment_id)
+        text = experiment.tags.get(views.NOTE) or glossary.record_note(
+            "No night yet.", experiment.experiment_id
+        )
         views.arrange(client, self.home.locks, experiment, views.record_view(), lambda: text)
         return str(experiment.experiment_id)
 

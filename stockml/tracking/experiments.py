@@ -10,7 +10,13 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import LOOPBACK
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import MAX_RESULTS, Suppressed, folder_at, is_server, without_password
+from stockml.tracking.connection import (
+    MAX_RESULTS,
+    Suppressed,
+    folder_at,
+    is_server,
+    without_password,
+)
 from stockml.tracking.models import about
 from stockml.tracking.views import EXPERIMENT
 
@@ -29,7 +35,9 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
     """An experiment's artifact address, the same for the database and a local server; None lets a remote one choose."""
     address = urlsplit(uri)
     elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
-    return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
+    return (
+        None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
+    )
 
 
 def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) -> "Experiment":
@@ -40,12 +48,16 @@ def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) ->
     if experiment := _existing_or_restored(client, name):
         check_files(client, artifacts, name)
         return experiment
-    with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
+    with suppress(
+        MlflowException
+    ):  # another process was faster, or the next line says what is wrong
         location = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
         client.create_experiment(name, location, views.KIND)
     if experiment := _existing_or_restored(client, name):
         return experiment
-    raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")
+    raise TrackingUnavailable(
+        without_password(client.tracking_uri), f"it did not make the experiment {name}"
+    )
 
 
 def check_files(client: "MlflowClient", artifacts: str, name: str = "stockml%") -> None:
@@ -53,9 +65,16 @@ def check_files(client: "MlflowClient", artifacts: str, name: str = "stockml%") 
     ours = folder_at(artifacts)
     if is_server(client.tracking_uri) or not ours:
         return
-    for experiment in client.search_experiments(filter_string=f"name LIKE '{name}'", max_results=MAX_RESULTS):
+    for experiment in client.search_experiments(
+        filter_string=f"name LIKE '{name}'", max_results=MAX_RESULTS
+    ):
         folder = folder_at(experiment.artifact_location)
-        if folder and ours not in folder.parents and not folder.exists() and not folder.parent.exists():
+        if (
+            folder
+            and ours not in folder.parents
+            and not folder.exists()
+            and not folder.parent.exists()
+        ):
             moved = f"it keeps the files of {experiment.name} in {folder}, which is gone; if the home was moved"
             remedy = f"leave a link where it was: `ln -s {ours.parent} {folder.parent.parent}`"
             raise TrackingUnavailable(without_password(client.tracking_uri), f"{moved}, {remedy}")
@@ -78,12 +97,17 @@ def rename(client: "MlflowClient", old: str, new: str) -> list[str]:
     experiment = _existing_or_restored(client, experiment_name(old))
     if experiment and not client.get_experiment_by_name(experiment_name(new)):
         for run in client.search_runs([experiment.experiment_id], max_results=MAX_RESULTS):
-            for tag in {"stockml.ticker", "ticker"} & run.data.tags.keys():  # a person's own run has neither
+            for tag in {
+                "stockml.ticker",
+                "ticker",
+            } & run.data.tags.keys():  # a person's own run has neither
                 client.set_tag(run.info.run_id, tag, new)
             name = run.info.run_name or ""
             if name.startswith(f"{old} "):  # unless a person gave it another
                 client.update_run(run.info.run_id, name=new + name.removeprefix(old))
-        client.set_experiment_tag(experiment.experiment_id, views.NOTE, _renamed_note(experiment.tags, old, new))
+        client.set_experiment_tag(
+            experiment.experiment_id, views.NOTE, _renamed_note(experiment.tags, old, new)
+        )
         client.rename_experiment(experiment.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")
     if overview := _existing_or_restored(client, EXPERIMENT):
@@ -94,7 +118,9 @@ def rename(client: "MlflowClient", old: str, new: str) -> list[str]:
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
         client.rename_registered_model(model_name(old), model_name(new))
         moved.append("MLflow's model")
-    with Suppressed("RESOURCE_DOES_NOT_EXIST"):  # even if the name was given before, by a process that was killed then
+    with Suppressed(
+        "RESOURCE_DOES_NOT_EXIST"
+    ):  # even if the name was given before, by a process that was killed then
         client.set_registered_model_tag(model_name(new), "ticker", new)
         client.update_registered_model(model_name(new), about(new))
     return moved

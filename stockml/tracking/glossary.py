@@ -20,14 +20,16 @@ METRICS = {  # of a ticker's nights; the last four are the track records' alone
     "live_skill": "%: skill of the forecasts published in time, against first-known prices",
     "live_band80": "%: how often the price was inside their 80% band",
     "live_count": "how many of them share no session; below 30, too few to judge",
-    "crps_skill": "%: CRPS skill of the published distribution over the pooled regression",
+    "crps_skill": "%: CRPS skill of the published distribution over the regression",
     "promoted": "1 if that night's model was promoted, else 0",
 }
 
 
 def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
     all_tickers = f"[all tickers]({view_url('', overview_id)})"
-    opening = f"{ticker}: one run per night, newest session first. {links(experiment_id)} · {all_tickers}"
+    opening = (
+        f"{ticker}: one run per night, newest session first. {links(experiment_id)} · {all_tickers}"
+    )
     return _with_metrics(opening)
 
 

@@ -14,9 +14,9 @@ from stockml import code_version
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.proper_scores import BANDS
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import load_model, vintage_files
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import SHIPPED
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
 from stockml.tracking.connection import Suppressed, without_retries
@@ -56,7 +56,9 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> str | None:
     models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
     with without_retries():
         model, *_ = models or [
-            client.create_logged_model(experiment_id, str(night.session), run_id, _version_tags(night))
+            client.create_logged_model(
+                experiment_id, str(night.session), run_id, _version_tags(night)
+            )
         ]
     if str(model.status) != "READY":
         if not (run.outputs and run.outputs.model_outputs):
@@ -72,7 +74,9 @@ def register(client: "MlflowClient", run: "Run", night: Night, model_id: str) ->
     A past night's, older than the newest version's, is registered only if it is promoted.
     """
     name, is_promoted = model_name(night.ticker), bool(night.verdict and night.verdict.promoted)
-    newest = client.search_model_versions(f"name = '{name}'", max_results=1, order_by=["version_number DESC"])
+    newest = client.search_model_versions(
+        f"name = '{name}'", max_results=1, order_by=["version_number DESC"]
+    )
     is_past = any(version.tags.get("session", "") > str(night.session) for version in newest)
     if is_past and not is_promoted:
         return
@@ -127,7 +131,9 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         warnings.filterwarnings("ignore", ".*input example was not provided")
         path, code, script = (Path(folder) / name for name in ("model", "stockml.zip", SCRIPT.name))
         code.write_bytes(zipped_code())
-        script.write_bytes(SCRIPT.read_bytes())  # MLflow copies permissions too, and all may read SCRIPT
+        script.write_bytes(
+            SCRIPT.read_bytes()
+        )  # MLflow copies permissions too, and all may read SCRIPT
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(script),
@@ -151,10 +157,17 @@ def zipped_code() -> bytes:
     """The modules of stockml that the served model imports, in one zip: `code_paths` would upload each file."""
     content, package = io.BytesIO(), code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
-    packages = {parent / "__init__.py" for file in modules for parent in file.parents if parent.is_relative_to(package)}
+    packages = {
+        parent / "__init__.py"
+        for file in modules
+        for parent in file.parents
+        if parent.is_relative_to(package)
+    }
     with zipfile.ZipFile(content, "w") as archive:
         for file in sorted(modules | packages):
-            member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # dated 1980, not by the checkout
+            member = zipfile.ZipInfo(
+                file.relative_to(package.parent).as_posix()
+            )  # dated 1980, not by the checkout
             archive.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return content.getvalue()
 
@@ -177,9 +190,15 @@ def _signature() -> "ModelSignature":
 
     kind = AnyType()  # type: ignore[no-untyped-call]  # "double" would refuse whole numbers
     bars: list[Any] = [ColSpec(kind, name) for name in ("session", *COLUMNS)]
-    path: list[Any] = [ColSpec("long", "lead"), ColSpec("datetime", "session"), ColSpec("double", "path")]
+    path: list[Any] = [
+        ColSpec("long", "lead"),
+        ColSpec("datetime", "session"),
+        ColSpec("double", "path"),
+    ]
     bands = [ColSpec("double", f"{side}_{band}") for band in BANDS for side in ("low", "high")]
-    return ModelSignature(Schema(bars), Schema([*path, *bands, ColSpec("double", "probability_of_rise")]))
+    return ModelSignature(
+        Schema(bars), Schema([*path, *bands, ColSpec("double", "probability_of_rise")])
+    )
 
 
 def _example(night: Night) -> "pd.DataFrame | None":
@@ -203,7 +222,9 @@ def _version_tags(night: Night) -> dict[str, str]:
 
 
 @without_retries()
-def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:
+def new_version(
+    client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any
+) -> str:
     """Register a `version`; returns its number.  about, model_tags: of the model, created if missing."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST"):
         return str(client.create_model_version(name, **version).version)

@@ -25,7 +25,13 @@ from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
-from stockml.storage.receipts import DatasetReceipt, EvaluationReceipt, ModelReceipt, RunReceipt, StoreReceipt
+from stockml.storage.receipts import (
+    DatasetReceipt,
+    EvaluationReceipt,
+    ModelReceipt,
+    RunReceipt,
+    StoreReceipt,
+)
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
 
@@ -66,7 +72,9 @@ def log_night(
     except TrackingUnavailable as error:
         missed(error)
     sha256 = sha256_of(path) or ""
-    return RunReceipt(night.ticker, str(path), sha256, receipts.key, night.mlflow_run_id, night.model_version)
+    return RunReceipt(
+        night.ticker, str(path), sha256, receipts.key, night.mlflow_run_id, night.model_version
+    )
 
 
 def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
@@ -76,14 +84,18 @@ def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
     which looks for those of all tickers.
     """
     tracking.log_pending(night.ticker)
-    if not (night.verdict and night.verdict.promoted) and (champion := Registry(home.models).champion(night.ticker)):
+    if not (night.verdict and night.verdict.promoted) and (
+        champion := Registry(home.models).champion(night.ticker)
+    ):
         tracking.follow_champion(night.ticker, champion.key)
 
 
 def promote_pending(home: HomePaths, ticker: str) -> None:
     """Promote the newest night's model if its record says so and the night was killed before it could."""
     last = newest(home.nights, ticker)
-    if not (last and last.promoted) or any(line.key == last.key for line in Registry(home.models).history(ticker)):
+    if not (last and last.promoted) or any(
+        line.key == last.key for line in Registry(home.models).history(ticker)
+    ):
         return
     night = kept_night(home.nights, ticker, last.key)
     if not (night and night.verdict and night.model_folder):
@@ -91,11 +103,15 @@ def promote_pending(home: HomePaths, ticker: str) -> None:
     content = sha256_of(night.model_folder)
     if content is None or content != night.model_sha256:
         return
-    model = ModelReceipt(ticker, night.model_folder, content, night.session, night.mode, night.reason)
+    model = ModelReceipt(
+        ticker, night.model_folder, content, night.session, night.mode, night.reason
+    )
     promote(home, model, night.key, night.model_version, night.verdict, at=clock.now())
 
 
-def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:
+def _night(
+    home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: float, url: str | None
+) -> Night:
     dataset, assessment = receipts.dataset, read_assessment(Path(receipts.evaluation.path))
     model = load_model(Path(receipts.model.path))
     series = PriceSeries.read(Path(dataset.path))
@@ -120,8 +136,12 @@ def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: f
         sessions=dataset.sessions,
         evaluation=assessment.evaluation,
         metrics=run_content.metrics(assessment, live, fractions),
-        history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
-        verdict=final_verdict(home, dataset.ticker, dataset.session, receipts.key, assessment.verdict),
+        history=tuple(
+            {name: row[name] for name in row if name != "watched"} for row in model.history
+        ),
+        verdict=final_verdict(
+            home, dataset.ticker, dataset.session, receipts.key, assessment.verdict
+        ),
         forecast=assessment.forecast,
         distributions=assessment.distributions,
         outlook_scores=assessment.outlook_scores,
@@ -144,7 +164,9 @@ def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: f
     return replace(night, figures=tuple(sorted(figures)))
 
 
-def live_metrics(home: HomePaths, ticker: str, series: PriceSeries, calendar: str | None) -> dict[str, float]:
+def live_metrics(
+    home: HomePaths, ticker: str, series: PriceSeries, calendar: str | None
+) -> dict[str, float]:
     """The ledger's live scores against the bars as known tonight and, where these differ, as first known."""
     store, ledger = BarStore.of(home, calendar), Ledger(home.ledger)
     first_known = PriceSeries.from_bars(store.first_known(ticker, until=series.sessions[-1].item()))
@@ -159,4 +181,8 @@ def live_metrics(home: HomePaths, ticker: str, series: PriceSeries, calendar: st
 def tutorial_notes(series: PriceSeries, profile: str) -> tuple[str, ...]:
     """The note that the tutorial profile adds on a divided series."""
     is_divided = profile == "tutorial" and len(starts(series)) > 1
-    return ("the tutorial's recipe knows no calendar: its network learns across every hole",) if is_divided else ()
+    return (
+        ("the tutorial's recipe knows no calendar: its network learns across every hole",)
+        if is_divided
+        else ()
+    )

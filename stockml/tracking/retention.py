@@ -37,7 +37,13 @@ class Removed:
 
 
 def remove(
-    home: HomePaths, *, before: datetime, newest: int, trash_days: int, kept_keys: Collection[str], dry_run: bool
+    home: HomePaths,
+    *,
+    before: datetime,
+    newest: int,
+    trash_days: int,
+    kept_keys: Collection[str],
+    dry_run: bool,
 ) -> Removed:
     """Remove the runs begun before `before`, and the models of nights beyond each ticker's `newest`.
 
@@ -53,7 +59,9 @@ def remove(
                 versions = _versions(client, run)
                 if run.data.tags.get(KEY) in kept_keys or not _may_go(home, run, versions):
                     continue
-                logged = client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'")
+                logged = client.search_logged_models(
+                    [experiment], f"source_run_id = '{run.info.run_id}'"
+                )
                 if not is_old and not (at >= newest and logged):
                     continue
                 (runs if is_old else models).append(run.info.run_name or run.info.run_id)
@@ -98,12 +106,20 @@ def empty_trash(home: HomePaths, trash_days: int) -> str:
     is_own_page = home.tracking_uri == home.server("mlflow")
     database = home.mlflow_database if is_own_page else home.tracking_uri
     if is_server(database):
-        return f"to free the space, run `mlflow gc --older-than {trash_days}d` where its server runs"
+        return (
+            f"to free the space, run `mlflow gc --older-than {trash_days}d` where its server runs"
+        )
     # the address, with its password, in the environment: all users see a command's arguments
     environ = {**os.environ, "MLFLOW_TRACKING_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{trash_days}d"]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=GC_TIMEOUT_S)
+    ended = subprocess.run(
+        command, env=environ, capture_output=True, text=True, check=False, timeout=GC_TIMEOUT_S
+    )
     if ended.returncode:
-        last = OSError(" ".join(ended.stderr.strip().splitlines()[-3:]) or f"exit status {ended.returncode}")
-        raise TrackingUnavailable(without_password(database), f"`mlflow gc` failed: {reason(database, last)}")
+        last = OSError(
+            " ".join(ended.stderr.strip().splitlines()[-3:]) or f"exit status {ended.returncode}"
+        )
+        raise TrackingUnavailable(
+            without_password(database), f"`mlflow gc` failed: {reason(database, last)}"
+        )
     return ""

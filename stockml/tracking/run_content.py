@@ -53,7 +53,11 @@ Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, ste
 
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 HASHES = ("data_hash", "config_hash", "code_hash")
-SOURCE = {"mlflow.user": "stockml", "mlflow.source.name": "flows/nightly.py", "mlflow.source.type": "JOB"}
+SOURCE = {
+    "mlflow.user": "stockml",
+    "mlflow.source.name": "flows/nightly.py",
+    "mlflow.source.type": "JOB",
+}
 WITH_ALL_FIGURES = ("lstm", "champion", "published", "without_network")  # the others: MSE and skill
 
 
@@ -66,12 +70,18 @@ def metrics(
     `live`: the ledger's scores, `live/skill` and so on.  shares: more of the answers, by name without `_pct`.
     """
     answers = _answers(assessment, live) | {f"{name}_pct": share for name, share in shares.items()}
-    night_metrics = {"answer/" + name: 100 * value for name, value in answers.items() if value is not None}
+    night_metrics = {
+        "answer/" + name: 100 * value for name, value in answers.items() if value is not None
+    }
     for name, figures in assessment.evaluation.metrics().items():
         if name in WITH_ALL_FIGURES:
             night_metrics |= {f"{name}/{figure}": value for figure, value in figures.items()}
         else:
-            night_metrics |= {f"baselines/{name}_{each}": figures[each] for each in ("mse", "skill") if each in figures}
+            night_metrics |= {
+                f"baselines/{name}_{each}": figures[each]
+                for each in ("mse", "skill")
+                if each in figures
+            }
     table, publisher = assessment.distributions, row_of(assessment.publisher)
     night_metrics["published/origins"] = float(assessment.evaluation.origins)
     if publisher in table.whole:
@@ -82,13 +92,20 @@ def metrics(
 
 def _answers(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
     numbers, forecast = assessment.verdict.numbers, assessment.forecast
-    champion, over_regression = assessment.evaluation.comparison(LSTM, CHAMPION), assessment.distributions.whole
+    champion, over_regression = (
+        assessment.evaluation.comparison(LSTM, CHAMPION),
+        assessment.distributions.whole,
+    )
     published = over_regression.get(row_of(assessment.publisher))
     return {
         **{name: numbers.get(number) for name, number in ANSWERS.items()},
-        "over_champion_pct": champion.skill_difference if champion else numbers.get("crps_against_champion"),
+        "over_champion_pct": champion.skill_difference
+        if champion
+        else numbers.get("crps_against_champion"),
         "published_crps_skill_pct": published.skill if published else None,
-        "live_beats_last_close_pct": first_known(live, "skill") if live.get("live/matured") else None,
+        "live_beats_last_close_pct": first_known(live, "skill")
+        if live.get("live/matured")
+        else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": forecast.path[-1] / forecast.now - 1,
         "rise_chance_pct": forecast.probability_of_rise,
@@ -101,7 +118,9 @@ def shown(night: Night) -> dict[str, float | None]:
     Its charts sort them, and its "Compare" opens with the first. Prices are split-adjusted.
     """
     figures: dict[str, float | None] = {
-        name: round(night.metrics[number], 3) for name, number in SHOWN.items() if number in night.metrics
+        name: round(night.metrics[number], 3)
+        for name, number in SHOWN.items()
+        if number in night.metrics
     }
     for name, forecast in ERRORS.items():
         score = night.score(forecast)
@@ -171,12 +190,18 @@ def tags(night: Night) -> dict[str, str]:
 def description(night: Night, experiment_id: str, run_id: str) -> str:
     """The run page's text: the card, the main plots, the tables, and links to all plots."""
     plots = plot_names(night)
-    parts = [summary.markdown(night, pictures=[image(run_id, name) for name in PLOTS_SHOWN if name in plots])]
+    parts = [
+        summary.markdown(
+            night, pictures=[image(run_id, name) for name in PLOTS_SHOWN if name in plots]
+        )
+    ]
     if plots:
         page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/plots"
         links = [f"[{name.replace('_', ' ')}]({page}/{name}.png)" for name in plots]
         parts.append("Plots: " + " · ".join(links))
-    parts.append(f"What each metric is, and its unit: [above the nights]({view_url('', experiment_id)}).")
+    parts.append(
+        f"What each metric is, and its unit: [above the nights]({view_url('', experiment_id)})."
+    )
     return "\n\n".join(parts)
 
 
@@ -196,7 +221,9 @@ def points(night: Night, at: int) -> list[Point]:
 def metric_points(metrics: Mapping[str, float | None], at: int, step: int = 0) -> list[Point]:
     """The known, finite metrics (one NaN breaks the run page for good), to six digits."""
     known = [(name, value) for name, value in sorted(metrics.items()) if value is not None]
-    return [(name, float(f"{value:.6g}"), at, step) for name, value in known if math.isfinite(value)]
+    return [
+        (name, float(f"{value:.6g}"), at, step) for name, value in known if math.isfinite(value)
+    ]
 
 
 def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
@@ -219,12 +246,16 @@ def dataset(night: Night) -> dict[str, str]:
         "source_type": "local",
         "source": json.dumps({"uri": night.dataset_path or ""}),
         "schema": json.dumps({"mlflow_colspec": schema}),
-        "profile": json.dumps({"num_rows": night.sessions, "last_session": night.session.isoformat()}),
+        "profile": json.dumps(
+            {"num_rows": night.sessions, "last_session": night.session.isoformat()}
+        ),
     }
 
 
 def night_json(night: Night) -> str:
-    bare = replace(night, mlflow_run_id=None, mlflow_run_url=None, mlflow_nights_url=None, model_version=None)
+    bare = replace(
+        night, mlflow_run_id=None, mlflow_run_url=None, mlflow_nights_url=None, model_version=None
+    )
     return json.dumps(asdict(bare), indent=1, sort_keys=True, default=as_text)
 
 

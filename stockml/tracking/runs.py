@@ -22,7 +22,9 @@ def find(client: "MlflowClient", experiment_id: str, key: str) -> "Run | None":
     return next(iter(runs), None)
 
 
-def begin_or_resume(client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None") -> "Run":
+def begin_or_resume(
+    client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None"
+) -> "Run":
     """The night's run, RUNNING: a new one, or that of a killed attempt."""
     if run is not None:
         client.update_run(run.info.run_id, status="RUNNING")
@@ -40,11 +42,17 @@ def fill(client: "MlflowClient", run: "Run", night: Night, model_id: str | None)
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     run_id, bars = run.info.run_id, Dataset(**run_content.dataset(night))
-    client.log_inputs(run_id, datasets=[DatasetInput(bars, [InputTag("mlflow.data.context", "training")])])
+    client.log_inputs(
+        run_id, datasets=[DatasetInput(bars, [InputTag("mlflow.data.context", "training")])]
+    )
     note = run_content.description(night, run.info.experiment_id, run_id)
     points = run_content.points(night, milliseconds(night.finished_at))
     tags = {**run_content.tags(night), "mlflow.note.content": note}
-    of_model: dict[str, Any] = {"model_id": model_id, "dataset_name": bars.name, "dataset_digest": bars.digest}
+    of_model: dict[str, Any] = {
+        "model_id": model_id,
+        "dataset_name": bars.name,
+        "dataset_digest": bars.digest,
+    }
     log_points(client, run_id, points, tags, run_content.params(night), **of_model)
     log_plots(client, run, night)
     client.log_text(run_id, run_content.scores(night), "scores.csv")
@@ -80,7 +88,7 @@ def log_points(
 
 
 def experiment_ids(client: "MlflowClient") -> dict[str, str]:
-    """The ids of all experiments by name (tickers, bases, trials, tutorials), without `stockml`."""
+    """The ids of all experiments by name (tickers, pretrained networks, trials, tutorials), without `stockml`."""
     ours = "name LIKE 'stockml/%'"
     experiments = client.search_experiments(max_results=MAX_RESULTS, filter_string=ours)
     return {each.name.removeprefix("stockml/"): each.experiment_id for each in experiments}

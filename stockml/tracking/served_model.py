@@ -27,7 +27,9 @@ class ServedModel(PythonModel):
 
             self.forecaster = Forecaster.read(folder, ticker, calendar)
 
-    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None
+    ) -> pd.DataFrame:
         """One row per lead: lead, session, path, low and high of three bands, chance of a price above the last close.
 
         This is what a night would publish of this model, except where it does worse than the ridge regression, by more
@@ -55,7 +57,11 @@ def imports_from(zipped: str) -> Iterator[None]:
 
 def unload_stockml() -> dict[str, Any]:
     """The modules of stockml, which the next import loads anew."""
-    return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "stockml"}
+    return {
+        name: sys.modules.pop(name)
+        for name in [*sys.modules]
+        if name.partition(".")[0] == "stockml"
+    }
 
 
 set_model(ServedModel())

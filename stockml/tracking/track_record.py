@@ -26,7 +26,9 @@ class TrackRecord:
     experiment_id: str
     ticker: str
 
-    def write(self, key_figures: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str) -> None:
+    def write(
+        self, key_figures: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str
+    ) -> None:
         """Add the session's figures, of its last finished night, in place of other figures logged for it.
 
         earlier: gives the ticker's other sessions, needed unless this is the newest.  page: the link to its nights.
@@ -49,13 +51,17 @@ class TrackRecord:
         So does one whose tag of the newest session a person deleted: it is made again from the nights' records.
         """
         runs = self.client.search_runs([self.experiment_id], f"tags.ticker = '{self.ticker}'")
-        finished = [run for run in runs if run.info.status == "FINISHED" and "session" in run.data.tags][:1]
+        finished = [
+            run for run in runs if run.info.status == "FINISHED" and "session" in run.data.tags
+        ][:1]
         for run in runs:
             if run not in finished:
                 self.client.delete_run(run.info.run_id)
         return next(iter(finished), None)
 
-    def _begin(self, nights: Mapping[date, KeyFigures], measured: list[Point], tags: Mapping[str, str]) -> None:
+    def _begin(
+        self, nights: Mapping[date, KeyFigures], measured: list[Point], tags: Mapping[str, str]
+    ) -> None:
         """Begin a run, as of when the nights ended and not their sessions."""
         times = [milliseconds(figures.finished_at) for figures in nights.values()]
         with without_retries():
@@ -63,15 +69,25 @@ class TrackRecord:
         log_points(self.client, run.info.run_id, measured)
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
 
-    def _insert(self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str) -> None:
+    def _insert(
+        self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str
+    ) -> None:
         """Add an earlier session; if other figures are logged for it, which cannot be changed, begin a new run.
 
         That one gets every session's record at once.
         """
         run_id, newest = run.info.run_id, run.data.tags["session"]
-        measurements = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
+        measurements = [
+            point
+            for name in run.data.metrics
+            for point in self.client.get_metric_history(run_id, name)
+        ]
         logged = [(point.key, point.value, point.timestamp, point.step) for point in measurements]
-        expected = {step_of(day): points(key_figures) for day, key_figures in nights.items() if str(day) <= newest}
+        expected = {
+            step_of(day): points(key_figures)
+            for day, key_figures in nights.items()
+            if str(day) <= newest
+        }
         of_session = [point for point in logged if point[3] == step_of(session)]
         if not of_session:
             log_points(self.client, run_id, expected[step_of(session)])
@@ -84,7 +100,10 @@ class TrackRecord:
 
 def points(key_figures: KeyFigures) -> list[Point]:
     """The session's figures; step: its date as a number; time: its noon in UTC, by which the page draws."""
-    at, step = milliseconds(datetime.combine(key_figures.session, time(12), UTC)), step_of(key_figures.session)
+    at, step = (
+        milliseconds(datetime.combine(key_figures.session, time(12), UTC)),
+        step_of(key_figures.session),
+    )
     return metric_points(key_figures.metrics(), at, step)
 
 

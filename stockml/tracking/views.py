@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 EXPERIMENT = "stockml"  # for all tickers; those that begin with it and a slash are the tickers' own
 KEY = "stockml"
 TAG = f"mlflow.sharedViewState.{KEY}"
-ARRANGED = "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
+ARRANGED = (
+    "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
+)
 NOTE = "mlflow.note.content"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
-SEARCHED = ("network.cell", "network.units", "network.dropout", "training.optimizer", "training.learning_rate")
+SEARCHED = (
+    "network.cell",
+    "network.units",
+    "network.dropout",
+    "training.optimizer",
+    "training.learning_rate",
+)
 
 
 def nights_view() -> str:
@@ -43,22 +51,33 @@ def record_view() -> str:
 def trials_view() -> str:
     """A ticker's trials: lowest validation loss first, beside the last value's and the settings that were tried."""
     metrics = ("metrics.lowest_validation_loss", "metrics.last_value_loss")
-    columns = [*metrics, "tags.state", *(f"params.{name}" for name in SEARCHED), "tags.stockml.study"]
+    columns = [
+        *metrics,
+        "tags.state",
+        *(f"params.{name}" for name in SEARCHED),
+        "tags.stockml.study",
+    ]
     return _view(metrics[0], columns, ascending=True)
 
 
 def tutorial_view() -> str:
     """The tutorial's trainings by share: the network beside what constant forecasts reach from the same starts."""
     metrics = ("paths/LSTM", "paths/LSTM last epoch", "paths/last value", "paths/EMA")
-    columns = ["tags.share", *(f"metrics.{name}" for name in (*metrics, "direction/right", "direction/rose"))]
+    columns = [
+        "tags.share",
+        *(f"metrics.{name}" for name in (*metrics, "direction/right", "direction/rose")),
+    ]
     columns += [f"params.{name}" for name in ("network.cell", "training.epochs", "training.seed")]
     return _view("tags.share", columns, ascending=True)
 
 
-def base_view() -> str:
-    """The base networks, newest vintage first."""
+def pretrained_view() -> str:
+    """The pretrained networks, newest vintage first."""
     columns = [f"params.{name}" for name in ("through", "tickers", "sessions", "origins")]
-    columns += [f"metrics.learned: {what}" for what in ("CRPS over the pooled regression", "tickers that gain percent")]
+    columns += [
+        f"metrics.learned: {what}"
+        for what in ("CRPS over the regression", "tickers that gain percent")
+    ]
     return _view("params.through", columns, ascending=False)
 
 
@@ -69,7 +88,13 @@ def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
     return f"{address.rstrip('/')}/{page}" if address else page
 
 
-def arrange(client: "MlflowClient", locks: Path, experiment: "Experiment", view: str, note: Callable[[], str]) -> None:
+def arrange(
+    client: "MlflowClient",
+    locks: Path,
+    experiment: "Experiment",
+    view: str,
+    note: Callable[[], str],
+) -> None:
     """Set view and note once per version, so that a person's changes stay; locked, or one of two writers fails."""
     version = hashlib.sha256(view.encode()).hexdigest()[:16]
     if experiment.tags.get(ARRANGED) == version:
@@ -89,7 +114,11 @@ def _view(order: str, columns: list[str], *, ascending: bool, axis: str = "step"
         "selectedColumns": names,
         "columnOrder": names,
         "columnWidths": dict.fromkeys(names, 100),  # pixels
-        "globalLineChartConfig": {"xAxisKey": axis, "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+        "globalLineChartConfig": {
+            "xAxisKey": axis,
+            "lineSmoothness": 0,
+            "selectedXAxisMetricKey": "",
+        },
     }
     return json.dumps(state, separators=(",", ":"))
 

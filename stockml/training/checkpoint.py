@@ -31,7 +31,9 @@ def save(folder: Path, fingerprint: str, progress: TrainingProgress) -> None:
         "groups": [[name, len(arrays)] for name, arrays in progress.arrays.items()],
         "facts": {name: fact for name, fact in vars(progress).items() if name != "arrays"},
     }
-    write_atomically(folder / NAME, labelled(header, [*chain.from_iterable(progress.arrays.values())]))
+    write_atomically(
+        folder / NAME, labelled(header, [*chain.from_iterable(progress.arrays.values())])
+    )
 
 
 def resume(folder: Path, fingerprint: str) -> TrainingProgress:
@@ -68,7 +70,11 @@ class EpochProgress:
 
     def __str__(self) -> str:
         """One line for a person who is waiting."""
-        test = "" if self.test_loss is None else f"test {self.test_loss:.5f}, last value {self.last_value_loss:.5f}, "
+        test = (
+            ""
+            if self.test_loss is None
+            else f"test {self.test_loss:.5f}, last value {self.last_value_loss:.5f}, "
+        )
         moves = "" if self.correlation is None else f"moves {self.correlation:+.2f}, "
         return (
             f"epoch {self.epoch} of {self.epochs}: train {self.loss:.4f}, {test}{moves}"

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from stockml.errors import Diverged
-from stockml.models.base_network import BaseNetwork, Member
+from stockml.models.pretrained_network import Member, PretrainedNetwork
 from stockml.models.replay import Replay, Stretches
 from stockml.settings import NetworkSettings, TrainingSettings
 from stockml.storage.arrays import Floats, Indices
-from stockml.training.base_trainer import MemberSettings, Trainer, shape_of, steps_of
+from stockml.training.network_trainer import MemberSettings, Trainer, shape_of, steps_of
 
 History = tuple[dict[str, Any], ...]
 
@@ -39,14 +39,14 @@ class Course:
 
 
 def fine_tune(
-    start: BaseNetwork,
+    start: PretrainedNetwork,
     own: Stretches,
     replay: Replay,
     course: Course,
     network: NetworkSettings,
     training: TrainingSettings,
     fresh: Indices,
-) -> tuple[BaseNetwork, History]:
+) -> tuple[PretrainedNetwork, History]:
     """The network after a few steps from `start`, and a row for each step: its loss and rate, the members' mean.
 
     own: the ticker's stretches, at least one.  fresh: rows of `own` that are new to the network, which come first

@@ -12,16 +12,16 @@ import numpy as np
 
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
-from stockml.models.base_network import BaseNetwork
+from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import MEDIAN
-from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import digest
+from stockml.models.pretrained_network import PretrainedNetwork
 from stockml.models.replay import Stretches
+from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.vintage_store import digest
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training import checkpoint
-from stockml.training.base_trainer import MemberSettings, Trainer, TrainingSet, member_of
+from stockml.training.network_trainer import MemberSettings, Trainer, TrainingSet, member_of
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class PretrainProgress:
 def pretrain(
     series: Mapping[str, PriceSeries],
     until: date,
-    pooled: PooledRegression,
-    ridge: PooledRidge,
+    regression: HarRegression,
+    ridge: RidgeRegression,
     *,
     folder: Path,
     members: Sequence[MemberSettings],
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
-) -> tuple[BaseNetwork, Stretches]:
-    """Learn one network, which corrects `ridge`, itself a correction of `pooled`, from what is known by `until`.
+) -> tuple[PretrainedNetwork, Stretches]:
+    """Learn one network, which corrects `ridge`, itself a correction of `regression`, from what is known by `until`.
 
     An interrupted call resumes from its last epoch, kept in `folder` until the caller removes it, and ends with the
     same weights; equal bars and settings give equal weights. `on_epoch` is called for every epoch, first for those of
@@ -54,11 +54,18 @@ def pretrain(
     measuring its skill is up to the caller.
     Raises TooFewBars, Diverged, and InvalidSetting for a regression that has seen sessions after `until`.
     """
-    if (through := max(pooled.through, ridge.through)) > until:
+    if (through := max(regression.through, ridge.through)) > until:
         raise InvalidSetting("the regressions' last session", str(through), f"{until} or before")
-    examples = TrainingSet.of(series, until, pooled, ridge)
-    facts = [code_hash("training.pretrain"), examples.sha256(), digest(ridge), *map(asdict, members)]
-    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()  # all that a checkpoint must agree on
+    examples = TrainingSet.of(series, until, regression, ridge)
+    facts = [
+        code_hash("training.pretrain"),
+        examples.sha256(),
+        digest(ridge),
+        *map(asdict, members),
+    ]
+    fingerprint = hashlib.sha256(
+        json.dumps(facts).encode()
+    ).hexdigest()  # all that a checkpoint must agree on
     progress = checkpoint.resume(folder, fingerprint)
     for row in progress.history:
         on_epoch(PretrainProgress(**row))
@@ -83,14 +90,18 @@ def pretrain(
             progress.epoch, progress.arrays["state"] = epoch, trainer.state()
             seconds = time.monotonic() - began
             seconds_left = seconds * (settings.epochs - epoch + later)
-            epoch_progress = PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, seconds_left)
+            epoch_progress = PretrainProgress(
+                settings.name, epoch, settings.epochs, loss, seconds, seconds_left
+            )
             progress.history.append(asdict(epoch_progress))
             checkpoint.save(folder, fingerprint, progress)
             on_epoch(epoch_progress)
         progress.arrays[settings.name] = trainer.state()
     networks = [member_of(settings, progress.arrays[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
-    network = BaseNetwork(**vars(examples.learned_from), scale=examples.scale, members=tuple(networks), scores=scores)
+    network = PretrainedNetwork(
+        **vars(examples.learned_from), scale=examples.scale, members=tuple(networks), scores=scores
+    )
     return network, examples.stretches
 
 

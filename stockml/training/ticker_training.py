@@ -15,16 +15,16 @@ from stockml.errors import InvalidFile, quantity
 from stockml.features.origins import OriginSplit, check_segments, scored_origins, split_origins
 from stockml.forecasts.proper_scores import crps
 from stockml.models.lead_grid import LEADS, moves
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Evidence, Network, TrainedModel
 from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
-from stockml.training.base_trainer import stretches_of
 from stockml.training.fine_tuning import Course, History, fine_tune
+from stockml.training.network_trainer import stretches_of
 
 
 def split_after_vintages(
@@ -101,7 +101,9 @@ class TickerTraining:
         seen = last if through is None else max(last, np.datetime64(through))
         return TickerNetwork(vintages, None, used=False, learned_until=seen)
 
-    def trained(self, network: TickerNetwork, start: Network | None) -> tuple[TickerNetwork, History]:
+    def trained(
+        self, network: TickerNetwork, start: Network | None
+    ) -> tuple[TickerNetwork, History]:
         """The network trained on outcomes known by its `learned_until`, from `start` if that is of its vintages.
 
         Raises InvalidFile where its vintage's replay is missing or damaged, Diverged.
@@ -109,19 +111,20 @@ class TickerTraining:
         vintages = network.vintages
         assert vintages.regression
         assert vintages.ridge
-        assert vintages.base
-        begin, known = vintages.base, self.series.through(network.learned_until)
+        assert vintages.pretrained
+        begin, known = vintages.pretrained, self.series.through(network.learned_until)
         own = stretches_of(known, begin.scale, vintages.regression, vintages.ridge)
         continues, fresh = False, np.arange(len(own))
         if (
             isinstance(start, TickerNetwork)
             and start.vintages.identity() == vintages.identity()
-            and start.learned_until <= network.learned_until  # parts may begin earlier; nothing can be unlearned
+            and start.learned_until
+            <= network.learned_until  # parts may begin earlier; nothing can be unlearned
         ):
             begin, continues = (start.fine_tuned if start.used else None) or begin, True
             fresh = np.flatnonzero(own.last > start.learned_until)
         course = Course.of(self.settings.training, continues=continues)
-        replay = replay_of(vintages.base, self.folders)
+        replay = replay_of(vintages.pretrained, self.folders)
         parts = self.settings.network, self.settings.training
         fine_tuned, history = fine_tune(begin, own, replay, course, *parts, fresh)
         return replace(network, fine_tuned=fine_tuned), history
@@ -136,14 +139,14 @@ def _untrainable(
 ) -> str | None:
     """Why the network cannot be trained, or its training not be judged; None where both can."""
     vintages = network.vintages
-    if vintages.base is None:
+    if vintages.pretrained is None:
         return "; ".join(vintages.reasons.values())
     if not len(scored_origins(series, split.validation, evaluation)):
         return f"{quantity(len(series), 'session')} are too few to learn from and to judge it on others"
     assert vintages.regression
     assert vintages.ridge
     known = series.through(network.learned_until)
-    if not len(stretches_of(known, vintages.base.scale, vintages.regression, vintages.ridge)):
+    if not len(stretches_of(known, vintages.pretrained.scale, vintages.regression, vintages.ridge)):
         return "no outcome is known before the sessions that judge it"
     return None
 
@@ -163,7 +166,9 @@ def _evidence(
 def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str | None) -> Decision:
     """The decision with what training gained; to keep the pretrained network where that is not above zero."""
     if evidence is None:
-        return Decision("pretrained", f"not trained: {why_not}; the pretrained network is left alone")
+        return Decision(
+            "pretrained", f"not trained: {why_not}; the pretrained network is left alone"
+        )
     origins = quantity(evidence.origins, "validation origin")
     gain = f"training gained {evidence.skill:+z.3%} of CRPS on {origins}"
     if why_not is None and evidence.skill > 0:

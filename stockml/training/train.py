@@ -13,11 +13,18 @@ import numpy as np
 
 from stockml.errors import NoChampion, TooFewBars
 from stockml.features.origins import every_nth, split_origins
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, Facts
-from stockml.models.trained_model import NETWORKS, TrainedModel, load_model, save, unscored, vintage_folders
+from stockml.models.trained_model import (
+    NETWORKS,
+    TrainedModel,
+    load_model,
+    save,
+    unscored,
+    vintage_folders,
+)
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
@@ -50,7 +57,9 @@ def train(
     elif settings.profile == "tutorial":
         model = _train_tutorial(series, settings, decision, start, folder, on_epoch)
     else:
-        model = train_ticker(series, settings, decision, start=start, folders=vintage_folders(folder))
+        model = train_ticker(
+            series, settings, decision, start=start, folders=vintage_folders(folder)
+        )
     save(model, folder)
     return model
 
@@ -72,7 +81,9 @@ def _train_tutorial(
     split = split_origins(len(series), settings.evaluation)
     training_series = training_part(series, settings)
     if start is not None:
-        training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
+        training = training.changed(
+            epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate
+        )
     networks: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
     for name, end, watched in (
@@ -81,15 +92,25 @@ def _train_tutorial(
     ):
         recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
         weights = None if start is None else getattr(start, name).weights
-        fitted = fit(recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch)
+        fitted = fit(
+            recipe, folder=folder / f"_{name}", name=name, start=weights, on_epoch=on_epoch
+        )
         scale = TutorialScale.of(recipe.prepared, series.sessions)
-        networks[name] = TutorialForecaster(recipe.settings, fitted.weights, scale, series.sessions[end - 1])
+        networks[name] = TutorialForecaster(
+            recipe.settings, fitted.weights, scale, series.sessions[end - 1]
+        )
         for row, paths in zip(fitted.history, fitted.test_predictions, strict=True):
-            history.append({figure: value for figure, value in row.items() if figure != "seconds_left"})
+            history.append(
+                {figure: value for figure, value in row.items() if figure != "seconds_left"}
+            )
             if len(watched):  # its paths in price
-                history[-1]["watched"] = np.round(recipe.prepared.prices(watched, paths), 4).tolist()
+                history[-1]["watched"] = np.round(
+                    recipe.prepared.prices(watched, paths), 4
+                ).tolist()
     for name in NETWORKS:
-        shutil.rmtree(folder / f"_{name}")  # the checkpoint, and what a killed attempt left half written
+        shutil.rmtree(
+            folder / f"_{name}"
+        )  # the checkpoint, and what a killed attempt left half written
     return TrainedModel(
         settings=settings,
         decision=decision,
@@ -102,7 +123,9 @@ def _train_tutorial(
     )
 
 
-def training_part(series: PriceSeries, settings: Settings, trained_of: Callable[[int], int] = int) -> PriceSeries:
+def training_part(
+    series: PriceSeries, settings: Settings, trained_of: Callable[[int], int] = int
+) -> PriceSeries:
     """The sessions before the validation and test parts of a night.  trained_of: how many of these are trained on.
 
     Raises TooFewBars, which says with how many sessions the tutorial's recipe has enough to train on.
@@ -116,13 +139,19 @@ def training_part(series: PriceSeries, settings: Settings, trained_of: Callable[
         return trained_of(training_sessions(sessions)) >= VALIDATION_SHARE * horizon
 
     if not is_enough(len(series)):
-        raise TooFewBars(next(filter(is_enough, count(len(series)))), len(series), "the tutorial's recipe")
+        raise TooFewBars(
+            next(filter(is_enough, count(len(series)))), len(series), "the tutorial's recipe"
+        )
     return series.until(training_sessions(len(series)))
 
 
 def learning_sha256(settings: Settings) -> str:
     """Hash of the settings that a champion's weights depend on: all but mode, policy, ageing and the gate's."""
-    parts = {name: part for name, part in settings.model_dump().items() if name not in ("mode", "policy", "ageing")}
+    parts = {
+        name: part
+        for name, part in settings.model_dump().items()
+        if name not in ("mode", "policy", "ageing")
+    }
     del parts["evaluation"]["replace_after_sessions"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -139,12 +168,16 @@ def facts_about(
     """The facts for `retrain_policy.decide` about the champion, as of the last session. Raises TooFewBars."""
     first = split_after_vintages(series, settings.evaluation, folders).validation.start
     why_unscored = unscored(champion, series.sessions[first])
-    network, newest = champion.published, VintageSet.ending_before((series.sessions[-1] + A_DAY).item(), folders)
+    network, newest = (
+        champion.published,
+        VintageSet.ending_before((series.sessions[-1] + A_DAY).item(), folders),
+    )
     unchanged = {
         "settings": learning_sha256(champion.settings) == learning_sha256(settings),
         "code": same_code,
         "price adjustment": same_adjustment,
-        "pretrained network": network.vintages is None or network.vintages.identity() == newest.identity(),
+        "pretrained network": network.vintages is None
+        or network.vintages.identity() == newest.identity(),
     }
     if network.scale and not same_adjustment:
         why_unscored = "its scale is of prices that have been adjusted otherwise since"

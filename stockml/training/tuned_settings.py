@@ -13,7 +13,7 @@ from stockml.home import HomePaths
 from stockml.settings import settings_for
 from stockml.storage.files import write_atomically
 
-PROFILE = "tutorial"  # the only profile that is tuned; the nightly network is the base
+PROFILE = "tutorial"  # the only profile that is tuned; the nightly one is pretrained
 State = Literal["complete", "pruned", "failed"]
 
 
@@ -50,34 +50,64 @@ def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict
     try:
         content = json.loads(path.read_text())
         checksum = content.pop("crc32", None)
-        if checksum not in (None, _crc32(content)) or not content.keys() <= {"ticker", "profile", "settings", "found"}:
+        if checksum not in (None, _crc32(content)) or not content.keys() <= {
+            "ticker",
+            "profile",
+            "settings",
+            "found",
+        }:
             raise ValueError("damage, or a change by hand (take its line `crc32` out to keep that)")
-        if content["profile"] != profile:  # an earlier version tuned a nightly network of the ticker's own
+        if (
+            content["profile"] != profile
+        ):  # an earlier version tuned a nightly network of the ticker's own
             return {}
         settings: dict[str, Any] = dict(content["settings"])
         settings_for(PROFILE, settings)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSetting) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        InvalidSetting,
+    ) as error:
         way_back = "restore it from a backup, correct it or remove it"
-        raise InvalidFile(str(path), f"expected tuned settings, found {error}; {way_back}") from error
+        raise InvalidFile(
+            str(path), f"expected tuned settings, found {error}; {way_back}"
+        ) from error
     return settings
 
 
 def other_search(home: HomePaths, ticker: str, study: str) -> str:
     """A clause on the search that found the ticker's settings; empty if it is this study, or there is none."""
-    found = json.loads(path_of(home, ticker).read_text()).get("found", {}) if tuned_settings(home, ticker) else {}
+    found = (
+        json.loads(path_of(home, ticker).read_text()).get("found", {})
+        if tuned_settings(home, ticker)
+        else {}
+    )
     if found.get("study", study) == study:
         return ""
     trials, loss = quantity(found["trials"], "trial"), found["validation_loss"]
     return f"; replaces the settings of another search, whose repetition brings them back: {trials}, loss {loss:.5f}"
 
 
-def write_tuned_settings(home: HomePaths, ticker: str, settings: Mapping[str, Any], search: Mapping[str, Any]) -> Path:
+def write_tuned_settings(
+    home: HomePaths, ticker: str, settings: Mapping[str, Any], search: Mapping[str, Any]
+) -> Path:
     """Write dotted overrides, and the search's figures.  Raises InvalidFile, writing nothing, over a damaged file."""
     tuned_settings(home, ticker)
     path = path_of(home, ticker)
-    content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(search)}
+    content = {
+        "ticker": ticker,
+        "profile": PROFILE,
+        "settings": dict(settings),
+        "found": dict(search),
+    }
     content["crc32"] = _crc32(content)
-    write_atomically(path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+    write_atomically(
+        path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    )
     return path
 
 

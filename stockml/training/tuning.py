@@ -71,7 +71,10 @@ class TuningResult:
 
     def as_options(self) -> dict[str, str]:
         """The settings, each value as `--set` takes it."""
-        return {name: json.dumps(value, separators=(",", ":")).strip('"') for name, value in self.settings.items()}
+        return {
+            name: json.dumps(value, separators=(",", ":")).strip('"')
+            for name, value in self.settings.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +83,15 @@ class Search:
 
     ticker: str
     series: PriceSeries
-    base: Settings
+    initial: Settings
     sampler: Sampler
     space: Mapping[str, tuple[Any, ...]]
 
     def __post_init__(self) -> None:
-        if self.base.profile != PROFILE:
-            bound = f"{PROFILE}: the nightly network is the base, which `stockml pretrain` learns"
-            raise InvalidSetting("profile", self.base.profile, bound)
-        night_settings(self.base)
+        if self.initial.profile != PROFILE:
+            bound = f"{PROFILE}: the nightly network is the pretrained one, which `stockml pretrain` learns"
+            raise InvalidSetting("profile", self.initial.profile, bound)
+        night_settings(self.initial)
         for name, values in self.space.items():
             for value in values:
                 night_settings(settings_for(PROFILE, {name: value}))
@@ -96,22 +99,35 @@ class Search:
     @property
     def study(self) -> str:
         """The study's name: equal for searches whose trials compare."""
-        facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
-        content = f"{facts} {code_hash('training.tutorial')}".encode() + packed(astuple(self.series))
+        facts = json.dumps(
+            [learning_sha256(self.initial), {k: list(v) for k, v in self.space.items()}],
+            sort_keys=True,
+        )
+        content = f"{facts} {code_hash('training.tutorial')}".encode() + packed(
+            astuple(self.series)
+        )
         return f"{self.ticker} {hashlib.sha256(content).hexdigest()[:16]}"
 
     def labels(self) -> dict[str, list[str]]:
         """The space as Optuna stores it: each value a category, in JSON."""
-        return {name: [json.dumps(value) for value in values] for name, values in self.space.items()}
+        return {
+            name: [json.dumps(value) for value in values] for name, values in self.space.items()
+        }
 
     def start(self) -> dict[str, str]:
-        """The base's own value of each searched setting, where the space has it."""
-        current = {name: json.dumps(value) for name, value in self.base.flat().items()}
-        return {name: current[name] for name, values in self.labels().items() if current[name] in values}
+        """The initial value of each searched setting, where the space has it."""
+        current = {name: json.dumps(value) for name, value in self.initial.flat().items()}
+        return {
+            name: current[name] for name, values in self.labels().items() if current[name] in values
+        }
 
 
 def tune(
-    home: HomePaths, search: Search, *, trials: int, on_trial: Callable[[TrialRecord], None] = lambda _: None
+    home: HomePaths,
+    search: Search,
+    *,
+    trials: int,
+    on_trial: Callable[[TrialRecord], None] = lambda _: None,
 ) -> TuningResult:
     """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
 
@@ -120,7 +136,10 @@ def tune(
     diverged, and InvalidFile, before the first of them, where the ticker has settings or trials that cannot be read.
     """
     replaced = other_search(home, search.ticker, search.study)
-    with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S), _checked_journal(_journal(home, search)):
+    with (
+        file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S),
+        _checked_journal(_journal(home, search)),
+    ):
         study = _study(home, search)
         for finished in _trials(study, *FINISHED):
             on_trial(_trial_record(search, study, finished, trials))
@@ -144,9 +163,13 @@ def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
     """Run a trial and return its validation loss; prune it when it falls behind the others."""
     from optuna import TrialPruned
 
-    chosen = {name: trial.suggest_categorical(name, values) for name, values in search.labels().items()}
+    chosen = {
+        name: trial.suggest_categorical(name, values) for name, values in search.labels().items()
+    }
     for earlier in _trials(study, "COMPLETE"):
-        if earlier.params == chosen and earlier.value is not None:  # equal seeds would only repeat it
+        if (
+            earlier.params == chosen and earlier.value is not None
+        ):  # equal seeds would only repeat it
             return earlier.value
 
     def prune(row: EpochProgress) -> None:
@@ -154,7 +177,11 @@ def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
         if trial.should_prune() and row.epoch < row.epochs:
             raise TrialPruned
 
-    return lowest_loss(search.series.mid, settings_for(PROFILE, {**_overrides(search.base), **_decoded(chosen)}), prune)
+    return lowest_loss(
+        search.series.mid,
+        settings_for(PROFILE, {**_overrides(search.initial), **_decoded(chosen)}),
+        prune,
+    )
 
 
 def _study(home: HomePaths, search: Search) -> "Study":
@@ -173,12 +200,18 @@ def _study(home: HomePaths, search: Search) -> "Study":
         direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
     )
-    for interrupted in _trials(study, "RUNNING"):  # its process was killed: we hold the lock, so none is running
-        if (params := _params_of(interrupted)) and params not in map(_params_of, _trials(study, "WAITING")):
+    for interrupted in _trials(
+        study, "RUNNING"
+    ):  # its process was killed: we hold the lock, so none is running
+        if (params := _params_of(interrupted)) and params not in map(
+            _params_of, _trials(study, "WAITING")
+        ):
             study.enqueue_trial(params)
         study.tell(interrupted.number, state=optuna.trial.TrialState.FAIL)
-    sampler = optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
-    study.sampler = sampler(seed=search.base.training.seed + len(study.trials))
+    sampler = (
+        optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
+    )
+    study.sampler = sampler(seed=search.initial.training.seed + len(study.trials))
     start = search.start()
     if not study.trials and (search.sampler != "grid" or len(start) == len(search.space)):
         study.enqueue_trial(start)
@@ -220,16 +253,20 @@ def _check_journal(path: Path) -> None:
             way_on = "move it away, and the search starts over"
             if number == len(lines) > 1:
                 way_on = f"remove that line, and the search goes on from the others; or {way_on}"
-            problem = f"expected the trials of a search, found damage in line {number} of {len(lines)}"
+            problem = (
+                f"expected the trials of a search, found damage in line {number} of {len(lines)}"
+            )
             raise InvalidFile(str(path), f"{problem}; {way_on}")
 
 
 def _queue_grid(search: Search, study: "Study", limit: int) -> int:
     """Queue the grid's untried points, which Optuna's grid sampler does not know; return how many trials to run."""
     labels, waiting = search.labels(), _trials(study, "WAITING")
-    tried = [*map(_params_of, _trials(study, *FINISHED, "WAITING"))]  # not a failed one: it may have been interrupted
+    tried = [
+        *map(_params_of, _trials(study, *FINISHED, "WAITING"))
+    ]  # not a failed one: it may have been interrupted
     points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
-    random.Random(search.base.training.seed).shuffle(points)
+    random.Random(search.initial.training.seed).shuffle(points)
     untried = [point for point in points if point not in tried]
     for point in untried[: max(limit - len(waiting), 0)]:
         study.enqueue_trial(point)
@@ -246,21 +283,28 @@ def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
 
 
-def _write_best(home: HomePaths, search: Search, study: "Study", replaced: str) -> TuningResult | None:
+def _write_best(
+    home: HomePaths, search: Search, study: "Study", replaced: str
+) -> TuningResult | None:
     """Write the best so far as the ticker's settings; None when no trial is complete."""
     if not (complete := _trials(study, "COMPLETE")):
         return None
     best, trials = study.best_trial, len(_trials(study, *FINISHED))
     default_loss = next((trial.value for trial in complete if trial.params == search.start()), None)
-    settings = {**_overrides(search.base), **_decoded(best.params)}
-    record = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": default_loss}
+    settings = {**_overrides(search.initial), **_decoded(best.params)}
+    record = {
+        "study": search.study,
+        "trial": best.number,
+        "validation_loss": best.value,
+        "default_loss": default_loss,
+    }
     return TuningResult(
         ticker=search.ticker,
         trials=trials,
         pruned=len(_trials(study, "PRUNED")),
         loss=study.best_value,
         default_loss=default_loss,
-        last_value_loss=last_value_loss(search.series.mid, search.base),
+        last_value_loss=last_value_loss(search.series.mid, search.initial),
         settings=settings,
         replaced=replaced,
         path=write_tuned_settings(home, search.ticker, settings, record | {"trials": trials}),
@@ -275,13 +319,16 @@ def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", trials: 
         number=trial.number,
         of=trials,
         state="complete" if is_complete else "pruned" if is_pruned else "failed",
-        settings=_overrides(search.base) | _decoded(trial.params),
+        settings=_overrides(search.initial) | _decoded(trial.params),
         losses=tuple(loss for _, loss in sorted(trial.intermediate_values.items())),
         loss=trial.value if is_complete else None,
-        best=min((each.value for each in _trials(study, "COMPLETE") if each.value is not None), default=None),
+        best=min(
+            (each.value for each in _trials(study, "COMPLETE") if each.value is not None),
+            default=None,
+        ),
         began=(trial.datetime_start or datetime.now()).astimezone(UTC),
         seconds=trial.duration.total_seconds() if trial.duration else 0.0,
-        last_value_loss=last_value_loss(search.series.mid, search.base),
+        last_value_loss=last_value_loss(search.series.mid, search.initial),
     )
 
 
@@ -297,4 +344,8 @@ def space_beside(fixed: Collection[str]) -> dict[str, tuple[Any, ...]]:
 def _overrides(settings: Settings) -> dict[str, Any]:
     """The settings, mode aside, that differ from their profile's."""
     defaults = settings_for(settings.profile).flat()
-    return {name: value for name, value in settings.flat().items() if value != defaults[name] and name != "mode"}
+    return {
+        name: value
+        for name, value in settings.flat().items()
+        if value != defaults[name] and name != "mode"
+    }

@@ -37,7 +37,9 @@ from stockml.training import checkpoint
 from stockml.training.checkpoint import EpochProgress
 
 VALIDATION_SHARE = 11  # one in 11: the newest 1,000 of the tutorial's 11,000 training points
-POINTS_A_STREAM = 15  # at least: a short series has fewer streams, so that an epoch still has some steps
+POINTS_A_STREAM = (
+    15  # at least: a short series has fewer streams, so that an epoch still has some steps
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,9 @@ class Recipe:
     test: Indices
 
     @classmethod
-    def of(cls, mid: Floats, train_end: int, settings: Settings, test: Indices | None = None) -> "Recipe":
+    def of(
+        cls, mid: Floats, train_end: int, settings: Settings, test: Indices | None = None
+    ) -> "Recipe":
         """mid: (n,), price; the first `train_end` points are the training part.  test: starts in place of the page's.
 
         The validation part is the newest eleventh of that, learned from only with `decay_on="test"`, the published
@@ -62,13 +66,17 @@ class Recipe:
         """
         horizon = settings.evaluation.horizon
         if train_end < VALIDATION_SHARE * horizon:
-            raise TooFewBars(VALIDATION_SHARE * horizon, train_end, "the training part of the tutorial's recipe")
+            raise TooFewBars(
+                VALIDATION_SHARE * horizon, train_end, "the training part of the tutorial's recipe"
+            )
         validation_start = train_end - train_end // VALIDATION_SHARE
         test = starts(train_end, len(mid), horizon) if test is None else test
         return cls(
             settings=settings,
             prepared=prepare(mid, train_end),
-            learned_end=train_end if settings.training.decay_on == "test" else validation_start - horizon,
+            learned_end=train_end
+            if settings.training.decay_on == "test"
+            else validation_start - horizon,
             validation=starts(validation_start, train_end, horizon),
             test=test,
         )
@@ -84,7 +92,9 @@ class Recipe:
         return self.prepared.train_end // self.width
 
     def streams(self) -> Streams:
-        return Streams.of(self.prepared.values[: self.learned_end], self.width, self.settings.network.look_back)
+        return Streams.of(
+            self.prepared.values[: self.learned_end], self.width, self.settings.network.look_back
+        )
 
     def predictions(self, weights: Weights, at: Indices) -> Floats:
         """(m, horizon), scaled: the paths from these starts."""
@@ -112,8 +122,12 @@ class Recipe:
     def fingerprint(self, start: Weights | None) -> str:
         """Hash of everything that a checkpoint must agree on to be resumed."""
         code = code_hash("training.tutorial")
-        facts = json.dumps([self.settings.sha256(), self.prepared.train_end, self.learned_end, code])
-        return hashlib.sha256(facts.encode() + self.prepared.values.tobytes() + packed(start or ())).hexdigest()
+        facts = json.dumps(
+            [self.settings.sha256(), self.prepared.train_end, self.learned_end, code]
+        )
+        return hashlib.sha256(
+            facts.encode() + self.prepared.values.tobytes() + packed(start or ())
+        ).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +172,21 @@ def fit(
         streams = replace(streams, cursors=cursors)
     for epoch in range(progress.epoch + 1, training.epochs + 1):
         began = time.perf_counter()
-        rate = learning_rate(training.learning_rate, (row[f"{training.decay_on}_loss"] for row in progress.history))
-        x, y, streams = epoch_of(streams, recipe.steps, np.random.default_rng((training.seed, epoch)))
+        rate = learning_rate(
+            training.learning_rate, (row[f"{training.decay_on}_loss"] for row in progress.history)
+        )
+        x, y, streams = epoch_of(
+            streams, recipe.steps, np.random.default_rng((training.seed, epoch))
+        )
         loss = fit_epoch(model, x, y, rate)
         if not np.isfinite(loss):
             raise Diverged(epoch, loss)
         figures, paths = _epoch_figures(recipe, values_of(weights))
         seconds = time.perf_counter() - began
         times = {"seconds": seconds, "seconds_left": seconds * (training.epochs - epoch)}
-        epoch_progress = EpochProgress(name, epoch, training.epochs, loss, learning_rate=rate, **times, **figures)
+        epoch_progress = EpochProgress(
+            name, epoch, training.epochs, loss, learning_rate=rate, **times, **figures
+        )
         progress.history.append(asdict(epoch_progress) | {"test_predictions": paths.tolist()})
         if figures["validation_loss"] < progress.best_loss:
             progress.arrays["best"] = values_of(weights)
@@ -182,7 +202,9 @@ def fit(
     return TutorialFit(recipe, tuple(fitted), chosen, tuple(progress.history), predictions)
 
 
-def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgress], None]) -> float:
+def lowest_loss(
+    mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgress], None]
+) -> float:
     """The lowest validation loss over the epochs, without looking at the test part.  mid: (n,), price."""
     end = train_length(len(mid))
     with tempfile.TemporaryDirectory() as folder:
@@ -194,7 +216,9 @@ def last_value_loss(mid: Floats, settings: Settings) -> float:
     """That of "the price stays", from the same starts as in `lowest_loss`.  mid: (n,), price."""
     end = train_length(len(mid))
     recipe = Recipe.of(mid[:end], end, settings)
-    return path_errors(recipe.prepared, recipe.validation, settings.evaluation.horizon)["last value"]
+    return path_errors(recipe.prepared, recipe.validation, settings.evaluation.horizon)[
+        "last value"
+    ]
 
 
 def epoch_of(
@@ -203,10 +227,16 @@ def epoch_of(
     """An epoch's points and labels, (steps · streams, unrolled) each, step by step, and the streams after it."""
     points, labels = [], []
     for _ in range(steps):
-        at, label_at, streams = streams.places(rng.random((streams.unrolled, len(streams.cursors), 2)))
+        at, label_at, streams = streams.places(
+            rng.random((streams.unrolled, len(streams.cursors), 2))
+        )
         points.append(streams.values[at].T)
         labels.append(streams.values[label_at].T)
-    return np.concatenate(points).astype(np.float32), np.concatenate(labels).astype(np.float32), streams
+    return (
+        np.concatenate(points).astype(np.float32),
+        np.concatenate(labels).astype(np.float32),
+        streams,
+    )
 
 
 def _epoch_figures(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Floats]:
@@ -214,7 +244,9 @@ def _epoch_figures(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Fl
     at = recipe.test
     paths, last = recipe.predictions(weights, at), recipe.prepared.values[at - 1]
     figures = {
-        "validation_loss": recipe.error(recipe.predictions(weights, recipe.validation), recipe.validation),
+        "validation_loss": recipe.error(
+            recipe.predictions(weights, recipe.validation), recipe.validation
+        ),
         "test_loss": recipe.error(paths, at),
         "last_value_loss": recipe.error(last[:, None], at),
         "correlation": move_correlation(paths, recipe.outcomes(at), last),

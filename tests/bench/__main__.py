@@ -23,15 +23,23 @@ PIPED_WIDTH = 170
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--fast", action="store_true", help="fewer runs and 4 tickers: under 3 minutes")
-    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; may be repeated")
+    parser.add_argument(
+        "--fast", action="store_true", help="fewer runs and 4 tickers: under 3 minutes"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, help="measure this part; may be repeated"
+    )
     parser.add_argument("--measure", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure:
         measure(asked.measure, Scene(asked.folder, asked.fast))
     else:
-        sys.exit(bench(asked.only or [part for part in PARTS if part not in BY_NAME_ONLY], fast=asked.fast))
+        sys.exit(
+            bench(
+                asked.only or [part for part in PARTS if part not in BY_NAME_ONLY], fast=asked.fast
+            )
+        )
 
 
 def bench(parts: list[str], *, fast: bool) -> int:
@@ -73,7 +81,15 @@ def among_imports(parts: list[str]) -> Iterator[str]:
 
 def measured_apart(part: str, scene: Scene) -> list[Measured]:
     """Measure a part in a new process; this one must stay small, as a child's peak starts at its parent's size."""
-    command = [sys.executable, "-m", "tests.bench", "--measure", part, "--folder", str(scene.folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench",
+        "--measure",
+        part,
+        "--folder",
+        str(scene.folder),
+    ]
     subprocess.run([*command, *(["--fast"] if scene.fast else [])], check=True)
     return [Measured.from_dict(each) for each in json.loads(_result(part, scene).read_text())]
 
@@ -85,7 +101,9 @@ def measure(part: str, scene: Scene) -> None:
     _result(part, scene).write_text(json.dumps(figures))
 
 
-def keep_and_show(measured: list[Measured], failed: list[str], kept: Path, console: Console) -> None:
+def keep_and_show(
+    measured: list[Measured], failed: list[str], kept: Path, console: Console
+) -> None:
     from tests.bench.on_machine import described
 
     machine, now = described(), datetime.now(UTC)

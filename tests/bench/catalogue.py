@@ -24,18 +24,29 @@ FIGURES: tuple[Figure, ...] = (
     Figure("read", "read 14,000 sessions, adjusted, as of a time", "ms", 10),
     Figure("import", "import 12,075 rows of CSV", "s", 1),
     Figure("baselines", "all baselines over 14,000 sessions", "ms", 20),
-    Figure("tutorial step", "tutorial training step (500 streams × 50 steps, 200+200+150 units)", "s", 0.7),
+    Figure(
+        "tutorial step",
+        "tutorial training step (500 streams × 50 steps, 200+200+150 units)",
+        "s",
+        0.7,
+    ),
     Figure("retrain", "nightly retrain of one ticker (10,000 sessions)", "s", 4),
     Figure("fine-tune", "nightly fine-tune for one new session", "s", 1),
     Figure("score", "a kept model scored beside every simple forecast (10,000 sessions)", "s", 0.3),
-    Figure("pretraining", "one pass of a base network's member over 4 tickers of 3,000 sessions", "s"),
+    Figure(
+        "pretraining",
+        "one pass of a pretrained network's member over 4 tickers of 3,000 sessions",
+        "s",
+    ),
     Figure("log", "log one night to MLflow (SQLite), plots and model included", "s", 3),
     Figure("first night", "a ticker's first night (retrain), whole process", "s"),
     Figure("night", "a night with one new session, whole process, cold", "s", 25),
     Figure("night cpu", "the same in CPU seconds", "s", 14),
     Figure("night again", "a night with nothing new, whole process", "s", 2),
     Figure("night memory", "peak memory of one night, its Prefect server included", "GB", 1.5),
-    Figure("scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 8),
+    Figure(
+        "scheduled night", "a scheduled night on `stockml up`, CPU seconds of all processes", "s", 8
+    ),
     Figure("25 scheduled", "25 scheduled nights that are due at once, on `stockml up`", "min", 6),
     Figure("first universe", "50 tickers' first night (retrain), Dask on 2 cores", "min"),
     Figure("universe", "50 tickers, one new session each, Dask on 2 cores", "min", 4),
@@ -44,7 +55,9 @@ FIGURES: tuple[Figure, ...] = (
     Figure("deployments", "register 100 deployments, whole process", "s", 25),
     Figure("deployments again", "the same with nothing changed", "s"),
     Figure("disk", "a year of 50 tickers on the disk, by a measured month", "GB", 2),
-    Figure("imports", "imports of TensorFlow, Prefect, scipy, matplotlib and MLflow, CPU seconds", "s"),
+    Figure(
+        "imports", "imports of TensorFlow, Prefect, scipy, matplotlib and MLflow, CPU seconds", "s"
+    ),
     Figure("few", "4 tickers' first night (retrain), Dask on 2 cores (the short run's)", "s"),
     Figure("numpy float32", "matrix product, NumPy, float32, 2048 × 2048", "GFLOP/s"),
     Figure("tensorflow float32", "matrix product, TensorFlow, float32, 2048 × 2048", "GFLOP/s"),

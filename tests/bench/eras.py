@@ -2,7 +2,7 @@
 
 python -m tests.bench.eras HALF --prices ../shared/kaggle-universe [--tickers 10] [--every 20] [--train-every 250]
 
-HALF: vintages of every other ticker (`make_bases --half`); of the rest, so many, evenly spaced, are scored. Every
+HALF: vintages of every other ticker (`make_pretrained --half`); of the rest, so many, evenly spaced, are scored. Every
 session of `--every` is a night as the product would have run it, which trains anew after `--train-every` sessions and
 keeps its model between. CRPS is symmetrised, in percent: mean over tickers (share of them above zero).
 """
@@ -56,8 +56,12 @@ def measured(series: PriceSeries, span: Span, settings: Settings, folders: list[
     origins, leads = np.array(list(splits)), np.array(LEADS)
     nights, published, ridge = run_nights(series, splits, span, settings, folders)
     sets = [VintageSet.ending_before(series.sessions[at].item(), folders) for at in origins]
-    pretrained = [each.network_quantiles(series, origins[[row]], leads)[0] for row, each in enumerate(sets)]
-    pooled = [each.regression.quantiles(series, origins[[row]], leads)[0] for row, each in enumerate(sets)]
+    pretrained = [
+        each.network_quantiles(series, origins[[row]], leads)[0] for row, each in enumerate(sets)
+    ]
+    pooled = [
+        each.regression.quantiles(series, origins[[row]], leads)[0] for row, each in enumerate(sets)
+    ]
     actual = moves(series, origins, leads)
     rows = {"published": published[:, leads - 1], "ridge": ridge[:, leads - 1]}
     rows |= {"pretrained": np.array(pretrained), "pooled": np.array(pooled)}
@@ -84,7 +88,9 @@ def measured(series: PriceSeries, span: Span, settings: Settings, folders: list[
 def simple_quantiles(series: PriceSeries, origins: Indices, lead: int) -> dict[str, Floats]:
     """(m,) 5 % quantiles of the move: of the past 500 sessions' moves, and of a normal of the EWMA 60 volatility."""
     close = np.log(series.close)
-    past = [close[at - HISTORY + lead : at + 1] - close[at - HISTORY : at + 1 - lead] for at in origins]
+    past = [
+        close[at - HISTORY + lead : at + 1] - close[at - HISTORY : at + 1 - lead] for at in origins
+    ]
     normal = -1.6448536 * Volatilities.of(series).ewma_60[origins] * np.sqrt(lead)
     simulated = np.array([np.quantile(each, ONE_IN_TWENTY) for each in past])
     return {"historical simulation": simulated, "normal EWMA 60": normal}
@@ -96,17 +102,28 @@ def tick_loss(quantile: Floats, outcome: Floats) -> float:
 
 def table(found: Mapping[str, list[TickerEra]]) -> Iterator[str]:
     """The table as lines of Markdown."""
-    yield "| | " + " | ".join(f"from {era}, {len(each)} tickers" for era, each in found.items()) + " |"
+    yield (
+        "| | "
+        + " | ".join(f"from {era}, {len(each)} tickers" for era, each in found.items())
+        + " |"
+    )
     yield "|---|" + "--:|" * len(found)
     for what in ("training adds", "network adds", "over the regression"):
         gains = [100 * np.array([one.gains[what] for one in each]) for each in found.values()]
-        yield _row(f"{what}, CRPS", [f"{each.mean():+.2f} % ({100 * (each > 0).mean():.0f})" for each in gains])
+        yield _row(
+            f"{what}, CRPS",
+            [f"{each.mean():+.2f} % ({100 * (each > 0).mean():.0f})" for each in gains],
+        )
     for lead in SHOWN:
         sums = [np.sum([one.below[lead] for one in each], axis=0) for each in found.values()]
-        yield _row(f"closes below the 5 % quantile, lead {lead}", [f"{100 * a / b:.1f} %" for a, b in sums])
+        yield _row(
+            f"closes below the 5 % quantile, lead {lead}", [f"{100 * a / b:.1f} %" for a, b in sums]
+        )
     for name in ("historical simulation", "normal EWMA 60"):
         for lead in SHOWN:
-            ticks = [100 * np.mean([one.tick[name, lead] for one in each]) for each in found.values()]
+            ticks = [
+                100 * np.mean([one.tick[name, lead] for one in each]) for each in found.values()
+            ]
             yield _row(f"tick loss over {name}, lead {lead}", [f"{each:+.1f} %" for each in ticks])
     held = [np.sum([one.held for one in each], axis=0) for each in found.values()]
     yield _row("80 % band held, pooled", [f"{100 * a / b:.1f} %" for a, b in held])
@@ -120,7 +137,9 @@ def _row(name: str, cells: list[str]) -> str:
 
 @vintage_cache()
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("half", type=Path)
     options.add_argument("--prices", type=Path, required=True)
     options.add_argument("--tickers", type=int, default=10)
@@ -141,7 +160,9 @@ def main() -> None:
             except StockmlError as refusal:
                 print(f"{era}, {name} left out: {refusal}", file=sys.stderr, flush=True)
                 continue
-            gains = ", ".join(f"{what} {100 * gain:+.3f} %" for what, gain in found[era][-1].gains.items())
+            gains = ", ".join(
+                f"{what} {100 * gain:+.3f} %" for what, gain in found[era][-1].gains.items()
+            )
             print(f"{era}, {name}: {gains}", file=sys.stderr, flush=True)
     print("\n".join(table(found)))
 

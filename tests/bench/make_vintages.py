@@ -16,20 +16,20 @@ from datetime import date
 from pathlib import Path
 
 from stockml.errors import StockmlError
-from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import SHIPPED, file_name, write
+from stockml.models.har_regression import HarRegression
+from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.vintage_store import SHIPPED, file_name, write
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 
-BASES = "<!-- made by make_bases -->"  # the README's text after it is about the base networks
+PRETRAINED_FILES = "<!-- made by make_pretrained -->"  # the README's text after it is about the pretrained networks
 README = """# The regressions, by vintage
 
 Each `pooled-YYYY-MM.json` holds one regression of how far a share moves, with one shape (21 quantiles) per lead,
-fitted on many tickers up to that month (`stockml/models/pooled_regression.py`). Each `ridge-YYYY-MM.json`
-corrects it by a ridge regression on averages of a network's inputs (`stockml/models/pooled_ridge.py`): the
+fitted on many tickers up to that month (`stockml/models/har_regression.py`). Each `ridge-YYYY-MM.json`
+corrects it by a ridge regression on averages of a network's inputs (`stockml/models/ridge_regression.py`): the
 strongest simple forecast, which the network corrects in turn. A forecast uses the newest ones that end before the
 origins it is scored on. Made by
 
@@ -55,24 +55,34 @@ def make(folder: Path, into: Path, ends: Sequence[date] = ENDS) -> list[Path]:
     made = [model for until in ends for model in regressions(series, until, into)]
     paths = [into / file_name(model) for model in made]
     rows = sorted(_row(path, model) for path, model in zip(paths, made, strict=True))
-    refused = "".join(f"\nLeft out: {name}, {_why(refusal, name)}.\n" for name, refusal in refusals.items())
-    text = README.format(folder=folder, rows="\n".join(rows), tickers=_wrapped(made[-1].tickers), refused=refused)
+    refused = "".join(
+        f"\nLeft out: {name}, {_why(refusal, name)}.\n" for name, refusal in refusals.items()
+    )
+    text = README.format(
+        folder=folder, rows="\n".join(rows), tickers=_wrapped(made[-1].tickers), refused=refused
+    )
     path = into / "README.md"
-    _, mark, of_bases = path.read_text(encoding="utf-8").partition(BASES) if path.exists() else ("", "", "")
-    path.write_text(text + (f"\n{mark}{of_bases}" if mark else ""), encoding="utf-8")
+    _, mark, of_pretrained = (
+        path.read_text(encoding="utf-8").partition(PRETRAINED_FILES)
+        if path.exists()
+        else ("", "", "")
+    )
+    path.write_text(text + (f"\n{mark}{of_pretrained}" if mark else ""), encoding="utf-8")
     return paths
 
 
-def regressions(series: Mapping[str, PriceSeries], until: date, into: Path) -> tuple[PooledRegression, PooledRidge]:
+def regressions(
+    series: Mapping[str, PriceSeries], until: date, into: Path
+) -> tuple[HarRegression, RidgeRegression]:
     """Fit both regressions and write their vintages."""
-    pooled = PooledRegression.fit(series, until)
-    ridge = PooledRidge.fit(series, until, pooled)
+    pooled = HarRegression.fit(series, until)
+    ridge = RidgeRegression.fit(series, until, pooled)
     for each in (pooled, ridge):
         write(each, into)
     return pooled, ridge
 
 
-def _row(path: Path, model: PooledRegression | PooledRidge) -> str:
+def _row(path: Path, model: HarRegression | RidgeRegression) -> str:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     counts = f"{len(model.tickers)} | {model.sessions:,} | {model.origins:,}"
     return f"| `{path.name}` | {model.through} | {counts} | `{sha256}` |"
@@ -88,7 +98,9 @@ def _why(refusal: StockmlError, name: str) -> str:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("folder", type=Path)
     options.add_argument("--into", type=Path, default=SHIPPED)
     chosen = options.parse_args()

@@ -36,7 +36,9 @@ def repeated(bars: Bars, sessions: int) -> Bars:
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     level = prices[0, 0] / prices[-1, PRICES.index("close")]
     times = -(-sessions // len(bars))
-    chained = np.concatenate([prices * level**back for back in reversed(range(times))])[-sessions:].round(4)
+    chained = np.concatenate([prices * level**back for back in reversed(range(times))])[
+        -sessions:
+    ].round(4)
     last: date = bars.index[-1].date()
     before = sessions_for(TICKER).before(bars.index[0].date(), max(sessions - len(bars), 0))
     days = np.concatenate([np.array(before, "datetime64[D]"), days_of(bars)])[-sessions:]
@@ -50,7 +52,9 @@ def payload(bars: Bars) -> bytes:
     days = [str(day) for day in days_of(bars)]
     rows = bars[list(COLUMNS)].to_numpy()
     texts = ([f"{price:.4f}" for price in row[:4]] + [str(int(row[4]))] for row in rows)
-    series = {day: dict(zip(FIELDS, row, strict=True)) for day, row in zip(days, texts, strict=True)}
+    series = {
+        day: dict(zip(FIELDS, row, strict=True)) for day, row in zip(days, texts, strict=True)
+    }
     meta = {
         "1. Information": "Daily Prices (open, high, low, close) and Volumes",
         "2. Symbol": TICKER,
@@ -58,7 +62,9 @@ def payload(bars: Bars) -> bytes:
         "4. Output Size": "Full size",
         "5. Time Zone": "US/Eastern",
     }
-    return json.dumps({"Meta Data": meta, "Time Series (Daily)": dict(reversed(series.items()))}, indent=4).encode()
+    return json.dumps(
+        {"Meta Data": meta, "Time Series (Daily)": dict(reversed(series.items()))}, indent=4
+    ).encode()
 
 
 def write_csv(bars: Bars, path: Path) -> Path:

@@ -30,7 +30,9 @@ def parse(scene: Scene) -> Iterator[Measured]:
         bars = parse_daily(content, TICKER, last_final=last)
         assert len(checked(TICKER, bars, calendar)) == PAYLOAD_SESSIONS
 
-    yield timed("parse", action, runs=scene.runs(30, 10), remark=f"{what}, {len(content) / 1e6:.1f} MB")
+    yield timed(
+        "parse", action, runs=scene.runs(30, 10), remark=f"{what}, {len(content) / 1e6:.1f} MB"
+    )
 
 
 def append(scene: Scene) -> Iterator[Measured]:
@@ -42,7 +44,9 @@ def append(scene: Scene) -> Iterator[Measured]:
     def action(run: int) -> None:
         answer = bars.iloc[STORED_SESSIONS + run + 1 - COMPACT : STORED_SESSIONS + run + 1]
         session, recorded_at = answer.index[-1].date(), NOW + timedelta(days=run + 1)
-        receipt = store.append(TICKER, answer, recorded_at=recorded_at, source="bench", session=session)
+        receipt = store.append(
+            TICKER, answer, recorded_at=recorded_at, source="bench", session=session
+        )
         assert receipt.added == 1
 
     yield timed("append", action, runs=runs, remark=f"{what}; 100 bars come, one is new")
@@ -54,7 +58,11 @@ def read(scene: Scene) -> Iterator[Measured]:
     store = _store(scene.folder / "read", bars.iloc[:STORED_SESSIONS])
     splits = [Split(bars.index[at].date(), 2.0) for at in (5_000, 9_000)]
     store.record_splits(TICKER, splits, recorded_at=NOW, source="bench")
-    later = {"recorded_at": NOW + timedelta(days=9), "source": "bench", "session": bars.index[-1].date()}
+    later = {
+        "recorded_at": NOW + timedelta(days=9),
+        "source": "bench",
+        "session": bars.index[-1].date(),
+    }
     store.append(TICKER, bars.iloc[-COMPACT:], **later)
 
     def action(run: int) -> None:
@@ -68,7 +76,9 @@ def import_csv(scene: Scene) -> Iterator[Measured]:
     path, what = csv_file(scene.folder)
 
     def action(run: int) -> None:
-        import_file(_empty(scene.folder / "import" / str(run)), path, recorded_at=NOW, ticker=TICKER)
+        import_file(
+            _empty(scene.folder / "import" / str(run)), path, recorded_at=NOW, ticker=TICKER
+        )
 
     yield timed("import", action, runs=scene.runs(10, 3), remark=what)
 

@@ -19,4 +19,6 @@ def deployments(scene: Scene) -> Iterator[Measured]:
             ended = stockml(place, feed, "deploy", "--file", str(listed), "--json")
             assert len(ended.answer()[done]) > TICKERS
             peaks = ended.largest_bytes, ended.together_bytes
-            yield Measured(figure, (ended.seconds,), peaks[0], together_bytes=peaks[1], remark=REMARK)
+            yield Measured(
+                figure, (ended.seconds,), peaks[0], together_bytes=peaks[1], remark=REMARK
+            )

@@ -53,7 +53,9 @@ def month(scene: Scene) -> Iterator[Measured]:
     with Feed() as feed:
         _at(feed, days[1])
         with prefect_api(place):
-            from prefect.client.orchestration import get_client  # only once the environment names this home
+            from prefect.client.orchestration import (
+                get_client,
+            )  # only once the environment names this home
 
             from flows.maintenance import maintenance
 
@@ -66,13 +68,21 @@ def month(scene: Scene) -> Iterator[Measured]:
                 if number % WEEK == 0:
                     seen.append(sizes(place))
                     result_of(maintenance, quiet=True)
-    bare = {part: empty[part] for part in ("mlflow.db", "prefect", "events")}  # independent of the number of tickers
+    bare = {
+        part: empty[part] for part in ("mlflow.db", "prefect", "events")
+    }  # independent of the number of tickers
     year = {
-        part: year_of(part, bare.get(part, 0), [(week[part] - bare.get(part, 0)) / len(TICKERS) for week in seen])
+        part: year_of(
+            part,
+            bare.get(part, 0),
+            [(week[part] - bare.get(part, 0)) / len(TICKERS) for week in seen],
+        )
         for part in seen[-1]
     }
     largest = sorted(year.items(), key=lambda each: -each[1][0])
-    told = "; ".join(f"{part} {size / 1e6:.0f} MB, {why}" for part, (size, why) in largest if size > 1e6)
+    told = "; ".join(
+        f"{part} {size / 1e6:.0f} MB, {why}" for part, (size, why) in largest if size > 1e6
+    )
     remark = f"{', '.join(TICKERS)}, {len(seen) * WEEK} sessions. {told}"
     yield Measured("disk", (sum(size for size, _ in year.values()),), own_peak(), remark=remark)
 
@@ -96,7 +106,11 @@ def sizes(place: HomePaths) -> Counter[str]:
     found: Counter[str] = Counter()
     for path in place.root.rglob("*"):
         part = part_of(path.relative_to(place.root))
-        emptied = part in KEPT_BY_COUNT and path.is_dir() and not any(each.is_file() for each in path.rglob("*"))
+        emptied = (
+            part in KEPT_BY_COUNT
+            and path.is_dir()
+            and not any(each.is_file() for each in path.rglob("*"))
+        )
         found["emptied folders" if emptied else part] += path.lstat().st_blocks * 512
     with closing(sqlite3.connect(place.prefect / "prefect.db")) as tables:
         [(events,)] = tables.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%event%'")

@@ -14,8 +14,24 @@ from tests.bench.processes import ended
 
 SIZE = 2048
 FLOP = 2.0 * SIZE**3
-IMPORTED = ("tensorflow", "prefect.flows", "scipy.stats", "matplotlib.backends.backend_agg", "mlflow.pyfunc")
-PACKAGES = ("numpy", "pandas", "pyarrow", "tensorflow", "keras", "prefect", "prefect_dask", "mlflow", "stockml")
+IMPORTED = (
+    "tensorflow",
+    "prefect.flows",
+    "scipy.stats",
+    "matplotlib.backends.backend_agg",
+    "mlflow.pyfunc",
+)
+PACKAGES = (
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "tensorflow",
+    "keras",
+    "prefect",
+    "prefect_dask",
+    "mlflow",
+    "stockml",
+)
 
 
 def described() -> dict[str, str]:
@@ -24,7 +40,9 @@ def described() -> dict[str, str]:
 
     machine = {
         "CPU": _cpu_model(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "memory": f"{psutil.virtual_memory().total / 1e9:.1f} GB",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": sys.version.split()[0],
@@ -41,7 +59,9 @@ def matrix_speed(scene: Scene) -> Iterator[Measured]:
 
     for kind in ("float32", "bfloat16"):
         product = tensorflow_product(kind)
-        yield _as_speed(timed(f"tensorflow {kind}", lambda run, product=product: product(), runs=runs))
+        yield _as_speed(
+            timed(f"tensorflow {kind}", lambda run, product=product: product(), runs=runs)
+        )
 
 
 def imports(scene: Scene) -> Iterator[Measured]:
@@ -63,7 +83,9 @@ def tensorflow_product(kind: str) -> Callable[[], object]:
 
 
 def _as_speed(measured: Measured) -> Measured:
-    return Measured(measured.figure, tuple(FLOP / seconds for seconds in measured.values), own_peak())
+    return Measured(
+        measured.figure, tuple(FLOP / seconds for seconds in measured.values), own_peak()
+    )
 
 
 def _cpu_model() -> str:

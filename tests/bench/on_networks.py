@@ -1,4 +1,4 @@
-"""Benchmarks of training and scoring. A night's own needs no TensorFlow; the tutorial's and a base's do."""
+"""Benchmarks of training and scoring. A night's own needs no TensorFlow; the tutorial's and a pretrained network's do."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from stockml.evaluation.assessment import assess
-from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.har_regression import HarRegression
 from stockml.models.retrain_policy import Decision
+from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.tutorial.network import build, fit_epoch
 from stockml.models.tutorial.recipe import train_length
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Mode, Settings, settings_for
-from stockml.training.base_trainer import members_of
+from stockml.training.network_trainer import members_of
 from stockml.training.pretrain import pretrain
 from stockml.training.ticker_training import split_after_vintages
 from stockml.training.train import train
@@ -53,8 +53,18 @@ def tutorial_step(scene: Scene) -> Iterator[Measured]:
         fit_epoch(model, x, y, settings.training.learning_rate)
 
     remark = f"{what}, {recipe.width} streams; {COMPILED}"
-    step = timed("tutorial step", action, runs=scene.runs(12, 3), prepare=prepare, each=steps, flop=flop, remark=remark)
-    shares = tuple(flop / seconds / roof for seconds, roof in zip(step.values, roofs[1:], strict=True))
+    step = timed(
+        "tutorial step",
+        action,
+        runs=scene.runs(12, 3),
+        prepare=prepare,
+        each=steps,
+        flop=flop,
+        remark=remark,
+    )
+    shares = tuple(
+        flop / seconds / roof for seconds, roof in zip(step.values, roofs[1:], strict=True)
+    )
     yield replace(step, shares=shares)
 
 
@@ -68,7 +78,7 @@ def step_flop(settings: Settings, streams: int) -> float:
 
 
 def retrain(scene: Scene) -> Iterator[Measured]:
-    """Train both networks from the base on the whole history, assess their worth, and write the model's folder."""
+    """Train both networks from the pretrained network on the whole history, assess their worth, and write the model's folder."""
     series, what = _series()
 
     def action(run: int) -> None:
@@ -106,14 +116,23 @@ def pretraining(scene: Scene) -> Iterator[Measured]:
     bars, what = long_bars(FEW_SESSIONS)
     series = {f"T{n}": PriceSeries.from_bars(bars.iloc[n:]) for n in range(FEW)}
     end = series["T0"].sessions[-1].item()
-    pooled = PooledRegression.fit(series, end)
-    ridge = PooledRidge.fit(series, end, pooled)
+    pooled = HarRegression.fit(series, end)
+    ridge = RidgeRegression.fit(series, end, pooled)
     members = (replace(members_of()[0], epochs=1),)
 
     def action(run: int) -> None:
-        pretrain(series, end, pooled, ridge, folder=scene.folder / "pretraining" / str(run), members=members)
+        pretrain(
+            series,
+            end,
+            pooled,
+            ridge,
+            folder=scene.folder / "pretraining" / str(run),
+            members=members,
+        )
 
-    yield timed("pretraining", action, runs=scene.runs(3, 1), remark=f"{FEW} times {what}; {COMPILED}")
+    yield timed(
+        "pretraining", action, runs=scene.runs(3, 1), remark=f"{FEW} times {what}; {COMPILED}"
+    )
 
 
 def _series() -> tuple[PriceSeries, str]:
@@ -129,6 +148,10 @@ def _champion(series: PriceSeries, scene: Scene) -> Path:
     return folder
 
 
-def _train(series: PriceSeries, mode: Mode, folder: Path, champion: Path | None = None) -> TrainedModel:
+def _train(
+    series: PriceSeries, mode: Mode, folder: Path, champion: Path | None = None
+) -> TrainedModel:
     """Train in the given mode; the result is used even if its worth is not shown."""
-    return train(series, Settings(mode=mode), Decision(mode, "bench"), champion=champion, folder=folder)
+    return train(
+        series, Settings(mode=mode), Decision(mode, "bench"), champion=champion, folder=folder
+    )

@@ -35,13 +35,22 @@ def nights(scene: Scene) -> Iterator[Measured]:
         yield _seconds("night", others, f"{WHAT}; fine-tunes")
         spent = tuple(night.cpu_s for night in others)
         largest = max(night.largest_bytes for night in ended)
-        yield Measured("night cpu", spent, largest, remark="of all its processes, its Prefect server included")
+        yield Measured(
+            "night cpu", spent, largest, remark="of all its processes, its Prefect server included"
+        )
         peaks = tuple(float(night.together_bytes) for night in ended)
-        yield Measured("night memory", peaks, largest, remark="all its processes, added up; the largest alone beside")
+        yield Measured(
+            "night memory",
+            peaks,
+            largest,
+            remark="all its processes, added up; the largest alone beside",
+        )
         loading = _night(place, feed, PYTHONPROFILEIMPORTTIME="1")
         assert " tensorflow" not in loading.errors, "a night with nothing new imports TensorFlow"
         repeats = [_night(place, feed) for _ in range(again)]
-        yield _seconds("night again", repeats, "TensorFlow is not imported, by Python's own list of imports")
+        yield _seconds(
+            "night again", repeats, "TensorFlow is not imported, by Python's own list of imports"
+        )
 
 
 def _with_history(folder: Path, untold: int) -> Path:
@@ -49,7 +58,9 @@ def _with_history(folder: Path, untold: int) -> Path:
     place: HomePaths = current_home({"STOCKML_HOME": str(folder)})
     store, now = BarStore.of(place), datetime.now(UTC)
     known = recorded(TICKER).iloc[:-untold]
-    store.append(TICKER, known, recorded_at=now, source=AlphaVantage.name, session=known.index[-1].date())
+    store.append(
+        TICKER, known, recorded_at=now, source=AlphaVantage.name, session=known.index[-1].date()
+    )
     past = write_csv(repeated(known, SESSIONS - untold), folder / "past.csv")
     import_file(store, past, recorded_at=now, ticker=TICKER)
     return place.root

@@ -48,12 +48,18 @@ def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Me
     with ScriptedFeed(aliases=aliases) as feed:
         feed.set_clock(sessions[-1])
         with up(place, **replay_environment(feed)) as pages:
-            [stack] = (each for each in psutil.Process().children() if "deployments.cli" in each.cmdline())
-            found = [_night(pages, [*aliases], str(session), stack) for session in (first, *sessions)]
+            [stack] = (
+                each for each in psutil.Process().children() if "deployments.cli" in each.cmdline()
+            )
+            found = [
+                _night(pages, [*aliases], str(session), stack) for session in (first, *sessions)
+            ]
             memory = [each.memory_info().rss for each in stack.children(recursive=True)]
     seconds, nights = [each for each, _ in found], [each for _, each in found]
     warm_up, *others = (each.total() / count for each in nights)
-    by_part = ", ".join(f"{part} {seconds / count:.2f}" for part, seconds in nights[-1].most_common())
+    by_part = ", ".join(
+        f"{part} {seconds / count:.2f}" for part, seconds in nights[-1].most_common()
+    )
     remark = f"{count} tickers; CPU seconds of the last session: {by_part}"
     memory_of = {"peak_bytes": max(memory), "together_bytes": sum(memory), "remark": remark}
     return (
@@ -62,7 +68,9 @@ def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Me
     )
 
 
-def _night(pages: Up, tickers: list[str], session: str, stack: psutil.Process) -> tuple[float, Counter[str]]:
+def _night(
+    pages: Up, tickers: list[str], session: str, stack: psutil.Process
+) -> tuple[float, Counter[str]]:
     """Plan the nights ahead; return the seconds from their due time to the end of the last, and CPU seconds by part."""
     due = datetime.now(UTC) + timedelta(seconds=PLANNED_WITHIN_S + PLANNED_EACH_S * len(tickers))
     runs = [pages.start(f"nightly/{ticker}", due, session=session) for ticker in tickers]
@@ -73,7 +81,11 @@ def _night(pages: Up, tickers: list[str], session: str, stack: psutil.Process) -
     return (datetime.now(UTC) - due).total_seconds(), _spent(stack) - before
 
 
-@retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(ASKED_EACH_S), stop=stop_after_delay(PATIENCE_S))
+@retry(
+    retry=retry_if_exception_type(NotYet),
+    wait=wait_fixed(ASKED_EACH_S),
+    stop=stop_after_delay(PATIENCE_S),
+)
 def ended(pages: Up, run: str) -> str:
     """Wait for a run's final state, polling as rarely as an open page does, since polling is measured as well."""
     if (state := pages.run(run)["state_name"]) not in ENDS:

@@ -59,13 +59,19 @@ class Nights:
         session = self.bars.index[stop - 1].date()
         store = BarStore.of(self.place)
         known = self.bars.iloc[:stop]
-        stored = store.append(TICKER, known, recorded_at=datetime.now(UTC), source=AlphaVantage.name, session=session)
+        stored = store.append(
+            TICKER, known, recorded_at=datetime.now(UTC), source=AlphaVantage.name, session=session
+        )
         dataset = renormalise(self.place, stored, calendar=None)
         decision = decide_mode(self.place, dataset, SETTINGS)
         model = train_night(self.place, dataset, decision, SETTINGS)
         upcoming = sessions_for(TICKER).after(session, SETTINGS.evaluation.horizon)
-        evaluation = evaluate_night(self.place, dataset, decision, model, SETTINGS.evaluation, upcoming=upcoming)
-        return StepReceipts(stored, dataset, model, evaluation, SETTINGS, night_key(dataset, SETTINGS))
+        evaluation = evaluate_night(
+            self.place, dataset, decision, model, SETTINGS.evaluation, upcoming=upcoming
+        )
+        return StepReceipts(
+            stored, dataset, model, evaluation, SETTINGS, night_key(dataset, SETTINGS)
+        )
 
     def log(self, done: StepReceipts) -> RunReceipt:
         now = datetime.now(UTC)
@@ -81,5 +87,10 @@ class Nights:
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
         promote.promote(self.place, done.model, run.key, run.model_version, verdict, at=now)
-        entry = LedgerEntry(done.evaluation.ticker, run.key, now, read_assessment(Path(done.evaluation.path)).forecast)
+        entry = LedgerEntry(
+            done.evaluation.ticker,
+            run.key,
+            now,
+            read_assessment(Path(done.evaluation.path)).forecast,
+        )
         Ledger(self.place.ledger).publish(entry)

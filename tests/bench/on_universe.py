@@ -30,7 +30,9 @@ def hundreds(scene: Scene) -> Iterator[Measured]:
     yield from _universe(scene, MANY, 1, "first hundreds", "hundreds")
 
 
-def _universe(scene: Scene, count: int, new: int, first: str, later: str = "") -> Iterator[Measured]:
+def _universe(
+    scene: Scene, count: int, new: int, first: str, later: str = ""
+) -> Iterator[Measured]:
     """Measure the first night and `new` more; the tickers get the recorded symbols' bars in turn."""
     aliases = aliases_of(count)
     days = days_of(recorded("IBM")).tolist()[-new - 1 :]
@@ -53,7 +55,11 @@ def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path
         known = bars[days_of(bars) < before]
         store = BarStore.of(place)
         store.append(
-            ticker, known, recorded_at=datetime.now(UTC), source=AlphaVantage.name, session=known.index[-1].date()
+            ticker,
+            known,
+            recorded_at=datetime.now(UTC),
+            source=AlphaVantage.name,
+            session=known.index[-1].date(),
         )
     return place.root
 
@@ -71,4 +77,10 @@ def _measured(figure: str, ended: list[Ended], count: int) -> Measured:
     remark = f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn; CPU seconds a ticker: {spent}"
     largest = max(each.largest_bytes for each in ended)
     together = max(each.together_bytes for each in ended)
-    return Measured(figure, tuple(each.seconds for each in ended), largest, together_bytes=together, remark=remark)
+    return Measured(
+        figure,
+        tuple(each.seconds for each in ended),
+        largest,
+        together_bytes=together,
+        remark=remark,
+    )

@@ -42,7 +42,9 @@ class Ended:
         return json.loads(self.output)
 
 
-def stockml(place: Path, feed: Feed, *arguments: str, under: Sequence[str] = (), **environment: str) -> Ended:
+def stockml(
+    place: Path, feed: Feed, *arguments: str, under: Sequence[str] = (), **environment: str
+) -> Ended:
     """Run `stockml ARGUMENTS` in the home `place`, at the feed's time; it inherits no variable named like OTHERS.
 
     under: a command, such as a profiler, to run it under.
@@ -63,8 +65,16 @@ def ended(command: list[str], environment: Mapping[str, str]) -> Ended:
         process.returncode = os.waitstatus_to_exitcode(status)
         said = [_content(file) for file in (output, errors)]
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said[1][-2000:]}")
-    return Ended(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT, sampled.together_bytes, *said)
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {process.returncode}: {said[1][-2000:]}"
+        )
+    return Ended(
+        seconds,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss * RSS_UNIT,
+        sampled.together_bytes,
+        *said,
+    )
 
 
 class Sampled:

@@ -24,16 +24,33 @@ def table(measured: Sequence[Measured], machine: Mapping[str, str]) -> Table:
 
 def markdown(measured: Sequence[Measured], machine: Mapping[str, str], notes: Sequence[str]) -> str:
     """The table in Markdown, with the notes below it."""
-    rows = [COLUMNS, ("---", "---:", "---:", "---:", "---:", "---:", "---:", "---"), *map(cells, measured)]
-    lines = [described(machine), "", *("| " + " | ".join(row) + " |" for row in rows), "", *(f"- {n}" for n in notes)]
+    rows = [
+        COLUMNS,
+        ("---", "---:", "---:", "---:", "---:", "---:", "---:", "---"),
+        *map(cells, measured),
+    ]
+    lines = [
+        described(machine),
+        "",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        *(f"- {n}" for n in notes),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def as_json(measured: Sequence[Measured], machine: Mapping[str, str], notes: Sequence[str]) -> dict[str, Any]:
+def as_json(
+    measured: Sequence[Measured], machine: Mapping[str, str], notes: Sequence[str]
+) -> dict[str, Any]:
     """The figures as JSON values, in the measured units: seconds, bytes, FLOP/s."""
     figures = [
         one.asdict()
-        | {"median": one.median, "says": KNOWN[one.figure].says, "limit": limit(one), "missed": missed(one)}
+        | {
+            "median": one.median,
+            "says": KNOWN[one.figure].says,
+            "limit": limit(one),
+            "missed": missed(one),
+        }
         for one in measured
     ]
     return {"machine": dict(machine), "figures": figures, "notes": list(notes)}
@@ -53,7 +70,10 @@ def notes(measured: Sequence[Measured]) -> list[str]:
     floors = [(place, one.median) for place, one in enumerate(measured) if one.figure == "imports"]
     for place, one in enumerate(measured):
         if floors and one.figure in BESIDE_IMPORTS:
-            before, after = ([s for at, s in floors if at < place], [s for at, s in floors if at > place])
+            before, after = (
+                [s for at, s in floors if at < place],
+                [s for at, s in floors if at > place],
+            )
             said.append(_beside(one, [*before[-1:], *after[:1]]))
     return said
 
@@ -104,7 +124,11 @@ def missed(one: Measured) -> bool:
 
 def _memory(one: Measured) -> str:
     largest = f"{one.peak_bytes / 1e9:.2f} GB"
-    return largest if one.together_bytes is None else f"{largest}, all {one.together_bytes / 1e9:.2f} GB"
+    return (
+        largest
+        if one.together_bytes is None
+        else f"{largest}, all {one.together_bytes / 1e9:.2f} GB"
+    )
 
 
 def _number(value: float, figure: Figure) -> str:

@@ -35,30 +35,44 @@ class Constants:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tickers", type=int, nargs="+", default=[500, 2_000, 10_000])
     parser.add_argument("--exchanges", type=int, default=50)
     parser.add_argument("--processes", type=int, nargs="+", default=[2, 8, 32])
-    parser.add_argument("--rate", type=int, nargs="+", default=[75, 1_200], help="requests a minute")
+    parser.add_argument(
+        "--rate", type=int, nargs="+", default=[75, 1_200], help="requests a minute"
+    )
     parser.add_argument("--vcpu-hour", type=float, default=0.04, help="dollars")
     simulate(parser.parse_args())
 
 
 def simulate(asked: argparse.Namespace) -> None:
     known, ends = Constants(), closes(asked.exchanges)
-    print(f"{len(ends)} exchanges on {DAY}: the first closes at {min(ends):.1f} h UTC, the last at {max(ends):.1f} h\n")
-    print("| tickers | requests a minute | worker processes | minutes from a ticker's turn: median, 95 %, worst |")
+    print(
+        f"{len(ends)} exchanges on {DAY}: the first closes at {min(ends):.1f} h UTC, the last at {max(ends):.1f} h\n"
+    )
+    print(
+        "| tickers | requests a minute | worker processes | minutes from a ticker's turn: median, 95 %, worst |"
+    )
     print("| --: | --: | --: | --- |")
     for tickers in asked.tickers:
         for rate in asked.rate:
             for processes in asked.processes:
                 waits = night(spread(ends, tickers), rate, processes, known)
                 middle, most, worst = np.percentile(waits, [50, 95, 100])
-                print(f"| {tickers:,} | {rate:,} | {processes} | {middle:.1f}, {most:.1f}, {worst:.1f} |")
-    print("\n| a night of | " + " | ".join(f"{tickers:,} tickers" for tickers in asked.tickers) + " |")
+                print(
+                    f"| {tickers:,} | {rate:,} | {processes} | {middle:.1f}, {most:.1f}, {worst:.1f} |"
+                )
+    print(
+        "\n| a night of | " + " | ".join(f"{tickers:,} tickers" for tickers in asked.tickers) + " |"
+    )
     print("| --- |" + " --: |" * len(asked.tickers))
     for says, one in needs(known, asked):
-        print(f"| {says} | " + " | ".join(f"{one * tickers:,.4g}" for tickers in asked.tickers) + " |")
+        print(
+            f"| {says} | " + " | ".join(f"{one * tickers:,.4g}" for tickers in asked.tickers) + " |"
+        )
 
 
 def needs(known: Constants, asked: argparse.Namespace) -> list[tuple[str, float]]:

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.campaign
 APART = ["parse", "append"]
 
 
-def test_chosen_parts_run_and_their_table_is_kept_with_the_machines_description(tmp_path: Path) -> None:
+def test_chosen_parts_run_and_their_table_is_kept_with_the_machines_description(
+    tmp_path: Path,
+) -> None:
     """Runs without Kaggle's files, as on a machine that has none."""
     command = [sys.executable, "-m", "tests.bench", "--fast", *(f"--only={part}" for part in APART)]
     environment = os.environ | {"STOCKML_KAGGLE_DIR": "", "STOCKML_HOME": str(tmp_path)}
@@ -30,7 +32,9 @@ def test_chosen_parts_run_and_their_table_is_kept_with_the_machines_description(
         assert row["says"] in page.read_text()
     assert {"CPU", "cores", "memory", "Python", "numpy", "tensorflow"} <= set(found["machine"])
     assert "IBM's recording, repeated" in ran.stdout
-    assert [path.suffix for path in tmp_path.glob("bench/*")].count("") == 0, "the scratch folder is gone"
+    assert [path.suffix for path in tmp_path.glob("bench/*")].count("") == 0, (
+        "the scratch folder is gone"
+    )
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(0.029, "reached"), (0.031, "missed")])

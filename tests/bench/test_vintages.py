@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.evaluation.distribution_scores import Losses, base_score
-from stockml.models import pooled_vintages
+from stockml.evaluation.distribution_scores import Losses, pretrained_score
+from stockml.models import vintage_store
+from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import LEADS, moves, symmetrised
-from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for
-from stockml.training.base_trainer import MemberSettings
+from stockml.training.network_trainer import MemberSettings
 from tests.bench import make_vintages
-from tests.bench.make_bases import BEGIN, SHARE, SKILL, make, write_readme
+from tests.bench.make_pretrained import BEGIN, SHARE, SKILL, make, write_readme
 from tests.bench.material import write_csv
-from tests.stockml.models.test_base_network import base
+from tests.stockml.models.test_pretrained_network import pretrained
 from tests.support.walks import walk
 
 pytestmark = pytest.mark.campaign
@@ -29,18 +29,24 @@ TINY = (MemberSettings(units=(4, 3), dense=5, epochs=1),)
 def write_prices(folder: Path, name: str, seed: int) -> None:
     days = sessions_for("IBM").between(date(1996, 6, 3), date(1999, 9, 30))
     series = walk(len(days), seed=seed)
-    write_csv(make_bars(days, {column: getattr(series, column) for column in COLUMNS}), folder / name)
+    write_csv(
+        make_bars(days, {column: getattr(series, column) for column in COLUMNS}), folder / name
+    )
 
 
-def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_named(tmp_path: Path) -> None:
+def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_named(
+    tmp_path: Path,
+) -> None:
     folder, into = tmp_path / "prices", tmp_path / "made"
     for seed, name in enumerate(("aa.us.txt", "bb.us.txt")):
         write_prices(folder, name, seed)
     (folder / "cc.us.txt").write_text("no prices\n")
     made = make_vintages.make(folder, into, (date(1999, 3, 31), date(1999, 8, 31)))
     months = ("1999-03", "1999-08")
-    assert [path.name for path in made] == [f"{kind}-{month}.json" for month in months for kind in ("pooled", "ridge")]
-    assert all(pooled_vintages.read(path).tickers == ("AA", "BB") for path in made)
+    assert [path.name for path in made] == [
+        f"{kind}-{month}.json" for month in months for kind in ("pooled", "ridge")
+    ]
+    assert all(vintage_store.read(path).tickers == ("AA", "BB") for path in made)
     described = (into / "README.md").read_text(encoding="utf-8")
     assert "were still listed" in described
     assert "Left out: cc.us.txt" in described
@@ -48,10 +54,12 @@ def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in made[:2]]
 
 
-def test_a_bases_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
+def test_a_networks_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
     known = {f"T{i}": walk(1_200, seed=i) for i in range(3)}
-    pooled = PooledRegression.fit(known, date(2004, 6, 30))
-    vintages = VintageSet(pooled, PooledRidge.fit(known, date(2004, 6, 30), pooled), base())
+    pooled = HarRegression.fit(known, date(2004, 6, 30))
+    vintages = VintageSet(
+        pooled, RidgeRegression.fit(known, date(2004, 6, 30), pooled), pretrained()
+    )
     series, leads = {"A": walk(900, seed=8), "B": walk(900, seed=9)}, np.array(LEADS)
     origins = {"A": np.arange(100, 800, 50), "B": np.arange(100, 400, 50)}
     skills = []
@@ -61,17 +69,17 @@ def test_a_bases_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
         own = vintages.network_quantiles(series[name], at, leads)
         reference = Losses.of(simple, actual, leads).means[0]
         skills.append(1 - Losses.of(own, actual, leads).means[0] / reference)
-    skill, share = base_score(vintages, series, origins | {"NONE": np.arange(0)})
+    skill, share = pretrained_score(vintages, series, origins | {"NONE": np.arange(0)})
     assert skill == pytest.approx(np.mean(skills))
     assert share == 100 * np.mean(np.array(skills) > 0)
 
 
-def test_bases_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
+def test_pretrained_networks_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
     series, end = {f"T{i}": walk(900, seed=i) for i in range(3)}, date(2003, 6, 19)
-    pooled_vintages.write(PooledRegression.fit(series, end), tmp_path)
+    vintage_store.write(HarRegression.fit(series, end), tmp_path)
     (tmp_path / "README.md").write_text("# Before\n")
     path = make(series, end, tmp_path, TINY)
-    found = pooled_vintages.read(path)
+    found = vintage_store.read(path)
     assert found.through == end
     assert {SKILL, SHARE} < set(found.scores)
     for _ in range(2):
@@ -82,7 +90,7 @@ def test_bases_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "README.md",
         path.name,
-        "pooled-2003-06.json",
+        "regression-2003-06.json",
         "ridge-2003-06.json",
     ]
     content = path.read_bytes()

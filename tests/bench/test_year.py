@@ -12,7 +12,9 @@ from tests.bench.year import Year, differing, play
 pytestmark = pytest.mark.campaign
 
 
-def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(home: HomePaths) -> None:
+def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(
+    home: HomePaths,
+) -> None:
     """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m tests.bench.year`."""
     played = play(replace(home, tracking_uri="http://127.0.0.1:9"), year.CYCLE)
     day = played.day
@@ -46,7 +48,9 @@ def check_named(played: Year) -> None:
     assert "unknown symbol?" in said["OLD", day(year.RENAME)]
     assert said["NEW", day(year.RENAMED_BY_HAND)] == ""
     assert "it is delisted" in said["AAPL", day(year.OTHERS[-1])]
-    assert played.requests["AAPL"] == year.DELISTED - year.OTHERS[0] + 5 + 1, "five stale nights and the listing"
+    assert played.requests["AAPL"] == year.DELISTED - year.OTHERS[0] + 5 + 1, (
+        "five stale nights and the listing"
+    )
     origins = [entry.forecast.origin for entry in Ledger(played.home.ledger).entries("NEW")]
     asked = [night for night in year.OTHERS if not year.RENAME <= night < year.RENAMED_BY_HAND]
     assert origins == [day(night) for night in asked]

@@ -2,7 +2,7 @@
 
 python -m tests.bench.touch HALF --prices ../shared/kaggle-universe [--tickers 17] [--every 5] [--era 1999-09]
 
-HALF: vintages of every other ticker (`make_bases --half`); of the rest, so many, evenly spaced, are scored. After every
+HALF: vintages of every other ticker (`make_pretrained --half`); of the rest, so many, evenly spaced, are scored. After every
 session of `--every` the network pretrained before the era, which learns nothing further, says its chances, as a night
 of that session would publish them without a training. Brier skill is over the share's own frequency of the 2,500
 windows before: mean over tickers (share of them above zero, in percent). Calibration: what was said less what happened,
@@ -18,7 +18,14 @@ import numpy as np
 
 from stockml.features.origins import within_segment
 from stockml.forecasts.proper_scores import brier
-from stockml.forecasts.touch import FALLS, PAST_WINDOWS, TOUCH_SESSIONS, lowest_lows, own_frequencies, touch_chance
+from stockml.forecasts.touch import (
+    FALLS,
+    PAST_WINDOWS,
+    TOUCH_SESSIONS,
+    lowest_lows,
+    own_frequencies,
+    touch_chance,
+)
 from stockml.models.vintage_set import VintageSet, vintage_cache
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
@@ -39,7 +46,9 @@ class Said:
 
     @property
     def skill(self) -> float:
-        return float(1 - brier(self.chance, self.happened).mean() / brier(self.own, self.happened).mean())
+        return float(
+            1 - brier(self.chance, self.happened).mean() / brier(self.own, self.happened).mean()
+        )
 
 
 def said(series: PriceSeries, era: str, fall: float, every: int, folder: Path) -> Said | None:
@@ -75,7 +84,8 @@ def table(found: Mapping[tuple[str, float], Sequence[Said]]) -> Iterator[str]:
     for (era, fall), each in rows.items():
         skills = 100 * np.array([one.skill for one in each])
         chance, own, happened = (
-            np.concatenate([getattr(one, name) for one in each]) for name in ("chance", "own", "happened")
+            np.concatenate([getattr(one, name) for one in each])
+            for name in ("chance", "own", "happened")
         )
         by_tenth = calibration(chance, happened)
         tickers = "" if era == "all" else f", {len(each)} tickers"
@@ -88,7 +98,9 @@ def table(found: Mapping[tuple[str, float], Sequence[Said]]) -> Iterator[str]:
 
 @vintage_cache()
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("half", type=Path)
     options.add_argument("--prices", type=Path, required=True)
     options.add_argument("--tickers", type=int, default=17)

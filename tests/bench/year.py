@@ -67,17 +67,23 @@ class Year:
         if symbol != "IBM":
             return row
         later = {night: now.date() > row.session for night in (TENFOLD, RESTATED)}
-        if row.session in self.days(LOST) or (row.session in self.days(LATE) and (now.date() - row.session).days < 4):
+        if row.session in self.days(LOST) or (
+            row.session in self.days(LATE) and (now.date() - row.session).days < 4
+        ):
             return None
         if row.session in self.days(TENFOLD) and not later[TENFOLD]:
             return scaled(row, 10.0)
         if row.session in self.days(DOWN_AND_BACK):
             return scaled(row, 0.55)
-        return scaled(row, 0.98) if row.session in self.days(RESTATED) and not later[RESTATED] else row
+        return (
+            scaled(row, 0.98) if row.session in self.days(RESTATED) and not later[RESTATED] else row
+        )
 
 
 def scaled(row: RecordedRow, factor: float) -> RecordedRow:
-    prices = {name: round(getattr(row, name) * factor, 4) for name in ("open", "high", "low", "close")}
+    prices = {
+        name: round(getattr(row, name) * factor, 4) for name in ("open", "high", "low", "close")
+    }
     return row._replace(**prices)
 
 
@@ -89,7 +95,9 @@ def play(place: HomePaths, nights: int) -> Year:
     history.iloc[-50, :4] *= 1.03  # one day on which import and provider disagree
     began = datetime.combine(year.day(0), datetime.min.time(), NEW_YORK)
     with ScriptedFeed(
-        aliases={"NEW": "GOOG", "OLD": "GOOG"}, delisted={"AAPL": year.day(DELISTED)}, edit=year.edit
+        aliases={"NEW": "GOOG", "OLD": "GOOG"},
+        delisted={"AAPL": year.day(DELISTED)},
+        edit=year.edit,
     ) as feed:
         for number, session in enumerate(year.nights):
             now = datetime.combine(session, datetime.min.time(), NEW_YORK) + timedelta(hours=23)
@@ -114,22 +122,34 @@ def trouble(year: Year, ticker: str, number: int) -> Fault | None:
         return Fault.file(PAYLOADS / "info_daily_limit_key.json")
     if ticker == "IBM" and number in year.numbers(NO_DATA):
         return Fault.file(PAYLOADS / "html_503_heroku_2018.html", 503)
-    return Fault.file(PAYLOADS / "err_invalid_symbol.json") if ticker == "OLD" and number >= RENAME else None
+    return (
+        Fault.file(PAYLOADS / "err_invalid_symbol.json")
+        if ticker == "OLD" and number >= RENAME
+        else None
+    )
 
 
-def night(place: HomePaths, feed: ScriptedFeed, ticker: str, session: date, now: datetime) -> Iterator[str]:
+def night(
+    place: HomePaths, feed: ScriptedFeed, ticker: str, session: date, now: datetime
+) -> Iterator[str]:
     """Do what `flows.nightly` does up to the series, publish a forecast, and yield the night's messages."""
     if rest := ingest.delisted_status(place, ticker, session):
         yield str(rest)
         return
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
-    provider = AlphaVantage(environ, FileNotes(place.quota), clock=lambda: now, sleep=lambda seconds: None)
+    provider = AlphaVantage(
+        environ, FileNotes(place.quota), clock=lambda: now, sleep=lambda seconds: None
+    )
     try:
         with provider:
             payload = ingest.fetch(place, provider, ticker, session, sessions=EXCHANGE, now=now)
             bars = ingest.append(place, payload, calendar=None, now=now)
-            outcome = session_status(EXCHANGE, requested=session, now=now, last_stored=None, newest=payload.newest)
-            if outcome.state == states.STALE and ingest.ask_who_is_delisted(place, provider, ticker, now):
+            outcome = session_status(
+                EXCHANGE, requested=session, now=now, last_stored=None, newest=payload.newest
+            )
+            if outcome.state == states.STALE and ingest.ask_who_is_delisted(
+                place, provider, ticker, now
+            ):
                 outcome = ingest.delisted_status(place, ticker, session) or outcome
             if payload.newest < session:
                 yield str(outcome)
@@ -144,7 +164,9 @@ def night(place: HomePaths, feed: ScriptedFeed, ticker: str, session: date, now:
         return
     yield from dataset.notes
     forecast = plain_forecast(PriceSeries.read(Path(dataset.path)))
-    Ledger(place.ledger).publish(LedgerEntry(ticker, f"{ticker} {session} {dataset.sha256}", now, forecast))
+    Ledger(place.ledger).publish(
+        LedgerEntry(ticker, f"{ticker} {session} {dataset.sha256}", now, forecast)
+    )
 
 
 def plain_forecast(series: PriceSeries) -> Forecast:
@@ -152,11 +174,18 @@ def plain_forecast(series: PriceSeries) -> Forecast:
     lead = np.arange(1, 11)
     sigma = float(np.std(np.diff(np.log(series.close[-250:]))))
     path = np.full(10, series.close[-1])
-    factors = {band: np.exp(z * sigma * lead**0.5) for band, z in ((50, 0.67), (80, 1.28), (95, 1.96))}
-    bands = tuple(Band(band, tuple((path / f).tolist()), tuple((path * f).tolist())) for band, f in factors.items())
+    factors = {
+        band: np.exp(z * sigma * lead**0.5) for band, z in ((50, 0.67), (80, 1.28), (95, 1.96))
+    }
+    bands = tuple(
+        Band(band, tuple((path / f).tolist()), tuple((path * f).tolist()))
+        for band, f in factors.items()
+    )
     origin = series.sessions[-1].item()
     sessions = EXCHANGE.after(origin, 10)
-    return Forecast(origin, float(series.mid[-1]), sessions, tuple(path.tolist()), bands, 0.5, (0.0,) * 10, 6)
+    return Forecast(
+        origin, float(series.mid[-1]), sessions, tuple(path.tolist()), bands, 0.5, (0.0,) * 10, 6
+    )
 
 
 def differing(year: Year) -> tuple[set[date], set[date]]:
@@ -183,7 +212,10 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=251, help="at most 251")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        year = play(current_home({"STOCKML_HOME": folder, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}), asked.nights)
+        year = play(
+            current_home({"STOCKML_HOME": folder, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),
+            asked.nights,
+        )
         before: dict[str, tuple[str, ...]] = {}
         for (ticker, session), said in year.said.items():
             for line in said:

@@ -38,7 +38,11 @@ def test_a_server_answers_to_its_own_names_only(environ: dict[str, str], hosts: 
 def test_only_the_servers_own_pages_may_send_it_requests() -> None:
     own = ["http://127.0.0.1:4200", "http://localhost:4200"]
     assert Access().origins(4200) == own
-    named = [f"{scheme}://{name}" for name in ("stocks.example.org", "box.lan:8443") for scheme in ("http", "https")]
+    named = [
+        f"{scheme}://{name}"
+        for name in ("stocks.example.org", "box.lan:8443")
+        for scheme in ("http", "https")
+    ]
     assert Access.of(TUNNEL).origins(4200) == [*own, *named]
     everywhere = Access.of(OPEN)
     others = [f"http://{host}:4200" for host in everywhere.elsewhere()]
@@ -72,7 +76,9 @@ def test_an_invalid_setting_is_refused_by_name_without_its_secret(environ: dict[
     assert "secret" not in str(refused.value)
 
 
-def test_who_listens_everywhere_is_told_how_others_reach_it_and_reaches_it_on_the_loopback() -> None:
+def test_who_listens_everywhere_is_told_how_others_reach_it_and_reaches_it_on_the_loopback() -> (
+    None
+):
     everywhere = Access.of(OPEN)
     assert everywhere.elsewhere()[0] == socket.gethostname()
     assert "127.0.0.1" not in everywhere.elsewhere(), "others reach themselves there"
@@ -90,13 +96,17 @@ def test_the_worker_and_its_runs_are_given_the_password_which_is_not_shown() -> 
 
 def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
     port = int(feed.address.rpartition(":")[2])
-    with pytest.raises(PortTaken, match=rf"expected port {port} to be free for MLflow.*--mlflow-port"):
+    with pytest.raises(
+        PortTaken, match=rf"expected port {port} to be free for MLflow.*--mlflow-port"
+    ):
         check_port("MLflow", port, "--mlflow-port")
     check_port("MLflow", free_port(), "--mlflow-port")
 
 
 @pytest.mark.parametrize("checks_version", [True, False])
-def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_error(checks_version: bool) -> None:
+def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_error(
+    checks_version: bool,
+) -> None:
     """Of a failure to ask for its version, which comes first, Prefect's client makes an error of its own."""
     away = {settings.PREFECT_API_URL: "http://127.0.0.1:9/api"}
     checks = {settings.PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: checks_version}

@@ -45,7 +45,9 @@ from tasks.events import tell_of_morning
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
-TELLING = tuple(f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts"))
+TELLING = tuple(
+    f"{PREFIX}{kind}" for kind in ("failed nights", "failed runs", "late runs", "missing forecasts")
+)
 ALERTING = tuple(f"{PREFIX}{name}" for name in ALERTS)
 LOST = tuple(f"{PREFIX}{kind}" for kind in ("silent runs", "crashed runs", "dying runs"))
 SILENT = LOST[0]
@@ -98,7 +100,9 @@ def late_bar() -> State:
 
 @flow(name="universe", flow_run_name="universe of the list")
 def in_part() -> State:
-    return Completed(name=states.WITH_FAILURES, message="2 completed, 1 failed. Failed: KO: no bars")
+    return Completed(
+        name=states.WITH_FAILURES, message="2 completed, 1 failed. Failed: KO: no bars"
+    )
 
 
 FIRST = "(more failures this hour are not sent; see stockml status)"
@@ -109,20 +113,31 @@ FAILED = (
 PARTS = "stockml: universe of the list Completed with failures: 2 completed, 1 failed. Failed: KO: no bars"
 
 
-def of_worker(client: SyncPrefectClient, wanted: Any, parameters: dict[str, Any] | None = None, **more: Any) -> FlowRun:
+def of_worker(
+    client: SyncPrefectClient, wanted: Any, parameters: dict[str, Any] | None = None, **more: Any
+) -> FlowRun:
     """A run of the flow's deployment `KO`, as a worker gets it."""
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
     tags = [MANAGED, NIGHTS if wanted.name == "nightly" else OTHERS]
-    deployment = client.create_deployment(client.create_flow(wanted), "KO", work_pool_name=POOL, tags=tags)
+    deployment = client.create_deployment(
+        client.create_flow(wanted), "KO", work_pool_name=POOL, tags=tags
+    )
     state = more.pop("state", Running())
-    return client.create_flow_run_from_deployment(deployment, parameters=parameters, state=state, **more)
+    return client.create_flow_run_from_deployment(
+        deployment, parameters=parameters, state=state, **more
+    )
 
 
 def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
     """Run the flow to its end as a worker does."""
     whole = get_call_parameters(wanted.fn, (), parameters)
-    run_flow(wanted, flow_run=of_worker(client, wanted, parameters), parameters=whole, return_type="state")
+    run_flow(
+        wanted,
+        flow_run=of_worker(client, wanted, parameters),
+        parameters=whole,
+        return_type="state",
+    )
 
 
 @pytest.mark.slow
@@ -137,14 +152,24 @@ def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
     changed = install({"STOCKML_WEBHOOK_URL": "http://127.0.0.1:9/hook"})
     assert (changed.updated, changed.unchanged) == ((*TELLING, *ALERTING), LOST)
     assert install({}).unchanged == KINDS, "an existing block is notified, whoever made it"
-    prefect_client.create_automation(AutomationCore.model_validate(late.model_dump() | {"name": KINDS[0]}))
-    assert KINDS[0] in (*(again := install({})).unchanged, *again.updated), "as two workers that begin at once make it"
+    prefect_client.create_automation(
+        AutomationCore.model_validate(late.model_dump() | {"name": KINDS[0]})
+    )
+    assert KINDS[0] in (*(again := install({})).unchanged, *again.updated), (
+        "as two workers that begin at once make it"
+    )
     found = prefect_client.read_automations()
     known = {automation.name: automation for automation in found}
     assert sorted(automation.name for automation in found) == sorted(KINDS)
-    assert [name for name in KINDS if not known[name].enabled] == [KINDS[2], *ALERTING], "alerts are a person's choice"
+    assert [name for name in KINDS if not known[name].enabled] == [KINDS[2], *ALERTING], (
+        "alerts are a person's choice"
+    )
     assert known[KINDS[2]].id == late.id
-    kept = [block for block in prefect_client.read_block_documents(include_secrets=False) if block.name == BLOCK]
+    kept = [
+        block
+        for block in prefect_client.read_block_documents(include_secrets=False)
+        if block.name == BLOCK
+    ]
     assert [block.block_type_name for block in kept] == ["Slack Webhook"]
     assert "hook" not in str(kept[0].data)
 
@@ -168,13 +193,22 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
     for _ in range(2):  # runs other than nights are reported each time
         work(prefect_client, in_part)
         assert told(posted) == PARTS
-    unnamed = of_worker(prefect_client, failing, {"ticker": "KO"}, state=Late(scheduled_time=datetime.now(UTC)))
+    unnamed = of_worker(
+        prefect_client, failing, {"ticker": "KO"}, state=Late(scheduled_time=datetime.now(UTC))
+    )
     late = "is a worker up? More late runs this hour are not sent"
     assert told(posted) == f"stockml: nightly KO ({unnamed.name}) Late: no message; {late}"
     for day in (5, 6, 7):  # without a worker all nights are late: one line is enough
-        of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}", state=Late(scheduled_time=datetime.now(UTC)))
+        of_worker(
+            prefect_client,
+            failing,
+            name=f"KO 2013-03-0{day}",
+            state=Late(scheduled_time=datetime.now(UTC)),
+        )
     work(prefect_client, missing_forecasts, tickers=["KO"])
-    assert told(posted) == "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
+    assert (
+        told(posted) == "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
+    )
     assert posted.empty()
 
 
@@ -217,7 +251,10 @@ def test_a_block_of_any_kind_that_a_person_made_is_notified_too(
     install({"STOCKML_WEBHOOK_URL": address})
     work(prefect_client, failing)
     both = sorted((posted.get(timeout=PATIENCE_S)[1] for _ in range(2)), key=len)
-    assert both == [{"text": FAILED}, {"title": "stockml: nightly KO 2013-02-28 Failed", "text": FAILED}]
+    assert both == [
+        {"text": FAILED},
+        {"title": "stockml: nightly KO 2013-02-28 Failed", "text": FAILED},
+    ]
 
 
 @pytest.mark.slow
@@ -225,7 +262,9 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
     """It gets the same line, and a worker runs it."""
     install({})
     work(prefect_client, failing)
-    notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
+    notices = FlowRunFilter(
+        deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]}
+    )
     asked, *_ = until(lambda: prefect_client.read_flow_runs(flow_run_filter=notices), every_s=0.3)
     assert asked.parameters == {"what": FAILED}
 
@@ -253,7 +292,9 @@ def test_alerts_are_sent_once_each_after_they_are_switched_on(
 def ended_as_silent(client: SyncPrefectClient) -> set[str]:
     """The runs that set off the automation that ends silent ones, as far as the server has recorded it."""
     fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
-    of_silent = [each for each in client.read_events(fired, limit=50).events if each.resource.name == SILENT]
+    of_silent = [
+        each for each in client.read_events(fired, limit=50).events if each.resource.name == SILENT
+    ]
     return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_silent}
 
 
@@ -272,18 +313,28 @@ def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(
     prefect_client: SyncPrefectClient,
 ) -> None:
     install({}, silence=SHORT)
-    skipped, waiting, dead = (of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5))
+    skipped, waiting, dead = (
+        of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5)
+    )
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
-    for run in (skipped, waiting):  # however long the calls took, it was alive a second before it ended or waited
+    for run in (
+        skipped,
+        waiting,
+    ):  # however long the calls took, it was alive a second before it ended or waited
         reached = prefect_client.read_flow_run(run.id).state
         assert reached
         emit_heartbeat(run, reached.timestamp - timedelta(seconds=1))
     emit_heartbeat(dead, datetime.now(UTC))
     until(lambda: state(prefect_client, dead) == "Crashed", every_s=0.3)
-    assert [state(prefect_client, run) for run in (skipped, waiting)] == [states.QUOTA, "AwaitingRetry"]
-    assert until(lambda: ended_as_silent(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
+    assert [state(prefect_client, run) for run in (skipped, waiting)] == [
+        states.QUOTA,
+        "AwaitingRetry",
+    ]
+    assert until(lambda: ended_as_silent(prefect_client), every_s=0.3) == {
+        f"prefect.flow-run.{dead.id}"
+    }
 
 
 @pytest.mark.slow
@@ -299,7 +350,9 @@ def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(
     assert until(lambda: state(prefect_client, often) == "Failed", every_s=0.3)
 
 
-@pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])
+@pytest.mark.parametrize(
+    "url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"]
+)
 def test_an_invalid_webhook_address_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(InvalidSetting) as refused:
         webhook_address(url)

@@ -30,7 +30,9 @@ Command = Callable[..., CompletedProcess[str]]
 def command(home: HomePaths, capsys: Captured) -> Command:
     """Run a command in this process, in the test's home; its exit code and what it printed."""
 
-    def ended(*arguments: str, run: Callable[..., int] = here, **more: str) -> CompletedProcess[str]:
+    def ended(
+        *arguments: str, run: Callable[..., int] = here, **more: str
+    ) -> CompletedProcess[str]:
         capsys.readouterr()
         code = run(*arguments, **more)
         return CompletedProcess(arguments, code, *capsys.readouterr())
@@ -55,7 +57,9 @@ def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(
 
 
 @pytest.mark.parametrize("place", ["locks/IBM.night.lock", "settings", "store/IBM.parquet"])
-def test_the_doctor_names_what_may_not_be_read_or_written(home: HomePaths, plainly: Command, place: str) -> None:
+def test_the_doctor_names_what_may_not_be_read_or_written(
+    home: HomePaths, plainly: Command, place: str
+) -> None:
     store_of(home)
     claim(home, "replay")
     path = home.root / place
@@ -70,13 +74,17 @@ def test_the_doctor_names_what_may_not_be_read_or_written(home: HomePaths, plain
     assert "ok      rights" in plainly("doctor").stdout
 
 
-@pytest.mark.parametrize("place", ["nights/IBM", "nights/IBM/0/night.json", "models/IBM/a", "settings/IBM.json"])
+@pytest.mark.parametrize(
+    "place", ["nights/IBM", "nights/IBM/0/night.json", "models/IBM/a", "settings/IBM.json"]
+)
 def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(
     home: HomePaths, plainly: Command, place: str
 ) -> None:
     store_of(home)
     claim(home, "replay")
-    closed(home.root / place, b"as it was") if Path(place).suffix else (home.root / place).mkdir(parents=True, mode=0)
+    closed(home.root / place, b"as it was") if Path(place).suffix else (home.root / place).mkdir(
+        parents=True, mode=0
+    )
     told = plainly("tickers", "rename", "IBM", "IBMX")
     assert told.returncode == 1
     assert told.stderr.startswith(f"stockml: {home.root / place}: expected what ")
@@ -124,7 +132,10 @@ def as_any_user(*arguments: str, **more: str) -> int:
 
 def _without_roots_rights() -> None:
     if os.geteuid() == 0:
-        libc, of_this_thread = ctypes.CDLL(None, use_errno=True), (ctypes.c_uint32 * 2)(CAPABILITIES_3, 0)
+        libc, of_this_thread = (
+            ctypes.CDLL(None, use_errno=True),
+            (ctypes.c_uint32 * 2)(CAPABILITIES_3, 0),
+        )
         held = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, then those above 31
         assert libc.capget(of_this_thread, held) == 0
         held[:3] = [rights & ~OVER_ALL_RIGHTS for rights in held[:3]]

@@ -21,7 +21,9 @@ HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplot
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
     asked = f"from deployments.cli.app import run; run(['--help']); import sys; print(set({HEAVY}) & set(sys.modules))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    shown = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert shown.stdout.endswith("set()\n")
     assert "nightly" in shown.stdout
@@ -31,15 +33,25 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
     assert run(["--version"]) == 0
     digest = "(?!e3b0c442)[0-9a-f]{8}"  # not that of no sources
-    assert re.fullmatch(rf"stockml \S+ \(code {digest}(, commit [0-9a-f]{{12}}.*)?\)\n", capsys.readouterr().out)
+    assert re.fullmatch(
+        rf"stockml \S+ \(code {digest}(, commit [0-9a-f]{{12}}.*)?\)\n", capsys.readouterr().out
+    )
     commands = stockml("--help", COLUMNS="80").stdout.partition("Commands:")[2]
     assert "..." not in commands, "each description fits on its line"
     assert run(["backfill", "-h"]) == 0
     assert "{TICKER} {FIRST} {LAST}" in capsys.readouterr().out
-    for command, named in {"import": "{TICKER|FOLDER} [FILE]", "backup": "{FILE}", "tutorial": "{FILE}..."}.items():
+    for command, named in {
+        "import": "{TICKER|FOLDER} [FILE]",
+        "backup": "{FILE}",
+        "tutorial": "{FILE}...",
+    }.items():
         assert run([command, "-h"]) == 0
-        assert capsys.readouterr().out.splitlines()[0] == f"Usage: stockml {command} [OPTIONS] {named}"
-    completed = stockml(_STOCKML_COMPLETE="complete_bash", COMP_WORDS="stockml back", COMP_CWORD="1")
+        assert (
+            capsys.readouterr().out.splitlines()[0] == f"Usage: stockml {command} [OPTIONS] {named}"
+        )
+    completed = stockml(
+        _STOCKML_COMPLETE="complete_bash", COMP_WORDS="stockml back", COMP_CWORD="1"
+    )
     assert completed.stdout.split() == ["backfill", "backtest", "backup"]
 
 
@@ -61,14 +73,35 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
     ("arguments", "says"),
     [
         (["nightly"], "Missing argument 'TICKER'"),
-        (["nightly", "KO", "PEP"], "extra argument(s) (PEP); `stockml universe` runs the nights of several; see "),
-        (["nightly", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
-        (["nightly", "IBM", "--session", "2013-02-30"], "expected a trading day as YYYY-MM-DD, found '2013-02-30'"),
-        (["nightly", "IBM", "--mode", "fast"], "'--mode': 'fast' is not one of 'auto', 'retrain', 'fine-tune', 'keep'"),
+        (
+            ["nightly", "KO", "PEP"],
+            "extra argument(s) (PEP); `stockml universe` runs the nights of several; see ",
+        ),
+        (
+            ["nightly", "../etc/passwd"],
+            "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'",
+        ),
+        (
+            ["nightly", "IBM", "--session", "2013-02-30"],
+            "expected a trading day as YYYY-MM-DD, found '2013-02-30'",
+        ),
+        (
+            ["nightly", "IBM", "--mode", "fast"],
+            "'--mode': 'fast' is not one of 'auto', 'retrain', 'fine-tune', 'keep'",
+        ),
         (["nightly", "IBM", "--profile", "secret"], "'secret' is not one of 'nightly', 'tutorial'"),
-        (["nightly", "IBM", "--set", "epochs=3"], "a setting as evaluation.direction_step=20, found 'epochs=3'"),
-        (["nightly", "IBM", "--set", "training.seed=2026-02-30"], "plain value for training.seed, found '2026-02-30'"),
-        (["nightly", "IBM", "--set", "training.luck=1"], "expected training.luck to be one of batch_size"),
+        (
+            ["nightly", "IBM", "--set", "epochs=3"],
+            "a setting as evaluation.direction_step=20, found 'epochs=3'",
+        ),
+        (
+            ["nightly", "IBM", "--set", "training.seed=2026-02-30"],
+            "plain value for training.seed, found '2026-02-30'",
+        ),
+        (
+            ["nightly", "IBM", "--set", "training.luck=1"],
+            "expected training.luck to be one of batch_size",
+        ),
         (
             ["nightly", "IBM", "--set", "training.epochs=0"],
             "expected training.epochs to be between 1 and 1000, found 0",
@@ -85,25 +118,61 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["backtest", "--prices="], "expected a folder, found ''"),
         (["backtest"], "expected a ticker of the store, or --prices FOLDER"),
         (["backtest", "IBM", "--from=2012-03-01"], "expected --from DATE before --to DATE, found"),
-        (["backtest", "IBM", "--from=2012-03-01", "--to=2012-03-01"], "--from 2012-03-01 and --to 2012-03-01"),
-        (["tune", "IBM", "--profile", "nightly"], "the nightly network is the base, which `stockml pretrain` learns"),
+        (
+            ["backtest", "IBM", "--from=2012-03-01", "--to=2012-03-01"],
+            "--from 2012-03-01 and --to 2012-03-01",
+        ),
+        (
+            ["tune", "IBM", "--profile", "nightly"],
+            "the nightly network is the pretrained one, which `stockml pretrain` learns",
+        ),
         (["tutorial", "hpq.us.txt", f"--plots={__file__}"], "test_cli_app.py' is a file"),
-        (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
+        (
+            ["tune", "../etc/passwd"],
+            "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'",
+        ),
         (
             ["tune", "hpq.us.txt", "--profile", "tutorial", "--calendar", "XNYS"],
             "expected no --calendar with --profile tutorial",
         ),
-        (["universe", "IBM", "not a ticker"], "expected a ticker like IBM, BRK-B or TSCO.LON, found 'not a ticker'"),
-        (["backfill", "IBM", "2013-02-01", "yesterday"], "expected a trading day as YYYY-MM-DD, found 'yesterday'"),
-        (["maintenance", "--keep", "models"], "expected a setting as model_days=30, found 'models'"),
+        (
+            ["universe", "IBM", "not a ticker"],
+            "expected a ticker like IBM, BRK-B or TSCO.LON, found 'not a ticker'",
+        ),
+        (
+            ["backfill", "IBM", "2013-02-01", "yesterday"],
+            "expected a trading day as YYYY-MM-DD, found 'yesterday'",
+        ),
+        (
+            ["maintenance", "--keep", "models"],
+            "expected a setting as model_days=30, found 'models'",
+        ),
         (["maintenance", "--keep", "x=1"], "expected keep.x to be one of cache_days, champions,"),
-        (["bars", "IBM", "--as-of", "noon"], "expected a time as 2026-11-20T22:45:00-05:00, found 'noon'"),
-        (["bars", "IBM", "--as-of", "9999-12-31"], "expected a time as 2026-11-20T22:45:00-05:00, found '9999-12-31'"),
-        (["bars", "IBM", "--as-of", "0001-01-01"], "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'"),
+        (
+            ["bars", "IBM", "--as-of", "noon"],
+            "expected a time as 2026-11-20T22:45:00-05:00, found 'noon'",
+        ),
+        (
+            ["bars", "IBM", "--as-of", "9999-12-31"],
+            "expected a time as 2026-11-20T22:45:00-05:00, found '9999-12-31'",
+        ),
+        (
+            ["bars", "IBM", "--as-of", "0001-01-01"],
+            "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'",
+        ),
         (["bars", "IBM", "--csv", "--json"], "expected --csv or --json, found both"),
-        (["bars", "IBM", "--accept=2013-03-01", "--reject=2013-03-01"], "accepted or rejected, found both"),
-        (["bars", "IBM", "--holes", "--as-of=2013-03-01"], "for the bars themselves, found it with --holes"),
-        (["bars", "IBM", "--restated", "--csv"], "expected --csv for the bars themselves, found it with --restated"),
+        (
+            ["bars", "IBM", "--accept=2013-03-01", "--reject=2013-03-01"],
+            "accepted or rejected, found both",
+        ),
+        (
+            ["bars", "IBM", "--holes", "--as-of=2013-03-01"],
+            "for the bars themselves, found it with --holes",
+        ),
+        (
+            ["bars", "IBM", "--restated", "--csv"],
+            "expected --csv for the bars themselves, found it with --restated",
+        ),
         (["bars", "IBM", "--restated", "--holes"], "expected --restated or --holes, found both"),
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
         (["up", "--prefect-port", "70000"], "less than or equal to 65535"),
@@ -127,7 +196,9 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
     assert says in shown.err
     assert "--help" in shown.err
     assert len(shown.err.splitlines()) == 1
-    assert ("`stockml universe`" in shown.err) == (arguments[-1] == "PEP"), "where several are named for one"
+    assert ("`stockml universe`" in shown.err) == (arguments[-1] == "PEP"), (
+        "where several are named for one"
+    )
     assert shown.out == ""
 
 
@@ -140,12 +211,24 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         ),
         (["forecast", "IBM"], "home/replay, found none; make one with `stockml nightly IBM`"),
         (["ledger", "IBM"], "no bars and no history of IBM"),
-        (["backtest", "IBM", "--from=2012-03-05", "--to=2012-03-30", "--every=1"], "no bars and no history of IBM"),
+        (
+            ["backtest", "IBM", "--from=2012-03-05", "--to=2012-03-30", "--every=1"],
+            "no bars and no history of IBM",
+        ),
         (["rollback", "IBM"], "no earlier one in "),
-        (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read: No such file or directory; see that"),
-        (["backup", "nowhere/home.zip"], "nowhere/home.zip: expected a new name, in a folder that is there"),
+        (
+            ["import", "IBM", "nowhere.csv"],
+            "nowhere.csv: cannot be read: No such file or directory; see that",
+        ),
+        (
+            ["backup", "nowhere/home.zip"],
+            "nowhere/home.zip: expected a new name, in a folder that is there",
+        ),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
-        (["nightly", "IBM", "--session", "2013-03-04"], "and this replay's clock stands at 2013-03-01 23:00 EST"),
+        (
+            ["nightly", "IBM", "--session", "2013-03-04"],
+            "and this replay's clock stands at 2013-03-01 23:00 EST",
+        ),
     ],
 )
 def test_an_impossible_request_is_one_line_and_exit_code_one(
@@ -162,15 +245,23 @@ def test_an_impossible_request_is_one_line_and_exit_code_one(
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (500, "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor` looks at its database, and"),
-        (401, "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set"),
+        (
+            500,
+            "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor` looks at its database, and",
+        ),
+        (
+            401,
+            "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set",
+        ),
         (
             403,
             "stockml: expected an answer of the server at 127.0.0.1:4200, found status 403 to GET /api/flows (of a pr",
         ),
     ],
 )
-def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says: str, capsys: Captured) -> None:
+def test_a_servers_error_names_the_server_and_says_what_to_do(
+    status: int, says: str, capsys: Captured
+) -> None:
     request = httpx.Request("GET", "http://me:secret@127.0.0.1:4200/api/flows")
 
     def asked() -> int:
@@ -181,12 +272,16 @@ def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says:
     assert capsys.readouterr().err.startswith(says)
 
 
-def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: HomePaths, capsys: Captured) -> None:
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(
+    home: HomePaths, capsys: Captured
+) -> None:
     assert reported(lambda: 1 // 0) == 1
     shown = capsys.readouterr()
     assert len(shown.err.splitlines()) == 1
     assert "unexpected ZeroDivisionError" in shown.err
-    assert re.match(r"(?s)stockml \S+ \(code .*Traceback", (home.root / "last-error.txt").read_text())
+    assert re.match(
+        r"(?s)stockml \S+ \(code .*Traceback", (home.root / "last-error.txt").read_text()
+    )
 
 
 def test_a_home_that_cannot_be_written_is_reported(
@@ -196,7 +291,9 @@ def test_a_home_that_cannot_be_written_is_reported(
     for place in (home.root, Path("/proc/nope")):
         monkeypatch.setenv("STOCKML_HOME", str(place))
         assert run(["nightly", "IBM"]) == 1
-        assert "expected a home that can be written, found" in capsys.readouterr().err.splitlines()[-1]
+        assert (
+            "expected a home that can be written, found" in capsys.readouterr().err.splitlines()[-1]
+        )
 
 
 @pytest.mark.slow
@@ -204,4 +301,8 @@ def test_a_reader_that_stops_early_causes_no_error(home: HomePaths) -> None:
     store_of(home, sessions=3000)
     command = f"set -o pipefail; {sys.executable} -m deployments.cli bars IBM --csv | head -1"
     shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "session,open,high,low,close,volume\n", "")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (
+        0,
+        "session,open,high,low,close,volume\n",
+        "",
+    )

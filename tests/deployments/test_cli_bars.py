@@ -24,26 +24,48 @@ def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
     assert "may be 12.34 (--decimal comma); say which" in capsys.readouterr().err
     assert run(["import", "IBM", str(file), "--decimal", "comma", "--dry-run"]) == 1
     assert "or 2026-03-02 (--date-format %m/%d/%Y); say which" in capsys.readouterr().err
-    said = ["--decimal", "comma", "--date-format", "%d/%m/%Y", "--columns", "open=Open, close=Close"]
+    said = [
+        "--decimal",
+        "comma",
+        "--date-format",
+        "%d/%m/%Y",
+        "--columns",
+        "open=Open, close=Close",
+    ]
     assert run(["import", "IBM", str(file), *said, "--dry-run"]) == 0
     first, _, _, row, unknown = capsys.readouterr().out.splitlines()
     assert first == "IBM: 1 session as understood from IBM.csv; nothing was imported"
     assert row.split()[:5] == ["2026-02-03", "12.34", "13", "12", "12.5"]
     assert unknown == "volumes unknown: no column volume among Date, Open, High, Low, Close"
-    for adjusted, is_scaled in (("6.25", True), ("12.5", False)):  # the other as of a share without dividends
-        file.write_text(f"Date,Open,High,Low,Close,Adj Close\n2026-02-03,12,13,12,12.5,{adjusted}\n")
+    for adjusted, is_scaled in (
+        ("6.25", True),
+        ("12.5", False),
+    ):  # the other as of a share without dividends
+        file.write_text(
+            f"Date,Open,High,Low,Close,Adj Close\n2026-02-03,12,13,12,12.5,{adjusted}\n"
+        )
         assert run(["import", "IBM", str(file), "--dry-run"]) == 0
         assert adjusted in (shown := capsys.readouterr().out)
-        assert shown.endswith("\nprices scaled to its adjusted close\n") == is_scaled, "shows other prices than it has"
+        assert shown.endswith("\nprices scaled to its adjusted close\n") == is_scaled, (
+            "shows other prices than it has"
+        )
     assert not home.root.exists()
 
 
-def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: HomePaths, capsys: Captured) -> None:
+def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(
+    home: HomePaths, capsys: Captured
+) -> None:
     store, bars = store_of(home), recorded("IBM").tail(300)
     bars.iloc[100, :4] *= 10
     day, hole = bars.index[100].date(), bars.index[200].date()
     now = datetime(2013, 3, 5, tzinfo=UTC)
-    store.append("MSFT", bars.drop(bars.index[200]), recorded_at=now, source="test", session=bars.index[-1].date())
+    store.append(
+        "MSFT",
+        bars.drop(bars.index[200]),
+        recorded_at=now,
+        source="test",
+        session=bars.index[-1].date(),
+    )
     assert run(["bars", "MSFT", "--holes"]) == 0
     aside, missing = capsys.readouterr().out.splitlines()
     assert aside.startswith(f"{day} set aside: open ")
@@ -62,13 +84,21 @@ def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: H
 def test_bars_are_shown_as_text_csv_and_json(home: HomePaths, capsys: Captured) -> None:
     store_of(home)
     assert run(["bars", "ibm"]) == 0
-    assert capsys.readouterr().out.startswith("IBM: 300 sessions, 2011-12-19 to 2013-03-01, raw as traded\n")
+    assert capsys.readouterr().out.startswith(
+        "IBM: 300 sessions, 2011-12-19 to 2013-03-01, raw as traded\n"
+    )
     assert run(["bars", "IBM", "--csv"]) == 0
-    shown = pd.read_csv(pd.io.common.StringIO(capsys.readouterr().out), index_col="session", parse_dates=True)
+    shown = pd.read_csv(
+        pd.io.common.StringIO(capsys.readouterr().out), index_col="session", parse_dates=True
+    )
     assert shown.to_numpy().tolist() == recorded("IBM").tail(300).to_numpy().tolist()
     assert run(["bars", "IBM", "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
+    assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == (
+        "IBM",
+        300,
+        "2013-03-01",
+    )
 
 
 def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earliest_time(
@@ -81,7 +111,9 @@ def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earli
     assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
 
 
-def test_import_takes_a_folder_and_names_what_it_refuses(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
+def test_import_takes_a_folder_and_names_what_it_refuses(
+    home: HomePaths, tmp_path: Path, capsys: Captured
+) -> None:
     (tmp_path / "more").mkdir()
     for symbol, name in {"IBM": "ibm.us.txt", "MSFT": "more/msft.us.txt"}.items():
         recorded(symbol).head(50).rename_axis("Date").to_csv(tmp_path / name)
@@ -99,7 +131,9 @@ def test_import_takes_a_folder_and_names_what_it_refuses(home: HomePaths, tmp_pa
     assert capsys.readouterr().out == "", "there is a CSV file, which is refused"
     for more in (["--dry-run"], []):
         assert run(["import", str(tmp_path), "--json", *more]) == 1
-        assert list(json.loads(capsys.readouterr().out)["refused"]) == [str(tmp_path / "broken.csv")]
+        assert list(json.loads(capsys.readouterr().out)["refused"]) == [
+            str(tmp_path / "broken.csv")
+        ]
 
 
 def test_bars_lists_what_was_restated(home: HomePaths, capsys: Captured) -> None:
@@ -108,7 +142,11 @@ def test_bars_lists_what_was_restated(home: HomePaths, capsys: Captured) -> None
     for hour, volume in ((8, 1.0), (9, 2.0)):
         recorded_at = datetime(2000, 3, 6, hour, tzinfo=UTC)
         store.append(
-            "IBM", bars.assign(volume=volume), recorded_at=recorded_at, source="test", session=date(2000, 3, 3)
+            "IBM",
+            bars.assign(volume=volume),
+            recorded_at=recorded_at,
+            source="test",
+            session=date(2000, 3, 3),
         )
     assert run(["bars", "IBM", "--restated"]) == 0
     shown = capsys.readouterr().out
@@ -116,7 +154,9 @@ def test_bars_lists_what_was_restated(home: HomePaths, capsys: Captured) -> None
     assert shown.count("2000-03-0") >= 3
 
 
-def test_importing_a_csv_again_changes_nothing(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
+def test_importing_a_csv_again_changes_nothing(
+    home: HomePaths, tmp_path: Path, capsys: Captured
+) -> None:
     file = tmp_path / "ibm.us.txt"
     bars = recorded("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
     bars.to_csv(file, date_format="%Y-%m-%d")
@@ -125,7 +165,9 @@ def test_importing_a_csv_again_changes_nothing(home: HomePaths, tmp_path: Path, 
     assert run(["import", "IBM", str(file)]) == 0
     assert "nothing changed" in capsys.readouterr().out
     assert run(["bars", "IBM"]) == 0
-    assert capsys.readouterr().out.startswith("IBM: 50 sessions, 2000-03-01 to 2000-05-10, adjusted, as imported\n")
+    assert capsys.readouterr().out.startswith(
+        "IBM: 50 sessions, 2000-03-01 to 2000-05-10, adjusted, as imported\n"
+    )
     assert run(["import", "IBM", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recorded"] is False
 
@@ -142,7 +184,9 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     assert told.startswith(said)
     assert "set aside" not in told, "what is left out is not kept, and so not set aside either"
     assert run(["bars", "IBM"]) == 0
-    assert capsys.readouterr().out.startswith("IBM: 1 session, 2013-02-28 to 2013-02-28, adjusted, as imported\n")
+    assert capsys.readouterr().out.startswith(
+        "IBM: 1 session, 2013-02-28 to 2013-02-28, adjusted, as imported\n"
+    )
     assert run(["import", "IBM", str(file), "--dry-run"]) == 0
     dry = capsys.readouterr().out.splitlines()
     assert dry[0].startswith("IBM: 1 session as understood from ")

@@ -37,14 +37,18 @@ def place(environ: dict[str, str], command: str = "forecast") -> str:
     return shown
 
 
-def test_without_a_key_the_home_is_the_replays_and_with_one_the_markets_in_a_fixed_place(person: Path) -> None:
+def test_without_a_key_the_home_is_the_replays_and_with_one_the_markets_in_a_fixed_place(
+    person: Path,
+) -> None:
     assert place({}) == ".stockml/replay"
     assert place(dict(KEY)) == ".stockml"
     assert place({"STOCKML_HOME": str(person / "mine")}) == "mine/replay"
     assert place({"STOCKML_HOME": str(person / "mine"), **KEY}) == "mine"
     assert place({}, "import") == ".stockml"
     clock = {"STOCKML_CLOCK": "2013-02-20T23:00:00-05:00"}
-    assert place(dict(clock)) == ".stockml/replay", "another evening of the recording, not the market's home"
+    assert place(dict(clock)) == ".stockml/replay", (
+        "another evening of the recording, not the market's home"
+    )
     assert place(clock | KEY) == ".stockml", "a feed of one's own"
     with in_home("status", environ := dict(clock)):
         assert environ["STOCKML_CLOCK"] == clock["STOCKML_CLOCK"]
@@ -56,7 +60,9 @@ def test_a_market_home_in_use_is_found_even_without_the_key(person: Path) -> Non
     assert place({}) == ".stockml/replay", "a failed command may leave empty folders"
     servers = person / ".stockml" / "servers.json"
     servers.touch()
-    assert place({}) == ".stockml", "a service may hold the key in its own environment, before its first night"
+    assert place({}) == ".stockml", (
+        "a service may hold the key in its own environment, before its first night"
+    )
     servers.unlink()
     (person / ".stockml" / "store" / "history" / "KO.parquet").touch()
     assert place({}) == ".stockml"
@@ -149,7 +155,9 @@ def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person:
     assert mode(fresh) == 0o700
 
 
-@pytest.mark.parametrize("content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"], ids=["Unix", "Windows"])
+@pytest.mark.parametrize(
+    "content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"], ids=["Unix", "Windows"]
+)
 def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
     file = person / "key"
     file.write_bytes(content)
@@ -169,14 +177,19 @@ def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None
     for given, expected in (
         ({}, None),
         ({"http_proxy": "http://proxy:3128"}, own),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "corp.example, localhost"}, f"corp.example,localhost,{own}"),
+        (
+            {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "corp.example, localhost"},
+            f"corp.example,localhost,{own}",
+        ),
         ({"no_proxy": "one", "NO_PROXY": "other"}, f"one,{own}"),
         ({"no_proxy": "*"}, "*"),
     ):
         environ = dict(given)
         with in_home("nightly", environ):
             assert environ.get("no_proxy") == environ.get("NO_PROXY")
-            assert set((environ.get("no_proxy") or "").split(",")) == set((expected or "").split(","))
+            assert set((environ.get("no_proxy") or "").split(",")) == set(
+                (expected or "").split(",")
+            )
         assert environ == given
 
 
@@ -202,9 +215,14 @@ def test_no_history_of_the_market_is_imported_into_a_replay(
 ) -> None:
     claim(home_of({"STOCKML_HOME": str(person / "replayed")}), "replay")
     monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
-    recorded("IBM").tail(300).rename(columns=str.capitalize).rename_axis("Date").to_csv("ibm.us.txt")
+    recorded("IBM").tail(300).rename(columns=str.capitalize).rename_axis("Date").to_csv(
+        "ibm.us.txt"
+    )
     for given in ("IBM ibm.us.txt", "."):
         assert run(["import", *given.split()]) == 1
-        assert "expected a home for market prices, found one with replay prices" in capsys.readouterr().err
+        assert (
+            "expected a home for market prices, found one with replay prices"
+            in capsys.readouterr().err
+        )
     assert run(["import", "IBM", "ibm.us.txt", "--dry-run"]) == 0
     assert not (person / "replayed" / "store").exists()

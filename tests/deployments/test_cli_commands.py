@@ -40,9 +40,18 @@ from tests.support.replaying import SMALL, THURSDAY, fill, use
 pytestmark = pytest.mark.slow
 
 WEDNESDAY = date(2013, 2, 27)
-QUICK = [f"--set={part}.{name}={value}" for part, values in SMALL.items() for name, value in values.items()]
+QUICK = [
+    f"--set={part}.{name}={value}"
+    for part, values in SMALL.items()
+    for name, value in values.items()
+]
 # one kind and shape of layers for all trials: TensorFlow compiles each once a process, for two CPU seconds
-TRIALS = ["--trials=2", "--set=network.units=[6]", "--set=network.cell=gru", "--set=training.epochs=2"]
+TRIALS = [
+    "--trials=2",
+    "--set=network.units=[6]",
+    "--set=network.cell=gru",
+    "--set=training.epochs=2",
+]
 STREAMS = 32  # as many as the length of the price file allows
 TICKERS = ("AAPL", "IBM", "MSFT")
 
@@ -103,17 +112,28 @@ def test_universe_runs_every_named_ticker_and_reports_each_night(here: Installat
         assert row["crps_skill"] < 1
         assert BarStore.of(here.home).last_session(row["ticker"]) == THURSDAY
         [entry] = Ledger(here.home.ledger).entries(row["ticker"])
-        assert (entry.forecast.origin, entry.forecast.path[-1]) == (THURSDAY, pytest.approx(row["forecast"], rel=1e-5))
+        assert (entry.forecast.origin, entry.forecast.path[-1]) == (
+            THURSDAY,
+            pytest.approx(row["forecast"], rel=1e-5),
+        )
     table = (here.home.universe / f"{THURSDAY}.csv").read_text().splitlines()
-    assert [line.split(",")[:2] for line in table[1:]] == [["IBM", str(THURSDAY)], ["MSFT", str(THURSDAY)]]
+    assert [line.split(",")[:2] for line in table[1:]] == [
+        ["IBM", str(THURSDAY)],
+        ["MSFT", str(THURSDAY)],
+    ]
 
 
-def test_backfill_runs_every_past_session_in_order_and_history_then_finds_no_more(here: Installation) -> None:
+def test_backfill_runs_every_past_session_in_order_and_history_then_finds_no_more(
+    here: Installation,
+) -> None:
     found = here.found("backfill", "AAPL", str(WEDNESDAY), str(THURSDAY), "--every-night", *QUICK)
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
     assert [row["session"] for row in found["nights"]] == [str(WEDNESDAY), str(THURSDAY)]
     assert len(BarStore.of(here.home).read("AAPL").loc["2013-02-21":]) == 6
-    assert [each.forecast.origin for each in Ledger(here.home.ledger).entries("AAPL")] == [WEDNESDAY, THURSDAY]
+    assert [each.forecast.origin for each in Ledger(here.home.ledger).entries("AAPL")] == [
+        WEDNESDAY,
+        THURSDAY,
+    ]
     assert Registry(here.home.models).champion("AAPL")
     whole = here.found("history", "AAPL")
     assert (whole["rows_added"], whole["second_provider"]) == (0, None), "the store has it"
@@ -125,14 +145,22 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
 ) -> None:
     caplog.set_level(logging.INFO, logger="prefect")  # as in a process of its own
     before = sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries("IBM")
-    found = here.found("backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=8", *QUICK)
-    assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
+    found = here.found(
+        "backtest", "IBM", "--from=2011-09-30", "--to=2012-06-29", "--every=8", *QUICK
+    )
+    assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (
+        1,
+        True,
+        True,
+    )
     assert {"ridge regression", "published"} <= {line["row"] for line in found["distributions"]}
     assert [each["tickers"] for each in found["adds"]] == [1] * len(found["adds"])
     covered = f"1 ticker, {found['origins']} origins from {found['first']} to {found['last']}"
     with get_client(sync_client=True) as client:
         theirs = FlowFilter.model_validate({"name": {"any_": ["backtest"]}})
-        assert covered in [run.state and run.state.message for run in client.read_flow_runs(flow_filter=theirs)]
+        assert covered in [
+            run.state and run.state.message for run in client.read_flow_runs(flow_filter=theirs)
+        ]
     quicker = ["--from=2011-09-30", "--to=2012-06-29", "--every=9", *QUICK]
     told = here.stockml("backtest", "IBM", *quicker)[1]
     assert "1 of 1, all done: IBM" in told
@@ -141,7 +169,9 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
 
 
 @pytest.mark.campaign
-def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Installation, tmp_path: Path) -> None:
+def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(
+    here: Installation, tmp_path: Path
+) -> None:
     for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
         bars = recorded(name.upper()).tail(sessions)
         if name == "goog":
@@ -153,23 +183,33 @@ def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Ins
     found = here.found("backtest", f"--prices={tmp_path}", *span, *QUICK)
     assert found["tickers"] == 2
     assert found["left_out"]["FB"].startswith("expected at least ")
-    assert found["left_out"]["ko.us.txt"] == "expected a CSV file of daily prices, found an empty file"
-    assert found["doubtful"] == {"GOOG": "the open moved as at a split that was not applied on 2011-03-07"}
+    assert (
+        found["left_out"]["ko.us.txt"] == "expected a CSV file of daily prices, found an empty file"
+    )
+    assert found["doubtful"] == {
+        "GOOG": "the open moved as at a split that was not applied on 2011-03-07"
+    }
     assert {line["tickers"] for line in found["distributions"]} == {2}
-    assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
+    assert {"drift", "momentum", "EMA", "standard average"} <= {
+        line["row"] for line in found["paths"]
+    }
     assert BarStore.of(here.home).tickers() == before
     _, refused = here.stockml("backtest", "KO", f"--prices={tmp_path}", *span, code=1)
     assert f"{tmp_path}: expected a file of KO that can be read, found none" in refused
 
 
-def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(here: Installation) -> None:
+def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(
+    here: Installation,
+) -> None:
     small = ["--set=network.look_back=10", f"--set=training.batch_size={STREAMS}"]
     found = here.found(*(asked := ["tune", "MSFT", "--sampler=random", *TRIALS, *QUICK, *small]))
     assert (found["ticker"], found["trials"], found["pruned"]) == ("MSFT", 2, 0)
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert found["path"] == str(here.home.settings / "MSFT.json")
     assert tuned_settings(here.home, "MSFT") == found["settings"]
-    assert here.stockml(*asked)[0].endswith("  used from now on by: stockml nightly MSFT --profile tutorial\n")
+    assert here.stockml(*asked)[0].endswith(
+        "  used from now on by: stockml nightly MSFT --profile tutorial\n"
+    )
     assert settings_for("tutorial", found["settings"]).evaluation.test_sessions == 300
 
 
@@ -178,23 +218,41 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
 ) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", f"{THURSDAY}T23:00:00-05:00")
     changed = ["--set=network.units=[6]", "--set=network.dropout=0.0"]
-    lines, told = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
+    lines, told = here.stockml(
+        "tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed
+    )
     epochs = [line.partition(": train")[0] for line in told.splitlines()]
     places = ["training 1 of 2, IBM seed 3", "training 2 of 2, IBM seed 4"]
     assert epochs[:4] == [f"{place}: epoch {epoch} of 2" for place in places for epoch in (1, 2)]
     ends = [line.partition(" min left of it")[1:] for line in told.splitlines()]
     assert (
-        ends == [(" min left of it", compiled) for compiled in (", or less: this epoch compiled its steps too", "")] * 2
+        ends
+        == [
+            (" min left of it", compiled)
+            for compiled in (", or less: this epoch compiled its steps too", "")
+        ]
+        * 2
     )
     first, _, luck = lines.split("\n\n", 2)
     head, streams, names, *rows = first.splitlines()
-    assert head.startswith("IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 start; ")
+    assert head.startswith(
+        "IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 start; "
+    )
     assert head.endswith("seed 3; rate decayed on the validation part")
-    assert streams == f"{STREAMS} streams, as many as its length allows", "a longer line is cut on MLflow's page"
+    assert streams == f"{STREAMS} streams, as many as its length allows", (
+        "a longer line is cut on MLflow's page"
+    )
     assert names.split() == ["0.5", "·", "MSE,", "scaled", "here", "page,", "on", "HPQ"]
     contenders = [row[26:64].split(",")[0].strip() for row in rows[:9]]
     assert contenders == ["standard average", "EMA", "last value"] * 2 + ["LSTM"] * 3
-    assert [row[73:].strip() for row in rows[:9]] == ["0.00418", "0.00003", *[""] * 4, "0.00243", "", ""]
+    assert [row[73:].strip() for row in rows[:9]] == [
+        "0.00418",
+        "0.00003",
+        *[""] * 4,
+        "0.00243",
+        "",
+        "",
+    ]
     assert all(0 < float(row[64:73]) < 1 for row in rows[:9])
     assert rows[-1].startswith("7 pictures in ")
     assert luck.splitlines()[0].startswith("| share | page | LSTM, mean |")
@@ -202,13 +260,21 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
     [pictures] = (here.home.root / "tutorial").glob("IBM-3-*/plots")
     [run] = (run for run in logged(here, "tutorial") if run.data.params["training.seed"] == "3")
     assert run.data.params["network.units"] == "(6,)"
-    assert datetime.fromtimestamp(run.info.start_time / 1000, UTC).year > THURSDAY.year, "else maintenance removes it"
+    assert datetime.fromtimestamp(run.info.start_time / 1000, UTC).year > THURSDAY.year, (
+        "else maintenance removes it"
+    )
     assert run.info.end_time > run.info.start_time, "MLflow said 0 ms"
     assert f"{run.data.metrics['paths/LSTM']:.5f}" == rows[7][64:73].strip()
-    assert {"epoch/test_loss", "epoch/correlation", "one_step/EMA", "paths/last value"} <= set(run.data.metrics)
+    assert {"epoch/test_loss", "epoch/correlation", "one_step/EMA", "paths/last value"} <= set(
+        run.data.metrics
+    )
     assert unfilled(run, views.tutorial_view()) == []
     client = MlflowClient(tracking_uri=here.home.tracking_uri)
-    assert client.get_experiment(run.info.experiment_id).tags[views.NOTE].startswith("The published tutorial: ")
+    assert (
+        client.get_experiment(run.info.experiment_id)
+        .tags[views.NOTE]
+        .startswith("The published tutorial: ")
+    )
     kept = {Path(each.path).name for each in client.list_artifacts(run.info.run_id, "plots")}
     assert kept == {path.name for path in pictures.glob("*.png")}
 
@@ -227,7 +293,9 @@ def logged(here: Installation, experiment: str) -> list[Any]:
     return list(client.search_runs([found.experiment_id]))
 
 
-def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(here: Installation) -> None:
+def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(
+    here: Installation,
+) -> None:
     needed, old = (here.home.payloads / "XYZ" / f"{name}.json.gz" for name in ("new", "old"))
     for path in (needed, old):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,7 +304,10 @@ def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(h
     os.utime(old, (then.timestamp(), then.timestamp()))
     listed = here.stockml("maintenance", "--keep", "payload_days=30", "--dry-run")[0].splitlines()
     at = listed.index(f"  `payloads/XYZ/old.json.gz`, {then:%Y-%m-%d}")
-    assert (listed[at - 1].split(), listed[-1][:9]) == (["payloads", "1", "thing,", "9", "bytes"], "would go:")
+    assert (listed[at - 1].split(), listed[-1][:9]) == (
+        ["payloads", "1", "thing,", "9", "bytes"],
+        "would go:",
+    )
     assert old.exists()
     found = here.found("maintenance", "--keep", "payload_days=30")
     assert found["dry_run"] is False
@@ -251,9 +322,18 @@ def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(h
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("nightly IBM --session=1999-01-04", "the first bar of IBM is of 2000-03-01, after 1999-01-04; name"),
-        ("universe IBM --dask=tcp://me:secret@nowhere", "tcp://host:port of one that is up, found 'nowhere'"),
-        (f"backtest --prices={Path(__file__).parent} --from=2009-01-05 --to=2012-01-05", "daily price files such as"),
+        (
+            "nightly IBM --session=1999-01-04",
+            "the first bar of IBM is of 2000-03-01, after 1999-01-04; name",
+        ),
+        (
+            "universe IBM --dask=tcp://me:secret@nowhere",
+            "tcp://host:port of one that is up, found 'nowhere'",
+        ),
+        (
+            f"backtest --prices={Path(__file__).parent} --from=2009-01-05 --to=2012-01-05",
+            "daily price files such as",
+        ),
     ],
 )
 def test_a_failed_run_ends_with_what_to_do_without_prefects_own_errors(

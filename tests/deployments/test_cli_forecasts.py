@@ -23,7 +23,9 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
 
 
-def test_a_forecast_is_its_card_and_its_steps_come_with_details(home: HomePaths, capsys: Captured) -> None:
+def test_a_forecast_is_its_card_and_its_steps_come_with_details(
+    home: HomePaths, capsys: Captured
+) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
     card = shown(capsys, "forecast", "IBM").splitlines()
@@ -57,12 +59,19 @@ def test_what_its_night_says_of_a_forecast_is_shown_where_the_record_can_be_read
     assert run(["forecast", "IBM"]) == 0
     told = capsys.readouterr()
     assert told.out.startswith("IBM closed at")
-    assert told.err.startswith(f"stockml: its night's record is left out: {path}: expected a night's record, ")
+    assert told.err.startswith(
+        f"stockml: its night's record is left out: {path}: expected a night's record, "
+    )
 
 
 @pytest.mark.parametrize(
     ("limit", "of_its_night", "expired"),
-    [([], None, False), ([], 4, True), (["--expires-after", "4"], None, True), (["--expires-after", "5"], 4, False)],
+    [
+        ([], None, False),
+        ([], 4, True),
+        (["--expires-after", "4"], None, True),
+        (["--expires-after", "5"], 4, False),
+    ],
 )
 def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights(
     home: HomePaths, capsys: Captured, limit: list[str], of_its_night: int | None, expired: bool
@@ -83,7 +92,9 @@ def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights
 def test_a_size_is_said_with_what_it_is_not_and_as_json(home: HomePaths, capsys: Captured) -> None:
     publish(home, LAST, price="close")
     told = shown(capsys, "size", "IBM", "--risk", "1%", "--capital", "50000")
-    found: dict[str, Any] = json.loads(shown(capsys, "size", "IBM", "--risk", "1%", "--capital", "50000", "--json"))
+    found: dict[str, Any] = json.loads(
+        shown(capsys, "size", "IBM", "--risk", "1%", "--capital", "50000", "--json")
+    )
     assert told.startswith(f"IBM: {found['shares']} shares at")
     assert "Not advice" in told
     assert "Not advice" in found["limits"]
@@ -105,10 +116,16 @@ def test_a_size_is_said_with_what_it_is_not_and_as_json(home: HomePaths, capsys:
     ],
 )
 def test_bad_input_to_a_size_is_a_sentence_and_no_number(
-    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+    home: HomePaths,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    says: str,
 ) -> None:
     publish(home, LAST, price="close")
-    monkeypatch.setenv("STOCKML_CLOCK", SATURDAY if "expired" not in says else "2013-03-20T12:00:00-04:00")
+    monkeypatch.setenv(
+        "STOCKML_CLOCK", SATURDAY if "expired" not in says else "2013-03-20T12:00:00-04:00"
+    )
     for form in ([], ["--json"]):
         assert run(["size", "IBM", *options, *form]) in (1, 2)
         told = capsys.readouterr()

@@ -9,4 +9,7 @@ def test_tables_are_aligned_and_the_time_left_is_worded_as_people_say_it() -> No
         "policy   skill", "retrain   +0.5", "auto     -0.25"
     ]  # fmt: skip
     assert [time_left(2, 4, 20.0), time_left(4, 4, 9.0)] == ["about 20 s left", "all done"]
-    assert [time_left(1, 31, 10.0), time_left(1, 101, 100.0)] == ["about 5 min left", "about 2.8 h left"]
+    assert [time_left(1, 31, 10.0), time_left(1, 101, 100.0)] == [
+        "about 5 min left",
+        "about 2.8 h left",
+    ]

@@ -13,15 +13,26 @@ from tests.support.nights import recorded_night
 
 def refusing(status: int) -> Answer:
     """As of a server that is up, but lets nobody in, or whose database is away."""
-    return lambda exchange: whole(b"{}", 200 if exchange.path.endswith("/health") else status)(exchange)
+    return lambda exchange: whole(b"{}", 200 if exchange.path.endswith("/health") else status)(
+        exchange
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "why"),
     [
-        (401, "expected Prefect at http://127.0.0.1:{port}/api, found that it expects another password; set"),
-        (500, "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database"),
-        (503, "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database"),
+        (
+            401,
+            "expected Prefect at http://127.0.0.1:{port}/api, found that it expects another password; set",
+        ),
+        (
+            500,
+            "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database",
+        ),
+        (
+            503,
+            "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database",
+        ),
     ],
 )
 def test_a_prefect_that_says_nothing_costs_the_next_run_only(

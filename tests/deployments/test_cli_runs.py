@@ -13,7 +13,9 @@ from stockml.home import HomePaths
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
-def test_whoever_waits_is_told_what_our_own_code_logs(home: HomePaths, capfd: pytest.CaptureFixture[str]) -> None:
+def test_whoever_waits_is_told_what_our_own_code_logs(
+    home: HomePaths, capfd: pytest.CaptureFixture[str]
+) -> None:
     result_of(notice, "no forecast of IBM")
     assert capfd.readouterr().err == "  no forecast of IBM\n"
     result_of(notice, "no forecast of IBM", quiet=True)

@@ -20,24 +20,36 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_bars_are_not_renamed_to_a_symbol_of_another_currency(home: HomePaths, file: Path, capsys: Captured) -> None:
+def test_bars_are_not_renamed_to_a_symbol_of_another_currency(
+    home: HomePaths, file: Path, capsys: Captured
+) -> None:
     """Its bars in C$ were followed by others in $, as after a fall by a quarter."""
     add(home, ["MBG.LON", "SHOP.TRT"], {})
     assert run(["import", "SHOP.TRT", str(file), "--calendar", "XNYS"]) == 0
     assert run(["tickers", "rename", "SHOP.TRT", "SHOP"]) == 2
-    assert "expected a symbol quoted in C$, as SHOP.TRT is, found SHOP, in $" in capsys.readouterr().err
+    assert (
+        "expected a symbol quoted in C$, as SHOP.TRT is, found SHOP, in $"
+        in capsys.readouterr().err
+    )
     assert BarStore.of(home).tickers() == ("SHOP.TRT",)
     assert run(["tickers", "rename", "SHOP.TRT", "SHOP-OLD.TRV"]) == 0
     assert run(["tickers", "rename", "SHOP-OLD.TRV", "SHOP.XYZ"]) == 0, (
         "of an exchange that is not known, neither is its currency"
     )
-    assert run(["tickers", "rename", "MBG.LON", "MBG.DEX"]) == 0, "without bars, a misspelt one can be corrected"
+    assert run(["tickers", "rename", "MBG.LON", "MBG.DEX"]) == 0, (
+        "without bars, a misspelt one can be corrected"
+    )
 
 
 @pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "backfill"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
-    home: HomePaths, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, listed: bool, command: str
+    home: HomePaths,
+    file: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    listed: bool,
+    command: str,
 ) -> None:
     """It had bars, a model and forecasts of its own beside the share's, from a provider that takes both spellings."""
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
@@ -65,7 +77,10 @@ def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
         recorded("IBM").head(30).to_csv(earlier, index_label="date")
         assert run(["import", "BRK.B", str(earlier)]) == 0
         capsys.readouterr()
-    command = ["import", *asked.replace("FILE", str(file)).replace("FOLDER", str(file.parent)).split()]
+    command = [
+        "import",
+        *asked.replace("FILE", str(file)).replace("FOLDER", str(file.parent)).split(),
+    ]
     for more in (["--dry-run"], []):
         assert run([*command, *more]) == 0
         assert capsys.readouterr().out.startswith("BRK.B: 60 sessions ")

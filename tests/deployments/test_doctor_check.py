@@ -29,8 +29,12 @@ def test_a_line_begins_with_the_verdict_and_ends_with_the_advice_if_any() -> Non
     assert str(CLOSED) == "PROBLEM home: it cannot be written; correct its rights"
 
 
-@pytest.mark.parametrize(("look", "checks"), [(lambda: OK, [OK]), (lambda: iter([OK, CLOSED]), [OK, CLOSED])])
-def test_checks_that_are_returned_or_yielded_pass(look: Callable[[], object], checks: list[Check]) -> None:
+@pytest.mark.parametrize(
+    ("look", "checks"), [(lambda: OK, [OK]), (lambda: iter([OK, CLOSED]), [OK, CLOSED])]
+)
+def test_checks_that_are_returned_or_yielded_pass(
+    look: Callable[[], object], checks: list[Check]
+) -> None:
     assert list(guarded("clock", look)) == checks
     assert list(guarded("clock", lambda: None)) == []
 

@@ -24,7 +24,9 @@ NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PORTS = {"Prefect": 4200}
 
 
-def found(home: HomePaths, environ: dict[str, str] | None = None, now: datetime = NOW) -> dict[str, Check]:
+def found(
+    home: HomePaths, environ: dict[str, str] | None = None, now: datetime = NOW
+) -> dict[str, Check]:
     return {check.name: check for check in examine(home, environ or {}, now, PORTS)}
 
 
@@ -41,27 +43,82 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
     ("environ", "name", "verdict", "says"),
     [
         ({"ALPHAVANTAGE_API_KEY": "demo"}, "key", "problem", "get one of your own"),
-        ({"ALPHAVANTAGE_API_KEY": "two words"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
+        (
+            {"ALPHAVANTAGE_API_KEY": "two words"},
+            "key",
+            "problem",
+            "copy ALPHAVANTAGE_API_KEY again",
+        ),
         ({"ALPHAVANTAGE_API_KEY": "YOUR_KEY"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
-        ({"ALPHAVANTAGE_API_KEY": "K3Y\udcff"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
+        (
+            {"ALPHAVANTAGE_API_KEY": "K3Y\udcff"},
+            "key",
+            "problem",
+            "copy ALPHAVANTAGE_API_KEY again",
+        ),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "key", "ok", "plan free"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "quota", "ok", "25 requests left today"),
-        ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "75/min"}, "quota", "ok", "no daily cap"),
-        ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "much"}, "quota", "problem", "ALPHAVANTAGE_PLAN"),
-        ({"ALPHAVANTAGE_URL": "http://127.0.0.1:9"}, "price service", "problem", "check the network"),
+        (
+            {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "75/min"},
+            "quota",
+            "ok",
+            "no daily cap",
+        ),
+        (
+            {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "much"},
+            "quota",
+            "problem",
+            "ALPHAVANTAGE_PLAN",
+        ),
+        (
+            {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"},
+            "price service",
+            "problem",
+            "check the network",
+        ),
         ({"ALPHAVANTAGE_URL": "127.0.0.1:9"}, "price service", "problem", "begins with https://"),
-        ({"ALPHAVANTAGE_URL": "http://192.0.2.1"}, "price service", "problem", "plain http would show the key"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "Prefect", "problem", "unset PREFECT_API_URL"),
+        (
+            {"ALPHAVANTAGE_URL": "http://192.0.2.1"},
+            "price service",
+            "problem",
+            "plain http would show the key",
+        ),
+        (
+            {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+            "Prefect",
+            "problem",
+            "unset PREFECT_API_URL",
+        ),
         (
             {"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"},
             "Prefect",
             "problem",
             "PREFECT_API_AUTH_STRING takes",
         ),
-        ({"PREFECT_API_URL": "http://me:secret@[/api"}, "Prefect", "problem", "correct the setting"),
-        ({"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"}, "MLflow", "problem", "check MLFLOW_TRACKING_URI"),
-        ({"MLFLOW_TRACKING_URI": "databricks"}, "MLflow", "note", "databricks, which only nights ask"),
-        ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
+        (
+            {"PREFECT_API_URL": "http://me:secret@[/api"},
+            "Prefect",
+            "problem",
+            "correct the setting",
+        ),
+        (
+            {"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"},
+            "MLflow",
+            "problem",
+            "check MLFLOW_TRACKING_URI",
+        ),
+        (
+            {"MLFLOW_TRACKING_URI": "databricks"},
+            "MLflow",
+            "note",
+            "databricks, which only nights ask",
+        ),
+        (
+            {"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"},
+            "price service",
+            "problem",
+            "correct the setting",
+        ),
         ({"STOCKML_DIGEST_AT": "7am"}, "digest", "problem", 'such as "07:00"'),
         ({"STOCKML_DIGEST_AT": "06:30"}, "digest", "ok", "reported at 06:30 in New York"),
         ({"STOCKML_ADDRESS": "256.1.1.1"}, "pages", "problem", "an IPv4 address of this machine"),
@@ -74,13 +131,26 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
             "on 127.0.0.1, with a password",
         ),
         (
-            {"STOCKML_ADDRESS": "192.0.2.1", "PREFECT_SERVER_API_AUTH_STRING": "me:secret-of-many-letters"},
+            {
+                "STOCKML_ADDRESS": "192.0.2.1",
+                "PREFECT_SERVER_API_AUTH_STRING": "me:secret-of-many-letters",
+            },
             "port 4200",
             "problem",
             "an IPv4",
         ),
-        ({"STOCKML_WEBHOOK_URL": "hooks/secret"}, "webhook", "problem", "https://hooks.slack.com/services/"),
-        ({"STOCKML_WEBHOOK_URL": "https://hooks.example/secret"}, "webhook", "ok", "the next `stockml up`"),
+        (
+            {"STOCKML_WEBHOOK_URL": "hooks/secret"},
+            "webhook",
+            "problem",
+            "https://hooks.slack.com/services/",
+        ),
+        (
+            {"STOCKML_WEBHOOK_URL": "https://hooks.example/secret"},
+            "webhook",
+            "ok",
+            "the next `stockml up`",
+        ),
     ],
 )
 def test_each_setting_is_checked_without_showing_secrets(
@@ -99,17 +169,23 @@ def test_a_damaged_file_of_turns_or_counts_is_named_and_the_other_checks_still_r
     home: HomePaths, of: str, damage: str
 ) -> None:
     ledger = QuotaLedger.of(FileNotes(home.quota), "K3Y12345")
-    path = home.quota / {"turns": TURNS, "today": ledger.name(NOW.date())}.get(of, ledger.name(date(2026, 11, 23)))
+    path = home.quota / {"turns": TURNS, "today": ledger.name(NOW.date())}.get(
+        of, ledger.name(date(2026, 11, 23))
+    )
     path.mkdir(parents=True) if damage == "a folder" else home.quota.mkdir(parents=True)
     if damage != "a folder":
         path.write_text({"emptied": "", "another's": '{"IBM": 1}'}[damage])
-    checks = found(home, {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": "http://127.0.0.1:9"})
+    checks = found(
+        home, {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": "http://127.0.0.1:9"}
+    )
     assert (checks["quota"].verdict, str(path) in str(checks["quota"])) == ("problem", True)
     assert ("move it away" if damage == "a folder" else "delete it") in str(checks["quota"])
     assert {"clock", "MLflow", "store"} <= set(checks)
 
 
-def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(home: HomePaths) -> None:
+def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(
+    home: HomePaths,
+) -> None:
     home.root.mkdir(parents=True)
     (home.root / "prices.json").write_text('{"prices": "market"}')
     checks = found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})
@@ -130,20 +206,29 @@ def test_checking_the_price_service_costs_no_request(home: HomePaths, feed: Scri
 
 def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: HomePaths) -> None:
     assert found(home)["MLflow"].found == f"sqlite:///{home.root / 'mlflow.db'}"
-    on_postgres = {"STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "postgresql://me:secret@127.0.0.1:9"}
+    on_postgres = {
+        "STOCKML_HOME": str(home.root),
+        "STOCKML_DATABASE_URL": "postgresql://me:secret@127.0.0.1:9",
+    }
     away = found(home_of(on_postgres))["MLflow"]
     assert (away.verdict, "check STOCKML_DATABASE_URL" in away.advice) == ("problem", True)
     assert "secret" not in str(away)
 
 
-@pytest.mark.parametrize(("status", "content"), [(404, b"<p>no such page</p>"), (401, b"user and password, please")])
+@pytest.mark.parametrize(
+    ("status", "content"), [(404, b"<p>no such page</p>"), (401, b"user and password, please")]
+)
 def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(
     home: HomePaths, status: int, content: bytes
 ) -> None:
     with Loopback(whole(content, status)) as server:
         address = {"MLFLOW_TRACKING_URI": server.address.replace("//", "//me:secret@")}
         check = found(home_of({"STOCKML_HOME": str(home.root), **address}), address)["MLflow"]
-    assert (check.verdict, str(status) in check.found, "secret" in str(check)) == ("problem", True, False)
+    assert (check.verdict, str(status) in check.found, "secret" in str(check)) == (
+        "problem",
+        True,
+        False,
+    )
     assert not home.root.exists()
 
 
@@ -178,12 +263,19 @@ def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home
     assert (check.verdict, str(home.root) in check.found) == ("problem", True)
     subprocess.run(check.advice.strip("`"), shell=True, check=True)
     assert found(home)["rights"].verdict == "ok"
-    assert "PREFECT_SERVER_API_AUTH_STRING" in found(home)["pages"].advice, "others may use the pages"
-    assert found(home, {"PREFECT_SERVER_API_AUTH_STRING": "me:word-of-many-letters"})["pages"].advice == ""
+    assert "PREFECT_SERVER_API_AUTH_STRING" in found(home)["pages"].advice, (
+        "others may use the pages"
+    )
+    assert (
+        found(home, {"PREFECT_SERVER_API_AUTH_STRING": "me:word-of-many-letters"})["pages"].advice
+        == ""
+    )
     assert home.root.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_server_that_is_gone_and_a_taken_port_are_told_with_what_to_do(home: HomePaths, feed: ScriptedFeed) -> None:
+def test_a_server_that_is_gone_and_a_taken_port_are_told_with_what_to_do(
+    home: HomePaths, feed: ScriptedFeed
+) -> None:
     home.root.mkdir()
     home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
     port = int(feed.address.rpartition(":")[2])

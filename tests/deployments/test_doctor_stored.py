@@ -43,7 +43,9 @@ DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
         *(pytest.param(name, b"[" * 10_000, "restore it from a backup", id=name) for name in DEEP),
     ],
 )
-def test_a_damaged_file_is_named_with_the_way_back(home: HomePaths, place: str, content: bytes, says: str) -> None:
+def test_a_damaged_file_is_named_with_the_way_back(
+    home: HomePaths, place: str, content: bytes, says: str
+) -> None:
     path = home.root / place
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -55,23 +57,39 @@ def test_a_damaged_file_is_named_with_the_way_back(home: HomePaths, place: str, 
 def problem(home: HomePaths) -> Check:
     """The only problem found, a day after the last stored bar."""
     checks = found(home, now=NOW + timedelta(days=1)).values()
-    [check] = [each for each in checks if each.verdict == "problem" and each.name not in ("rights", "price service")]
+    [check] = [
+        each
+        for each in checks
+        if each.verdict == "problem" and each.name not in ("rights", "price service")
+    ]
     return check
 
 
-OF_SOURCES = ("ledger", "promotions", "champion", "store", "splits", "history", "judgements", "settings", "night")
+OF_SOURCES = (
+    "ledger",
+    "promotions",
+    "champion",
+    "store",
+    "splits",
+    "history",
+    "judgements",
+    "settings",
+    "night",
+)
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "a bit"])
-@pytest.mark.parametrize("damaged", [*OF_SOURCES, "base network"])
-def test_damage_to_what_cannot_be_recreated_is_named(home: HomePaths, damaged: str, damage: str) -> None:
+@pytest.mark.parametrize("damaged", [*OF_SOURCES, "pretrained network"])
+def test_damage_to_what_cannot_be_recreated_is_named(
+    home: HomePaths, damaged: str, damage: str
+) -> None:
     file = kinds(home.root)[damaged].files[0]
     middle = len(whole := file.read_bytes()) // 2
     a_bit = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
     file.write_bytes({"cut off": whole[:-20], "empty": b"", "a bit": a_bit}[damage])
     check = problem(home)
     assert str(file) in str(check) or str(file.parent) in str(check)
-    assert "restore it from a backup" in str(check) or damaged == "base network"
+    assert "restore it from a backup" in str(check) or damaged == "pretrained network"
 
 
 def test_a_missing_champion_and_missing_bars_are_named(home: HomePaths) -> None:
@@ -90,7 +108,10 @@ def test_a_missing_champion_and_missing_bars_are_named(home: HomePaths) -> None:
 
 
 def test_missing_files_that_records_of_nights_refer_to_are_named(home: HomePaths) -> None:
-    kept, promoted = kinds(home.root), recorded_night(key="of a champion", verdict=Verdict(True, "better", {}))
+    kept, promoted = (
+        kinds(home.root),
+        recorded_night(key="of a champion", verdict=Verdict(True, "better", {})),
+    )
     promoted = replace(promoted, finished_at=promoted.finished_at - timedelta(days=1))
     write_night(promoted, night_path(home.nights, "IBM", promoted.key))
     for of in ("ledger", "promotions"):
@@ -99,20 +120,31 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: HomePaths
         assert "that records of nights tell of, found no file; restore it from a backup" in told
         aside.rename(file)
     kept["promotions"].files[0].unlink()
-    last = replace(promoted, finished_at=promoted.finished_at + timedelta(2), session=promoted.session - timedelta(9))
+    last = replace(
+        promoted,
+        finished_at=promoted.finished_at + timedelta(2),
+        session=promoted.session - timedelta(9),
+    )
     write_night(last, night_path(home.nights, "IBM", last.key))
-    assert not list(missing(home)), "its night may be at work: it promotes after it has written its record"
+    assert not list(missing(home)), (
+        "its night may be at work: it promotes after it has written its record"
+    )
 
 
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
         (None, "no paths.npz"),
-        *((each, "no .npz of plain arrays") for each in (b"PK, cut off", b"one bit", b"one bit of its index")),
+        *(
+            (each, "no .npz of plain arrays")
+            for each in (b"PK, cut off", b"one bit", b"one bit of its index")
+        ),
         (b"one figure", "damage, or a change by hand"),
     ],
 )
-def test_a_champions_missing_or_damaged_evaluation_is_named(home: HomePaths, arrays: bytes | None, says: str) -> None:
+def test_a_champions_missing_or_damaged_evaluation_is_named(
+    home: HomePaths, arrays: bytes | None, says: str
+) -> None:
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion
@@ -124,13 +156,17 @@ def test_a_champions_missing_or_damaged_evaluation_is_named(home: HomePaths, arr
     if arrays:
         (folder / "paths.npz").write_bytes(arrays)
     if arrays == b"one figure":
-        (folder / "assessment.json").write_bytes(sealed(b'{\n "skill": 0.1\n}').replace(b"0.1", b"0.9"))
+        (folder / "assessment.json").write_bytes(
+            sealed(b'{\n "skill": 0.1\n}').replace(b"0.1", b"0.9")
+        )
     if arrays and arrays.startswith(b"one bit"):
         np.savez(folder / "paths.npz", medians=np.zeros(100))
         whole = bytearray((folder / "paths.npz").read_bytes())
         whole[500 if arrays == b"one bit" else whole.index(b"PK\1\2") + 10] ^= 1
         (folder / "paths.npz").write_bytes(whole)
-    assert problem(home).found.startswith(f"{folder}: expected the champion's evaluation, found {says}")
+    assert problem(home).found.startswith(
+        f"{folder}: expected the champion's evaluation, found {says}"
+    )
 
 
 def test_an_unreadable_list_of_tickers_is_named(home: HomePaths) -> None:
@@ -139,7 +175,9 @@ def test_an_unreadable_list_of_tickers_is_named(home: HomePaths) -> None:
     assert str(home.tickers) in str(problem(home))
 
 
-def test_a_home_that_was_moved_is_told_the_link_that_finds_mlflows_files(home: HomePaths, empty_database: Path) -> None:
+def test_a_home_that_was_moved_is_told_the_link_that_finds_mlflows_files(
+    home: HomePaths, empty_database: Path
+) -> None:
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
     Tracking(home).keep_and_log(recorded_night())
@@ -157,6 +195,8 @@ def test_a_full_disk_is_reported(home: HomePaths, tmp_path: Path) -> None:
     code += "mount_small_disk(Path(sys.argv[1])); from deployments.cli.app import run; sys.exit(run(['doctor']))"
     place = {"STOCKML_HOME": str(tmp_path / "small")}
     command = [sys.executable, "-c", code, place["STOCKML_HOME"]]
-    ran = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, env=os.environ | place, capture_output=True, text=True, check=False
+    )
     [line] = [line for line in ran.stdout.splitlines() if "PROBLEM home" in line]
     assert (ran.returncode, "0.1 GB free; free at least 2 GB" in line) == (1, True), ran

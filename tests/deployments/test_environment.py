@@ -12,7 +12,10 @@ def test_what_the_person_has_set_is_left_alone(home: HomePaths) -> None:
     set_environment(home, environ)
     assert environ["PREFECT_HOME"] == "/elsewhere"
     assert environ["DO_NOT_TRACK"] == "true"
-    assert environ["PREFECT_API_DATABASE_CONNECTION_URL"] == f"sqlite+aiosqlite:///{home.prefect}/prefect.db"
+    assert (
+        environ["PREFECT_API_DATABASE_CONNECTION_URL"]
+        == f"sqlite+aiosqlite:///{home.prefect}/prefect.db"
+    )
     assert "PREFECT_API_URL" not in environ
 
 
@@ -29,7 +32,9 @@ def test_one_address_puts_both_databases_on_postgresql() -> None:
     assert place.mlflow_database == "postgresql+psycopg://me:secret@db:5433/mlflow"
 
 
-def test_a_command_asks_again_while_postgresql_restarts_and_of_a_full_disk_it_tells_at_once(home: HomePaths) -> None:
+def test_a_command_asks_again_while_postgresql_restarts_and_of_a_full_disk_it_tells_at_once(
+    home: HomePaths,
+) -> None:
     name = "PREFECT_CLIENT_RETRY_EXTRA_CODES"
     assert settings_of(replace(home, database="me:secret@db:5433"))[name] == "500,504"
     assert name not in settings_of(home)

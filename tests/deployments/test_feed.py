@@ -43,10 +43,25 @@ def test_full_is_the_whole_recording_for_a_premium_key(feed: ScriptedFeed) -> No
 @pytest.mark.parametrize(
     ("key", "query", "field", "says"),
     [
-        ("free", {"outputsize": "full"}, "Information", "outputsize=full parameter value is a premium feature"),
-        ("free", {"symbol": "NOPE"}, "Error Message", "Invalid API call. Please retry or visit the documentation"),
+        (
+            "free",
+            {"outputsize": "full"},
+            "Information",
+            "outputsize=full parameter value is a premium feature",
+        ),
+        (
+            "free",
+            {"symbol": "NOPE"},
+            "Error Message",
+            "Invalid API call. Please retry or visit the documentation",
+        ),
         ("free", {"symbol": "NOPE", "function": "SPLITS"}, "Error Message", "for SPLITS."),
-        ("free", {"function": "TIME_SERIES_DAYLY"}, "Error Message", "(TIME_SERIES_DAYLY) does not exist."),
+        (
+            "free",
+            {"function": "TIME_SERIES_DAYLY"},
+            "Error Message",
+            "(TIME_SERIES_DAYLY) does not exist.",
+        ),
         ("demo", {}, "Information", "The **demo** API key is for demo purposes only."),
         ("", {}, "Error Message", "the parameter apikey is invalid or missing."),
         ("no good key", {}, "Error Message", "the parameter apikey is invalid or missing."),
@@ -60,7 +75,9 @@ def test_refusals_carry_the_providers_own_text(
     assert says in reply[field]
 
 
-def test_the_symbol_is_echoed_as_asked_and_a_bad_outputsize_becomes_compact(feed: ScriptedFeed) -> None:
+def test_the_symbol_is_echoed_as_asked_and_a_bad_outputsize_becomes_compact(
+    feed: ScriptedFeed,
+) -> None:
     reply = ask(feed, symbol="ibm", outputsize="huge")
     assert (reply["Meta Data"]["2. Symbol"], len(reply["Time Series (Daily)"])) == ("ibm", 100)
 
@@ -89,9 +106,15 @@ def test_a_bar_is_absent_before_it_is_published(feed: ScriptedFeed, now: str, ne
     assert feed.newest.isoformat() == newest
 
 
-def test_a_new_listing_has_fewer_sessions_and_is_unknown_before_its_first(feed: ScriptedFeed) -> None:
+def test_a_new_listing_has_fewer_sessions_and_is_unknown_before_its_first(
+    feed: ScriptedFeed,
+) -> None:
     feed.set_clock(date(2012, 5, 22))
-    assert list(ask(feed, symbol="FB")["Time Series (Daily)"]) == ["2012-05-22", "2012-05-21", "2012-05-18"]
+    assert list(ask(feed, symbol="FB")["Time Series (Daily)"]) == [
+        "2012-05-22",
+        "2012-05-21",
+        "2012-05-18",
+    ]
     feed.set_clock(date(2012, 5, 17))
     assert "Invalid API call" in ask(feed, symbol="FB")["Error Message"]
 

@@ -41,7 +41,10 @@ def test_the_environment_is_the_lock() -> None:
 @pytest.mark.slow
 def test_every_package_finds_the_others_that_it_needs() -> None:
     checked = subprocess.run(
-        [UV, "pip", "check", "--python", sys.executable], capture_output=True, text=True, check=False
+        [UV, "pip", "check", "--python", sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stderr
 
@@ -54,8 +57,14 @@ def wheel(folder: Path, name: str, version: str, requires: str = "") -> str:
         f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: more\n{needs}",
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    digests = {each: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()) for each, text in files.items()}
-    rows = [f"{each},sha256={digests[each].decode().rstrip('=')},{len(text)}\n" for each, text in files.items()]
+    digests = {
+        each: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+        for each, text in files.items()
+    }
+    rows = [
+        f"{each},sha256={digests[each].decode().rstrip('=')},{len(text)}\n"
+        for each, text in files.items()
+    ]
     files[f"{about}/RECORD"] = "".join(rows) + f"{about}/RECORD,,\n"
     file = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as archive:
@@ -79,13 +88,19 @@ def released_since(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     (project / "pyproject.toml").write_text(f'{MINE}[project]\nname = "mine"\nversion = "1.0"\n')
     (project / "backend.py").write_text(BACKEND)
     environ = {"PATH": f"{Path(UV).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    environ |= {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(index), "UV_CACHE_DIR": str(tmp_path / "cache")}
+    environ |= {
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(index),
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+    }
     return project, environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
 
 
 def make(project: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = ["make", f"PYTHON={sys.executable}", ".venv/run.stamp"]
-    return subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=project, env=environ, capture_output=True, text=True, check=False
+    )
 
 
 def installed(project: Path) -> dict[str, str]:
@@ -94,7 +109,9 @@ def installed(project: Path) -> dict[str, str]:
 
 
 @pytest.mark.campaign
-def test_what_was_released_since_changes_nothing(released_since: tuple[Path, dict[str, str]]) -> None:
+def test_what_was_released_since_changes_nothing(
+    released_since: tuple[Path, dict[str, str]],
+) -> None:
     project, environ = released_since
     done = make(project, environ)
     assert done.returncode == 0, done.stderr
@@ -120,7 +137,9 @@ def test_an_interrupted_install_says_so_and_is_finished_by_the_next(
 def test_a_python_that_is_too_old_or_too_new_is_named(tmp_path: Path) -> None:
     shutil.copy(PROJECT / "Makefile", tmp_path)
     python = tmp_path / "python3"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9); $2"\n')
+    python.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = (3, 9); $2"\n'
+    )
     python.chmod(0o755)
     command = ["make", f"PYTHON={python}", "UV=", ".venv/made.stamp"]
     failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -128,7 +147,9 @@ def test_a_python_that_is_too_old_or_too_new_is_named(tmp_path: Path) -> None:
 
 
 def test_the_sections_of_the_lock_hold_each_package_once_but_for_what_extras_share() -> None:
-    one, two, three = (f"{name}==1 \\\n    --hash=sha256:{name}\n" for name in ("one", "two", "three"))
+    one, two, three = (
+        f"{name}==1 \\\n    --hash=sha256:{name}\n" for name in ("one", "two", "three")
+    )
     parts = [("install", one), ("run", one + two), ("a", one + three), ("b", two + three)]
     text = sectioned(parts)
     assert entries(text) == [one, two, three, three]

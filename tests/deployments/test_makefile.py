@@ -14,7 +14,11 @@ PYTHON_IS_GONE, HAS_NO_PACKAGES, WORKS = "/no/such/python", "false", "true"
 
 @pytest.mark.parametrize(
     ("python", "expected"),
-    [(WORKS, []), (PYTHON_IS_GONE, ["venv --clear .venv", "pip install"]), (HAS_NO_PACKAGES, ["venv --clear .venv"])],
+    [
+        (WORKS, []),
+        (PYTHON_IS_GONE, ["venv --clear .venv", "pip install"]),
+        (HAS_NO_PACKAGES, ["venv --clear .venv"]),
+    ],
 )
 def test_an_environment_is_made_anew_only_if_its_python_has_gone(
     tmp_path: Path, python: str, expected: list[str]

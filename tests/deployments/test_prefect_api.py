@@ -12,7 +12,12 @@ import pytest
 
 from deployments.doctor import services
 from deployments.errors import ServerUnavailable
-from deployments.servers.prefect_api import configured_api, prefect_api, rejects_password, running_server
+from deployments.servers.prefect_api import (
+    configured_api,
+    prefect_api,
+    rejects_password,
+    running_server,
+)
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
 from tests.support.loopback import Exchange, Loopback
@@ -55,11 +60,16 @@ def test_an_invalid_or_unreachable_api_is_reported_at_once(home: HomePaths) -> N
     ):
         pass
     environ = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    with pytest.raises(ServerUnavailable, match="unset PREFECT_API_URL"), prefect_api(home, environ):
+    with (
+        pytest.raises(ServerUnavailable, match="unset PREFECT_API_URL"),
+        prefect_api(home, environ),
+    ):
         pass
 
 
-def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(home: HomePaths) -> None:
+def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(
+    home: HomePaths,
+) -> None:
     """The name service would be asked for `me:hidden@127.0.0.1`."""
     environ = {"PREFECT_API_URL": "http://me:hidden@127.0.0.1:9/api"}
     for asks in (lambda: configured_api(home, environ), lambda: services.prefect(home, environ)):
@@ -70,7 +80,9 @@ def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_loo
 
 def test_an_api_that_refuses_is_quoted(home: HomePaths) -> None:
     def refuse(exchange: Exchange) -> None:
-        exchange.send(b"not by that name; set IT\n", 403, **{"Content-Type": "text/plain; charset=utf-8"})
+        exchange.send(
+            b"not by that name; set IT\n", 403, **{"Content-Type": "text/plain; charset=utf-8"}
+        )
 
     said = r"found status 403 \(not by that name; set IT\); unset PREFECT_API_URL"
     with (
@@ -91,7 +103,9 @@ def test_a_page_in_place_of_an_api_is_refused(home: HomePaths) -> None:
         configured_api(home, {"PREFECT_API_URL": f"{server.address}/api"})
 
 
-def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home: HomePaths) -> None:
+def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(
+    home: HomePaths,
+) -> None:
     given: list[str | None] = []
     environ = {"PREFECT_API_AUTH_STRING": "me:secret"}
 
@@ -124,14 +138,18 @@ def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: HomeP
     for process in [started(TRIVIAL_FLOW.format(then=link)) for _ in range(2)]:
         said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said
-        assert said == "http://127.0.0.1:4200/runs/flow-run/00000000\n", "where `stockml up` will show it"
+        assert said == "http://127.0.0.1:4200/runs/flow-run/00000000\n", (
+            "where `stockml up` will show it"
+        )
     assert recorded(home, "flow_run") == [("COMPLETED", 3)]
     assert recorded(home, "task_run") == [("COMPLETED", 15)]
 
 
 @pytest.mark.slow
 def test_a_killed_command_leaves_no_server_behind(home: HomePaths) -> None:
-    process = started(TRIVIAL_FLOW.format(then="print('done', flush=True); import time; time.sleep(600)"))
+    process = started(
+        TRIVIAL_FLOW.format(then="print('done', flush=True); import time; time.sleep(600)")
+    )
     assert process.stdout is not None
     until(lambda: "done" in process.stdout.readline())
     servers = psutil.Process(process.pid).children()

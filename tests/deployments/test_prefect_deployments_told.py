@@ -49,19 +49,29 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
     with get_client(sync_client=True) as client:
         known = nights()["FB"]
         client.update_deployment_schedule(known.id, known.schedules[0].id, active=False)
-        client.request("POST", "/deployments/{id}/schedules", path_params={"id": known.id}, json=[mine])
+        client.request(
+            "POST", "/deployments/{id}/schedules", path_params={"id": known.id}, json=[mine]
+        )
     with monkeypatch.context() as away:
         away.delenv("PREFECT_API_URL")
-        assert [run(["tickers", "rename", "FB", "METAA"]), run(["tickers", "rename", "METAA", "META"])] == [0, 0]
+        assert [
+            run(["tickers", "rename", "FB", "METAA"]),
+            run(["tickers", "rename", "METAA", "META"]),
+        ] == [0, 0]
     assert {*nights()} == {"STAYS", "FB"}
     register_all(told)
     after = nights()
     assert {*after} == {"STAYS", "META"}
-    assert {each.slug: each.active for each in after["META"].schedules} == {"nightly": False, "mine": True}
+    assert {each.slug: each.active for each in after["META"].schedules} == {
+        "nightly": False,
+        "mine": True,
+    }
     assert ticker_list.earlier_names(told) == {}
 
 
-def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next_run(told: HomePaths) -> None:
+def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next_run(
+    told: HomePaths,
+) -> None:
     """Prefect itself deletes with a deployment only those runs that have not begun."""
     with get_client(sync_client=True) as client:
         waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
@@ -71,7 +81,9 @@ def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next
         assert next_runs(next_nights(client))["FB"] == due
         assert run(["tickers", "remove", "FB"]) == 0
         assert client.read_flow_run(waiting).state_type == StateType.CANCELLED
-        assert {ticker for ticker, start in next_runs(next_nights(client)).items() if start} == {"STAYS"}
+        assert {ticker for ticker, start in next_runs(next_nights(client)).items() if start} == {
+            "STAYS"
+        }
 
 
 def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: HomePaths) -> None:
@@ -79,16 +91,27 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
     with get_client(sync_client=True) as client:
         planned = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["FB"].id]})
         until(lambda: [*runs_of(client, planned)], every_s=0.5)  # by Prefect's scheduler
-        old = client.create_flow_run_from_deployment(nights()["FB"].id, parameters={"ticker": "FB", "force": True}).id
+        old = client.create_flow_run_from_deployment(
+            nights()["FB"].id, parameters={"ticker": "FB", "force": True}
+        ).id
         due = datetime.now(UTC) + timedelta(minutes=1)
         for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
             client.set_flow_run_state(old, state, force=True)
         assert run(["tickers", "rename", "FB", "META"]) == 0
         before, after = client.read_flow_run(old), next_nights(client)["META"]
         assert isinstance(after, FlowRun)
-        assert (before.state_type, before.state and before.state.message) == (StateType.CANCELLED, "Goes on as META")
-        assert (after.next_scheduled_start_time, after.parameters) == (due, before.parameters | {"ticker": "META"})
-        assert (after.deployment_id, after.state and after.state.message) == (nights()["META"].id, "Waited as FB")
+        assert (before.state_type, before.state and before.state.message) == (
+            StateType.CANCELLED,
+            "Goes on as META",
+        )
+        assert (after.next_scheduled_start_time, after.parameters) == (
+            due,
+            before.parameters | {"ticker": "META"},
+        )
+        assert (after.deployment_id, after.state and after.state.message) == (
+            nights()["META"].id,
+            "Waited as FB",
+        )
         mine = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["META"].id]})
         assert [run.id for run in runs_of(client, mine) if not run.auto_scheduled] == [after.id], (
             "no later nights twice"
@@ -101,7 +124,10 @@ def test_what_waits_of_a_removed_ticker_is_cancelled_before_its_deployment_goes(
     """Killed in between, the other way round, the run stayed in the status until a worker took it up."""
     with get_client(sync_client=True) as client:
         waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
-        for state in (Running(), AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(minutes=1))):
+        for state in (
+            Running(),
+            AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(minutes=1)),
+        ):
             client.set_flow_run_state(waiting, state, force=True)
         ticker_list.remove(told, ["FB"])
 

@@ -45,7 +45,9 @@ def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_pr
 def test_nothing_that_a_command_prints_is_obeyed_by_the_terminal() -> None:
     """Such as a night's text, or a file's name, from a shared state or an archive."""
     ended = subprocess.run([sys.executable, "-c", SHOWING], stdout=subprocess.PIPE, check=True)
-    assert ended.stdout.decode() == "IBM – of\\x1b]0;mine\\x07, \\x9b2J, \\u202eevil\n\ta line\\x7f\n"
+    assert (
+        ended.stdout.decode() == "IBM – of\\x1b]0;mine\\x07, \\x9b2J, \\u202eevil\n\ta line\\x7f\n"
+    )
 
 
 @pytest.mark.parametrize("command", [("deployments.cli", "status"), ("deployments.run", "IBM")])

@@ -39,12 +39,20 @@ def stopping_at(words: str, said: list[str]) -> Callable[[str], None]:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import os; os.write(2, b'no table \\xff'); raise SystemExit(3)", r"code 3 \(no table \ufffd\); see .*log"),
+        (
+            "import os; os.write(2, b'no table \\xff'); raise SystemExit(3)",
+            r"code 3 \(no table \ufffd\); see .*log",
+        ),
         ("print('bye')", r"ended with code 0 \(bye\)"),
-        ("import os; os._exit(1)", r"ended with code 1, and .*log empty; `stockml doctor` looks for why"),
+        (
+            "import os; os._exit(1)",
+            r"ended with code 1, and .*log empty; `stockml doctor` looks for why",
+        ),
     ],
 )
-def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code: str, words: str) -> None:
+def test_a_server_that_ends_is_reported_with_its_last_words(
+    tmp_path: Path, code: str, words: str
+) -> None:
     """If it left none, there may have been no room for them."""
     (tmp_path / "log").write_text("of the start before\n")
     child = started("Prefect", tmp_path, code)
@@ -59,7 +67,9 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code
     assert "log empty" in str(child.failure())
 
 
-def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(tmp_path: Path) -> None:
+def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
+    tmp_path: Path,
+) -> None:
     """`stockml up` of two homes at once: the slower one changed the other's deployments."""
     serving = """
         import sys, time
@@ -79,7 +89,10 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
     (tmp_path / "late").mkdir()
     other = started("Prefect", tmp_path, serving.format(late=False, port=0))
     until(lambda: other.log.read_text().endswith("\n"))
-    url, deadline = f"http://127.0.0.1:{(port := int(other.log.read_text()))}", time.monotonic() + PATIENCE_S
+    url, deadline = (
+        f"http://127.0.0.1:{(port := int(other.log.read_text()))}",
+        time.monotonic() + PATIENCE_S,
+    )
     processes.wait_until_healthy(other, url, deadline)
     late = started("Prefect", tmp_path / "late", serving.format(late=True, port=port))
     with pytest.raises(ServerFailed, match="Address already in use"):
@@ -124,16 +137,23 @@ ORDERLY = """
 """
 
 
-def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_gone(tmp_path: Path) -> None:
+def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_gone(
+    tmp_path: Path,
+) -> None:
     child = started("orderly", tmp_path, ORDERLY)
     assert child.process.stdin
     until(lambda: (tmp_path / "log").read_text() == "ready\n")
     child.process.stdin.close()  # as the end of this process would
-    assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
+    assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (
+        0,
+        "ready\nin order\n",
+    )
 
 
 @pytest.mark.slow
-def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tmp_path: Path) -> None:
+def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(
+    tmp_path: Path,
+) -> None:
     child = started("orderly", tmp_path, ORDERLY)
     until(lambda: child.log.read_text() == "ready\n")
     with child.log.open("a") as log:
@@ -167,7 +187,10 @@ STUBBORN = """
 def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     child = started("stubborn", tmp_path, STUBBORN)
     until(lambda: (tmp_path / "log").read_text() == "ready\n")
-    family = [child.process.pid, *(each.pid for each in psutil.Process(child.process.pid).children(recursive=True))]
+    family = [
+        child.process.pid,
+        *(each.pid for each in psutil.Process(child.process.pid).children(recursive=True)),
+    ]
     assert len(family) == 2
     processes.stop([child], patience_s=0.2)
     assert not any(psutil.pid_exists(pid) for pid in family)

@@ -19,7 +19,8 @@ def test_every_session_of_the_exchange_has_one_sound_bar(symbol: str) -> None:
     assert (bars > 0).all().all()
     played = [(str(day), *values) for day, *values in recorded_rows(symbol)]
     assert played == [
-        (f"{day:%Y-%m-%d}", *values) for day, values in zip(bars.index, bars.to_numpy().tolist(), strict=True)
+        (f"{day:%Y-%m-%d}", *values)
+        for day, values in zip(bars.index, bars.to_numpy().tolist(), strict=True)
     ]
 
 

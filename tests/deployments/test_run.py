@@ -34,11 +34,15 @@ NOTHING_NEW = "nothing has changed since that night ran"
 
 
 @pytest.mark.slow
-def test_without_a_key_make_run_knows_only_recorded_tickers(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_make_run_knows_only_recorded_tickers(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     failed = make_run("HPQ")
     assert failed.returncode == 1
-    assert "expected one of the recorded tickers AAPL, FB, GOOG, IBM, MSFT, found HPQ" in failed.stderr
+    assert (
+        "expected one of the recorded tickers AAPL, FB, GOOG, IBM, MSFT, found HPQ" in failed.stderr
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +68,24 @@ class TwoRuns:
 def twice(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Iterator[TwoRuns]:
     with pytest.MonkeyPatch.context() as patch, ScriptedFeed() as feed:
         patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("twice")))
-        for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", *NO_PROXY):
+        for name in (
+            "ALPHAVANTAGE_API_KEY",
+            "STOCKML_STORE",
+            "MLFLOW_TRACKING_URI",
+            "PREFECT_API_URL",
+            *NO_PROXY,
+        ):
             patch.delenv(name, raising=False)
-        refused = here("nightly", "MSFT", **server, ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
+        refused = here(
+            "nightly", "MSFT", **server, ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url
+        )
         assert (refused, home_of().in_use) == (1, False), "a failed night does not stamp the home"
         why = rows(home_of(), ["MSFT"], datetime.now(UTC))[0].state
         assert why.startswith("failed: "), why
-        yield TwoRuns(replay_home(os.environ), (make_run("MSFT", http_proxy="http://127.0.0.1:9"), make_run("MSFT")))
+        yield TwoRuns(
+            replay_home(os.environ),
+            (make_run("MSFT", http_proxy="http://127.0.0.1:9"), make_run("MSFT")),
+        )
 
 
 @pytest.mark.slow
@@ -82,7 +97,9 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_le
     assert re.match("MSFT closed at .* on Friday 1 March 2013, the newest close", first.stdout)
     assert len(first.stdout.splitlines()) <= 15
     assert second.stdout == first.stdout
-    assert "3,270 bars added, 0 restated, 0 as before" in first.stderr, "what the history brought, as the night counts"
+    assert "3,270 bars added, 0 restated, 0 as before" in first.stderr, (
+        "what the history brought, as the night counts"
+    )
     assert "3,270 adjusted sessions up to 2013-03-01" in first.stderr
     assert NOTHING_NEW in second.stderr
     assert "warning" not in (first.stderr + second.stderr).lower()
@@ -118,7 +135,10 @@ def test_a_night_is_run_again_if_anything_that_it_left_has_changed(twice: TwoRun
     assert finished_night(place, "MSFT", SESSION, chosen("nightly", "keep", None), None) is None
     assert finished_night(place, "MSFT", SESSION, USUAL, "XLON") is None
     assert (
-        finished_night(home_of({"STOCKML_HOME": str(place.root / "elsewhere")}), "MSFT", SESSION, USUAL, None) is None
+        finished_night(
+            home_of({"STOCKML_HOME": str(place.root / "elsewhere")}), "MSFT", SESSION, USUAL, None
+        )
+        is None
     )
     left = json.loads((place.nights / "MSFT" / FILE).read_bytes())["files"]
     for path in map(Path, (*left, str(place.nights / "MSFT" / FILE))):
@@ -127,7 +147,9 @@ def test_a_night_is_run_again_if_anything_that_it_left_has_changed(twice: TwoRun
         put_back()
     assert finished_night(*asked) == night
     copied = shutil.copytree(place.root, place.root.with_name("copied"))
-    assert finished_night(home_of({"STOCKML_HOME": str(copied)}), *asked[1:]) is None, "what it left is elsewhere"
+    assert finished_night(home_of({"STOCKML_HOME": str(copied)}), *asked[1:]) is None, (
+        "what it left is elsewhere"
+    )
 
 
 @pytest.mark.slow
@@ -150,7 +172,9 @@ def test_a_repeated_night_is_answered_at_once_and_starts_nothing(
     settings = chosen("nightly", "auto", {"evaluation": {"direction_step": 20}})
     assert finished_night(*asked, settings, None)
     store = BarStore.of(twice.place)
-    store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
+    store.judge(
+        "MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test"
+    )
     assert finished_night(*asked, settings, None) is None, "its bars have changed"
 
 
@@ -163,7 +187,10 @@ def test_with_ones_own_key_the_markets_bars_are_stored_beside_the_replays(
     here("nightly", "MSFT", "--json", **of_ones_own)
     mine = capfd.readouterr()
     assert (json.loads(mine.out)["status"], "stale" in mine.out) == ("skipped", True), mine.err
-    assert here("history", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url) == 0
+    assert (
+        here("history", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url)
+        == 0
+    )
     more = capfd.readouterr()
     told = "MSFT: 100 bars added, 0 restated, 0 as before; no history from tiingo: "
     assert more.out.startswith(told), more.err
@@ -172,7 +199,11 @@ def test_with_ones_own_key_the_markets_bars_are_stored_beside_the_replays(
 
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
-    with_tables: HomePaths, feed: ScriptedFeed, server: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: Captured
+    with_tables: HomePaths,
+    feed: ScriptedFeed,
+    server: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Captured,
 ) -> None:
     home = with_tables
     feed.set_clock(date(2013, 3, 1))
@@ -181,16 +212,19 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
     monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
     ran = make_run("IBM")
     assert (ran.returncode, "after 50 sessions" in ran.stdout) == (0, True), ran.stderr
-    assert [asked.outputsize for asked in feed.asked] == ["compact"], "what a free key never gets is not requested"
+    assert [asked.outputsize for asked in feed.asked] == ["compact"], (
+        "what a free key never gets is not requested"
+    )
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
-        assert database.execute("select name from task_run where state_type <> 'COMPLETED'").fetchall() == []
+        assert (
+            database.execute("select name from task_run where state_type <> 'COMPLETED'").fetchall()
+            == []
+        )
     shown = " ".join(ran.stdout.split())
     assert "Its history is too short to call that calm or wild." in shown
     assert "bring history with `stockml import`" in shown
     assert "freekey12345" not in ran.stdout + ran.stderr
     assert len(BarStore.of(home).read("IBM")) == 100
     assert here("history", "IBM", **server) == 1
-    advice = (
-        "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
-    )
+    advice = "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
     assert capfd.readouterr().err.splitlines()[-1] == advice

@@ -31,7 +31,10 @@ pytestmark = pytest.mark.slow
 
 EVIL, LOGIN = "http://evil.example", "me:secret-of-many-letters"
 HEALTH = {"prefect": "/api/health", "mlflow": "/health"}
-ASKS = {"prefect": "/api/admin/version", "mlflow": "/ajax-api/2.0/mlflow/experiments/search?max_results=1"}
+ASKS = {
+    "prefect": "/api/admin/version",
+    "mlflow": "/ajax-api/2.0/mlflow/experiments/search?max_results=1",
+}
 CHANGES = {
     "prefect": ("/api/variables/", {"name": "planted", "value": "here"}),
     "mlflow": ("/api/2.0/mlflow/experiments/create", {"name": "planted"}),
@@ -41,7 +44,10 @@ PLANTED = {
     "mlflow": "/api/2.0/mlflow/experiments/get-by-name?experiment_name=planted",
 }
 REFUSES_HOST = {"prefect": 400, "mlflow": 403}
-PREFLIGHT = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-type"}
+PREFLIGHT = {
+    "Access_Control_Request_Method": "POST",
+    "Access_Control_Request_Headers": "content-type",
+}
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -71,7 +77,10 @@ def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def both(place: HomePaths, stack: ExitStack, **more: str) -> Servers:
     """Prefect's and MLflow's servers, started as `stockml up` does."""
-    started = {"prefect": OwnServer.prefect(place, **more), "mlflow": OwnServer.mlflow(place, **more)}
+    started = {
+        "prefect": OwnServer.prefect(place, **more),
+        "mlflow": OwnServer.mlflow(place, **more),
+    }
     for server in started.values():
         stack.enter_context(server).start()
     return {name: server.wait() for name, server in started.items()}
@@ -97,7 +106,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
+def ask(
+    port: int, path: str, method: str = "GET", body: str | None = None, **headers: str
+) -> Answer:
     """What a program on this machine gets if it sends these headers; `Content_Type` stands for Content-Type."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -110,7 +121,9 @@ def ask(port: int, path: str, method: str = "GET", body: str | None = None, **he
     return answer
 
 
-def test_a_server_answers_at_its_own_address_without_a_password(servers: Servers, name: str) -> None:
+def test_a_server_answers_at_its_own_address_without_a_password(
+    servers: Servers, name: str
+) -> None:
     port = servers[name].port
     for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
         for path in (HEALTH[name], ASKS[name], "/"):
@@ -127,11 +140,18 @@ def test_another_host_name_is_refused(servers: Servers, guarded: Servers, name: 
 
 def foreign_origins(name: str, port: int) -> list[str]:
     """Also another port of this machine, which MLflow itself takes for its own."""
-    elsewhere = [EVIL, f"http://127.0.0.1.evil.example:{port}", f"http://evil.localhost:{port}", "null"]
+    elsewhere = [
+        EVIL,
+        f"http://127.0.0.1.evil.example:{port}",
+        f"http://evil.localhost:{port}",
+        "null",
+    ]
     return [*elsewhere, f"http://127.0.0.1:{port + 1}"] if name == "prefect" else elsewhere
 
 
-def test_no_foreign_page_may_ask_or_read_but_the_servers_own_may(servers: Servers, name: str) -> None:
+def test_no_foreign_page_may_ask_or_read_but_the_servers_own_may(
+    servers: Servers, name: str
+) -> None:
     port, path = servers[name].port, CHANGES[name][0]
     own = f"http://127.0.0.1:{port}"
     preflight = ask(port, path, "OPTIONS", Origin=own, **PREFLIGHT)
@@ -143,7 +163,9 @@ def test_no_foreign_page_may_ask_or_read_but_the_servers_own_may(servers: Server
         assert ask(port, ASKS[name], Origin=origin).shown_to not in (origin, "*")
 
 
-def test_a_change_from_a_foreign_page_is_refused_also_without_a_preflight(servers: Servers, name: str) -> None:
+def test_a_change_from_a_foreign_page_is_refused_also_without_a_preflight(
+    servers: Servers, name: str
+) -> None:
     port, (path, content) = servers[name].port, CHANGES[name]
     body = json.dumps(content)
     for origin in foreign_origins(name, port):
@@ -158,8 +180,16 @@ def test_prefect_refuses_a_change_without_a_token_and_accepts_one_with_it(server
     body = json.dumps({**content, "name": "own"})
     assert ask(port, path, "POST", body, Content_Type="application/json").status == 403
     token = json.loads(ask(port, "/api/csrf-token?client=me").body)["token"]
-    given = {"Prefect_Csrf_Client": "me", "Prefect_Csrf_Token": token, "Content_Type": "application/json"}
-    for wrong in ({"Prefect_Csrf_Client": "another"}, {"Prefect_Csrf_Token": "0" * 64}, {"Prefect_Csrf_Token": ""}):
+    given = {
+        "Prefect_Csrf_Client": "me",
+        "Prefect_Csrf_Token": token,
+        "Content_Type": "application/json",
+    }
+    for wrong in (
+        {"Prefect_Csrf_Client": "another"},
+        {"Prefect_Csrf_Token": "0" * 64},
+        {"Prefect_Csrf_Token": ""},
+    ):
         assert ask(port, path, "POST", body, **{**given, **wrong}).status == 403
     assert ask(port, path, "POST", body, **given).status == 201
     assert ask(port, path + "name/own").status == 200
@@ -184,7 +214,9 @@ def test_both_servers_ask_for_the_password(guarded: Servers, name: str) -> None:
     assert ask(port, HEALTH[name]).status == 200
 
     def asked(login: str) -> int:
-        return ask(port, ASKS[name], Authorization=f"Basic {b64encode(login.encode()).decode()}").status
+        return ask(
+            port, ASKS[name], Authorization=f"Basic {b64encode(login.encode()).decode()}"
+        ).status
 
     assert ask(port, ASKS[name]).status == 401
     wrong = ("me:another-word-than-that", LOGIN.replace("me", "you"), "me:")
@@ -198,7 +230,9 @@ def commands_own(home: HomePaths) -> Iterator[int]:
         yield int(address.rpartition(":")[2].removesuffix("/api"))
 
 
-def test_the_server_of_a_single_command_answers_to_its_own_name_and_keeps_its_files_private(home: HomePaths) -> None:
+def test_the_server_of_a_single_command_answers_to_its_own_name_and_keeps_its_files_private(
+    home: HomePaths,
+) -> None:
     with commands_own(home) as port:
         assert ask(port, HEALTH["prefect"]).status == 200
         assert ask(port, HEALTH["prefect"], Host="evil.example").status == 400
@@ -213,7 +247,10 @@ def test_the_server_of_a_single_command_is_closed_to_foreign_pages_too(home: Hom
         assert ask(port, ASKS["prefect"], Origin=EVIL).shown_to is None
         assert ask(port, path, "OPTIONS", Origin=EVIL, **PREFLIGHT).status == 400
         for kind in ("text/plain", "application/json"):
-            assert ask(port, path, "POST", json.dumps(content), Origin=EVIL, Content_Type=kind).status == 403
+            assert (
+                ask(port, path, "POST", json.dumps(content), Origin=EVIL, Content_Type=kind).status
+                == 403
+            )
         assert ask(port, PLANTED["prefect"]).status == 404
 
 
@@ -274,15 +311,22 @@ def test_the_servers_own_pages_can_read_from_them(pages: Up, page: "Page") -> No
         assert asked(page, address + path)[0] == 200
 
 
-def test_a_foreign_page_reads_writes_and_starts_nothing(pages: Up, foreign: "Page", servers: Servers) -> None:
+def test_a_foreign_page_reads_writes_and_starts_nothing(
+    pages: Up, foreign: "Page", servers: Servers
+) -> None:
     before = scheduled(pages)
     start = f"{pages.prefect}/api/deployments/{pages.api('/deployments/name/nightly/IBM')['id']}/create_flow_run"
-    for address in (f"{pages.prefect}/api/admin/settings", f"{pages.prefect}/api/csrf-token?client=evil"):
+    for address in (
+        f"{pages.prefect}/api/admin/settings",
+        f"{pages.prefect}/api/csrf-token?client=evil",
+    ):
         assert asked(foreign, address) == [0, ""]
     closed = ["prefect", "mlflow"] if "evil" in foreign.url else ["prefect"]
     if "mlflow" in closed:
         assert asked(foreign, pages.mlflow + ASKS["mlflow"], credentials="include") == [0, ""]
-    planting = [(servers[name].address + CHANGES[name][0], json.dumps(CHANGES[name][1])) for name in closed]
+    planting = [
+        (servers[name].address + CHANGES[name][0], json.dumps(CHANGES[name][1])) for name in closed
+    ]
     for address, body in (*planting, (start, STARTED)):
         for more in ({"mode": "no-cors"}, {"headers": {"Content-Type": "application/json"}}):
             asked(foreign, address, method="POST", body=body, **more)

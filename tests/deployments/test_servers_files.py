@@ -36,11 +36,16 @@ def compose() -> dict[str, Any]:
 
 
 def ended(command: list[str]) -> int:
-    return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=PATIENCE_S, check=False).returncode
+    return subprocess.run(
+        command, stderr=subprocess.DEVNULL, timeout=PATIENCE_S, check=False
+    ).returncode
 
 
 def test_compose_fits_its_schema() -> None:
-    assert list(jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).iter_errors(compose())) == []
+    assert (
+        list(jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).iter_errors(compose()))
+        == []
+    )
 
 
 def test_every_service_is_restarted_and_checked_and_the_file_contains_no_secret() -> None:
@@ -50,14 +55,20 @@ def test_every_service_is_restarted_and_checked_and_the_file_contains_no_secret(
         assert service["healthcheck"]["test"][0] == "CMD"
         assert set(service["secrets"]) <= set(file["secrets"])
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
-        given = {name for name in service["environment"] if any(word in name for word in ("KEY", "PASSWORD", "AUTH"))}
+        given = {
+            name
+            for name in service["environment"]
+            if any(word in name for word in ("KEY", "PASSWORD", "AUTH"))
+        }
         assert all(name.endswith("_FILE") for name in given)
     assert all(set(secret) == {"file"} for secret in file["secrets"].values())
 
 
 def test_no_service_gains_rights_and_ours_has_none_and_changes_nothing_but_the_state() -> None:
     services = compose()["services"]
-    assert all(service["security_opt"] == ["no-new-privileges:true"] for service in services.values())
+    assert all(
+        service["security_opt"] == ["no-new-privileges:true"] for service in services.values()
+    )
     ours = services["stockml"]
     assert (ours["cap_drop"], ours["read_only"], ours["tmpfs"]) == (["ALL"], True, ["/tmp"])
 
@@ -73,21 +84,41 @@ def test_the_database_is_not_healthy_before_it_takes_connections_of_other_contai
         folder = tmp_path_factory.mktemp("postgres")
         with postgres_server(folder, listens=listens) as address:
             environ = os.environ | {"PGHOST": str(folder), "PGPORT": address.rpartition(":")[2]}
-            done = subprocess.run(check, env=environ, stdout=subprocess.DEVNULL, timeout=PATIENCE_S, check=False)
+            done = subprocess.run(
+                check, env=environ, stdout=subprocess.DEVNULL, timeout=PATIENCE_S, check=False
+            )
         assert done.returncode == reached
 
 
-def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores_them(tmp_path: Path) -> None:
+def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores_them(
+    tmp_path: Path,
+) -> None:
     """Each is readable by the containers' user whatever the umask, and its folder by nobody else."""
-    once = (DEPLOYMENTS / "compose.yaml").read_text().partition("Once, in the project's folder:\n#\n")[2]
+    once = (
+        (DEPLOYMENTS / "compose.yaml")
+        .read_text()
+        .partition("Once, in the project's folder:\n#\n")[2]
+    )
     lines = "\n".join(line.removeprefix("#   ") for line in once.partition("\n#\n")[0].splitlines())
-    subprocess.run(["sh", "-euc", f"umask 077\n{lines}"], input=b"K3Y12345\n", cwd=tmp_path, timeout=60, check=True)
-    made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "secrets").iterdir()}
+    subprocess.run(
+        ["sh", "-euc", f"umask 077\n{lines}"],
+        input=b"K3Y12345\n",
+        cwd=tmp_path,
+        timeout=60,
+        check=True,
+    )
+    made = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "secrets").iterdir()
+    }
     assert made == dict.fromkeys(compose()["secrets"], 0o644)
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     assert (tmp_path / "secrets" / "alphavantage-api-key").read_text() == "K3Y12345\n"
-    assert Access.of({PASSWORD: (tmp_path / "secrets" / "pages-password").read_text().strip()}).password
-    folders = {(DEPLOYMENTS / secret["file"]).resolve().parent for secret in compose()["secrets"].values()}
+    assert Access.of(
+        {PASSWORD: (tmp_path / "secrets" / "pages-password").read_text().strip()}
+    ).password
+    folders = {
+        (DEPLOYMENTS / secret["file"]).resolve().parent for secret in compose()["secrets"].values()
+    }
     assert folders == {DEPLOYMENTS.parent / "secrets"}
     assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
 
@@ -101,13 +132,22 @@ def test_compose_service_runs_as_written_and_is_healthy_before_anybody_has_given
     service = compose()["services"]["stockml"]
     (password := tmp_path / "pages-password").write_text("me:word-of-many-letters\n")
     (key := tmp_path / "alphavantage-api-key").write_text("K3Y12345\n")
-    own = {"STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "", "STOCKML_ADDRESS": "127.0.0.1"}
-    own |= {"PREFECT_SERVER_API_AUTH_STRING_FILE": str(password), "ALPHAVANTAGE_API_KEY_FILE": str(key)}
+    own = {
+        "STOCKML_HOME": str(home.root),
+        "STOCKML_DATABASE_URL": "",
+        "STOCKML_ADDRESS": "127.0.0.1",
+    }
+    own |= {
+        "PREFECT_SERVER_API_AUTH_STRING_FILE": str(password),
+        "ALPHAVANTAGE_API_KEY_FILE": str(key),
+    }
     own |= {"PGPASSWORD_FILE": ""}
     assert service["command"] == ["stockml", "up"]
     with up(ports := (free_port(), free_port()), **service["environment"] | own) as (_, said):
         assert any("both ask for the user and password" in line for line in said)
-        health = [part.replace("4200", str(ports[0])) for part in service["healthcheck"]["test"][2:]]
+        health = [
+            part.replace("4200", str(ports[0])) for part in service["healthcheck"]["test"][2:]
+        ]
         everything_else = [part.replace("/health", "/flows/count") for part in health]
         codes = [ended([sys.executable, *command]) for command in (health, everything_else)]
     assert codes == [0, 1]
@@ -119,13 +159,23 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     [command] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     assert command.endswith("/stockml up")
     home = re.findall(r"Environment=STOCKML_HOME=(.*)", unit)
-    assert re.findall(r"install --directory --owner stockml --mode 700 (.*)", unit) == home, "to restore into"
+    assert re.findall(r"install --directory --owner stockml --mode 700 (.*)", unit) == home, (
+        "to restore into"
+    )
     here = tmp_path / "stockml.service"
-    here.write_text(unit.replace("/opt/stockml/.venv/bin/stockml", shutil.which("true") or "/bin/true"))
+    here.write_text(
+        unit.replace("/opt/stockml/.venv/bin/stockml", shutil.which("true") or "/bin/true")
+    )
     if checker := shutil.which("systemd-analyze"):
-        checked = subprocess.run([checker, "verify", here], capture_output=True, text=True, check=False)
+        checked = subprocess.run(
+            [checker, "verify", here], capture_output=True, text=True, check=False
+        )
         said = [line for line in checked.stderr.splitlines() if "stockml.service" in line]
         assert (checked.returncode, said) == (0, [])
-        options = subprocess.run([checker, "--help"], capture_output=True, text=True, check=True).stdout
+        options = subprocess.run(
+            [checker, "--help"], capture_output=True, text=True, check=True
+        ).stdout
         if "--offline" in options:  # not in older ones
-            subprocess.run([checker, "security", "--offline=yes", "--threshold=40", here], check=True)
+            subprocess.run(
+                [checker, "security", "--offline=yes", "--threshold=40", here], check=True
+            )

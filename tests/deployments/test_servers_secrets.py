@@ -38,7 +38,12 @@ from tests.support.commands import up
 from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
-from tests.support.postgres_server import create_databases, is_installed, needs_postgres, postgres_server
+from tests.support.postgres_server import (
+    create_databases,
+    is_installed,
+    needs_postgres,
+    postgres_server,
+)
 from tests.support.prefect_server import EVERY_SECOND
 
 if TYPE_CHECKING:
@@ -56,7 +61,12 @@ def python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     environ = os.environ | more
     command = [sys.executable, *arguments]
     with subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, umask=PUBLIC_UMASK
+        command,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        umask=PUBLIC_UMASK,
     ) as process:
         while True:
             assert in_process_list() == []
@@ -75,7 +85,12 @@ def given_away(home: HomePaths, *said: str) -> list[str]:
     """The places where one of the secrets can be read."""
     kept = {str(path): path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
     shown = {f"said: {text}": text.encode() for text in said}
-    return [place for place, content in (kept | shown).items() for secret in SECRETS if secret.encode() in content]
+    return [
+        place
+        for place, content in (kept | shown).items()
+        for secret in SECRETS
+        if secret.encode() in content
+    ]
 
 
 def in_process_list() -> list[list[str]]:
@@ -91,7 +106,9 @@ def in_process_list() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", [("up",), ("nightly", "IBM")], ids=lambda command: command[0])
-def test_an_unreachable_database_is_reported_without_its_password(home: HomePaths, command: tuple[str, ...]) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(
+    home: HomePaths, command: tuple[str, ...]
+) -> None:
     away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
     own = {"STOCKML_PREFECT_PORT": str(free_port()), "STOCKML_MLFLOW_PORT": str(free_port())}
     ran = stockml(*command, STOCKML_DATABASE_URL=away, ALPHAVANTAGE_API_KEY="K3Y12345", **own)
@@ -100,7 +117,9 @@ def test_an_unreachable_database_is_reported_without_its_password(home: HomePath
     assert given_away(home, ran.stdout, ran.stderr) == []
 
 
-def test_pages_that_other_machines_can_reach_do_not_start_without_a_password(home: HomePaths) -> None:
+def test_pages_that_other_machines_can_reach_do_not_start_without_a_password(
+    home: HomePaths,
+) -> None:
     ran = stockml("up", "--address", "0.0.0.0")
     assert ran.returncode == 1
     assert "set PREFECT_SERVER_API_AUTH_STRING=user:password" in ran.stderr
@@ -142,7 +161,12 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
     """On PostgreSQL if it is installed."""
     ports, made = (free_port(), free_port()), tmp_path_factory.mktemp
     with pytest.MonkeyPatch.context() as patch, Loopback(whole(b"", 404)) as gone:
-        for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        for name in (
+            "ALPHAVANTAGE_API_KEY",
+            "STOCKML_STORE",
+            "MLFLOW_TRACKING_URI",
+            "PREFECT_API_URL",
+        ):
             patch.delenv(name, raising=False)
         patch.setenv("STOCKML_HOME", str(made("reached") / "home"))
         with postgres_server(made("postgres")) if is_installed() else nullcontext("") as database:
@@ -150,29 +174,47 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
             secret["STOCKML_WEBHOOK_URL"] = f"{gone.address}/services/{HOOK}"
             if database:
                 create_databases(database, "prefect", "mlflow")
-                secret["STOCKML_DATABASE_URL"] = database.replace("stockml@", f"stockml:{DATABASE}@")
-            running = up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret, **EVERY_SECOND)
+                secret["STOCKML_DATABASE_URL"] = database.replace(
+                    "stockml@", f"stockml:{DATABASE}@"
+                )
+            running = up(
+                ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret, **EVERY_SECOND
+            )
             with restored(os.environ, settings_of(home_of())), running as (process, said):
                 yield Reached(process, said, ports, secret, gone)
 
 
 @pytest.mark.campaign
-def test_to_the_doctor_a_prefect_server_with_another_password_is_a_problem(reached: Reached) -> None:
+def test_to_the_doctor_a_prefect_server_with_another_password_is_a_problem(
+    reached: Reached,
+) -> None:
     """Its route `health` is open to all; the other routes, which commands need, are not."""
     place, address = replay_home(os.environ), f"{reached.addresses[0]}/api"
     assert unhealthy(address, timeout_s=PATIENCE_S) is None
     assert running_server(place) == address
-    for password, verdict in {"": "problem", "me:wrong": "problem", f"{USER}:{PAGES}": "ok"}.items():
+    for password, verdict in {
+        "": "problem",
+        "me:wrong": "problem",
+        f"{USER}:{PAGES}": "ok",
+    }.items():
         for environ in (
             {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": password},
             {"PREFECT_SERVER_API_AUTH_STRING": password},
         ):
-            [check] = [check for check in examine(place, environ, datetime.now(UTC), {}) if check.name == "Prefect"]
+            [check] = [
+                check
+                for check in examine(place, environ, datetime.now(UTC), {})
+                if check.name == "Prefect"
+            ]
             assert check.verdict == verdict, check
-            assert ("set PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (verdict == "problem"), check
+            assert ("set PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (
+                verdict == "problem"
+            ), check
 
 
-def test_prefects_page_asks_for_the_password_and_then_starts_a_run(reached: Reached, page: "Page") -> None:
+def test_prefects_page_asks_for_the_password_and_then_starts_a_run(
+    reached: Reached, page: "Page"
+) -> None:
     prefect, _ = reached.addresses
     with reached.client() as client:
         client.create_deployment(client.create_flow_from_name("nightly"), "of no worker")
@@ -188,13 +230,19 @@ def test_prefects_page_asks_for_the_password_and_then_starts_a_run(reached: Reac
     quick_run(page)
 
 
-def test_mlflows_page_asks_the_browser_for_the_same_password(reached: Reached, browser: "Browser") -> None:
+def test_mlflows_page_asks_the_browser_for_the_same_password(
+    reached: Reached, browser: "Browser"
+) -> None:
     for password in ("wrong", PAGES):
-        with browser_page(browser, http_credentials={"username": USER, "password": password}) as page:
+        with browser_page(
+            browser, http_credentials={"username": USER, "password": password}
+        ) as page:
             reply = page.goto(reached.addresses[1])
             assert reply
             assert reply.status == (200 if password == PAGES else 401)
-            shown = page.get_by_text("Experiments" if password == PAGES else "You are not authenticated")
+            shown = page.get_by_text(
+                "Experiments" if password == PAGES else "You are not authenticated"
+            )
             shown.first.wait_for()
 
 
@@ -207,7 +255,11 @@ def fail_a_night(client: SyncPrefectClient) -> None:
 def shown_by(client: SyncPrefectClient) -> list[str]:
     """What the API says of automations, of what became of them, and of blocks."""
     automations = {"filter": {"event": {"prefix": ["prefect.automation"]}}, "limit": 50}
-    asked = {"/events/filter": automations, "/block_documents/filter": {}, "/automations/filter": {}}
+    asked = {
+        "/events/filter": automations,
+        "/block_documents/filter": {},
+        "/automations/filter": {},
+    }
     return [client.request("POST", path, json=content).text for path, content in asked.items()]
 
 
@@ -217,10 +269,19 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
     secret, place, (prefect, mlflow) = reached.secret, home_of(), reached.addresses
     assert any("both ask for the user and password" in line for line in reached.said)
     for address in (f"{prefect}/api/admin/version", f"{mlflow}/"):
-        assert [status(address, given) for given in (None, "me:other", f"{USER}:{PAGES}")] == [401, 401, 200]
+        assert [status(address, given) for given in (None, "me:other", f"{USER}:{PAGES}")] == [
+            401,
+            401,
+            200,
+        ]
     ran = [
         python("-m", "deployments.run", "IBM", **secret),
-        python("-m", "deployments.cli.register", **secret, STOCKML_HOME=str(replay_home(os.environ).root)),
+        python(
+            "-m",
+            "deployments.cli.register",
+            **secret,
+            STOCKML_HOME=str(replay_home(os.environ).root),
+        ),
         python("-m", "deployments.cli", "doctor", **secret),
     ]
     assert [each.returncode for each in ran] == [0, 0, 0], [each.stderr for each in ran]
@@ -242,7 +303,9 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
     said = [text for each in ran for text in (each.stdout, each.stderr)]
     assert given_away(place, *reached.said, *shown, *said) == []
     kept = [place.root, *place.root.rglob("*")]
-    assert {"prefect.log", "mlflow.log", "worker.log", "ledger", "promotions.jsonl"} <= {path.name for path in kept}
+    assert {"prefect.log", "mlflow.log", "worker.log", "ledger", "promotions.jsonl"} <= {
+        path.name for path in kept
+    }
     assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
 
@@ -250,14 +313,23 @@ def test_a_server_whose_database_went_away_does_not_log_its_password(
     monkeypatch: pytest.MonkeyPatch, home: HomePaths
 ) -> None:
     """Until it has given up and said why."""
-    monkeypatch.setenv("STOCKML_DATABASE_URL", f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}")
+    monkeypatch.setenv(
+        "STOCKML_DATABASE_URL", f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
+    )
     home = home_of()
     environ = {**os.environ, **settings_of(home), "PYTHONPATH": ":".join(sys.path)}
-    impatient = replace(mlflow(home, free_port(), Access(), environ), module="tests.support.impatient_mlflow")
+    impatient = replace(
+        mlflow(home, free_port(), Access(), environ), module="tests.support.impatient_mlflow"
+    )
     programs = {"prefect.log": prefect(free_port(), Access(), environ), "mlflow.log": impatient}
     children = [start(program, home.root / "logs" / log) for log, program in programs.items()]
     try:
-        until(lambda: in_process_list() or all(child.process.poll() is not None for child in children), every_s=0.2)
+        until(
+            lambda: (
+                in_process_list() or all(child.process.poll() is not None for child in children)
+            ),
+            every_s=0.2,
+        )
         assert in_process_list() == []
     finally:
         processes.stop(children)

@@ -30,13 +30,18 @@ LOGIN = "me:secret-of-many-letters"
 def test_the_servers_of_the_pages_hold_no_key_of_a_price_service(home: HomePaths) -> None:
     keys = {provider.key_variable: "K" * 16 for provider in (AlphaVantage, Tiingo)}
     environ, access = keys | {"PGPASSWORD": "own"}, Access()
-    for program in (stack.prefect(4200, access, environ), stack.mlflow(home, 5000, access, environ)):
+    for program in (
+        stack.prefect(4200, access, environ),
+        stack.mlflow(home, 5000, access, environ),
+    ):
         assert program.environ.keys().isdisjoint(keys)
         assert program.environ["PGPASSWORD"] == "own"
     assert stack.worker(environ).environ.items() > environ.items()
 
 
-def test_no_password_is_in_an_argument_which_every_user_of_the_machine_sees(home: HomePaths) -> None:
+def test_no_password_is_in_an_argument_which_every_user_of_the_machine_sees(
+    home: HomePaths,
+) -> None:
     access, database = Access.of({PASSWORD: LOGIN}), replace(home, database="me:d4tabase@db:5432")
     for program in (stack.prefect(4200, access, {}), stack.mlflow(database, 5000, access, {})):
         assert not any(word in " ".join(program.arguments) for word in ("secret-of", "d4tabase"))
@@ -52,7 +57,9 @@ def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home: HomePaths) 
     assert [told.split()[0] for told in alone] == ["home", "Prefect", "status", "MLflow", "Ctrl-C"]
     told = "\n".join(each for each in others if each not in alone)
     assert f"the user and password of {PASSWORD}" in told
-    assert all(f"http://{host}:{port}" in told for host in everywhere.elsewhere() for port in (4200, 5000))
+    assert all(
+        f"http://{host}:{port}" in told for host in everywhere.elsewhere() for port in (4200, 5000)
+    )
     assert "secret-of" not in told
 
 
@@ -68,8 +75,15 @@ def killed(home: HomePaths, port: str) -> Child:
 def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: HomePaths) -> None:
     ticker_list.add(home, [f"T{number}" for number in range(MANY + 1)], {})
     said: list[str] = []
-    with pytest.raises(ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"):
-        _register(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, said.append, [killed(home, "0")])
+    with pytest.raises(
+        ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"
+    ):
+        _register(
+            home,
+            os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"},
+            said.append,
+            [killed(home, "0")],
+        )
     assert "tickers, which takes minutes" in said[0]
 
 
@@ -93,10 +107,17 @@ def test_it_registers_is_up_once_and_stays_up_whatever_is_killed(home: HomePaths
         for _ in range(2):
             children = psutil.Process(process.pid).children()
             assert len(children) == 3
-            for each in [each for child in children for each in (child, *child.children(recursive=True))]:
+            for each in [
+                each for child in children for each in (child, *child.children(recursive=True))
+            ]:
                 each.kill()
             psutil.wait_procs(children, PATIENCE_S)
-            until(lambda: len([each for each in psutil.Process(process.pid).children() if is_alive(each)]) == 3)
+            until(
+                lambda: (
+                    len([each for each in psutil.Process(process.pid).children() if is_alive(each)])
+                    == 3
+                )
+            )
             until(lambda: all(map(answers, health)), every_s=0.2)
         assert process.poll() is None
         family = psutil.Process(process.pid).children(recursive=True)

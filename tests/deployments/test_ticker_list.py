@@ -58,10 +58,14 @@ def test_all_other_lines_stay_byte_for_byte(home: HomePaths) -> None:
     added = '  - "ON"\n  - ticker: VOD\n    calendar: XLON\n'
     assert home.tickers.read_text() == MINE.replace('  - "ON"\n', added)
     assert remove(home, ["VOD", "TSCO.LON"]) == ("VOD", "TSCO.LON")
-    assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
+    assert home.tickers.read_text() == MINE.replace(
+        MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], ""
+    )
 
 
-def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(home: HomePaths) -> None:
+def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
+    home: HomePaths,
+) -> None:
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
     with pytest.raises(InvalidFile, match="expected at least one ticker"):
@@ -87,8 +91,15 @@ def test_a_change_of_the_list_waits_for_another_that_is_under_way(
     assert names(home) == ["IBM", "AAPL", "MSFT"]
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["IBM", "ON", "KO", "TSCO.LON", "NO"])), max_size=12))
-def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(steps: list[tuple[bool, str]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from(["IBM", "ON", "KO", "TSCO.LON", "NO"])),
+        max_size=12,
+    )
+)
+def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(
+    steps: list[tuple[bool, str]],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = home_of({"STOCKML_HOME": folder})
         home.tickers.write_text(MINE)
@@ -104,7 +115,9 @@ def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(step
         assert home.tickers.read_text().startswith("# what I hold\n")
 
 
-def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: HomePaths, capsys: Captured) -> None:
+def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(
+    home: HomePaths, capsys: Captured
+) -> None:
     assert run(["tickers", "list"]) == 0
     assert "IBM          Monday to Friday at 23:00 America/New_York\n" in capsys.readouterr().out
     assert run(["tickers", "add", "KO"]) == 1
@@ -114,17 +127,23 @@ def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: 
     own = home.root / "replay" / "tickers.yaml"
     assert said == f"added GOOG; MSFT there already; 4 in {own}\n`stockml up` schedules them\n"
     assert run(["tickers", "add", "MSFT", "FB", "--at", "23:30"]) == 0
-    assert capsys.readouterr().out.startswith("added FB; MSFT there already, its entry as it was; 5 in ")
+    assert capsys.readouterr().out.startswith(
+        "added FB; MSFT there already, its entry as it was; 5 in "
+    )
     assert run(["tickers", "remove", "FB"]) == 0
     assert capsys.readouterr().out.startswith("removed FB; 4 in ")
     assert run(["tickers", "remove", "GOOG", "FB"]) == 2
     shown = capsys.readouterr()
     assert f"expected tickers in {own}, found FB; nothing was removed" in shown.err
     assert shown.out == ""
-    own.write_text('tickers: [{ticker: IBM, at: "12:00"}, {ticker: KO, at: "09:00"}, {ticker: BT, calendar: 24/7}]\n')
+    own.write_text(
+        'tickers: [{ticker: IBM, at: "12:00"}, {ticker: KO, at: "09:00"}, {ticker: BT, calendar: 24/7}]\n'
+    )
     assert run(["tickers", "list"]) == 0
     noon, nine, bitcoin, _ = capsys.readouterr().out.splitlines()
-    assert noon.endswith(" at 12:00 America/New_York, once the market is open: only a Friday forecast is live")
+    assert noon.endswith(
+        " at 12:00 America/New_York, once the market is open: only a Friday forecast is live"
+    )
     assert nine.endswith(" Tuesday to Saturday at 09:00 America/New_York")
     assert bitcoin.endswith(" every day at 07:00 UTC, once the market is open: no forecast is live")
     own.write_text("tickers: [MSFT, AAPL]\n")

@@ -26,12 +26,17 @@ LISTED = {
     "settings": {f"evaluation.{name}": value for name, value in SMALL["evaluation"].items()}
     | {"evaluation.direction_step": 20},
 }
-OWN: dict[str, Any] = {"calendar": "NYSE", "settings": {"evaluation": SMALL["evaluation"] | {"direction_step": 20}}}
+OWN: dict[str, Any] = {
+    "calendar": "NYSE",
+    "settings": {"evaluation": SMALL["evaluation"] | {"direction_step": 20}},
+}
 ON = f"--session={THURSDAY}"
 
 
 @pytest.fixture
-def listed(with_tables: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> HomePaths:
+def listed(
+    with_tables: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+) -> HomePaths:
     """A home whose list chooses a calendar (another name of XNYS) and settings for VOD, which is played by IBM."""
     with ScriptedFeed(aliases={"VOD": "IBM", "VOD.LON": "IBM"}) as feed:
         use(feed, monkeypatch)
@@ -46,7 +51,9 @@ def nights(home: HomePaths) -> list[Night]:
 
 
 @pytest.mark.slow
-def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(listed: HomePaths, capsys: Captured) -> None:
+def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(
+    listed: HomePaths, capsys: Captured
+) -> None:
     assert here("universe", ON, "--processes=1") == 0
     [night] = nights(listed)
     assert (night.calendar, night.settings["evaluation.direction_step"]) == ("NYSE", 20)
@@ -66,7 +73,9 @@ def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None
     given = ("--set=evaluation.direction_step=15", "--calendar=XNYS", "--profile=nightly")
     days = "2013-02-27", str(THURSDAY)
     assert here("backfill", "VOD", *days) == here("backfill", "VOD", *days, *given) == 0
-    found = {(night.calendar, night.settings["evaluation.direction_step"]) for night in nights(listed)}
+    found = {
+        (night.calendar, night.settings["evaluation.direction_step"]) for night in nights(listed)
+    }
     assert found == {("NYSE", 20), ("XNYS", 15)}
     assert {night.settings["evaluation.test_sessions"] for night in nights(listed)} == {300}
 
@@ -86,7 +95,9 @@ def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(
     assert here("bars", "VOD.LON", "--holes") == 0
     assert "every session has a bar that is believed" in capsys.readouterr().out
     here("doctor", "--json")
-    [found] = (each for each in json.loads(capsys.readouterr().out)["checks"] if each["name"] == "VOD.LON")
+    [found] = (
+        each for each in json.loads(capsys.readouterr().out)["checks"] if each["name"] == "VOD.LON"
+    )
     assert "without a bar" not in found["found"]
 
 

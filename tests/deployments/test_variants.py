@@ -12,7 +12,10 @@ from deployments.registration import NIGHTS
 from tests.support.kubernetes_template import base_job_template, prefects_own
 
 PROJECT = Path(__file__).parents[2]
-VARIANTS = [("docker", "prefect-docker", "docker"), ("kubernetes", "prefect-kubernetes", "kubernetes")]
+VARIANTS = [
+    ("docker", "prefect-docker", "docker"),
+    ("kubernetes", "prefect-kubernetes", "kubernetes"),
+]
 
 
 def variant(name: str) -> tuple[str, dict[str, Any]]:
@@ -21,23 +24,35 @@ def variant(name: str) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "package", "kind"), VARIANTS)
-def test_deployments_use_variables_that_the_work_pool_knows(name: str, package: str, kind: str) -> None:
+def test_deployments_use_variables_that_the_work_pool_knows(
+    name: str, package: str, kind: str
+) -> None:
     known = prefects_own(package, kind)["variables"]["properties"]
     for deployment in variant(name)[1]["deployments"]:
         assert set(deployment["work_pool"]["job_variables"]) <= set(known)
         assert (PROJECT / deployment["entrypoint"].partition(":")[0]).is_file()
-        assert (deployment["entrypoint"], deployment["concurrency_limit"]["limit"]) == ("flows/nightly.py:nightly", 1)
+        assert (deployment["entrypoint"], deployment["concurrency_limit"]["limit"]) == (
+            "flows/nightly.py:nightly",
+            1,
+        )
         assert NIGHTS in deployment["tags"], "by which `stockml up` tells of a night that failed"
 
 
 @pytest.mark.parametrize(("name", "package", "kind"), VARIANTS)
-def test_every_variable_is_explained_and_no_secret_is_among_them(name: str, package: str, kind: str) -> None:
+def test_every_variable_is_explained_and_no_secret_is_among_them(
+    name: str, package: str, kind: str
+) -> None:
     text, content = variant(name)
     used = set(re.findall(r"\{\{ \$(\w+) \}\}", json.dumps(content)))
     explained = set(re.findall(r"^#   ([A-Z_]+) ", text, re.MULTILINE))
     assert used
     assert used | {"PREFECT_API_URL"} <= explained
-    for asked in ("STOCKML_ADDRESS", "STOCKML_ALLOWED_HOSTS", "PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD"):
+    for asked in (
+        "STOCKML_ADDRESS",
+        "STOCKML_ALLOWED_HOSTS",
+        "PREFECT_API_AUTH_STRING",
+        "MLFLOW_TRACKING_PASSWORD",
+    ):
         assert asked in text, "which a server that pods or containers reach asks for"
     assert not any("KEY" in variable for variable in used)
 
@@ -46,23 +61,31 @@ def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
     kept = json.loads((PROJECT / "deployments/kubernetes/base-job-template.json").read_text())
     assert kept == base_job_template()
     pod = kept["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
-    claim = yaml.safe_load((PROJECT / "deployments/kubernetes/state.yaml").read_text())["metadata"]["name"]
+    claim = yaml.safe_load((PROJECT / "deployments/kubernetes/state.yaml").read_text())["metadata"][
+        "name"
+    ]
     assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim
     assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/state"
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "stockml"}}]
-    assert kept["variables"]["properties"]["image"]["example"] == "stockml", "no night runs in Prefect's own image"
+    assert kept["variables"]["properties"]["image"]["example"] == "stockml", (
+        "no night runs in Prefect's own image"
+    )
 
 
 def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:
     """A fresh claim belongs to root. The template also states what a restricted namespace demands of every pod."""
     pod = base_job_template()["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
-    (user,) = re.findall(r"useradd .*--uid (\d+) stockml", (PROJECT / "deployments/docker/Dockerfile").read_text())
+    (user,) = re.findall(
+        r"useradd .*--uid (\d+) stockml", (PROJECT / "deployments/docker/Dockerfile").read_text()
+    )
     about = pod["securityContext"]
     assert [about[name] for name in ("runAsUser", "runAsGroup", "fsGroup")] == [int(user)] * 3
     assert (about["runAsNonRoot"], about["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
     allowed = pod["containers"][0]["securityContext"]
     assert allowed.pop("readOnlyRootFilesystem"), "a night writes to its claim and to /tmp"
-    assert [(each["name"], each["mountPath"]) for each in pod["containers"][0]["volumeMounts"]][1:] == [("tmp", "/tmp")]
+    assert [(each["name"], each["mountPath"]) for each in pod["containers"][0]["volumeMounts"]][
+        1:
+    ] == [("tmp", "/tmp")]
     assert pod["volumes"][1] == {"name": "tmp", "emptyDir": {}}
     assert allowed == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert pod["automountServiceAccountToken"] is False, "a night asks nothing of the cluster"
@@ -73,6 +96,10 @@ def test_the_image_holds_every_package_of_the_project() -> None:
     for package in ("stockml", "tasks", "flows", "deployments"):
         assert f"COPY {package} {package}" in recipe
     assert "--no-deps --require-hashes" in recipe
-    assert "&& chmod -R a+rX ." in recipe, "a clone made with umask 077 has files that the image's user cannot read"
+    assert "&& chmod -R a+rX ." in recipe, (
+        "a clone made with umask 077 has files that the image's user cannot read"
+    )
     assert "USER stockml" in recipe
-    assert "MPLCONFIGDIR=/tmp/" in recipe, "where the disk is read-only, matplotlib warns at each plot"
+    assert "MPLCONFIGDIR=/tmp/" in recipe, (
+        "where the disk is read-only, matplotlib warns at each plot"
+    )

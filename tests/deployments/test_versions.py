@@ -13,5 +13,7 @@ def test_the_installed_ones_are_in_range() -> None:
 def test_one_outside_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"prefect": "3.6.29", "mlflow": "3.17.2"}
     monkeypatch.setattr(versions, "version", found.__getitem__)
-    with pytest.raises(WrongVersion, match=r"expected prefect .+, found 3\.6\.29; install the versions of"):
+    with pytest.raises(
+        WrongVersion, match=r"expected prefect .+, found 3\.6\.29; install the versions of"
+    ):
         versions.check_versions()

@@ -34,7 +34,7 @@ print(json.dumps(found))
 READ_ALL = """
 from deployments.registration.tickers_file import read_tickers
 from stockml.code_version import code_hash
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.vintage_store import SHIPPED
 print(len(read_tickers().tickers) > 0, len(code_hash("training.train")) == 64, len(list(SHIPPED.glob("*.json"))) > 0)
 """
 
@@ -54,8 +54,13 @@ class Installed:
 
     def run(self, *command: str) -> str:
         """The command's standard output, run from an empty folder."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STOCKML_")}
-        environment |= {"PYTHONPATH": str(self.folder), "STOCKML_HOME": str(self.elsewhere / "home")}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("STOCKML_")
+        }
+        environment |= {
+            "PYTHONPATH": str(self.folder),
+            "STOCKML_HOME": str(self.elsewhere / "home"),
+        }
         done = subprocess.run(
             command,
             cwd=self.elsewhere,
@@ -76,25 +81,47 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     source, folder, elsewhere = tmp / "source", tmp / "installed", tmp / "elsewhere"
     for name in (*PACKAGES, "tests"):
         shutil.copytree(
-            PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "homes", "payloads")
+            PROJECT / name,
+            source / name,
+            ignore=shutil.ignore_patterns("__pycache__", "homes", "payloads"),
         )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     elsewhere.mkdir()
     uv = [sys.executable, "-m", "uv", "--quiet", "--offline"]
-    build = [*uv, "build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", tmp, source]
-    said = subprocess.run(build, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    build = [
+        *uv,
+        "build",
+        "--wheel",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        tmp,
+        source,
+    ]
+    said = subprocess.run(
+        build, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ).stdout
     [wheel] = tmp.glob("*.whl")
     subprocess.run([*uv, "pip", "install", "--no-deps", "--target", folder, wheel], check=True)
     return Installed(source, folder, frozenset(zipfile.ZipFile(wheel).namelist()), elsewhere, said)
 
 
-def test_it_holds_the_four_packages_modules_the_files_they_read_and_nothing_else(installed: Installed) -> None:
+def test_it_holds_the_four_packages_modules_the_files_they_read_and_nothing_else(
+    installed: Installed,
+) -> None:
     source = installed.source
-    modules = {path.relative_to(source) for name in PACKAGES for path in (source / name).rglob("*.py")}
-    read = {path.relative_to(source) for pattern in READ_AT_RUN_TIME for path in source.glob(pattern)}
+    modules = {
+        path.relative_to(source) for name in PACKAGES for path in (source / name).rglob("*.py")
+    }
+    read = {
+        path.relative_to(source) for pattern in READ_AT_RUN_TIME for path in source.glob(pattern)
+    }
     about = {name.partition(".dist-info/")[2] for name in installed.names if ".dist-info/" in name}
-    assert {name for name in installed.names if ".dist-info/" not in name} == {str(p) for p in modules | read}
+    assert {name for name in installed.names if ".dist-info/" not in name} == {
+        str(p) for p in modules | read
+    }
     assert about == ABOUT
 
 
@@ -115,9 +142,17 @@ def test_its_doctor_finds_no_problem(installed: Installed) -> None:
 
 def test_every_module_can_be_imported_from_it_alone(installed: Installed) -> None:
     modules = [name.removesuffix(".py") for name in installed.names if name.endswith(".py")]
-    dotted = sorted(name.removesuffix("/__init__").replace("/", ".") for name in modules if "__main__" not in name)
+    dotted = sorted(
+        name.removesuffix("/__init__").replace("/", ".")
+        for name in modules
+        if "__main__" not in name
+    )
     found = json.loads(installed.run(sys.executable, "-c", IMPORT_ALL, *dotted))
-    assert {name: file for name, file in found.items() if not str(file).startswith(str(installed.folder))} == {}
+    assert {
+        name: file
+        for name, file in found.items()
+        if not str(file).startswith(str(installed.folder))
+    } == {}
 
 
 def test_the_files_that_the_code_reads_beside_itself_are_there(installed: Installed) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 from deployments.replay.feed import Feed
 from stockml.forecasts.ledger import Ledger
 from stockml.home import current_home
-from stockml.models import pooled_vintages
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models import vintage_store
 from stockml.models.registry import Registry
+from stockml.models.vintage_store import SHIPPED
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.faults.flipped_bits import NOW, SEED, flip, kinds
 from tests.stockml.models.test_registry import night
@@ -46,20 +46,24 @@ def writers(folder: Path) -> dict[str, Writer]:
     place = current_home({"STOCKML_HOME": str(folder)})
     ledger, registry = Ledger(place.ledger), Registry(place.models)
     made = [night(place.models, number) for number in range(3)]
-    learned = pooled_vintages.read(SHIPPED / "base-2005-06.npz")
+    learned = vintage_store.read(SHIPPED / "network-2005-06.npz")
 
     def promoted(number: int) -> object:
-        return registry.promote(replace(made[number % 3], key=f"{number:064x}", at=NOW + timedelta(minutes=number)))
+        return registry.promote(
+            replace(made[number % 3], key=f"{number:064x}", at=NOW + timedelta(minutes=number))
+        )
 
     def in_order(keys: list[str], key: Callable[[int], str]) -> int:
         assert keys == [key(number) for number in range(1, len(keys) + 1)]
         return len(keys)
 
     def based(number: int) -> object:
-        return pooled_vintages.write(replace(learned, sessions=number), place.bases)
+        return vintage_store.write(replace(learned, sessions=number), place.pretrained)
 
-    def base() -> int:
-        return sum(pooled_vintages.read(path).sessions for path in place.bases.glob("base-*.npz"))
+    def pretrained() -> int:
+        return sum(
+            vintage_store.read(path).sessions for path in place.pretrained.glob("network-*.npz")
+        )
 
     def tuned() -> int:
         return int(tuned_settings(place, "IBM").get("training.seed", 0))
@@ -70,12 +74,18 @@ def writers(folder: Path) -> dict[str, Writer]:
             lambda: in_order([each.key for each in ledger.entries("IBM")], str),
         ),
         "promotions": Writer(
-            promoted, lambda: in_order([line.key for line in registry.history("IBM")], lambda number: f"{number:064x}")
+            promoted,
+            lambda: in_order(
+                [line.key for line in registry.history("IBM")], lambda number: f"{number:064x}"
+            ),
         ),
         "settings": Writer(
-            lambda number: write_tuned_settings(place, "IBM", {"training.seed": number}, {"trials": number}), tuned
+            lambda number: write_tuned_settings(
+                place, "IBM", {"training.seed": number}, {"trials": number}
+            ),
+            tuned,
         ),
-        "base network": Writer(based, base),
+        "pretrained network": Writer(based, pretrained),
     }
 
 
@@ -83,9 +93,14 @@ def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
     """Kill the writer at random moments, and check each time; count writes acknowledged, and kills that lost one."""
     lost = total = 0
     for _ in range(kills):
-        said = appending.live_until_killed(writer.write, writer.kept(), chance.uniform(0, appending.LONGEST_LIFE_S))
+        said = appending.live_until_killed(
+            writer.write, writer.kept(), chance.uniform(0, appending.LONGEST_LIFE_S)
+        )
         total += len(said)
-        lost += writer.kept() not in (said[-1], said[-1] + 1)  # the last one may be kept without being acknowledged
+        lost += writer.kept() not in (
+            said[-1],
+            said[-1] + 1,
+        )  # the last one may be kept without being acknowledged
     return total, lost
 
 
@@ -93,7 +108,8 @@ def parse(payloads: int, chance: random.Random) -> Counter[str]:
     """Parse mutated answers and count the outcomes. Raises if one is neither an answer nor a typed error."""
     contents = list(fuzz.FILES.values())
     return Counter(
-        fuzz.check(chance.choice(fuzz.MUTATIONS)(contents[at % len(contents)], chance), "IBM") for at in range(payloads)
+        fuzz.check(chance.choice(fuzz.MUTATIONS)(contents[at % len(contents)], chance), "IBM")
+        for at in range(payloads)
     )
 
 
@@ -105,7 +121,11 @@ def kill_flows(kills: int, only: Sequence[str] | None, chance: random.Random) ->
 
     with tempfile.TemporaryDirectory() as folder, Feed() as feed, temporary_prefect():
         feed.set_clock(THURSDAY)
-        os.environ.update(ALPHAVANTAGE_URL=feed.address, ALPHAVANTAGE_API_KEY="premium", ALPHAVANTAGE_PLAN="1200/min")
+        os.environ.update(
+            ALPHAVANTAGE_URL=feed.address,
+            ALPHAVANTAGE_API_KEY="premium",
+            ALPHAVANTAGE_PLAN="1200/min",
+        )
         for name, one in killings(Path(folder) / "prices").items():
             if name in (only or [name]):
                 found = kill(one, kills, Path(folder) / name, chance)
@@ -115,12 +135,18 @@ def kill_flows(kills: int, only: Sequence[str] | None, chance: random.Random) ->
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what the arguments ask for. Raises AssertionError if something was lost or wrongly believed."""
-    asked = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description="kill and fuzz campaigns")
+    asked = argparse.ArgumentParser(
+        prog="python -m tests.faults.campaign", description="kill and fuzz campaigns"
+    )
     asked.add_argument("--bits", type=int, default=1_000, help="flipped in each kind of file")
     asked.add_argument("--kills", type=int, default=50, help="of each kind of writer")
-    asked.add_argument("--payloads", type=int, default=10_000, help="mutated answers of the provider")
+    asked.add_argument(
+        "--payloads", type=int, default=10_000, help="mutated answers of the provider"
+    )
     asked.add_argument("--flows", type=int, default=0, metavar="KILLS", help="of each flow")
-    asked.add_argument("--only", action="append", metavar="FLOW", help="of these flows alone; may be repeated")
+    asked.add_argument(
+        "--only", action="append", metavar="FLOW", help="of these flows alone; may be repeated"
+    )
     given, chance = asked.parse_args(arguments), random.Random(SEED)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -128,16 +154,24 @@ def main(arguments: list[str] | None = None) -> None:
             appending.kill_writers(root / "store", root / "locks", SEED, given.kills)
             for name, writer in writers(root / "killed").items():
                 said, lost = kill(writer, given.kills, chance)
-                print(f"{name}: {given.kills} kills, {said} writes acknowledged, {lost} lost", flush=True)
+                print(
+                    f"{name}: {given.kills} kills, {said} writes acknowledged, {lost} lost",
+                    flush=True,
+                )
                 assert not lost, name
         for kind in kinds(root / "home").values() if given.bits else ():
             found = flip(kind, given.bits, chance)
-            told = ", ".join(f"{found[name]} {name}" for name in ("named", "harmless", "believed", "unnamed"))
+            told = ", ".join(
+                f"{found[name]} {name}" for name in ("named", "harmless", "believed", "unnamed")
+            )
             print(f"{kind.name}: {given.bits} flipped bits, {told}", flush=True)
             assert not found["believed"] + found["unnamed"], kind.name
     if given.payloads:
         outcomes = parse(given.payloads, chance)
-        print(f"{given.payloads} payloads: " + ", ".join(f"{count} {name}" for name, count in outcomes.most_common()))
+        print(
+            f"{given.payloads} payloads: "
+            + ", ".join(f"{count} {name}" for name, count in outcomes.most_common())
+        )
     if given.flows:
         kill_flows(given.flows, given.only, chance)
 

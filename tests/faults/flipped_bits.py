@@ -17,9 +17,9 @@ from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths, current_home
 from stockml.maintenance.backup import back_up, restore
-from stockml.models import pooled_vintages
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models import vintage_store
 from stockml.models.registry import Registry, champion_for
+from stockml.models.vintage_store import SHIPPED
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
@@ -56,7 +56,11 @@ def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
         try:
             found["harmless" if kind.read() == whole else "believed"] += 1
         except StockmlError as refusal:
-            found["named" if str(path) in str(refusal) or str(path.parent) in str(refusal) else "unnamed"] += 1
+            found[
+                "named"
+                if str(path) in str(refusal) or str(path.parent) in str(refusal)
+                else "unnamed"
+            ] += 1
         path.write_bytes(wholes[path])
     assert kind.read() == whole
     return found
@@ -66,13 +70,22 @@ def kinds(folder: Path) -> dict[str, Kind]:
     """Create one of each kind in the folder."""
     place = current_home({"STOCKML_HOME": str(folder)})
     prices = _of_prices(BarStore.of(place))
-    kept = (*prices, *_of_models(place), _ledger(place), _settings(place), _payload(place), _night(place))
+    kept = (
+        *prices,
+        *_of_models(place),
+        _ledger(place),
+        _settings(place),
+        _payload(place),
+        _night(place),
+    )
     return {kind.name: kind for kind in (*kept, _backup(place))}
 
 
 def _of_prices(store: BarStore) -> tuple[Kind, ...]:
     bars = recorded("IBM").iloc[-400:]
-    store.append("IBM", bars.iloc[100:], recorded_at=NOW, source="test", session=bars.index[-1].date())
+    store.append(
+        "IBM", bars.iloc[100:], recorded_at=NOW, source="test", session=bars.index[-1].date()
+    )
     store.record_splits("IBM", [Split(bars.index[200].date(), 2.0)], recorded_at=NOW, source="test")
     store.record_import("IBM", bars.iloc[:150], recorded_at=NOW, source="test")
     beside = [(Path(address),) for address in store.side_files("IBM")]
@@ -97,16 +110,24 @@ def _of_models(place: HomePaths) -> tuple[Kind, ...]:
         registry.promote(night(place.models, number))
     champion = registry.rollback("IBM", at=NOW, reason="it misbehaves")
     files = tuple(Path(champion.path).iterdir())
-    bases, pooled = place.root / "bases", place.root / "pooled"
-    bases.mkdir()
+    pretrained, pooled = place.root / "pretrained", place.root / "pooled"
+    pretrained.mkdir()
     pooled.mkdir()
-    base = Path(shutil.copy(SHIPPED / "base-2005-06.npz", bases))
+    pretrained = Path(shutil.copy(SHIPPED / "network-2005-06.npz", pretrained))
     regression = Path(shutil.copy(next(SHIPPED.glob("*.json")), pooled))
     return (
         Kind("promotions", (registry.file("IBM"),), lambda: registry.history("IBM")),
         Kind("champion", files, lambda: champion_for(place, "IBM", date(2013, 4, 1))),
-        Kind("base network", (base,), lambda: pooled_vintages.digest(pooled_vintages.read(base))),
-        Kind("regression", (regression,), lambda: pooled_vintages.digest(pooled_vintages.read(regression))),
+        Kind(
+            "pretrained network",
+            (pretrained,),
+            lambda: vintage_store.digest(vintage_store.read(pretrained)),
+        ),
+        Kind(
+            "regression",
+            (regression,),
+            lambda: vintage_store.digest(vintage_store.read(regression)),
+        ),
     )
 
 
@@ -118,12 +139,16 @@ def _ledger(place: HomePaths) -> Kind:
 
 
 def _payload(place: HomePaths) -> Kind:
-    kept = archive(Payload("IBM", (PAYLOADS / "daily_compact.json").read_bytes(), NOW), place.payloads)
+    kept = archive(
+        Payload("IBM", (PAYLOADS / "daily_compact.json").read_bytes(), NOW), place.payloads
+    )
     return Kind("payload", (kept,), lambda: read_archived(kept))
 
 
 def _settings(place: HomePaths) -> Kind:
-    path = write_tuned_settings(place, "IBM", {"training.epochs": 3, "network.dropout": 0.125}, {"trials": 2})
+    path = write_tuned_settings(
+        place, "IBM", {"training.epochs": 3, "network.dropout": 0.125}, {"trials": 2}
+    )
     return Kind("settings", (path,), lambda: tuned_settings(place, "IBM"))
 
 

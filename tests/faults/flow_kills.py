@@ -21,7 +21,7 @@ from mlflow.entities import ViewType
 
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.models import pooled_vintages
+from stockml.models import vintage_store
 from stockml.nights.record import night_path, write_night
 from stockml.tracking.client import WAITING, Tracking
 from stockml.training.tuned_settings import tuned_settings
@@ -38,7 +38,12 @@ NIGHT: dict[str, Any] = {"late_retries": 0, "settings": replaying.SMALL}
 SMALL_TUTORIAL = {
     "network": {"units": [4], "look_back": 5, "dropout": 0.0},
     "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3, "optimizer": "adamw"},
-    "evaluation": {"horizon": 5, "direction_step": 3, "test_sessions": 60, "validation_sessions": 60},
+    "evaluation": {
+        "horizon": 5,
+        "direction_step": 3,
+        "test_sessions": 60,
+        "validation_sessions": 60,
+    },
 }
 
 
@@ -65,13 +70,21 @@ class Found:
     failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        wrong = ", ".join(f"{getattr(self, name).total()} {name}" for name in ("lost", "doubled", "believed"))
-        return f"{self.kills} kills within {self.longest_s:.1f} s, {self.again} drawn again: {wrong}"
+        wrong = ", ".join(
+            f"{getattr(self, name).total()} {name}" for name in ("lost", "doubled", "believed")
+        )
+        return (
+            f"{self.kills} kills within {self.longest_s:.1f} s, {self.again} drawn again: {wrong}"
+        )
 
     def details(self) -> dict[str, Any]:
         """What went wrong; empty if nothing did."""
         named = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: value for name, value in named.items() if name not in ("kills", "longest_s", "again") and value}
+        return {
+            name: value
+            for name, value in named.items()
+            if name not in ("kills", "longest_s", "again") and value
+        }
 
 
 def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found:
@@ -120,9 +133,14 @@ def compare(found: Found, expected: Counter[str], facts: Counter[str]) -> None:
 
 
 def killings(prices: Path) -> dict[str, Killing]:
-    """The flows by name. prices: the folder for the files that a base is learned from."""
+    """The flows by name. prices: the folder for the files that a pretrained network is learned from."""
     thursday = {"session": replaying.THURSDAY, **NIGHT}
-    past = {"first": WEDNESDAY, "last": replaying.THURSDAY, "learn": "every night", "settings": replaying.SMALL}
+    past = {
+        "first": WEDNESDAY,
+        "last": replaying.THURSDAY,
+        "learn": "every night",
+        "settings": replaying.SMALL,
+    }
     grid = {"trials": 3, "sampler": "grid", "settings": SMALL_TUTORIAL}
     two = {"tickers": ["IBM", "AAPL"], "processes": 1}
     return {
@@ -133,7 +151,7 @@ def killings(prices: Path) -> dict[str, Killing]:
             Killing("universe", {**two, **thursday}, filled("IBM", "AAPL"), nights("IBM", "AAPL")),
             Killing("history", {"ticker": "IBM"}, nothing, bars),
             Killing("maintenance", {}, aged, what_is_kept),
-            Killing("pretrain", {"prices": str(prices), "seeds": 1}, thirty_in(prices), bases),
+            Killing("pretrain", {"prices": str(prices), "seeds": 1}, thirty_in(prices), pretrained),
             Killing("tune", {"ticker": "IBM", **grid}, filled("IBM"), trials),
         )
     }
@@ -157,13 +175,20 @@ def nothing(place: HomePaths) -> None:
 def aged(place: HomePaths) -> None:
     """Put there what may be removed and what may not: old files, old runs in MLflow, and a night that MLflow lacks."""
     filled("IBM")(place)
-    old, other, waiting = (recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28))
+    old, other, waiting = (
+        recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28)
+    )
     for night in (old, other):
         Tracking(place).keep_and_log(night)
     write_night(waiting, path := night_path(place.nights, "IBM", waiting.key))
     path.with_name(WAITING).touch()
     long_ago = (datetime.now(UTC) - timedelta(days=2_000)).timestamp()
-    for name in ("payloads/IBM/{}.json.gz", "datasets/IBM/{}.parquet", "plots/IBM/{}/fan.png", "models/IBM/{}/model"):
+    for name in (
+        "payloads/IBM/{}.json.gz",
+        "datasets/IBM/{}.parquet",
+        "plots/IBM/{}/fan.png",
+        "models/IBM/{}/model",
+    ):
         for number in range(4):
             path = place.root / name.format(number)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,12 +206,19 @@ def nights(*tickers: str) -> Callable[[HomePaths], Counter[str]]:
 def of_ticker(place: HomePaths, ticker: str) -> Iterator[str]:
     for each in fields(found := standing(place, ticker)):
         value = getattr(found, each.name)
-        yield from (f"{ticker}: {each.name} {one}" for one in (value if isinstance(value, tuple) else (value,)))
+        yield from (
+            f"{ticker}: {each.name} {one}"
+            for one in (value if isinstance(value, tuple) else (value,))
+        )
 
 
 def bars(place: HomePaths) -> Counter[str]:
     return Counter(
-        [f"bars {standing(place).bars}", f"rows {standing(place).rows}", f"file {stored(place) is not None}"]
+        [
+            f"bars {standing(place).bars}",
+            f"rows {standing(place).rows}",
+            f"file {stored(place) is not None}",
+        ]
     )
 
 
@@ -196,15 +228,23 @@ def what_is_kept(place: HomePaths) -> Counter[str]:
     tops = ("store", "payloads", "datasets", "plots", "models", "nights", "ledger")
     runs = MlflowClient(place.tracking_uri).search_runs(["1", "2", "3"], run_view_type=ViewType.ALL)
     told = [f"run {run.info.run_name} {run.info.status} {run.info.lifecycle_stage}" for run in runs]
-    of_nights = (str(path) for path in kept if path.parts[0] in tops and not path.name.endswith(".lock"))
+    of_nights = (
+        str(path) for path in kept if path.parts[0] in tops and not path.name.endswith(".lock")
+    )
     return Counter([*told, *of_nights])
 
 
-def bases(place: HomePaths) -> Counter[str]:
-    found = [f"base {pooled_vintages.digest(pooled_vintages.read(path))}" for path in place.bases.glob("base-*.npz")]
-    found += [f"regression {pooled_vintages.digest(pooled_vintages.read(p))}" for p in place.bases.glob("*.json")]
-    found += [f"left over {path.name}" for path in place.bases.iterdir() if path.is_dir()]
-    versions = MlflowClient(place.tracking_uri).search_model_versions("name = 'lstm-base'")
+def pretrained(place: HomePaths) -> Counter[str]:
+    found = [
+        f"pretrained network {vintage_store.digest(vintage_store.read(path))}"
+        for path in place.pretrained.glob("network-*.npz")
+    ]
+    found += [
+        f"regression {vintage_store.digest(vintage_store.read(p))}"
+        for p in place.pretrained.glob("*.json")
+    ]
+    found += [f"left over {path.name}" for path in place.pretrained.iterdir() if path.is_dir()]
+    versions = MlflowClient(place.tracking_uri).search_model_versions("name = 'lstm-pretrained'")
     return Counter(found + [f"version of {version.tags['vintage']}" for version in versions])
 
 
@@ -213,7 +253,10 @@ def trials(place: HomePaths) -> Counter[str]:
     client = MlflowClient(place.tracking_uri)
     found = client.search_experiments(filter_string="name LIKE '%trials%'")
     runs = client.search_runs([each.experiment_id for each in found]) if found else []
-    tried = [f"trial {run.data.params.get('network.cell')}: {run.data.metrics.get('loss')}" for run in runs]
+    tried = [
+        f"trial {run.data.params.get('network.cell')}: {run.data.metrics.get('loss')}"
+        for run in runs
+    ]
     return Counter([f"settings {sorted(map(str, tuned_settings(place, 'IBM').items()))}", *tried])
 
 

@@ -16,7 +16,9 @@ FEW = 2
 
 def test_a_missing_fact_counts_as_lost_a_repeated_one_as_doubled_a_new_one_as_believed() -> None:
     found = Found()
-    compare(found, Counter(["bars", "entry"]), Counter(["entry", "entry", "entry of another night"]))
+    compare(
+        found, Counter(["bars", "entry"]), Counter(["entry", "entry", "entry of another night"])
+    )
     assert found.details() == {
         "lost": Counter(["bars"]),
         "doubled": Counter(["entry"]),

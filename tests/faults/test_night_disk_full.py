@@ -24,13 +24,27 @@ from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.storage.files import sha256_of
 from tests.support import replaying
-from tests.support.night_process import Standing, copied, forked, nights, reporting, standing, start_night, stored
+from tests.support.night_process import (
+    Standing,
+    copied,
+    forked,
+    nights,
+    reporting,
+    standing,
+    start_night,
+    stored,
+)
 from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import fill, make_room, mount_small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
-ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
+ASKED: dict[str, Any] = {
+    "ticker": "IBM",
+    "session": replaying.THURSDAY,
+    "settings": replaying.SMALL,
+    "late_retries": 0,
+}
 NO_ROOM = re.compile("No space left on device|database or disk is full")
 T = TypeVar("T")
 MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
@@ -66,7 +80,9 @@ class Seen:
     ended: str
     steps: tuple[str, ...]
     said: str
-    left: tuple[str | None, int, int]  # the bars' hash, the nights and the ledger's entries that can be read
+    left: tuple[
+        str | None, int, int
+    ]  # the bars' hash, the nights and the ledger's entries that can be read
     half_written: list[str]
     again: str
     bars: str | None
@@ -80,8 +96,15 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
 ) -> None:
     undisturbed = copied(ready, tmp_path / "undisturbed")
     start_night(undisturbed, **ASKED).join(PATIENCE_S)
-    expected, files, added = standing(undisturbed), logged_files(undisturbed), size(undisturbed) - size(ready)
-    assert [len(each) for each in (expected.runs, expected.versions, expected.entries, expected.promotions)] == [1] * 4
+    expected, files, added = (
+        standing(undisturbed),
+        logged_files(undisturbed),
+        size(undisturbed) - size(ready),
+    )
+    assert [
+        len(each)
+        for each in (expected.runs, expected.versions, expected.entries, expected.promotions)
+    ] == [1] * 4
 
     def with_shortage(name: str) -> Seen:
         return ends(SHORTAGES[name], ready, tmp_path / name, int(SHORTAGES[name].share * added))
@@ -89,7 +112,10 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
     with ThreadPoolExecutor(2) as two_at_once:
         seen = dict(zip(SHORTAGES, two_at_once.map(with_shortage, SHORTAGES), strict=True))
     for name, found in seen.items():
-        assert found.steps in (("log",), ("log", "promote")), (name, found)  # it is in the ledger already
+        assert found.steps in (("log",), ("log", "promote")), (
+            name,
+            found,
+        )  # it is in the ledger already
         assert NO_ROOM.search(found.said), (name, found)
         if found.ended == "Completed, not in MLflow":
             assert "is kept and logged on the next run" in found.said, (name, found)
@@ -103,7 +129,10 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
         assert found.again == "Completed", (name, found)
         assert found.after == expected, name
         assert found.files == files, name
-    assert {found.ended for found in seen.values()} == {"Completed, not in MLflow", "Failed: DiskFull"}
+    assert {found.ended for found in seen.values()} == {
+        "Completed, not in MLflow",
+        "Failed: DiskFull",
+    }
 
 
 @pytest.mark.campaign
@@ -171,7 +200,17 @@ def _seen(home: HomePaths, disk: Path, free: int, api: str) -> Seen:
         half_written = [str(path.relative_to(home.root)) for path in home.root.rglob(".*.tmp")]
         make_room(disk)
         again = _night()
-    return Seen(ended, steps, said, left, half_written, again, stored(home), standing(home), logged_files(home))
+    return Seen(
+        ended,
+        steps,
+        said,
+        left,
+        half_written,
+        again,
+        stored(home),
+        standing(home),
+        logged_files(home),
+    )
 
 
 def _night() -> str:
@@ -207,9 +246,14 @@ def logged_files(home: HomePaths) -> list[str]:
     root = home.root / "artifacts"
     kept = [path for path in root.rglob("*") if path.is_file()]
     known = {path: sha256_of(str(path)) if path.suffix in (".png", ".npz") else "" for path in kept}
-    return sorted(MLFLOWS_OWN.sub("", f"{path.relative_to(root)} {content}") for path, content in known.items())
+    return sorted(
+        MLFLOWS_OWN.sub("", f"{path.relative_to(root)} {content}")
+        for path, content in known.items()
+    )
 
 
 def size(home: HomePaths) -> int:
     """Bytes that the home's files take, in whole pages."""
-    return sum(-(-path.stat().st_size // 4096) * 4096 for path in home.root.rglob("*") if path.is_file())
+    return sum(
+        -(-path.stat().st_size // 4096) * 4096 for path in home.root.rglob("*") if path.is_file()
+    )

@@ -20,7 +20,16 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.tracking.client import Tracking
 from tests.support import replaying
-from tests.support.night_process import KILLED, Standing, copied, held_locks, nights, standing, start_night, stored
+from tests.support.night_process import (
+    KILLED,
+    Standing,
+    copied,
+    held_locks,
+    nights,
+    standing,
+    start_night,
+    stored,
+)
 from tests.support.patience import PATIENCE_S, until
 from tests.support.scripted_feed import ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
@@ -28,8 +37,16 @@ from tests.support.verdicts import check_every_page_says_the_same
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 FRIDAY = date(2013, 3, 1)
-ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
-TRIES, AT_ONCE = 1, 1  # `python -m tests.faults.campaign --flows 20` kills more often, and every flow
+ASKED: dict[str, Any] = {
+    "ticker": "IBM",
+    "session": replaying.THURSDAY,
+    "settings": replaying.SMALL,
+    "late_retries": 0,
+}
+TRIES, AT_ONCE = (
+    1,
+    1,
+)  # `python -m tests.faults.campaign --flows 20` kills more often, and every flow
 EARLIER = 0.8
 
 
@@ -61,7 +78,13 @@ def killed_and_run_again(ready: HomePaths, folder: Path, moment_s: float) -> Try
     before, left = stored(ready), stored(home)
     again = start_night(home, **ASKED)
     again.join(PATIENCE_S)
-    return Try(moments, again.exitcode, left in (before, stored(home)), standing(home), list(held_locks(home)))
+    return Try(
+        moments,
+        again.exitcode,
+        left in (before, stored(home)),
+        standing(home),
+        list(held_locks(home)),
+    )
 
 
 def killed(home: HomePaths, moment_s: float) -> tuple[float, bool]:
@@ -74,12 +97,18 @@ def killed(home: HomePaths, moment_s: float) -> tuple[float, bool]:
     return lived_s, night.exitcode == KILLED
 
 
-def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready: HomePaths, tmp_path: Path) -> None:
-    no_session = ASKED | {"session": date(2013, 2, 24)}  # ends at once; later nights find everything imported
+def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(
+    ready: HomePaths, tmp_path: Path
+) -> None:
+    no_session = ASKED | {
+        "session": date(2013, 2, 24)
+    }  # ends at once; later nights find everything imported
     start_night(copied(ready, tmp_path / "warm"), **no_session).join(PATIENCE_S)
     undisturbed = [copied(ready, tmp_path / f"undisturbed {n}") for n in range(AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as at_once:
-        length_s = min(length for length, _ in at_once.map(killed, undisturbed, AT_ONCE * [PATIENCE_S]))
+        length_s = min(
+            length for length, _ in at_once.map(killed, undisturbed, AT_ONCE * [PATIENCE_S])
+        )
         expected = standing(undisturbed[0])
         once = (expected.runs, expected.versions, expected.entries, expected.promotions)
         assert [len(each) for each in once] == [1] * 4
@@ -87,8 +116,12 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready
         moments = [length_s * (n + chance.random()) / TRIES for n in range(TRIES)]
         folders = [tmp_path / f"try {n}" for n in range(TRIES)]
         tries = list(at_once.map(killed_and_run_again, TRIES * [ready], folders, moments))
-    wrong = [each for each in tries if (each.exit_code, each.bars_as_left, each.held) != (0, True, [])]
-    assert wrong + [each for each in tries if each.after != expected] == [], f"of {length_s:.2f} s; expected {expected}"
+    wrong = [
+        each for each in tries if (each.exit_code, each.bars_as_left, each.held) != (0, True, [])
+    ]
+    assert wrong + [each for each in tries if each.after != expected] == [], (
+        f"of {length_s:.2f} s; expected {expected}"
+    )
     again = sum(len(each.moments_s) > 1 for each in tries)
     print(f"{TRIES} kills within {length_s:.1f} s, {again} of them drawn again")
 
@@ -98,9 +131,15 @@ def test_a_champion_to_be_whose_night_was_killed_before_it_was_promoted_is_so_by
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     """Every page would call it promoted, and no later night would compare with it."""
-    with FileLock(ready.locks / "mlflow-IBM.lock"):  # without which it cannot be logged, and so not promoted
+    with FileLock(
+        ready.locks / "mlflow-IBM.lock"
+    ):  # without which it cannot be logged, and so not promoted
         killed = start_night(ready, **ASKED)
-        until(lambda: any(path.with_name("night.json").exists() for path in ready.nights.rglob("waiting")))
+        until(
+            lambda: any(
+                path.with_name("night.json").exists() for path in ready.nights.rglob("waiting")
+            )
+        )
         killed.kill()
         killed.join()
     assert Registry(ready.models).history("IBM") == ()
@@ -112,7 +151,9 @@ def test_a_champion_to_be_whose_night_was_killed_before_it_was_promoted_is_so_by
     check_every_page_says_the_same(ready, second)
 
 
-def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: HomePaths, tmp_path: Path, feed: ScriptedFeed) -> None:
+def test_two_runs_of_one_ticker_at_once_do_the_night_once(
+    ready: HomePaths, tmp_path: Path, feed: ScriptedFeed
+) -> None:
     alone = copied(ready, tmp_path / "alone")
     start_night(alone, **ASKED).join(PATIENCE_S)
     asked = feed.requests
@@ -167,9 +208,7 @@ def test_the_next_night_logs_what_mlflow_missed(
 def test_the_alias_of_a_champion_that_mlflow_could_not_set_follows_with_the_next_night(
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:
-    refuse = (
-        "BEFORE INSERT ON registered_model_aliases WHEN NEW.alias = 'champion' BEGIN SELECT RAISE(FAIL, 'away'); END"
-    )
+    refuse = "BEFORE INSERT ON registered_model_aliases WHEN NEW.alias = 'champion' BEGIN SELECT RAISE(FAIL, 'away'); END"
     in_mlflow(ready, f"CREATE TRIGGER away {refuse}")
     first = nightly(**ASKED, return_state=True).result()
     assert (first.status, first.verdict.promoted) == ("completed", True)

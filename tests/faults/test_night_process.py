@@ -23,7 +23,11 @@ def test_a_process_has_the_environment_of_the_test_that_starts_it_not_of_the_fir
         found = tmp_path / "found"
         forked(write_address, found).join(PATIENCE_S)
         seen[address] = found.read_text()
-    assert seen == {"postgresql://one": "postgresql://one", "postgresql://other": "postgresql://other", "": ""}
+    assert seen == {
+        "postgresql://one": "postgresql://one",
+        "postgresql://other": "postgresql://other",
+        "": "",
+    }
 
 
 def write_address(path: Path) -> None:

@@ -24,7 +24,11 @@ from tests.support.scripted_feed import ScriptedFeed
 pytestmark = [pytest.mark.slow, needs_postgres]
 
 PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(2)}
-ASKED: dict[str, Any] = {"session": date(2013, 2, 28), "settings": replaying.SMALL, "late_retries": 0}
+ASKED: dict[str, Any] = {
+    "session": date(2013, 2, 28),
+    "settings": replaying.SMALL,
+    "late_retries": 0,
+}
 
 
 def test_both_servers_on_postgresql_take_many_nights_at_once(
@@ -39,16 +43,24 @@ def test_both_servers_on_postgresql_take_many_nights_at_once(
         assert (first.returncode, first.stderr.count("stockml:")) == (0, 1), first.stderr
         place = home_of()
         with OwnServer.prefect(place).start() as prefect, OwnServer.mlflow(place).start() as mlflow:
-            assert not any("postgresql" in word for each in psutil.process_iter() for word in arguments_of(each))
+            assert not any(
+                "postgresql" in word
+                for each in psutil.process_iter()
+                for word in arguments_of(each)
+            )
             monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.wait().address)
             with temporary_settings({PREFECT_API_URL: f"{prefect.wait().address}/api"}):
                 nights_at_once(home_of(), monkeypatch)
         with psycopg.connect(f"{address}/prefect") as database:
-            runs = database.execute("SELECT state_type::text, count(*) FROM flow_run GROUP BY 1 ORDER BY 1").fetchall()
+            runs = database.execute(
+                "SELECT state_type::text, count(*) FROM flow_run GROUP BY 1 ORDER BY 1"
+            ).fetchall()
             assert dict(runs)["COMPLETED"] == 1 + len(PLAYED_BY)
         with psycopg.connect(f"{address}/mlflow") as database:
             finished = database.execute("SELECT status, count(*) FROM runs GROUP BY 1").fetchall()
-            assert finished == [("FINISHED", 2 * (1 + len(PLAYED_BY)))], "each ticker also has its track record's run"
+            assert finished == [("FINISHED", 2 * (1 + len(PLAYED_BY)))], (
+                "each ticker also has its track record's run"
+            )
     assert not (home.root / "mlflow.db").exists()
     assert not (home.prefect / "prefect.db").exists()
 
@@ -67,7 +79,9 @@ def nights_at_once(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [night.exitcode for night in at_work] == [0] * len(PLAYED_BY)
     recorded = until(lambda: completed(len(PLAYED_BY)), every_s=0.2)
     longest = max(run.total_run_time.total_seconds() for run in recorded)
-    print(f"{len(PLAYED_BY)} nights at once on PostgreSQL: {seconds:.1f} s, the longest {longest:.1f} s")
+    print(
+        f"{len(PLAYED_BY)} nights at once on PostgreSQL: {seconds:.1f} s, the longest {longest:.1f} s"
+    )
     for ticker in PLAYED_BY:
         found, [night] = standing(home, ticker), nights(home, ticker)
         assert found.runs == ((night.key, "FINISHED"),)

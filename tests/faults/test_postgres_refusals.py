@@ -27,7 +27,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def checks(capsys: Captured) -> dict[str, tuple[str, str]]:
     run(["doctor", "--json"])
-    return {each["name"]: (each["verdict"], each["found"]) for each in json.loads(capsys.readouterr().out)["checks"]}
+    return {
+        each["name"]: (each["verdict"], each["found"])
+        for each in json.loads(capsys.readouterr().out)["checks"]
+    }
 
 
 def test_the_doctor_tells_a_password_that_is_accepted_from_one_that_is_not(
@@ -55,9 +58,13 @@ def test_a_server_that_never_answers_is_told_in_seconds(
 
 
 @pytest.mark.parametrize("command", ["nightly IBM", "maintenance --dry-run", "up"])
-def test_a_command_says_that_the_password_was_refused(guarded: str, home: HomePaths, command: str) -> None:
+def test_a_command_says_that_the_password_was_refused(
+    guarded: str, home: HomePaths, command: str
+) -> None:
     own = {"STOCKML_PREFECT_PORT": str(free_port()), "STOCKML_MLFLOW_PORT": str(free_port())}
-    ended = stockml(*command.split(), STOCKML_DATABASE_URL=guarded.replace("@", f":{WRONG}@"), **own)
+    ended = stockml(
+        *command.split(), STOCKML_DATABASE_URL=guarded.replace("@", f":{WRONG}@"), **own
+    )
     assert ended.returncode == 1, ended
     assert f"{REFUSED.replace('  ', ' ')}; check STOCKML_DATABASE_URL" in ended.stderr
     assert WRONG not in ended.stdout + ended.stderr

@@ -45,7 +45,9 @@ def run_that(reached: Callable[[HomePaths], bool], home: HomePaths) -> "subproce
     return process
 
 
-def wait_until(reached: Callable[[HomePaths], bool], home: HomePaths, process: "subprocess.Popen[str]") -> None:
+def wait_until(
+    reached: Callable[[HomePaths], bool], home: HomePaths, process: "subprocess.Popen[str]"
+) -> None:
     until(lambda: reached(home) or process.poll() is not None, every_s=0.02)
     assert process.poll() is None, process.communicate()[0]
 
@@ -54,13 +56,19 @@ def left_of(home: HomePaths) -> list[str]:
     """The programs still at work in this home."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it may end between any two questions
-            if process.pid != os.getpid() and process.environ().get("STOCKML_HOME") == str(home.root):
+        with suppress(
+            psutil.NoSuchProcess, psutil.AccessDenied
+        ):  # it may end between any two questions
+            if process.pid != os.getpid() and process.environ().get("STOCKML_HOME") == str(
+                home.root
+            ):
                 found.append(" ".join(process.cmdline()))
     return found
 
 
-def test_make_run_killed_at_several_points_ends_as_one_night(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_run_killed_at_several_points_ends_as_one_night(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     home = replay_home(os.environ)
     replaying.fill(home, ["IBM"], date(2013, 2, 28))

@@ -70,14 +70,18 @@ def replay(stopper: Stopper) -> Iterator[Feed]:
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory, replay: Feed) -> Iterator[OwnServer]:
     """A Prefect server over an SQLite database of its own; nights of this module are recorded there."""
-    with OwnServer.prefect(home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("prefect"))})) as server:
+    with OwnServer.prefect(
+        home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("prefect"))})
+    ) as server:
         server.start().wait()
         with temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
             yield server
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prefect: OwnServer, empty: HomePaths, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+def undisturbed(
+    prefect: OwnServer, empty: HomePaths, tmp_path_factory: pytest.TempPathFactory
+) -> Standing:
     """What the same night leaves on servers that stay up."""
     home = copied(empty, tmp_path_factory.mktemp("undisturbed") / "home")
     night = start_night(home, **ASKED)
@@ -99,13 +103,20 @@ def decided(home: HomePaths) -> bool:
 
 @pytest.mark.parametrize("when", ["the feed is asked", "it trains"])
 def test_a_night_survives_a_restart_of_prefect(
-    when: str, prefect: OwnServer, undisturbed: Standing, empty: HomePaths, stopper: Stopper, tmp_path: Path
+    when: str,
+    prefect: OwnServer,
+    undisturbed: Standing,
+    empty: HomePaths,
+    stopper: Stopper,
+    tmp_path: Path,
 ) -> None:
     """Stopped in order before a step that waits its turn at the server, or killed before the first artifact."""
     home, earlier = copied(empty, tmp_path / "home"), len(states_of_runs())
     if when == "the feed is asked":
         stopper.stop = prefect.stop
-    with FileLock(home.locks / "mlflow-IBM.lock"):  # without which it does not end, however late it is killed
+    with FileLock(
+        home.locks / "mlflow-IBM.lock"
+    ):  # without which it does not end, however late it is killed
         night = start_night(home, **ASKED)
         if when == "it trains":
             until(lambda: decided(home))
@@ -123,7 +134,9 @@ def test_a_night_survives_a_restart_of_prefect(
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
     """An MLflow server over an SQLite database of its own, not started yet."""
-    with OwnServer.mlflow(home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("mlflow"))})) as server:
+    with OwnServer.mlflow(
+        home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("mlflow"))})
+    ) as server:
         yield server
 
 

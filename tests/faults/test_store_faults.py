@@ -76,7 +76,9 @@ def test_a_failing_write_leaves_the_file_as_it_was(store, files_of_10_kib):
     check_full_disk(store, IBM.iloc[:1000])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root; the failing write is tested anyway")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="mounting a small disk needs root; the failing write is tested anyway"
+)
 def test_a_full_disk_leaves_the_file_as_it_was(store):
     disk = Path(store.root)
     disk.mkdir()
@@ -101,7 +103,9 @@ DAMAGES = {
     "another format": lambda content: b"session,open,high,low,close\n",
     "zeros of the right length": lambda content: bytes(len(content)),
     "a page of zeros": lambda content: content[:5000] + bytes(1000) + content[6000:],
-    "one flipped byte": lambda content: content[:7777] + bytes([content[7777] ^ 0x10]) + content[7778:],
+    "one flipped byte": lambda content: (
+        content[:7777] + bytes([content[7777] ^ 0x10]) + content[7778:]
+    ),
 }
 
 
@@ -111,8 +115,16 @@ def test_a_damaged_file_is_an_error_that_names_it_and_stays_as_it_is(store, dama
     whole = path.read_bytes()
     path.write_bytes(DAMAGES[damage](whole))
     damaged = path.read_bytes()
-    for use in (store.read, store.adjusted, store.restatements, store.last_session, store.unexplained_jumps):
-        with pytest.raises(StoreUnreadable, match=re.escape(str(path)) + ".*restore it from a backup"):
+    for use in (
+        store.read,
+        store.adjusted,
+        store.restatements,
+        store.last_session,
+        store.unexplained_jumps,
+    ):
+        with pytest.raises(
+            StoreUnreadable, match=re.escape(str(path)) + ".*restore it from a backup"
+        ):
             use("IBM")
     with pytest.raises(StoreUnreadable):
         append(store, IBM.iloc[:1100])
@@ -124,7 +136,9 @@ def test_a_damaged_file_is_an_error_that_names_it_and_stays_as_it_is(store, dama
 @pytest.mark.parametrize("kind", ["splits", "history"])
 def test_damage_to_splits_or_imported_history_is_an_error_too(store, kind):
     append(store, IBM.iloc[-1000:])
-    store.record_splits("IBM", [Split(IBM.index[-1100].date(), 2.0)], recorded_at=NOW, source="test")
+    store.record_splits(
+        "IBM", [Split(IBM.index[-1100].date(), 2.0)], recorded_at=NOW, source="test"
+    )
     store.record_import("IBM", IBM.iloc[:-900], recorded_at=NOW, source="test")
     path = Path(store.root) / kind / "IBM.parquet"
     path.write_bytes(path.read_bytes()[:-100])

@@ -19,14 +19,19 @@ from tests.support.patience import until
 from tests.support.prefect_server import EVERY_SECOND
 
 pytestmark = pytest.mark.campaign
-LONG = {"training": {"epochs": 16}, "network": {"units": [16], "look_back": 10}}  # the tutorial trains in epochs
+LONG = {
+    "training": {"epochs": 16},
+    "network": {"units": [16], "look_back": 10},
+}  # the tutorial trains in epochs
 SILENCE = timedelta(seconds=45)  # a run sends a heartbeat every 30 s
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Both servers and a worker; a run is missed sooner than usual."""
-    with up(tmp_path_factory.mktemp("home"), **EVERY_SECOND, PREFECT_WORKER_QUERY_SECONDS="1") as started:
+    with up(
+        tmp_path_factory.mktemp("home"), **EVERY_SECOND, PREFECT_WORKER_QUERY_SECONDS="1"
+    ) as started:
         environ = {"STOCKML_HOME": str(started.home)}
         with prefect_api(home_of(environ), environ):
             install(environ, silence=SILENCE)
@@ -37,7 +42,11 @@ def programs(running: Up, words: str) -> list[psutil.Process]:
     """The programs of `stockml up` whose command has these words: one, or none until it is started again."""
     assert running.process
     children = psutil.Process(running.process.pid).children()
-    return [each for each in children if each.status() != psutil.STATUS_ZOMBIE and words in " ".join(each.cmdline())]
+    return [
+        each
+        for each in children
+        if each.status() != psutil.STATUS_ZOMBIE and words in " ".join(each.cmdline())
+    ]
 
 
 def kill(process: psutil.Process) -> None:

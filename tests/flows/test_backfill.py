@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterName,
+)
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
@@ -31,7 +36,10 @@ def run(ticker: str = "IBM", first: date = WEDNESDAY, last: date = FRIDAY, **cha
 
 @pytest.fixture
 def replay(
-    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+    with_tables: HomePaths,
+    feed: ScriptedFeed,
+    monkeypatch: pytest.MonkeyPatch,
+    prefect_server: None,
 ) -> HomePaths:
     use(feed, monkeypatch)
     fill(with_tables, ["IBM"])
@@ -39,7 +47,9 @@ def replay(
 
 
 @pytest.mark.slow
-def test_every_night_learns_in_order_and_sees_nothing_later(replay: HomePaths, feed: ScriptedFeed) -> None:
+def test_every_night_learns_in_order_and_sees_nothing_later(
+    replay: HomePaths, feed: ScriptedFeed
+) -> None:
     easily = {"evaluation": SMALL["evaluation"] | {"replace_after_sessions": 1}}
     state = run(learn="every night", mode="fine-tune", settings=easily)
     rows = state.result()
@@ -50,7 +60,9 @@ def test_every_night_learns_in_order_and_sees_nothing_later(replay: HomePaths, f
     for row in rows:
         seen = PriceSeries.read(replay.datasets / "IBM" / f"{row.session}.parquet")
         assert seen.sessions[-1].item() == row.session
-    assert [entry.forecast.origin for entry in Ledger(replay.ledger).entries("IBM")] == [row.session for row in rows]
+    assert [entry.forecast.origin for entry in Ledger(replay.ledger).entries("IBM")] == [
+        row.session for row in rows
+    ]
 
 
 def nights_of(home: HomePaths) -> list[Night]:
@@ -75,17 +87,26 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(
         check_every_page_says_the_same(replay, night)
     with get_client(sync_client=True) as client:
         of_ibm = ArtifactFilter(key=ArtifactFilterKey(any_=["night-ibm"]))
-        [shown] = client.read_artifacts(artifact_filter=of_ibm, sort=ArtifactSort.CREATED_DESC, limit=1)
-    assert shown.description == f"IBM {FRIDAY}", "the page under the ticker's name is its newest night's"
+        [shown] = client.read_artifacts(
+            artifact_filter=of_ibm, sort=ArtifactSort.CREATED_DESC, limit=1
+        )
+    assert shown.description == f"IBM {FRIDAY}", (
+        "the page under the ticker's name is its newest night's"
+    )
     reasons = [night.verdict.reason for night in nights if night.verdict and night.session < FRIDAY]
-    assert [each.startswith(f"a later session's champion stays, {FRIDAY}'s; the gate said: ") for each in reasons] == [
+    assert [
+        each.startswith(f"a later session's champion stays, {FRIDAY}'s; the gate said: ")
+        for each in reasons
+    ] == [
         True,
         True,
     ]
 
 
 @pytest.mark.slow
-def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: HomePaths, feed: ScriptedFeed) -> None:
+def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(
+    replay: HomePaths, feed: ScriptedFeed
+) -> None:
     (row,) = run().result()
     assert row.session == FRIDAY
     assert store_of(replay).last_session("IBM") == FRIDAY
@@ -96,11 +117,15 @@ def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: H
     with get_client(sync_client=True) as client:
         named = FlowRunFilter(name=FlowRunFilterName(any_=[f"IBM {FRIDAY}"]))
         nights = client.read_flow_runs(flow_run_filter=named)
-    assert {each.parameters.get("ticker") for each in nights} == {"IBM"}, "by which one that was killed is ended"
+    assert {each.parameters.get("ticker") for each in nights} == {"IBM"}, (
+        "by which one that was killed is ended"
+    )
 
 
 @pytest.mark.slow
-def test_stored_bars_are_not_requested_and_each_failure_is_listed(replay: HomePaths, feed: ScriptedFeed) -> None:
+def test_stored_bars_are_not_requested_and_each_failure_is_listed(
+    replay: HomePaths, feed: ScriptedFeed
+) -> None:
     fill(replay, ["MSFT"], date(2000, 4, 28))
     state = run("MSFT", date(2000, 4, 27), date(2000, 4, 28), learn="every night")
     assert state.is_failed()
@@ -110,7 +135,9 @@ def test_stored_bars_are_not_requested_and_each_failure_is_listed(replay: HomePa
 
 
 @pytest.mark.slow
-def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: HomePaths, feed: ScriptedFeed) -> None:
+def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(
+    replay: HomePaths, feed: ScriptedFeed
+) -> None:
     (row,) = run("MSFT").result()
     assert [asked.function for asked in feed.asked] == ["TIME_SERIES_DAILY", "SPLITS"]
     assert feed.asked[0].outputsize == "full"

@@ -78,13 +78,17 @@ def test_nights_at_a_dask_address_are_done_by_its_workers_and_refused_by_those_o
 
 
 def test_an_address_without_a_scheduler_is_named() -> None:
-    with pytest.raises(InvalidSetting, match=r"tcp://host:port of one that is up, found '127.0.0.1:9'"):
+    with pytest.raises(
+        InvalidSetting, match=r"tcp://host:port of one that is up, found '127.0.0.1:9'"
+    ):
         check_scheduler("tcp://me:secret@127.0.0.1:9", timeout_s=0.5)
 
 
 def test_without_dask_the_error_names_what_to_install() -> None:
     code = "import sys; sys.modules['distributed'] = None; from flows.cluster import check_scheduler as c; c('x')"
-    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert "pip install 'stockml[dask]'" in tried.stderr
 
 
@@ -106,7 +110,9 @@ if __name__ == "__main__":
 
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
-def test_the_workers_end_with_the_run_however_that_ends(tmp_path: Path, sent: signal.Signals) -> None:
+def test_the_workers_end_with_the_run_however_that_ends(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)
     server = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
     environ = {**os.environ, **server}
@@ -120,4 +126,6 @@ def test_the_workers_end_with_the_run_however_that_ends(tmp_path: Path, sent: si
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
-    return [each for each in psutil.Process(pid).children() if "spawn_main" in " ".join(each.cmdline())]
+    return [
+        each for each in psutil.Process(pid).children() if "spawn_main" in " ".join(each.cmdline())
+    ]

@@ -16,9 +16,16 @@ from tests.deployments.test_ticker_list_choices import OWN
     ("given", "expected"),
     [
         ((None, None, None), OWN | {"profile": "nightly"}),
-        (("tutorial", "XNYS", {}), {"profile": "tutorial", "calendar": "XNYS", "settings": OWN["settings"]}),
         (
-            (None, "", {"evaluation": {"direction_step": 5}, "policy": {"retrain_after_sessions": 9}}),
+            ("tutorial", "XNYS", {}),
+            {"profile": "tutorial", "calendar": "XNYS", "settings": OWN["settings"]},
+        ),
+        (
+            (
+                None,
+                "",
+                {"evaluation": {"direction_step": 5}, "policy": {"retrain_after_sessions": 9}},
+            ),
             {
                 "profile": "nightly",
                 "calendar": "NYSE",
@@ -52,9 +59,17 @@ def test_what_the_form_changes_goes_before_the_profile() -> None:
 @pytest.mark.parametrize(
     ("profile", "changes", "says"),
     [
-        ("nightly", {"training": {"epochs": 5}}, "left as it is: it does nothing in the nightly profile, found 5"),
+        (
+            "nightly",
+            {"training": {"epochs": 5}},
+            "left as it is: it does nothing in the nightly profile, found 5",
+        ),
         ("tutorial", {"training": {"steps": 5}}, "it does nothing in the tutorial profile"),
-        ("nightly", {"evaluation": {"horizon": 0}}, "evaluation.horizon to be between 1 and 250, found 0"),
+        (
+            "nightly",
+            {"evaluation": {"horizon": 0}},
+            "evaluation.horizon to be between 1 and 250, found 0",
+        ),
         ("nightly", {"weather": {"rain": 1}}, "found 'weather'"),
     ],
 )

@@ -56,7 +56,10 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
 
 
 def log(home: HomePaths, tmp_path: Path, day: date) -> Night:
-    night, plots = with_files(recorded_night(day=day), tmp_path / str(day)), tmp_path / str(day) / "plots"
+    night, plots = (
+        with_files(recorded_night(day=day), tmp_path / str(day)),
+        tmp_path / str(day) / "plots",
+    )
     plots.mkdir()
     (plots / "forecast.png").write_bytes(b"\x89PNG of a forecast")
     return Tracking(home).keep_and_log(replace(night, plots_folder=str(plots)))
@@ -67,7 +70,17 @@ def three_nights(home: HomePaths, tmp_path: Path) -> list[Night]:
     """The first is champion; no version is the challenger."""
     logged = [log(home, tmp_path, date(2013, 2, day)) for day in (26, 27, 28)]
     first = logged[0]
-    line = ("IBM", "promote", first.key, first.model_folder, "", None, first.session, "", first.finished_at)
+    line = (
+        "IBM",
+        "promote",
+        first.key,
+        first.model_folder,
+        "",
+        None,
+        first.session,
+        "",
+        first.finished_at,
+    )
     Registry(home.models).promote(Promotion(*line))
     MlflowClient(home.tracking_uri).delete_registered_model_alias("lstm-IBM", "challenger")
     return logged
@@ -75,7 +88,10 @@ def three_nights(home: HomePaths, tmp_path: Path) -> list[Night]:
 
 def runs(home: HomePaths) -> set[str]:
     client = MlflowClient(home.tracking_uri)
-    ids = [each.experiment_id for each in client.search_experiments(filter_string="name LIKE 'stockml/%'")]
+    ids = [
+        each.experiment_id
+        for each in client.search_experiments(filter_string="name LIKE 'stockml/%'")
+    ]
     return {run.info.run_name for run in client.search_runs(ids)}
 
 
@@ -90,7 +106,10 @@ def test_old_mlflow_runs_go_but_never_a_champions_or_the_newest(
     assert steps()["MLflow runs"] == promised
     assert runs(home) == {champion.run_name, newest.run_name}
     versions = MlflowClient(home.tracking_uri).search_model_versions("name = 'lstm-IBM'")
-    assert {version.run_id for version in versions} == {champion.mlflow_run_id, newest.mlflow_run_id}
+    assert {version.run_id for version in versions} == {
+        champion.mlflow_run_id,
+        newest.mlflow_run_id,
+    }
     files = set(Path(home.root / "artifacts").rglob("night.json"))
     empty_trash(home, 0)
     assert len(files - set(Path(home.root / "artifacts").rglob("night.json"))) == 1
@@ -110,13 +129,18 @@ def test_only_champions_and_the_newest_nights_keep_models_in_mlflow(
     after = client.get_run(other.mlflow_run_id)
     assert (after.data.metrics, after.data.params) == (before.data.metrics, before.data.params)
     versions = client.search_model_versions("name = 'lstm-IBM'")
-    assert {version.run_id for version in versions} == {champion.mlflow_run_id, newest.mlflow_run_id}
+    assert {version.run_id for version in versions} == {
+        champion.mlflow_run_id,
+        newest.mlflow_run_id,
+    }
     empty_trash(home, 0)
     assert len(list(Path(home.root / "artifacts").rglob("MLmodel"))) == 2
 
 
 @pytest.mark.slow
-def test_a_night_that_mlflow_missed_is_logged(home: HomePaths, prefect_client: SyncPrefectClient) -> None:
+def test_a_night_that_mlflow_missed_is_logged(
+    home: HomePaths, prefect_client: SyncPrefectClient
+) -> None:
     night = recorded_night()
     path = night_path(home.nights, night.ticker, night.key)
     write_night(night, path)
@@ -143,7 +167,12 @@ def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
     [unreadable] = [step for step in state.result() if step.name == "left alone because unreadable"]
     assert str(damaged) in unreadable.things[0]
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    until(lambda: {*failed} <= {run.name for run in prefect_client.read_task_runs(flow_run_filter=of_run)}, 0.2)
+    until(
+        lambda: (
+            {*failed} <= {run.name for run in prefect_client.read_task_runs(flow_run_filter=of_run)}
+        ),
+        0.2,
+    )
 
 
 def test_a_step_that_could_not_be_done_says_what_to_do() -> None:

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
@@ -52,7 +57,9 @@ class Replay:
 
     def mlflow_runs(self, ticker: str = "IBM") -> list[Any]:
         client = MlflowClient(self.home.tracking_uri)
-        experiments = [e.experiment_id for e in client.search_experiments() if e.name.endswith(ticker)]
+        experiments = [
+            e.experiment_id for e in client.search_experiments() if e.name.endswith(ticker)
+        ]
         return list(client.search_runs(experiments)) if experiments else []
 
     def stands(self) -> tuple[Any, ...]:
@@ -69,11 +76,17 @@ def replay(ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
     return Replay(ready, feed)
 
 
-def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(replay: Replay) -> None:
+def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(
+    replay: Replay,
+) -> None:
     shown = len(pages("status"))
     first = replay.night()
     night = first.result()
-    assert (night.status, night.verdict.promoted, "no champion yet" in night.reason) == ("completed", True, True)
+    assert (night.status, night.verdict.promoted, "no champion yet" in night.reason) == (
+        "completed",
+        True,
+        True,
+    )
     assert night.rows_added == 6
     assert night.mlflow_run_id
     assert first.message.startswith("closed at ")
@@ -97,7 +110,9 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
 def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(replay: Replay) -> None:
     def judge() -> None:
         until(lambda: any(replay.home.datasets.rglob("*.*")), every_s=0.01)
-        replay.store.judge("IBM", date(2013, 1, 10), accepted=False, recorded_at=clock.now(), source="test")
+        replay.store.judge(
+            "IBM", date(2013, 1, 10), accepted=False, recorded_at=clock.now(), source="test"
+        )
 
     asked = replay.home, "IBM", THURSDAY, chosen("nightly", "auto", SMALL), None
     person = Thread(target=judge)
@@ -117,7 +132,9 @@ def pages(key: str) -> list[str]:
     return [str(artifact.data) for artifact in found]
 
 
-def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_is_new(replay: Replay) -> None:
+def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_is_new(
+    replay: Replay,
+) -> None:
     first = replay.night().result()
     replay.feed.set_clock(FRIDAY)
     second = replay.night(session=FRIDAY).result()
@@ -133,7 +150,9 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert (third.model_version == second.model_version) == third.keeps_champion
 
 
-def test_a_night_whose_cached_results_are_gone_decides_as_it_did_the_first_time(replay: Replay) -> None:
+def test_a_night_whose_cached_results_are_gone_decides_as_it_did_the_first_time(
+    replay: Replay,
+) -> None:
     first = replay.night().result()
     before = replay.stands()
     shutil.rmtree(replay.home.results)
@@ -142,7 +161,9 @@ def test_a_night_whose_cached_results_are_gone_decides_as_it_did_the_first_time(
     assert replay.stands() == before
 
 
-def test_a_night_killed_once_its_bars_were_stored_still_counts_them_when_rerun(replay: Replay) -> None:
+def test_a_night_killed_once_its_bars_were_stored_still_counts_them_when_rerun(
+    replay: Replay,
+) -> None:
     """All that such a night leaves is the answer, the receipt for it, and the store."""
     first = replay.night().result()
     for path in replay.home.root.iterdir():
@@ -165,16 +186,22 @@ def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
     assert replay.feed.requests == 2, "the bars, and once whether the share is still listed"
 
 
-def test_a_hundred_sessions_suffice_for_a_night_and_too_few_say_how_many_are_missing(replay: Replay) -> None:
+def test_a_hundred_sessions_suffice_for_a_night_and_too_few_say_how_many_are_missing(
+    replay: Replay,
+) -> None:
     state = replay.night(ticker="MSFT")
     night = state.result()
     assert (night.status, night.sessions, len(night.forecast.path)) == ("completed", 100, 50)
     steps = ends_of_steps(state)
-    assert steps["fetch history MSFT 2013-02-28"] == "Refused", "what the key's plan does not allow is no failure"
+    assert steps["fetch history MSFT 2013-02-28"] == "Refused", (
+        "what the key's plan does not allow is no failure"
+    )
     assert "Failed" not in steps.values()
     assert "too few to learn from" in night.reason
     state = replay.night(ticker="MSFT", settings={"evaluation": {"horizon": 100}})
-    assert (state.name, state.is_completed()) == ("Skipped: too few sessions", True), "of a new share, no alarm"
+    assert (state.name, state.is_completed()) == ("Skipped: too few sessions", True), (
+        "of a new share, no alarm"
+    )
     assert "found 100: 22 are missing" in state.message
     assert "a newly listed share has them 22 sessions on" in state.message
 
@@ -185,7 +212,9 @@ def ends_of_steps(state: State) -> dict[str, str]:
 
     def ends() -> dict[str, str]:
         runs = client.read_task_runs(flow_run_filter=this_run)
-        found = {run.name: str(run.state_name) for run in runs if run.state and run.state.is_final()}
+        found = {
+            run.name: str(run.state_name) for run in runs if run.state and run.state.is_final()
+        }
         return found if any(name.startswith("promote") for name in found) else {}
 
     with get_client(sync_client=True) as client:

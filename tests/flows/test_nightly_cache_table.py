@@ -39,8 +39,14 @@ CHANGES: dict[str, tuple[Change, Steps]] = {
     "the newest bar restated": (the_newest_bar, FROM_APPEND),
     "setting evaluation.origin_every": (a_setting(evaluation={"origin_every": 20}), FROM_DECIDE),
     "a line of provider/client.py": (a_line_of("provider/client"), ("fetch", "append")),
-    "a line of prices/store.py": (a_line_of("prices/store"), ("fetch", "append", "renormalise", "log run")),
-    "a line of models/pooled_regression.py": (a_line_of("models/pooled_regression"), ("renormalise", *FROM_DECIDE)),
+    "a line of prices/store.py": (
+        a_line_of("prices/store"),
+        ("fetch", "append", "renormalise", "log run"),
+    ),
+    "a line of models/har_regression.py": (
+        a_line_of("models/har_regression"),
+        ("renormalise", *FROM_DECIDE),
+    ),
     "a line of training/ticker_training.py": (a_line_of("training/ticker_training"), FROM_DECIDE),
     "a line of nights/train.py": (a_line_of("nights/train"), ("train",)),
     "a comment in errors.py and ticker_training.py": (A_COMMENT, ()),
@@ -53,16 +59,22 @@ ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behi
     "a new session",
     "the newest bar restated",
     "setting evaluation.origin_every",
-    "a line of models/pooled_regression.py",
+    "a line of models/har_regression.py",
     "a line of training/ticker_training.py",
     "a shipped vintage",
 }
 
 
 @pytest.fixture(scope="module")
-def nights(prefect_server: None, installation: HomePaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+def nights(
+    prefect_server: None, installation: HomePaths, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nights]:
     folder = tmp_path_factory.mktemp("nights")
-    with pytest.MonkeyPatch.context() as patch, Feed() as feed, own_sources(folder / "stockml", patch):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Feed() as feed,
+        own_sources(folder / "stockml", patch),
+    ):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("STOCKML_HOME", str(installation.root))
         use(feed, patch)
@@ -77,7 +89,9 @@ def first(nights: Nights) -> Standing:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_reruns_exactly_what_depends_on_it(nights: Nights, first: Standing, change: str) -> None:
+def test_a_change_reruns_exactly_what_depends_on_it(
+    nights: Nights, first: Standing, change: str
+) -> None:
     made, runs_again = CHANGES[change]
     assert nights.after(made) == runs_again
     assert (standing(nights.home) != first) == (change in ANOTHER_NIGHT)
@@ -91,8 +105,16 @@ def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it
     def pulled(asked: Asked) -> None:
         sizes.append(files_hash.cache_info().currsize)
         a_line_of("training/ticker_training")(nights)
-        for command in ("init", "add .", "-c user.name=me -c user.email=me@example.com commit -m pulled"):
-            subprocess.run(["git", "-C", str(nights.sources), *command.split()], check=True, capture_output=True)
+        for command in (
+            "init",
+            "add .",
+            "-c user.name=me -c user.email=me@example.com commit -m pulled",
+        ):
+            subprocess.run(
+                ["git", "-C", str(nights.sources), *command.split()],
+                check=True,
+                capture_output=True,
+            )
 
     nights.put_back()
     files_hash.cache_clear()  # as in a process that has just begun
@@ -104,5 +126,7 @@ def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it
     assert (night.code_hash, night.git_commit) == (before.code_hash, before.git_commit)
 
 
-def test_in_a_fresh_process_a_comment_reruns_nothing_and_tensorflow_is_not_imported(nights: Nights) -> None:
+def test_in_a_fresh_process_a_comment_reruns_nothing_and_tensorflow_is_not_imported(
+    nights: Nights,
+) -> None:
     assert nights.in_a_fresh_process(A_COMMENT) == ((), False)

@@ -21,7 +21,9 @@ from tests.support.nights import recorded_night
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_the_digests_state_says_which_tickers_lack_a_forecast(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digests_state_says_which_tickers_lack_a_forecast(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-01T12:00:00+00:00")
     keep_newest(home.nights, recorded_night())
     state = missing_forecasts(["ibm", "PEP"], return_state=True)
@@ -30,7 +32,9 @@ def test_the_digests_state_says_which_tickers_lack_a_forecast(home: HomePaths, m
     state = missing_forecasts(["IBM"], return_state=True)
     assert (state.name, state.message) == ("Completed", "no forecast is missing, of 1 ticker")
     state = missing_forecasts(["ibm"], {"ibm": "XXXX"}, return_state=True)
-    assert "found 'XXXX'" in str(state.message), "a calendar belongs to its ticker in small letters too"
+    assert "found 'XXXX'" in str(state.message), (
+        "a calendar belongs to its ticker in small letters too"
+    )
 
 
 def begun(client: SyncPrefectClient, deployment: UUID) -> FlowRun:
@@ -50,14 +54,23 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
     """Each says what is missing now, and so all would say the same."""
     now, name = datetime.now(UTC), "tell of missing forecasts"
     with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(client.create_flow_from_name("missing forecasts"), name=name)
+        deployment = client.create_deployment(
+            client.create_flow_from_name("missing forecasts"), name=name
+        )
         starts = (now - timedelta(days=1), now + timedelta(days=1))
         states = [Scheduled(scheduled_time=start) for start in starts]
-        late, _ = [client.create_flow_run_from_deployment(deployment, state=state) for state in states]
-        waits = AwaitingConcurrencySlot(scheduled_time=now + timedelta(minutes=1))  # for the deployment's only slot
+        late, _ = [
+            client.create_flow_run_from_deployment(deployment, state=state) for state in states
+        ]
+        waits = AwaitingConcurrencySlot(
+            scheduled_time=now + timedelta(minutes=1)
+        )  # for the deployment's only slot
         client.set_flow_run_state(late.id, waits, force=True)
         first = done(begun(client, deployment))
-        assert (first.name, first.message) == ("Completed", "left to the next one, which is due too")
+        assert (first.name, first.message) == (
+            "Completed",
+            "left to the next one, which is due too",
+        )
         client.set_flow_run_state(late.id, Completed(), force=True)
         assert done(begun(client, deployment)).name == FORECASTS_MISSING
         client.delete_deployment(deployment)
@@ -67,7 +80,9 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
 def test_the_digest_loads_no_heavy_library(home: HomePaths) -> None:
     heavy = "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]"
     look = "from flows.notices import missing; from stockml.home import current_home; from stockml import clock"
-    code = f"import sys; {look}; missing(current_home(), ['IBM'], clock.now(), {{}}); print({heavy})"
+    code = (
+        f"import sys; {look}; missing(current_home(), ['IBM'], clock.now(), {{}}); print({heavy})"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -76,6 +91,8 @@ def test_the_digest_loads_no_heavy_library(home: HomePaths) -> None:
 @pytest.mark.usefixtures("prefect_server")
 def test_without_a_block_the_notice_is_written_to_notices_log(home: HomePaths) -> None:
     state = notice("nightly KO 2013-02-28 Failed:\nno bars", return_state=True)
-    assert (state.type, state.name) == (StateType.CANCELLED, "Notice"), "a green run would seem to say that all is well"
+    assert (state.type, state.name) == (StateType.CANCELLED, "Notice"), (
+        "a green run would seem to say that all is well"
+    )
     (line,) = (home.root / "notices.log").read_text().splitlines()
     assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")

@@ -1,4 +1,4 @@
-"""A base from price files; past nights from Prefect's page, whose form replays the newest years that the store has."""
+"""A pretrained network from price files; past nights from Prefect's page, whose form replays the newest years that the store has."""
 
 import json
 from datetime import UTC, date, datetime
@@ -28,11 +28,17 @@ from tests.support.replaying import fill
 @pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_the_form_of_past_nights_as_it_stands_takes_what_a_home_of_a_few_years_has(home: HomePaths) -> None:
+def test_the_form_of_past_nights_as_it_stands_takes_what_a_home_of_a_few_years_has(
+    home: HomePaths,
+) -> None:
     """Its dates were 2009 to 2012, when the history of a new home has not begun."""
     days = sessions_for("IBM").between(date(2021, 1, 4), date(2026, 11, 20))
     bars = recorded("IBM").iloc[-len(days) :].set_axis(pd.DatetimeIndex(days, name="session"))
-    source = {"recorded_at": datetime(2026, 11, 21, tzinfo=UTC), "source": "test", "session": days[-1]}
+    source = {
+        "recorded_at": datetime(2026, 11, 21, tzinfo=UTC),
+        "source": "test",
+        "session": days[-1],
+    }
     BarStore.of(home).append("IBM", bars, **source)
     state = backtest([], every=16, return_state=True)
     assert state.name == "Completed", state.message
@@ -47,13 +53,15 @@ def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home: HomePat
     Path(BarStore.of(home).path("IBM")).write_bytes(b"cut short")
     state = backtest([], return_state=True)
     assert "all of them are left out: " in str(state.message)
-    assert "IBM.parquet: expected a readable Parquet file of bars, found damage" in str(state.message)
+    assert "IBM.parquet: expected a readable Parquet file of bars, found damage" in str(
+        state.message
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server", "with_tables")
 def test_what_took_hours_is_complete_though_prefect_refuses_its_page() -> None:
-    """A base was in use, and a clean-up done, and both were told as failed."""
+    """A pretrained network was in use, and a clean-up done, and both were told as failed."""
     with artifacts_refused():
         state = maintenance(dry_run=True, return_state=True)
     assert state.is_completed(), state.message
@@ -62,7 +70,7 @@ def test_what_took_hours_is_complete_though_prefect_refuses_its_page() -> None:
 @pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_it(
+def test_a_pretrained_network_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_it(
     with_tables: HomePaths, tmp_path: Path, capfd: Captured
 ) -> None:
     """What the command prints is on the run's page and in MLflow too; of a day with too little to learn from, why."""
@@ -73,19 +81,28 @@ def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_i
     assert here(*asked, **server, MLFLOW_TRACKING_URI="http://127.0.0.1:9") == 0
     away = capfd.readouterr()
     assert "the same run again logs it" in away.err
-    assert away.out.startswith("a base network of 30 tickers through 2012-12-03, 11,")
+    assert away.out.startswith("a pretrained network of 30 tickers through 2012-12-03, 11,")
     *_, meaning, use = away.out.splitlines()
     assert "no evidence of skill" in meaning, "of random walks, 73 % of the tickers gained"
-    assert Path(use.removeprefix("  nights after 2012-12-03, up to a newer base, start from ")).is_file()
+    assert Path(
+        use.removeprefix("  nights after 2012-12-03, up to a newer pretrained network, start from ")
+    ).is_file()
     assert here(*asked, "--json", **server) == 0
     found = json.loads(capfd.readouterr().out)
     check_fields("pretrain", found)
-    [version] = MlflowClient(with_tables.tracking_uri).search_model_versions("name = 'lstm-base'")
+    [version] = MlflowClient(with_tables.tracking_uri).search_model_versions(
+        "name = 'lstm-pretrained'"
+    )
     assert version.tags["vintage"] == found["through"][:7] == "2012-12"
-    of_bases, newest = ArtifactFilter(key=ArtifactFilterKey(any_=["base"])), ArtifactSort.CREATED_DESC
+    of_pretrained, newest = (
+        ArtifactFilter(key=ArtifactFilterKey(any_=["pretrained"])),
+        ArtifactSort.CREATED_DESC,
+    )
     with get_client(sync_client=True) as client:
-        [shown] = client.read_artifacts(artifact_filter=of_bases, sort=newest, limit=1)
-    assert all(f"- {name}: {value:.4g}" in str(shown.data) for name, value in found["scores"].items())
+        [shown] = client.read_artifacts(artifact_filter=of_pretrained, sort=newest, limit=1)
+    assert all(
+        f"- {name}: {value:.4g}" in str(shown.data) for name, value in found["scores"].items()
+    )
     assert here("pretrain", "--prices", str(files), "--through", "2001-01-02", **server) == 1
     refused = capfd.readouterr().err
     assert refused.count("expected at least 30 tickers of 2,000 sessions by 2001-01-02") == 1
@@ -93,10 +110,12 @@ def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_i
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_base_is_learned_through_the_newest_session_of_its_files_whatever_the_replays_clock(
+def test_a_pretrained_network_is_learned_through_the_newest_session_of_its_files_whatever_the_replays_clock(
     home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of files through 2017, a base in a replay ended in 2013, though "the newest" was promised."""
+    """Of files through 2017, a pretrained network in a replay ended in 2013, though "the newest" was promised."""
     monkeypatch.setenv("STOCKML_CLOCK", "2011-03-01T23:00:00-05:00")
-    recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
+    recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(
+        tmp_path / "ibm.us.txt"
+    )
     assert pretrain(prices=str(tmp_path), return_state=True).result().until == date(2013, 3, 1)

@@ -44,8 +44,12 @@ class Deployed:
     def next_run(self) -> State:
         """The end of the only one that waits, taken as if it were due."""
         [run] = self.waiting()
-        self.client.set_flow_run_state(run.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-        state: Any = run_flow(nightly, flow_run=self.client.read_flow_run(run.id), return_type="state")
+        self.client.set_flow_run_state(
+            run.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True
+        )
+        state: Any = run_flow(
+            nightly, flow_run=self.client.read_flow_run(run.id), return_type="state"
+        )
         return state
 
 
@@ -68,7 +72,10 @@ def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last
         since = datetime.now(UTC)
         state = night.next_run()
         assert (state.name, state.is_completed()) == ("Waiting", True)
-        assert f"the bar of {FRIDAY} is late; the newest published is {THURSDAY}; asked again at " in str(state.message)
+        assert (
+            f"the bar of {FRIDAY} is late; the newest published is {THURSDAY}; asked again at "
+            in str(state.message)
+        )
         [again] = night.waiting()
         due = again.next_scheduled_start_time
         assert due
@@ -82,7 +89,9 @@ def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
-def test_the_run_that_finds_the_bar_completes_the_night(ready: HomePaths, feed: ScriptedFeed) -> None:
+def test_the_run_that_finds_the_bar_completes_the_night(
+    ready: HomePaths, feed: ScriptedFeed
+) -> None:
     with deployed(late_retries=1) as night:
         assert night.next_run().name == "Waiting"
         waiting = last_run(ready.nights, "IBM")
@@ -92,7 +101,9 @@ def test_the_run_that_finds_the_bar_completes_the_night(ready: HomePaths, feed: 
         assert night.next_run().name == "Completed"
     [done] = nights(ready)
     assert (done.session, done.rows_added) == (FRIDAY, 1), "what its own answer brought"
-    assert "waiting" not in status_rows(ready, ["IBM"], datetime(2013, 3, 2, 12, tzinfo=UTC))[0].state
+    assert (
+        "waiting" not in status_rows(ready, ["IBM"], datetime(2013, 3, 2, 12, tzinfo=UTC))[0].state
+    )
 
 
 def test_an_evening_without_answers_is_waited_for_and_then_skipped_with_the_reason(
@@ -119,7 +130,9 @@ def test_a_run_that_is_repeated_after_a_kill_asks_for_no_second_one(ready: HomeP
     with deployed(late_retries=3) as night:
         [first] = night.waiting()
         assert night.next_run().name == "Waiting"
-        night.client.set_flow_run_state(first.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
+        night.client.set_flow_run_state(
+            first.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True
+        )
         run_flow(nightly, flow_run=night.client.read_flow_run(first.id), return_type="state")
         assert len(night.waiting()) == 1
 
@@ -172,5 +185,8 @@ def test_on_the_first_night_without_a_series_one_listing_tells_delisted_shares_f
         state = nightly(ticker, session=THURSDAY, settings=SMALL, late_retries=0, return_state=True)
         ends.append((state.name, "taken off its exchange on" in str(state.message)))
         asked.append([request.function for request in feed.asked[requests:]])
-    assert asked == [["TIME_SERIES_DAILY"] * 2 + ["LISTING_STATUS"], *[["TIME_SERIES_DAILY"] * 2] * 2]
+    assert asked == [
+        ["TIME_SERIES_DAILY"] * 2 + ["LISTING_STATUS"],
+        *[["TIME_SERIES_DAILY"] * 2] * 2,
+    ]
     assert ends == [("At rest", True), ("At rest", True), ("Failed", False)]

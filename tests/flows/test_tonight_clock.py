@@ -52,10 +52,20 @@ THANKSGIVING: tuple[Step, ...] = (
     ("2012-11-21T23:00", None, "2012-11-21", 1),
     ("2012-11-22T23:00", None, "No session", 0),  # the holiday
     ("2012-11-22T23:00", date(2012, 11, 22), "No session", 0),
-    ("2012-11-23T12:59", None, "2012-11-21", 0),  # the half day trades until 13:00: Wednesday's night again
+    (
+        "2012-11-23T12:59",
+        None,
+        "2012-11-21",
+        0,
+    ),  # the half day trades until 13:00: Wednesday's night again
     ("2012-11-23T12:59", date(2012, 11, 23), "InvalidSession", 0),
     ("2012-11-23T13:01", date(2012, 11, 23), "InvalidSession", 0),
-    ("2012-11-23T18:31", date(2012, 11, 23), "InvalidSession", 0),  # the feed shows a bar that may still change
+    (
+        "2012-11-23T18:31",
+        date(2012, 11, 23),
+        "InvalidSession",
+        0,
+    ),  # the feed shows a bar that may still change
     ("2012-11-23T22:45", None, "2012-11-23", 1),
     ("2012-11-24T12:00", None, "No session", 0),  # the weekend
     ("2012-11-25T23:00", None, "No session", 0),
@@ -70,7 +80,10 @@ def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_fina
     for moment, session, expected, requests in THANKSGIVING:
         before = evening.feed.requests
         state = evening.night(at(moment), session)
-        assert (ended(state), evening.feed.requests - before) == (expected, requests), (moment, state.message)
+        assert (ended(state), evening.feed.requests - before) == (expected, requests), (
+            moment,
+            state.message,
+        )
     stored = replaying.store_of(home).read("IBM").loc["2012-11-21":]
     assert [day.date() for day in stored.index] == [date(2012, 11, 21), date(2012, 11, 23)]
 
@@ -112,7 +125,11 @@ BACK = (
 
 @pytest.mark.parametrize("moments", [FORWARD, BACK], ids=["forward", "back"])
 def test_no_bar_of_an_unfinished_day_is_stored_on_either_side_of_a_clock_change(
-    moments: tuple[Any, ...], evening: Evening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_database: Path
+    moments: tuple[Any, ...],
+    evening: Evening,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    empty_database: Path,
 ) -> None:
     """A first night with a free key: the 100 sessions of the answer are stored, and enough for a forecast."""
     found = []

@@ -34,8 +34,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 ECHOED_KEY = "ABCDEF0123456789"  # in info_daily_limit_key.json
 THURSDAY = date(2013, 2, 28)
-ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
-GOOD, HEROKU = ((PAYLOADS / name).read_bytes() for name in ("daily_compact.json", "html_503_heroku_2018.html"))
+ASKED: dict[str, Any] = {
+    "ticker": "IBM",
+    "session": THURSDAY,
+    "settings": replaying.SMALL,
+    "late_retries": 0,
+}
+GOOD, HEROKU = (
+    (PAYLOADS / name).read_bytes() for name in ("daily_compact.json", "html_503_heroku_2018.html")
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,11 @@ FAULTS: dict[str, tuple[Answer, Ending, str]] = {
     # what goes wrong on the way: how the night ends, and what its message says
     "the key echoed with the day's refusal": (loopback.echo, QUOTA, "your API key as ***"),
     "a bad key, which is shown": (loopback.bad_key, BAD_KEY, "ALPHAVANTAGE_API_KEY"),
-    "a page of the provider's host": (loopback.whole(HEROKU, 503), NO_DATA, "HTTP 503: <!DOCTYPE html>"),
+    "a page of the provider's host": (
+        loopback.whole(HEROKU, 503),
+        NO_DATA,
+        "HTTP 503: <!DOCTYPE html>",
+    ),
     "a proxy's page with the address in it": (loopback.page, NO_DATA, "HTTP 502"),
     "a redirect": (loopback.redirect, NO_DATA, "HTTP 302"),
     "a reset connection": (loopback.reset, NO_DATA, "no complete answer from 127.0.0.1"),
@@ -82,8 +93,16 @@ FAULTS: dict[str, tuple[Answer, Ending, str]] = {
     "an empty body": (loopback.whole(b""), NO_DATA, "found ''"),
     "a body without end": (loopback.endless, NO_DATA, "bytes"),
     "a malformed header": (loopback.bad_header(b"{}"), NO_DATA, "found '{}'"),
-    "a good series under HTTP 500": (loopback.whole(GOOD, 500), NO_DATA, "a series, but under HTTP 500"),
-    "a session that comes twice": (loopback.whole(GOOD.replace(b"2026-11-19", b"2026-11-20")), NOT_ITS_OWN, "twice"),
+    "a good series under HTTP 500": (
+        loopback.whole(GOOD, 500),
+        NO_DATA,
+        "a series, but under HTTP 500",
+    ),
+    "a session that comes twice": (
+        loopback.whole(GOOD.replace(b"2026-11-19", b"2026-11-20")),
+        NOT_ITS_OWN,
+        "twice",
+    ),
 }
 
 
@@ -100,12 +119,18 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the nights would have waited, for the provider and between a step's two attempts; no time passes."""
     waited, slept = list[float](), time.sleep
     main = threading.main_thread()  # in which nights run
-    monkeypatch.setattr(time, "sleep", lambda s: waited.append(s) if threading.current_thread() is main else slept(s))
+    monkeypatch.setattr(
+        time,
+        "sleep",
+        lambda s: waited.append(s) if threading.current_thread() is main else slept(s),
+    )
     return waited
 
 
 @pytest.fixture
-def ready(with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> HomePaths:
+def ready(
+    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> HomePaths:
     """IBM's bars up to a week before Thursday's night, and a feed at it."""
     replaying.use(feed, monkeypatch)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", KEY)
@@ -129,7 +154,9 @@ def named(state: State) -> str:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
+def said(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> Iterator[list[str]]:
     """Collects what is said of the nights; in the end no key may be in it, or in anything shown or logged."""
     told: list[str] = []
     with caplog.at_level(logging.DEBUG):
@@ -147,7 +174,9 @@ def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_comple
         waits.clear()
         with Loopback(answer) as provider, monkeypatch.context() as asked:
             asked.setenv("ALPHAVANTAGE_URL", provider.address)
-            asked.setenv("ALPHAVANTAGE_API_KEY", f"{KEY}-{number}")  # each key has a day's quota of its own
+            asked.setenv(
+                "ALPHAVANTAGE_API_KEY", f"{KEY}-{number}"
+            )  # each key has a day's quota of its own
             state = nightly(**ASKED, return_state=True)
         ended[name] = Ending(named(state), len(provider.asked), usual(waits))
         unsaid += [] if words in state.message else [(name, state.message)]
@@ -161,8 +190,20 @@ def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_comple
 
     night = nightly(**ASKED, return_state=True).result()
     assert (night.status, night.rows_added) == ("completed", 6)
-    kept = {path.relative_to(ready.root).parts[0] for path in ready.root.rglob("*") if path.is_file()}
-    assert {"artifacts", "ledger", "mlflow.db", "models", "nights", "payloads", "quota", "results", "store"} <= kept
+    kept = {
+        path.relative_to(ready.root).parts[0] for path in ready.root.rglob("*") if path.is_file()
+    }
+    assert {
+        "artifacts",
+        "ledger",
+        "mlflow.db",
+        "models",
+        "nights",
+        "payloads",
+        "quota",
+        "results",
+        "store",
+    } <= kept
     assert list(prefect_database().glob("*.db"))
     for key in (KEY, ECHOED_KEY):
         assert [*with_key(ready.root, key), *with_key(prefect_database(), key)] == []
@@ -176,7 +217,9 @@ def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_a_listing_and_goes_
     assert stalest_of(asked) == ["NOPE", "IBM"]
     feed.script(*[Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 2, symbol="NOPE")
     assert nightly(**ASKED | {"ticker": "NOPE"}, return_state=True).is_failed()
-    assert [request.function for request in feed.asked] == ["TIME_SERIES_DAILY"] * 2 + ["LISTING_STATUS"]
+    assert [request.function for request in feed.asked] == ["TIME_SERIES_DAILY"] * 2 + [
+        "LISTING_STATUS"
+    ]
     assert stalest_of(asked) == ["IBM", "NOPE"]
 
 
@@ -242,9 +285,13 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     def tenfold(symbol: str, row: RecordedRow, now: datetime) -> RecordedRow:
-        return row._replace(open=row.open * 10, high=row.high * 10, low=row.low * 10, close=row.close * 10)
+        return row._replace(
+            open=row.open * 10, high=row.high * 10, low=row.low * 10, close=row.close * 10
+        )
 
-    feed.edit = lambda symbol, row, now: tenfold(symbol, row, now) if row.session == THURSDAY else row
+    feed.edit = lambda symbol, row, now: (
+        tenfold(symbol, row, now) if row.session == THURSDAY else row
+    )
     state = nightly(**ASKED, return_state=True)
     assert (state.name, state.is_completed()) == ("Set aside", True)
     assert "times the close before" in str(state.message)
@@ -261,7 +308,9 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_
 def test_a_delisted_share_is_asked_about_once_and_then_rests(
     ready: HomePaths, feed: ScriptedFeed, fault: Fault | None
 ) -> None:
-    feed.script(*[fault] * 3 if fault else [], symbol="IBM")  # its bars are still there, or its symbol no more
+    feed.script(
+        *[fault] * 3 if fault else [], symbol="IBM"
+    )  # its bars are still there, or its symbol no more
     feed.delisted = {"IBM": date(2013, 2, 21)}
     for requests in (4, 4) if fault else (2, 2):
         state = nightly(**ASKED, return_state=True)

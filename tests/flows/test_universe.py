@@ -12,7 +12,12 @@ from typing import Any
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled, State
@@ -55,7 +60,11 @@ class Killer:
 
 def workers() -> list[psutil.Process]:
     """This test's worker processes."""
-    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
 
 
 def is_connected(process: psutil.Process) -> bool:
@@ -69,7 +78,9 @@ def killer() -> Killer:
 
 
 @pytest.fixture
-def replay(home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer) -> Iterator[Any]:
+def replay(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer
+) -> Iterator[Any]:
     with ScriptedFeed(aliases={"T1": "IBM", "T2": "AAPL"}, on_request=killer) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
@@ -96,15 +107,25 @@ def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(
     """And the session's table keeps the nights of the first run."""
     fill(home, {"T1": "IBM"}, date(2013, 2, 27))
     Path(store_of(home).path("BAD")).write_bytes(b"PAR1")
-    asked = {"tickers": ["T1", "BAD"], "session": str(THURSDAY), "settings": SMALL, "late_retries": 2}
+    asked = {
+        "tickers": ["T1", "BAD"],
+        "session": str(THURSDAY),
+        "settings": SMALL,
+        "late_retries": 2,
+    }
     replay.set_clock(date(2013, 2, 27))
     with get_client(sync_client=True) as client:
         deployment = client.create_deployment(client.create_flow(universe), "all")
         first = client.create_flow_run_from_deployment(deployment, parameters=asked)
         state: Any = run_flow(universe, flow_run=first, return_type="state")
-        [again] = runs_of(client, in_state([StateType.SCHEDULED], deployment_id={"any_": [deployment]}))
+        [again] = runs_of(
+            client, in_state([StateType.SCHEDULED], deployment_id={"any_": [deployment]})
+        )
         assert again.parameters == asked | {"tickers": ["T1"], "late_retries": 1}
-        assert {row.ticker: row.outcome for row in state.result()} == {"T1": "Late", "BAD": "Failed"}
+        assert {row.ticker: row.outcome for row in state.result()} == {
+            "T1": "Late",
+            "BAD": "Failed",
+        }
         assert "; 1 ticker asked again at " in str(state.message)
         replay.set_clock(THURSDAY)
         client.set_flow_run_state(again.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
@@ -149,7 +170,8 @@ def artifacts(state: State) -> set[str]:
     with get_client(sync_client=True) as client:
         this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
         found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_="universe%")), flow_run_filter=this_run
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_="universe%")),
+            flow_run_filter=this_run,
         )
         return {artifact.key for artifact in found}
 
@@ -165,18 +187,31 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     fill(home, ["AAPL"], date(2013, 2, 20))
     fill(home, ["MSFT"], THURSDAY)
     spend_all_but(home, 1)
-    assert stalest_of({ticker: {"calendar": ""} for ticker in ("MSFT", "AAPL", "IBM")}) == ["IBM", "AAPL", "MSFT"]
+    assert stalest_of({ticker: {"calendar": ""} for ticker in ("MSFT", "AAPL", "IBM")}) == [
+        "IBM",
+        "AAPL",
+        "MSFT",
+    ]
     state = run(["AAPL", "IBM"], processes=1)
     assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
     assert {run.state_name for run in nights_of(state)} == {"Completed", "Skipped: quota"}
-    assert [(asked.function, asked.symbol) for asked in replay.asked] == [("TIME_SERIES_DAILY", "IBM")]
+    assert [(asked.function, asked.symbol) for asked in replay.asked] == [
+        ("TIME_SERIES_DAILY", "IBM")
+    ]
     with (home.universe / "2013-02-28.csv").open() as file:
         table = [(line["ticker"], line["status"], line["outcome"]) for line in csv.DictReader(file)]
     assert table == [("AAPL", "skipped", "Skipped: quota"), ("IBM", "completed", "Completed")]
-    assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [date(2013, 2, 20), THURSDAY]
-    asked_on = {quota_day(datetime.now(UTC) - timedelta(minutes=ago)) for ago in (0, 10)}  # it may be past midnight
+    assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [
+        date(2013, 2, 20),
+        THURSDAY,
+    ]
+    asked_on = {
+        quota_day(datetime.now(UTC) - timedelta(minutes=ago)) for ago in (0, 10)
+    }  # it may be past midnight
     days = {sessions_for("AAPL").after(day, 1)[0] for day in asked_on}
-    why = {f"skipped: quota: today's requests are used up; next fetch: {day:%A}, {day}" for day in days}
+    why = {
+        f"skipped: quota: today's requests are used up; next fetch: {day:%A}, {day}" for day in days
+    }
     assert last_run(home.nights, "AAPL").text in why
 
 
@@ -196,7 +231,10 @@ def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quot
         turns.append(turn_of("AAPL", THURSDAY, sessions_for("AAPL")))
 
     replay.then = another
-    assert nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True).name == "Completed"
+    assert (
+        nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True).name
+        == "Completed"
+    )
     assert turns == [None]
 
 
@@ -212,10 +250,14 @@ def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
 
 def spend_all_but(home: HomePaths, left: int) -> None:
     """Use up requests of the quota, today's and tomorrow's, at a rate that the next one need not wait for."""
-    ledger = QuotaLedger.of(FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"], Plan(1_200, None))
+    ledger = QuotaLedger.of(
+        FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"], Plan(1_200, None)
+    )
     with provider() as asked:
         for _ in range((asked.remaining() or 0) - left):
-            ledger.spend("IBM", datetime.now(UTC) + timedelta(days=1))  # requests that follow count on that day too
+            ledger.spend(
+                "IBM", datetime.now(UTC) + timedelta(days=1)
+            )  # requests that follow count on that day too
 
 
 def row(ticker: str, status: Any, outcome: str = "", why: str = "") -> NightRow:
@@ -252,5 +294,9 @@ def test_the_table_lists_failures_first_and_the_csv_says_the_same(home: HomePath
     rows = [GOOD, SKIPPED, BAD]
     assert [line["ticker"] for line in records(rows)] == ["AAPL", "KO", "IBM"]
     read = list(csv.DictReader(write_csv(home, rows).read_text().splitlines()))
-    assert [(line["ticker"], line["skill"]) for line in read] == [("AAPL", ""), ("KO", ""), ("IBM", "")]
+    assert [(line["ticker"], line["skill"]) for line in read] == [
+        ("AAPL", ""),
+        ("KO", ""),
+        ("IBM", ""),
+    ]
     assert list(read[0]) == list(records(rows)[0])

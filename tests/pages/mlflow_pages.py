@@ -22,7 +22,9 @@ def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
     """The ticker's experiment, and its runs by name, newest first."""
     with tracking.client() as client:
         experiment = client.get_experiment_by_name(f"stockml/{ticker}")
-        found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+        found = client.search_runs(
+            [experiment.experiment_id], order_by=["attributes.start_time DESC"]
+        )
     return experiment.experiment_id, {run.info.run_name: run.info.run_id for run in found}
 
 
@@ -54,7 +56,9 @@ def open_run(page: "Page", address: str, experiment_id: str, run_id: str) -> Non
     page.goto(run_url(address, experiment_id, run_id))
     page.get_by_text("Show more").click()
     page.locator("img[src*='forecast.png']").first.wait_for()
-    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page.wait_for_function(
+        "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    )
 
 
 def main(root: str, folder: str) -> None:

@@ -23,7 +23,11 @@ def open_form(page: "Page", address: str, deployment: str) -> None:
 
 def fill(page: "Page", label: str, value: str) -> None:
     """Type into the field under a label such as `Epochs (Optional)`."""
-    field = page.locator(".p-label, .schema-form-property").filter(has=page.get_by_text(label, exact=True)).last
+    field = (
+        page.locator(".p-label, .schema-form-property")
+        .filter(has=page.get_by_text(label, exact=True))
+        .last
+    )
     field.locator("input, textarea").first.fill(value)
 
 
@@ -50,7 +54,9 @@ def _started(page: "Page", ask: Callable[[], None]) -> None:
     """Ask for a run, and again if the server's database was busy, as a person would."""
     status = BUSY
     for _ in range(5):
-        with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as answered:
+        with page.expect_response(
+            lambda answer: answer.url.endswith("/create_flow_run")
+        ) as answered:
             ask()
         if (status := answered.value.status) != BUSY:
             break
@@ -86,4 +92,6 @@ def open_artifact(page: "Page", address: str, artifact_id: str) -> None:
     """Open an artifact's page, and wait for its pictures."""
     page.goto(f"{address}/artifacts/artifact/{artifact_id}")
     page.locator("img[alt='the forecast']").wait_for()
-    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page.wait_for_function(
+        "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    )

@@ -15,7 +15,13 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from tenacity import retry, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    retry,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from deployments.registration import MANAGED
 from stockml.provider.price_source import REPLAY
@@ -29,7 +35,13 @@ from tests.support.patience import PATIENCE_S
 CLIENT = "tests"
 EPOCH = re.compile("held out: epoch ([0-9]+) of ")
 ENDS = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "STOCKML_CLOCK")
+ELSEWHERE = (
+    "ALPHAVANTAGE_API_KEY",
+    "ALPHAVANTAGE_URL",
+    "MLFLOW_TRACKING_URI",
+    "PREFECT_API_URL",
+    "STOCKML_CLOCK",
+)
 
 
 class NotYet(Exception):
@@ -53,20 +65,31 @@ class Up:
     process: "subprocess.Popen[str] | None" = None
     said: list[str] = field(default_factory=list)
 
-    @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S), reraise=True)
+    @retry(
+        retry=retry_if_exception(is_busy),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(PATIENCE_S),
+        reraise=True,
+    )
     def api(self, path: str, content: Any = None) -> Any:
         """Ask Prefect's API, and again if the database was busy, as its own client does."""
         if content is None:
             request = Request(f"{self.prefect}/api{path}")
         else:
-            request = Request(f"{self.prefect}/api{path}", json.dumps(content).encode(), self._headers())
+            request = Request(
+                f"{self.prefect}/api{path}", json.dumps(content).encode(), self._headers()
+            )
         with urlopen(request, timeout=PATIENCE_S) as reply:
             return json.load(reply)
 
     def _headers(self) -> dict[str, str]:
         """The headers that a change needs: a token, and the client that it was given to."""
         token = self.api(f"/csrf-token?client={CLIENT}")["token"]
-        return {"Content-Type": "application/json", "Prefect-Csrf-Client": CLIENT, "Prefect-Csrf-Token": token}
+        return {
+            "Content-Type": "application/json",
+            "Prefect-Csrf-Client": CLIENT,
+            "Prefect-Csrf-Token": token,
+        }
 
     def runs(self, flow: str = "nightly") -> list[dict[str, Any]]:
         """All runs of a flow that are not merely scheduled, newest first."""
@@ -77,7 +100,11 @@ class Up:
     def run(self, run_id: str) -> dict[str, Any]:
         return dict(self.api(f"/flow_runs/{run_id}"))
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
+    @retry(
+        retry=retry_if_exception_type(NotYet),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(PATIENCE_S),
+    )
     def finished(self, count: int) -> dict[str, Any]:
         """The newest night, once there are `count` and it has ended."""
         runs = self.runs()
@@ -85,14 +112,22 @@ class Up:
             raise NotYet
         return runs[0]
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
+    @retry(
+        retry=retry_if_exception_type(NotYet),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(PATIENCE_S),
+    )
     def until(self, run_id: str, *names: str) -> dict[str, Any]:
         """The run, once its state has one of these names."""
         if (run := self.run(run_id))["state_name"] not in names:
             raise NotYet
         return run
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
+    @retry(
+        retry=retry_if_exception_type(NotYet),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(PATIENCE_S),
+    )
     def training(self, ticker: str, epochs: int = 3) -> Path:
         """The checkpoint of the ticker's training under way, once it has had this many epochs."""
         for kept in self.home.glob(f"models/{ticker}/*/_*/{checkpoint.NAME}"):
@@ -109,7 +144,9 @@ class Up:
     def start(self, deployment: str, due: datetime | None = None, **parameters: Any) -> str:
         """Start a run of `flow/deployment`, at once or when it is due, as its form does; return its id."""
         known = self.api(f"/deployments/name/{quote(deployment)}")
-        state = {"type": "SCHEDULED"} | ({"state_details": {"scheduled_time": due.isoformat()}} if due else {})
+        state = {"type": "SCHEDULED"} | (
+            {"state_details": {"scheduled_time": due.isoformat()}} if due else {}
+        )
         asked = {"parameters": known["parameters"] | parameters, "state": state}
         return str(self.api(f"/deployments/{known['id']}/create_flow_run", asked)["id"])
 
@@ -119,13 +156,22 @@ class Up:
         pool = f"nobody's, for {ticker}"
         self.api("/work_pools/", {"name": pool, "type": "process"})
         flow = self.api("/flows/", {"name": "nightly"})["id"]
-        of_nobody = {"name": f"{ticker} of nobody", "flow_id": flow, "work_pool_name": pool, "tags": [MANAGED]}
+        of_nobody = {
+            "name": f"{ticker} of nobody",
+            "flow_id": flow,
+            "work_pool_name": pool,
+            "tags": [MANAGED],
+        }
         deployment = self.api("/deployments/", of_nobody)["id"]
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}
         asked = {"name": f"{ticker} 2013-03-04", "state": state}
         return str(self.api(f"/deployments/{deployment}/create_flow_run", asked)["id"])
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
+    @retry(
+        retry=retry_if_exception_type(NotYet),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(PATIENCE_S),
+    )
     def notice(self, night: str) -> str:
         """The first line of notices.log on the ticker's night, without its time, once there is one."""
         kept = self.home / "notices.log"
@@ -134,7 +180,11 @@ class Up:
             raise NotYet
         return found[0].partition(" ")[2]
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
+    @retry(
+        retry=retry_if_exception_type(NotYet),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(PATIENCE_S),
+    )
     def states(self, run_id: str, count: int) -> set[str]:
         """The states of a run's steps, once the server has recorded that `count` have ended: it learns so by events."""
         steps = self.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
@@ -142,10 +192,17 @@ class Up:
             raise NotYet
         return {step["state_name"] for step in steps}
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
+    @retry(
+        retry=retry_if_exception_type(NotYet),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(PATIENCE_S),
+    )
     def at_rest(self) -> None:
         """Wait until the server has recorded that no step of any run is at work."""
-        if self.api("/task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}):
+        if self.api(
+            "/task_runs/filter",
+            {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}},
+        ):
             raise NotYet
 
     def artifact(self, key: str) -> dict[str, Any]:

@@ -48,7 +48,9 @@ def pages(installation: HomePaths) -> Iterator[Pages]:
         folder = installation.plots / "IBM" / str(day)
         draw = partial(forecast.forecast_fan, "IBM", night.forecast, series.sessions, series.close)
         style.save({"forecast": draw}, folder)
-        night = recorded_night(day=day, plots_folder=str(folder), figures=("calibration", "forecast"))
+        night = recorded_night(
+            day=day, plots_folder=str(folder), figures=("calibration", "forecast")
+        )
         night = tracking.keep_and_log(with_files(night, installation.root / str(day)))
         keep_newest(installation.nights, night)
     listed = rows(installation, ["IBM"], night.finished_at)
@@ -59,7 +61,9 @@ def pages(installation: HomePaths) -> Iterator[Pages]:
         yield Pages(address, overview, *runs_of(tracking, "IBM"))
 
 
-def test_the_link_opens_the_table_it_has_charts_and_three_nights_can_be_compared(pages: Pages, page: "Page") -> None:
+def test_the_link_opens_the_table_it_has_charts_and_three_nights_can_be_compared(
+    pages: Pages, page: "Page"
+) -> None:
     names = [f"IBM {day} fine-tune" for day in reversed(DAYS)]
     assert list(pages.runs) == names
     open_table(page, pages.address, pages.experiment_id)
@@ -98,7 +102,9 @@ def test_the_trial_with_the_lowest_loss_is_first_beside_the_last_values(
     tracking, began = Tracking(installation), datetime(2013, 3, 1, tzinfo=UTC)
     for number, loss in enumerate((0.3, 0.1, 0.2)):
         settings = {"network.cell": "lstm"}
-        trial = TrialRecord("IBM", "s", number, 3, "complete", settings, (0.4, loss), loss, 0.1, began, 9.0, 0.15)
+        trial = TrialRecord(
+            "IBM", "s", number, 3, "complete", settings, (0.4, loss), loss, 0.1, began, 9.0, 0.15
+        )
         log_trial(tracking, trial)
     experiment_id, _ = runs_of(tracking, "IBM/trials")
     page.goto(view_url(pages.address, experiment_id))

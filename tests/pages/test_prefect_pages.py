@@ -24,7 +24,17 @@ from stockml.nights.key_figures import KeyFigures
 from stockml.nights.status import TickerRow, last_run, markdown
 from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import open_charts
-from tests.pages.prefect_pages import cancel, fill, leave, open_artifact, open_form, open_run, run_again, start, submit
+from tests.pages.prefect_pages import (
+    cancel,
+    fill,
+    leave,
+    open_artifact,
+    open_form,
+    open_run,
+    run_again,
+    start,
+    submit,
+)
 from tests.pages.prefect_session import Up, epochs_of, up
 from tests.support.chromium import keep_picture
 from tests.support.commands import stockml
@@ -39,14 +49,19 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 STEPS = 9  # fetch to publish
 MANY = 16  # epochs: long enough to be cancelled, short enough to be waited for
-LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial trains in epochs
+LONG = {
+    "training": {"epochs": MANY},
+    "network": {"units": [16], "look_back": 10},
+}  # the tutorial trains in epochs
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Both pages and a worker."""
-    with up(tmp_path_factory.mktemp("home"), **EVERY_SECOND, PREFECT_WORKER_QUERY_SECONDS="1") as running:
+    with up(
+        tmp_path_factory.mktemp("home"), **EVERY_SECOND, PREFECT_WORKER_QUERY_SECONDS="1"
+    ) as running:
         yield running
 
 
@@ -54,7 +69,12 @@ def test_up_starts_both_pages_and_a_worker_once(pages: Up) -> None:
     text, place = "".join(pages.said), home_of({"STOCKML_HOME": str(pages.home)})
     for expected in (f"{pages.prefect} ", f"{pages.mlflow} ", "created"):
         assert expected in text
-    open_ports = [each for child in children_of(pages) for each in child.net_connections() if each.status == "LISTEN"]
+    open_ports = [
+        each
+        for child in children_of(pages)
+        for each in child.net_connections()
+        if each.status == "LISTEN"
+    ]
     assert {each.laddr.ip for each in open_ports} == {"127.0.0.1"}
     assert running_server(place) == f"{pages.prefect}/api"
     own = {"STOCKML_HOME": str(pages.home.parent)}
@@ -70,7 +90,10 @@ def children_of(pages: Up) -> list[psutil.Process]:
 
 def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
     open_form(page, pages.prefect, "tutorial")
-    assert "Passes over the training part (tutorial profile only). 1 to 1,000; usually 30" in page.inner_text("body")
+    assert (
+        "Passes over the training part (tutorial profile only). 1 to 1,000; usually 30"
+        in page.inner_text("body")
+    )
     fill(page, "ticker", "IBM")
     fill(page, "Epochs (Optional)", "0")
     submit(page)
@@ -91,7 +114,10 @@ def test_other_forms_refuse_values_out_of_bounds_too(pages: Up, page: "Page") ->
         fill(page, label, value)
         submit(page)
         page.get_by_text(said).first.wait_for()
-    assert "The provider's answers; they can be parsed again. 1 to 36,500; usually 400" in page.inner_text("body")
+    assert (
+        "The provider's answers; they can be parsed again. 1 to 36,500; usually 400"
+        in page.inner_text("body")
+    )
     assert [pages.runs(flow) for flow in ("backtest", "tune", "maintenance")] == [[], [], []]
 
 
@@ -150,7 +176,9 @@ def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
 
 def is_told_to_end(process: psutil.Process) -> bool:
     """Whether SIGTERM waits for the process, which is suspended."""
-    pending = re.search(r"^ShdPnd:\s+(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    pending = re.search(
+        r"^ShdPnd:\s+(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE
+    )
     assert pending
     return bool(int(pending[1], 16) & 1 << signal.SIGTERM - 1)
 
@@ -159,14 +187,18 @@ def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
     """Check that no process, no lock, and no run recorded as at work is left."""
     psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert [process for process in processes if process.is_running()] == []
-    assert [lock.name for lock in held_locks(home_of({"STOCKML_HOME": str(pages.home)}))] == ["up.lock"]
+    assert [lock.name for lock in held_locks(home_of({"STOCKML_HOME": str(pages.home)}))] == [
+        "up.lock"
+    ]
     at_work = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     ours = {"name": {"any_": ["nightly", "universe"]}}
     assert pages.api("/flow_runs/filter", {"flow_runs": at_work, "flows": ours}) == []
 
 
 @pytest.mark.campaign
-def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(pages: Up, page: "Page") -> None:
+def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(
+    pages: Up, page: "Page"
+) -> None:
     home = home_of({"STOCKML_HOME": str(pages.home)})
     run_id = pages.start("nightly/tutorial", ticker="AAPL", settings=LONG)
     run = pages.until(run_id, "Running")
@@ -199,7 +231,9 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
 
 
 @pytest.mark.campaign
-def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up, page: "Page") -> None:
+def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(
+    pages: Up, page: "Page"
+) -> None:
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
     run_id = pages.start("universe/all tickers, one night", **asked)
     run = pages.until(run_id, "Running")
@@ -221,17 +255,29 @@ WHOLE = """() => [...document.querySelectorAll(".markdown-renderer__table")].map
 
 def widest() -> list[TickerRow]:
     """A morning with the longest cells that an ordinary night has."""
-    usual = replace(KeyFigures.of(recorded_night()), path_adds=None, published_skill=-0.0551, width_against_usual=1.2)
+    usual = replace(
+        KeyFigures.of(recorded_night()),
+        path_adds=None,
+        published_skill=-0.0551,
+        width_against_usual=1.2,
+    )
     adds = replace(usual, publisher=LSTM, network_adds=-0.0031, network_adds_p=0.4)
     due = datetime(2013, 2, 27, 4, tzinfo=UTC)  # a Wednesday
-    states = {"TSCO.LON": ("up to date", ""), "GOOGL": ("no night yet", ""), "BRK-B": ("HTTP 500", "unreadable")}
+    states = {
+        "TSCO.LON": ("up to date", ""),
+        "GOOGL": ("no night yet", ""),
+        "BRK-B": ("HTTP 500", "unreadable"),
+    }
     return [
-        TickerRow(name, usual.session, long, None, False, adds, due, brief) for name, (long, brief) in states.items()
+        TickerRow(name, usual.session, long, None, False, adds, due, brief)
+        for name, (long, brief) in states.items()
     ]
 
 
 def test_no_column_of_the_mornings_table_is_cut_off(pages: Up, page: "Page") -> None:
-    made = pages.api("/artifacts/", {"key": "widest", "type": "markdown", "data": markdown(widest())})
+    made = pages.api(
+        "/artifacts/", {"key": "widest", "type": "markdown", "data": markdown(widest())}
+    )
     page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
     page.get_by_text("next run", exact=True).wait_for()
     for width in (1280, 1600):
@@ -264,12 +310,16 @@ def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None
     assert "When any flow run" in shown
 
 
-def test_a_night_that_no_worker_starts_is_reported_and_one_that_waits_its_turn_is_not(pages: Up) -> None:
+def test_a_night_that_no_worker_starts_is_reported_and_one_that_waits_its_turn_is_not(
+    pages: Up,
+) -> None:
     """Five hundred nights take twenty minutes to get their turns."""
     waiting = pages.overdue("PEP", minutes=30)
     pages.overdue("KO", minutes=70)
     late = "is a worker up? More late runs this hour are not sent"
-    assert pages.notice("KO 2013-03-04") == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
+    assert (
+        pages.notice("KO 2013-03-04") == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
+    )
     assert pages.run(waiting)["state_name"] == "Scheduled"
 
 
@@ -279,7 +329,9 @@ def test_a_tickers_form_asks_for_three_things_and_a_wrong_day_is_answered_by_a_s
     before = len(pages.runs())
     open_form(page, pages.prefect, "MSFT")
     form = page.inner_text("body")
-    assert [label in form for label in ("session (Optional)", "mode (Optional)", "force (Optional)")] == [True] * 3
+    assert [
+        label in form for label in ("session (Optional)", "mode (Optional)", "force (Optional)")
+    ] == [True] * 3
     assert "ticker" not in form
     fill(page, "session (Optional)", "31.2.2013")
     start(page)

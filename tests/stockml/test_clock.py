@@ -9,7 +9,9 @@ from stockml.errors import InvalidSetting
 
 
 def test_a_replays_clock_stands_at_the_moment_it_names() -> None:
-    assert clock.now({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}) == datetime(2013, 3, 2, 4, tzinfo=UTC)
+    assert clock.now({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}) == datetime(
+        2013, 3, 2, 4, tzinfo=UTC
+    )
 
 
 def test_without_a_replay_it_is_now() -> None:
@@ -17,7 +19,9 @@ def test_without_a_replay_it_is_now() -> None:
     assert before <= clock.now({}) <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize(("environ", "waits"), [({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, False), ({}, True)])
+@pytest.mark.parametrize(
+    ("environ", "waits"), [({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, False), ({}, True)]
+)
 def test_only_a_replay_skips_waiting(environ: dict[str, str], waits: bool) -> None:
     waited: list[float] = []
     clock.wait(1_800.0, environ, sleep=waited.append)

@@ -95,7 +95,10 @@ def test_a_process_keeps_the_hashes_of_the_code_that_it_runs(package: Path) -> N
 
 @pytest.mark.parametrize("library", NUMBER_LIBRARIES)
 def test_the_versions_of_libraries_that_affect_numbers_are_part_of_the_hash(
-    package: Path, library: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    package: Path,
+    library: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, other = trained_by(package), tmp_path_factory.mktemp("other")
     installed = other / f"{library.replace('-', '_')}-0.1.dist-info" / "METADATA"
@@ -105,7 +108,9 @@ def test_the_versions_of_libraries_that_affect_numbers_are_part_of_the_hash(
     assert trained_by(package) != before
 
 
-@pytest.mark.parametrize("source", ["from stockml.models import gone\n", "import stockml.models.gone\n"])
+@pytest.mark.parametrize(
+    "source", ["from stockml.models import gone\n", "import stockml.models.gone\n"]
+)
 def test_a_missing_module_is_an_error_and_not_left_out(package: Path, source: str) -> None:
     (package / "training/train.py").write_text(source)
     with pytest.raises(ModuleNotFoundError, match=r"stockml\.models\.gone"):
@@ -115,16 +120,26 @@ def test_a_missing_module_is_an_error_and_not_left_out(package: Path, source: st
 def test_every_step_names_an_existing_module_whose_imports_can_all_be_followed() -> None:
     from tasks import steps
 
-    keys = {each.name: key for each in vars(steps).values() if (key := getattr(each, "cache_key_fn", None))}
+    keys = {
+        each.name: key
+        for each in vars(steps).values()
+        if (key := getattr(each, "cache_key_fn", None))
+    }
     assert len(keys) == 11
     hashes = {name: code_hash(*key.args) for name, key in keys.items()}
-    assert len(set(hashes.values())) >= 8, "fetch, fetch history, append and explain jumps share a module"
+    assert len(set(hashes.values())) >= 8, (
+        "fetch, fetch history, append and explain jumps share a module"
+    )
 
 
-def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(package: Path) -> None:
+def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(
+    package: Path,
+) -> None:
     def git(*arguments: str) -> None:
         user = ("-c", "user.name=me", "-c", "user.email=me@example.com")
-        subprocess.run(["git", "-C", str(package), *user, *arguments], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(package), *user, *arguments], check=True, capture_output=True
+        )
 
     git("init")
     git("commit", "--allow-empty", "-m", "another project's")

@@ -27,7 +27,9 @@ SAMPLES = [
     errors.InvalidSession("2013-13-01", "no such day"),
     errors.InvalidSetting("training.epochs", 0, "between 1 and 1000"),
     errors.InvalidFile("prices.csv", "expected a column Close, found none; export it again"),
-    errors.OtherVersion("base-2005-06.npz", "expected content of SHA-256 02, found another; retrain"),
+    errors.OtherVersion(
+        "network-2005-06.npz", "expected content of SHA-256 02, found another; retrain"
+    ),
     errors.Unreachable("IBM", "www.alphavantage.co"),
     errors.MixedPrices("/srv/stockml", "replay", "market"),
     errors.RateLimited("IBM", "asked too fast", 65.0),
@@ -90,14 +92,27 @@ def test_every_error_that_can_be_raised_has_a_sample() -> None:
 
 
 def test_every_error_stands_in_an_errors_module() -> None:
-    trees = {name for tree in (errors, servers, studies) for name, kind in vars(tree).items() if isinstance(kind, type)}
+    trees = {
+        name
+        for tree in (errors, servers, studies)
+        for name, kind in vars(tree).items()
+        if isinstance(kind, type)
+    }
     for room in ("stockml", "tasks", "flows", "deployments"):
         for file in (PROJECT / room).rglob("*.py"):
-            kinds = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)]
-            stray = [kind.name for kind in kinds if trees.intersection(map(ast.unparse, kind.bases))]
+            kinds = [
+                node
+                for node in ast.walk(ast.parse(file.read_text()))
+                if isinstance(node, ast.ClassDef)
+            ]
+            stray = [
+                kind.name for kind in kinds if trees.intersection(map(ast.unparse, kind.pretrained))
+            ]
             assert file.name == "errors.py" or not stray, f"{file}: {stray}"
 
 
 def test_only_rate_limits_and_absent_data_are_worth_asking_again() -> None:
-    transient = {type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)}
+    transient = {
+        type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)
+    }
     assert transient == {errors.RateLimited, errors.NoData, errors.Unreachable}

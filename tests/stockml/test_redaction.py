@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from stockml.redaction import brief, excerpt, redacted
 
 
-@given(found=st.text(), advice=st.text(st.characters(exclude_characters=";"), max_size=40), length=st.integers(80, 200))
-def test_what_is_cut_is_no_longer_than_asked_and_keeps_the_advice(found: str, advice: str, length: int) -> None:
+@given(
+    found=st.text(),
+    advice=st.text(st.characters(exclude_characters=";"), max_size=40),
+    length=st.integers(80, 200),
+)
+def test_what_is_cut_is_no_longer_than_asked_and_keeps_the_advice(
+    found: str, advice: str, length: int
+) -> None:
     said = brief(f"{found}; {advice}", length)
     assert len(said) <= length
     assert "\n" not in said
@@ -24,7 +30,10 @@ def test_what_is_cut_is_no_longer_than_asked_and_keeps_the_advice(found: str, ad
         ("apikey%3DABC123", "apikey%3D***"),
         ("detected your API key as ABC123 and our", "detected your API key as *** and our"),
         (json.dumps({"apikey": "ABC123"}), '{"apikey": "***"}'),
-        ("the parameter apikey is invalid or missing", "the parameter apikey is invalid or missing"),
+        (
+            "the parameter apikey is invalid or missing",
+            "the parameter apikey is invalid or missing",
+        ),
     ],
 )
 def test_a_key_is_recognised_by_its_context(text: str, expected: str) -> None:

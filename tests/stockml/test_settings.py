@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.settings import NetworkSettings, TrainingSettings, night_settings, settings_for, settings_from_dict
+from stockml.settings import (
+    NetworkSettings,
+    TrainingSettings,
+    night_settings,
+    settings_for,
+    settings_from_dict,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,20 +32,31 @@ from stockml.settings import NetworkSettings, TrainingSettings, night_settings, 
         ({"training.self": 3}, "training.self"),
         ({"training.steps": 0}, "training.steps to be between 1 and 1000, found 0"),
         ({"training.own_share": 1.5}, "training.own_share to be between 0.0 and 1.0, found 1.5"),
-        ({"network.units": [8]}, r"network.units to be \(48, 48\): a night trains the pretrained network further"),
+        (
+            {"network.units": [8]},
+            r"network.units to be \(48, 48\): a night trains the pretrained network further",
+        ),
         ({"training": {"epochs": 3}}, "training"),
         ({"training": 3}, "a TrainingSettings"),
         ({"network.units": 64}, r"a list such as \[16\]"),
         ({"network.units": [1] * 7}, "layers to be between 1 and 6, found 7"),
         ({"network.units": ["a"]}, "network.units to be between 1 and 1024, found 'a'"),
         ({"network.dropout": float("nan")}, "network.dropout to be between 0.0 and 0.9, found nan"),
-        ({"evaluation.replace_after_sessions": 0}, "evaluation.replace_after_sessions to be between 1 and 10000"),
-        ({"evaluation.horizon": 20}, "evaluation.direction_step to be between 1 and the horizon, 20, found 30"),
+        (
+            {"evaluation.replace_after_sessions": 0},
+            "evaluation.replace_after_sessions to be between 1 and 10000",
+        ),
+        (
+            {"evaluation.horizon": 20},
+            "evaluation.direction_step to be between 1 and the horizon, 20, found 30",
+        ),
         ({"mode.x": 3}, "mode"),
         ({"mode": "sometimes"}, "auto, retrain, fine-tune, keep"),
     ],
 )
-def test_a_bad_value_is_refused_with_its_name_and_bound(overrides: dict[str, Any], named: str) -> None:
+def test_a_bad_value_is_refused_with_its_name_and_bound(
+    overrides: dict[str, Any], named: str
+) -> None:
     with pytest.raises(InvalidSetting, match=named):
         settings_for("nightly", overrides)
 
@@ -50,7 +67,9 @@ def test_an_unknown_profile_is_refused_with_the_choices() -> None:
 
 
 def test_overrides_reach_the_nested_setting_and_change_the_hash() -> None:
-    changed = settings_for("tutorial", {"training.epochs": 9, "network.units": [8, 4], "training.learning_rate": 1})
+    changed = settings_for(
+        "tutorial", {"training.epochs": 9, "network.units": [8, 4], "training.learning_rate": 1}
+    )
     assert changed.training.epochs == 9
     assert changed.network.units == (8, 4)
     assert changed.training.learning_rate == 1.0
@@ -58,7 +77,12 @@ def test_overrides_reach_the_nested_setting_and_change_the_hash() -> None:
 
 
 def test_settings_that_bound_each_other_can_change_together() -> None:
-    assert settings_for("nightly", {"evaluation.horizon": 20, "evaluation.direction_step": 20}).evaluation.horizon == 20
+    assert (
+        settings_for(
+            "nightly", {"evaluation.horizon": 20, "evaluation.direction_step": 20}
+        ).evaluation.horizon
+        == 20
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,30 +92,52 @@ def test_settings_that_bound_each_other_can_change_together() -> None:
         ("tutorial", "e2295294bace617e44abf0ea471ca6932b2581a045b4c702560f9bdd72b9bb7e"),
     ],
 )
-def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(profile: str, sha256: str) -> None:
+def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(
+    profile: str, sha256: str
+) -> None:
     assert settings_for(profile).sha256() == sha256
 
 
-@pytest.mark.parametrize("overrides", [{}, {"network.dropout": 0.1, "training.learning_rate": 1, "mode": "keep"}])
+@pytest.mark.parametrize(
+    "overrides", [{}, {"network.dropout": 0.1, "training.learning_rate": 1, "mode": "keep"}]
+)
 @pytest.mark.parametrize("profile", ["nightly", "tutorial"])
-def test_settings_are_read_from_json_as_they_were_written(profile: str, overrides: dict[str, Any]) -> None:
+def test_settings_are_read_from_json_as_they_were_written(
+    profile: str, overrides: dict[str, Any]
+) -> None:
     settings = settings_for(profile, overrides)
     assert settings_from_dict(json.loads(json.dumps(settings.model_dump()))) == settings
 
 
 def test_the_hash_depends_on_content_alone() -> None:
     settings = settings_for("nightly")
-    assert settings.changed(network=NetworkSettings(**vars(settings.network))).sha256() == settings.sha256()
+    assert (
+        settings.changed(network=NetworkSettings(**vars(settings.network))).sha256()
+        == settings.sha256()
+    )
 
 
 @pytest.mark.parametrize(
-    "idle", [("nightly", "training.epochs"), ("nightly", "policy.scale_drift"), ("tutorial", "training.steps")]
+    "idle",
+    [
+        ("nightly", "training.epochs"),
+        ("nightly", "policy.scale_drift"),
+        ("tutorial", "training.steps"),
+    ],
 )
 def test_a_setting_that_does_nothing_in_its_profile_is_no_nights(idle: tuple[str, str]) -> None:
     profile, name = idle
-    both = {"evaluation.horizon": 40, "network.dropout": 0.1, "training.learning_rate": 1e-3, "mode": "retrain"}
+    both = {
+        "evaluation.horizon": 40,
+        "network.dropout": 0.1,
+        "training.learning_rate": 1e-3,
+        "mode": "retrain",
+    }
     night_settings(settings_for(profile, both))
-    with pytest.raises(InvalidSetting, match=f"{name} to be left as it is: it does nothing in the {profile} profile"):
+    with pytest.raises(
+        InvalidSetting,
+        match=f"{name} to be left as it is: it does nothing in the {profile} profile",
+    ):
         night_settings(settings_for(profile, {**both, name: 7}))
 
 

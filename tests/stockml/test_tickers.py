@@ -6,13 +6,29 @@ from stockml.errors import InvalidTicker
 from stockml.tickers import exchange, validated_ticker, without_ticker
 
 
-@pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
+@pytest.mark.parametrize(
+    "text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"]
+)
 def test_a_ticker_is_read_in_upper_case(text: str) -> None:
     assert validated_ticker(text) == text.strip().upper()
 
 
 @pytest.mark.parametrize(
-    "text", ["", "..", "../IBM", "IBM/..", "IBM;ls", "IBM&apikey=x", "I BM", ".IBM", "CON", "ÄB", "ß", "ıBM"]
+    "text",
+    [
+        "",
+        "..",
+        "../IBM",
+        "IBM/..",
+        "IBM;ls",
+        "IBM&apikey=x",
+        "I BM",
+        ".IBM",
+        "CON",
+        "ÄB",
+        "ß",
+        "ıBM",
+    ],
 )
 def test_a_ticker_that_is_unsafe_in_a_path_or_a_url_is_refused(text: str) -> None:
     with pytest.raises(InvalidTicker, match="expected a ticker"):
@@ -31,4 +47,13 @@ def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone() -> None:
 
 def test_the_currency_is_that_of_the_exchange_and_a_share_class_is_no_exchange() -> None:
     tickers = ("IBM", "BRK-B", "BRK.B", "brk.a", "TSCO.LON", "SHOP.TRT", "7203.TYO", "TSCO.L")
-    assert [exchange(ticker)[1] for ticker in tickers] == ["$", "$", "$", "$", "pence", "C$", "", ""]
+    assert [exchange(ticker)[1] for ticker in tickers] == [
+        "$",
+        "$",
+        "$",
+        "$",
+        "pence",
+        "C$",
+        "",
+        "",
+    ]

@@ -56,13 +56,21 @@ def live_until_killed(write: Callable[[int], object], begun: int, life_s: float)
     while more := os.read(reading, 4096):
         acknowledged += more
     os.close(reading)
-    return [int.from_bytes(acknowledged[at : at + 4], "big") for at in range(0, len(acknowledged), 4)]
+    return [
+        int.from_bytes(acknowledged[at : at + 4], "big") for at in range(0, len(acknowledged), 4)
+    ]
 
 
 def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None:
     """Check that no acknowledged session is lost or doubled, and that the final store equals an undisturbed run's."""
     store, chance = BarStore(root, locks), random.Random(seed)
-    store.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
+    store.append(
+        "IBM",
+        BARS.iloc[:FIRST_BATCH],
+        recorded_at=START,
+        source="test",
+        session=BARS.index[0].date(),
+    )
     caught_writing = 0
     for _ in range(kills):
         *_, acknowledged = live_until_killed(
@@ -74,11 +82,19 @@ def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None
     append(store, reached)
     assert not list(root.glob(".*.tmp"))
     undisturbed = BarStore(root.with_name(f"{root.name}-undisturbed"), locks)
-    undisturbed.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
+    undisturbed.append(
+        "IBM",
+        BARS.iloc[:FIRST_BATCH],
+        recorded_at=START,
+        source="test",
+        session=BARS.index[0].date(),
+    )
     for stop in range(FIRST_BATCH + 1, reached + 1):
         append(undisturbed, stop)
     assert Path(store.path("IBM")).read_bytes() == Path(undisturbed.path("IBM")).read_bytes()
-    print(f"store: {kills} killed, {caught_writing} of them while a temporary file stood there; {reached} sessions")
+    print(
+        f"store: {kills} killed, {caught_writing} of them while a temporary file stood there; {reached} sessions"
+    )
 
 
 def write(root: Path, locks: Path, first: int, step: int) -> None:
@@ -86,7 +102,9 @@ def write(root: Path, locks: Path, first: int, step: int) -> None:
     store = BarStore(root, locks)
     for at in range(first, 200, step):
         day = BARS.iloc[at : at + 1]
-        store.append("IBM", day, recorded_at=START, source=f"writer {first}", session=day.index[0].date())
+        store.append(
+            "IBM", day, recorded_at=START, source=f"writer {first}", session=day.index[0].date()
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 from deployments.replay.feed import Feed
 from stockml import code_version
 from stockml.home import HomePaths
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.vintage_store import SHIPPED
 from stockml.nights import dataset
 from tests.support.copied_code import run_on
 from tests.support.patience import until
@@ -23,7 +23,17 @@ from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, fill, store_of
 
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
-STEPS = ("fetch", "append", "renormalise", "decide", "train", "evaluate", "publish", "log run", "promote")
+STEPS = (
+    "fetch",
+    "append",
+    "renormalise",
+    "decide",
+    "train",
+    "evaluate",
+    "publish",
+    "log run",
+    "promote",
+)
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": SMALL, "late_retries": 0}
 VINTAGES = SHIPPED.relative_to(code_version.PACKAGE)
 MODES = ("retrain", "fine-tune", "keep")  # how a training step's name begins
@@ -53,9 +63,14 @@ class Nights:
         fill(home, ["IBM"])
         made = cls(home, feed, code_version.PACKAGE, folder / "before")
         made.night()
-        with closing(sqlite3.connect(home.root / "mlflow.db")) as live, closing(sqlite3.connect(folder / "db")) as kept:
+        with (
+            closing(sqlite3.connect(home.root / "mlflow.db")) as live,
+            closing(sqlite3.connect(folder / "db")) as kept,
+        ):
             live.backup(kept)
-        shutil.copytree(home.root, made.before / "home", ignore=shutil.ignore_patterns("mlflow.db*", "prefect"))
+        shutil.copytree(
+            home.root, made.before / "home", ignore=shutil.ignore_patterns("mlflow.db*", "prefect")
+        )
         shutil.copytree(made.sources, made.before / "sources")
         return made
 
@@ -110,7 +125,9 @@ def computed(flow_run_id: Any) -> Steps:
 
     def states() -> dict[str, str]:
         runs = client.read_task_runs(flow_run_filter=this_run, limit=100)
-        found = {step_of(run.name): run.state_name for run in runs if run.state and run.state.is_final()}
+        found = {
+            step_of(run.name): run.state_name for run in runs if run.state and run.state.is_final()
+        }
         return found if len(found) == len(STEPS) else {}
 
     with get_client(sync_client=True) as client:
@@ -136,7 +153,9 @@ def a_new_session(nights: Nights) -> dict[str, Any]:
 def the_newest_bar(nights: Nights) -> dict[str, Any]:
     """Thursday's volume is restated."""
     bars = recorded("IBM").loc["2013-02-28":"2013-02-28"].assign(volume=1.0)
-    store_of(nights.home).append("IBM", bars, recorded_at=datetime.now(UTC), source="test", session=THURSDAY)
+    store_of(nights.home).append(
+        "IBM", bars, recorded_at=datetime.now(UTC), source="test", session=THURSDAY
+    )
     return {}
 
 
@@ -179,7 +198,7 @@ def a_lost(folder: str) -> Change:
 
 
 def a_vintage_less(nights: Nights) -> dict[str, Any]:
-    (nights.sources / VINTAGES / "base-2011-06.npz").unlink()
+    (nights.sources / VINTAGES / "network-2011-06.npz").unlink()
     return {}
 
 

@@ -33,7 +33,9 @@ def chromium() -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=list(FLAGS))
+        running = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), headless=True, args=list(FLAGS)
+        )
         try:
             yield running
         finally:
@@ -41,7 +43,9 @@ def chromium() -> "Iterator[Browser]":
 
 
 @contextmanager
-def browser_page(browser: "Browser", width: int = 1600, height: int = 1000, **more: Any) -> "Iterator[Page]":
+def browser_page(
+    browser: "Browser", width: int = 1600, height: int = 1000, **more: Any
+) -> "Iterator[Page]":
     """Yield a page in a fresh profile. more: further options of Playwright's `new_context`."""
     with browser.new_context(viewport={"width": width, "height": height}, **more) as context:
         context.set_default_timeout(1000 * PATIENCE_S)
@@ -51,7 +55,9 @@ def browser_page(browser: "Browser", width: int = 1600, height: int = 1000, **mo
 def keep_picture(page: "Page", path: Path) -> None:
     """Save a screenshot in 256 colours, a third of the bytes."""
     shown = Image.open(BytesIO(page.screenshot())).convert("RGB")
-    shown.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
+    shown.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 @pytest.fixture(scope="module")

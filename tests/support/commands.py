@@ -27,7 +27,12 @@ def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run the command in a new process, in the test's home. more: environment variables."""
     command = [sys.executable, "-m", "deployments.cli", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | more, timeout=PATIENCE_S, check=False
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | more,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
@@ -46,7 +51,11 @@ def shown(capsys: Captured, *arguments: str) -> str:
 
 @contextmanager
 def up(
-    ports: tuple[int, int], *arguments: str, umask: int = -1, without: Container[str] = (), **more: str
+    ports: tuple[int, int],
+    *arguments: str,
+    umask: int = -1,
+    without: Container[str] = (),
+    **more: str,
 ) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """Run `stockml up`; once it is ready, yield its process and the lines it printed; stop it by Ctrl-C afterwards.
 
@@ -76,7 +85,12 @@ def make_run(ticker: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """`make run` for a ticker. more: environment variables."""
     command = [sys.executable, "-m", "deployments.run", ticker]
     return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | more, timeout=PATIENCE_S, check=False
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | more,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 

@@ -24,7 +24,18 @@ def run_on(copy: Path, code: str, *arguments: str, **more: str) -> Any:
 
     arguments: its `sys.argv[1:]`.  more: environment variables.
     """
-    environ = {**os.environ, "PYTHONPATH": str(PROJECT), **more}  # the process's own folder comes before these
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        **more,
+    }  # the process's own folder comes before these
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, cwd=copy.parent, env=environ, stdout=subprocess.PIPE, timeout=PATIENCE_S, check=True)
+    done = subprocess.run(
+        command,
+        cwd=copy.parent,
+        env=environ,
+        stdout=subprocess.PIPE,
+        timeout=PATIENCE_S,
+        check=True,
+    )
     return json.loads(done.stdout)

@@ -17,7 +17,13 @@ MID = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 200)))
 def bars(until: int = 200, scale: float = 1.0) -> Bars:
     """The first `until` sessions, with prices times `scale` (as after a split)."""
     mid = MID[:until] * scale
-    columns = {"open": mid, "high": mid * 1.01, "low": mid * 0.99, "close": mid, "volume": np.full(until, 1e6)}
+    columns = {
+        "open": mid,
+        "high": mid * 1.01,
+        "low": mid * 0.99,
+        "close": mid,
+        "volume": np.full(until, 1e6),
+    }
     return make_bars(DAYS[:until], columns)
 
 
@@ -37,14 +43,29 @@ def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 
     path = MID[at] * (1 + slope * lead)
     sides = {50: width / 2, 80: width, 95: width * 2}
     bands = tuple(
-        Band(band, tuple((path * (1 - w * lead**0.5)).tolist()), tuple((path * (1 + w * lead**0.5)).tolist()))
+        Band(
+            band,
+            tuple((path * (1 - w * lead**0.5)).tolist()),
+            tuple((path * (1 + w * lead**0.5)).tolist()),
+        )
         for band, w in sides.items()
     )
     sessions = tuple(DAYS[at + 1 : at + 1 + HORIZON].tolist())
-    return Forecast(day(at), float(MID[at]), sessions, tuple(path.tolist()), bands, chance, (0.5,) * HORIZON, STEP)
+    return Forecast(
+        day(at),
+        float(MID[at]),
+        sessions,
+        tuple(path.tolist()),
+        bands,
+        chance,
+        (0.5,) * HORIZON,
+        STEP,
+    )
 
 
 def entry(at: int, key: str = "", hours_later: float = 0.0, **shape: float) -> LedgerEntry:
     """The ledger entry of `forecast(at)`, published at 23:30 UTC of its session plus `hours_later`."""
     published = datetime.combine(day(at), time(23, 30), UTC) + timedelta(hours=hours_later)
-    return LedgerEntry("IBM", key or f"{at:064x}", published, forecast(at, **shape), f"run-{at}", str(at))
+    return LedgerEntry(
+        "IBM", key or f"{at:064x}", published, forecast(at, **shape), f"run-{at}", str(at)
+    )

@@ -14,7 +14,9 @@ def told() -> dict[str, set[str]]:
     for first, second in re.findall(r"^\| *(.*?) *\| (`.*?) \|", PAGE.read_text(), re.MULTILINE):
         commands = first.split(", ") if first else commands
         for command in commands:
-            fields.setdefault(command.replace("`", ""), set()).update(re.findall(r"`([^`]+?)(?:\[\])?`", second))
+            fields.setdefault(command.replace("`", ""), set()).update(
+                re.findall(r"`([^`]+?)(?:\[\])?`", second)
+            )
     return fields
 
 
@@ -23,7 +25,9 @@ def check_fields(command: str, shown: Mapping[str, Any]) -> None:
     table = told()
     assert {*shown} - {"home"} == table[command], command
     for name, rows in shown.items():
-        row_of = next((each for each in (f"{command} {name}[]", f"{name}[]") if each in table), None)
+        row_of = next(
+            (each for each in (f"{command} {name}[]", f"{name}[]") if each in table), None
+        )
         if row_of and rows:
             check_rows(row_of, rows)
 

@@ -43,7 +43,9 @@ def base_job_template() -> dict[str, Any]:
     pod["automountServiceAccountToken"] = False
     container = pod["containers"][0]
     container["securityContext"] = OF_THE_CONTAINER
-    container["volumeMounts"] = [{"name": name, "mountPath": f"/{name}"} for name in ("state", "tmp")]
+    container["volumeMounts"] = [
+        {"name": name, "mountPath": f"/{name}"} for name in ("state", "tmp")
+    ]
     container["envFrom"] = [{"secretRef": {"name": "stockml"}}]
     return template
 

@@ -60,9 +60,13 @@ class Exchange(BaseHTTPRequestHandler):
     do_PATCH = do_DELETE = do_POST  # noqa: N815
 
     def do_GET(self) -> None:
-        self.asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        self.asked = {
+            name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()
+        }
         self.loopback.asked.append(self.asked)
-        answer = self.loopback.answers[min(len(self.loopback.asked), len(self.loopback.answers)) - 1]
+        answer = self.loopback.answers[
+            min(len(self.loopback.asked), len(self.loopback.answers)) - 1
+        ]
         try:
             answer(self)
         except (BrokenPipeError, ConnectionResetError):
@@ -71,7 +75,9 @@ class Exchange(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing."""
 
-    def send(self, content: bytes, status: int = 200, promised: int | None = None, **headers: str) -> None:
+    def send(
+        self, content: bytes, status: int = 200, promised: int | None = None, **headers: str
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(content) if promised is None else promised))
         for name, value in headers.items():
@@ -165,4 +171,6 @@ def bad_key(exchange: Exchange) -> None:
 
 def page(exchange: Exchange) -> None:
     """Send a proxy's error page that shows the whole address, key included."""
-    exchange.send(f"<html><a href='{exchange.path}'>{exchange.asked['apikey']}</a></html>".encode(), 502)
+    exchange.send(
+        f"<html><a href='{exchange.path}'>{exchange.asked['apikey']}</a></html>".encode(), 502
+    )

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from stockml.features.origins import OriginSplit
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import NETWORKS, Evidence, TrainedModel, save
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -19,21 +19,37 @@ from stockml.training.ticker_training import TickerTraining, split_after_vintage
 
 def fine_tuned(network: TickerNetwork, times: float = 1.05) -> TickerNetwork:
     """The network as if training had made its widths `times` as wide."""
-    base = network.vintages.base
-    assert base is not None
-    wider = replace(base, members=tuple(replace(each, shape=np.float32(times) * each.shape) for each in base.members))
+    pretrained = network.vintages.pretrained
+    assert pretrained is not None
+    wider = replace(
+        pretrained,
+        members=tuple(
+            replace(each, shape=np.float32(times) * each.shape) for each in pretrained.members
+        ),
+    )
     return replace(network, fine_tuned=wider, used=True)
 
 
-def trained_model(series: PriceSeries, settings: Settings, times: float | None = 1.05) -> TrainedModel:
+def trained_model(
+    series: PriceSeries, settings: Settings, times: float | None = 1.05
+) -> TrainedModel:
     """A retrained model of the series, as if training had made its widths `times` as wide; None: it did not help."""
-    split, training = split_after_vintages(series, settings.evaluation), TickerTraining(series, settings, (SHIPPED,))
+    split, training = (
+        split_after_vintages(series, settings.evaluation),
+        TickerTraining(series, settings, (SHIPPED,)),
+    )
     first, tomorrow = split.validation.start, series.sessions[-1] + A_DAY
     vintages = (VintageSet.ending_before(day.item()) for day in (series.sessions[first], tomorrow))
-    networks = [training.untrained(each, stop) for each, stop in zip(vintages, (first, len(series)), strict=True)]
+    networks = [
+        training.untrained(each, stop)
+        for each, stop in zip(vintages, (first, len(series)), strict=True)
+    ]
     if times is not None:
         networks = [fine_tuned(each, times) for each in networks]
-    rows = [{"step": step, "loss": 0.27 - step / 1e4, "learning_rate": 1e-4, "seconds": 0.1} for step in range(1, 21)]
+    rows = [
+        {"step": step, "loss": 0.27 - step / 1e4, "learning_rate": 1e-4, "seconds": 0.1}
+        for step in range(1, 21)
+    ]
     return TrainedModel(
         settings=settings,
         decision=Decision("retrain", "asked for"),
@@ -53,5 +69,7 @@ def write_model(folder: Path, sessions: int = 1) -> Path:
     through = np.datetime64("2013-02-28")
     network = TickerNetwork(VintageSet(None, None, None), None, used=False, learned_until=through)
     asked, parts = Decision("retrain", "asked for"), OriginSplit(0, range(0), range(0))
-    save(TrainedModel(Settings(), asked, network, network, parts, sessions, through, through), folder)
+    save(
+        TrainedModel(Settings(), asked, network, network, parts, sessions, through, through), folder
+    )
     return folder

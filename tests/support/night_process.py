@@ -37,7 +37,9 @@ def start_night(home: HomePaths, *, quiet: bool = True, **asked: Any) -> ForkSer
     return start_flow(home, "nightly", quiet=quiet, **asked)
 
 
-def start_flow(home: HomePaths, flow: str, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
+def start_flow(
+    home: HomePaths, flow: str, *, quiet: bool = True, **asked: Any
+) -> ForkServerProcess:
     """Start the named flow with these arguments in this home, on this process's Prefect server.
 
     quiet: send the server neither heartbeats nor logs, which saves a second.
@@ -59,7 +61,9 @@ def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     return process
 
 
-def _as_here(environ: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _as_here(
+    environ: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)  # as in a command's process
     os.environ.clear()
@@ -85,7 +89,11 @@ def reporting(api: str, quiet: bool) -> Iterator[None]:
     )
 
     loud = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30, PREFECT_LOGGING_TO_API_ENABLED: True}
-    reports = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False} if quiet else loud
+    reports = (
+        {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
+        if quiet
+        else loud
+    )
     server = temporary_settings({PREFECT_API_URL: api, **reports})
     with server, _temporary_global_settings_context(get_settings_context()):  # for all threads
         yield
@@ -121,7 +129,9 @@ def standing(home: HomePaths, ticker: str = "IBM") -> Standing:
     return Standing(
         bars=str(pd.util.hash_pandas_object(table, index=False).sum()),
         rows=len(table),
-        nights=tuple((night.key, night.mode, night.model_sha256 or "") for night in nights(home, ticker)),
+        nights=tuple(
+            (night.key, night.mode, night.model_sha256 or "") for night in nights(home, ticker)
+        ),
         runs=tuple(sorted((run.data.tags["stockml.key"], run.info.status) for run in runs)),
         versions=tuple(sorted(version.tags["stockml.key"] for version in versions)),
         entries=tuple(entry.key for entry in Ledger(home.ledger).entries(ticker)),

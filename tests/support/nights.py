@@ -13,8 +13,8 @@ import pandas as pd
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
 from stockml.features.origins import split_origins
 from stockml.models.baselines import baseline_paths
-from stockml.models.pooled_ridge import RIDGE
 from stockml.models.retrain_policy import Decision
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.trained_model import Provenance, TrainedModel, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights.record import Night
@@ -109,7 +109,9 @@ def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
     model: Any = StandIn.of(share) if share else trained(ticker, day)
     rival: Any = StandIn.of(0.4)
     if isinstance(model, TrainedModel):
-        left = {name: replace(getattr(model, name), used=False) for name in ("held_out", "published")}
+        left = {
+            name: replace(getattr(model, name), used=False) for name in ("held_out", "published")
+        }
         rival = replace(model, **left)
     series, settings = series_until(ticker, day), SETTINGS.evaluation
     return assess(series, model, rival, settings, upcoming, split_after_vintages(series, settings))
@@ -172,6 +174,14 @@ def history() -> tuple[dict[str, Any], ...]:
     for network in ("held_out", "published"):
         for n, (loss, rate) in enumerate(zip(losses, rates, strict=True), start=1):
             held_out = network == "held_out"
-            row = {"network": network, "epoch": n, "loss": loss if held_out else loss * 0.97, "learning_rate": rate}
-            rows.append(row | {"validation_loss": loss * 1.04 + 0.002 * n if held_out else None, "seconds": 1.1})
+            row = {
+                "network": network,
+                "epoch": n,
+                "loss": loss if held_out else loss * 0.97,
+                "learning_rate": rate,
+            }
+            rows.append(
+                row
+                | {"validation_loss": loss * 1.04 + 0.002 * n if held_out else None, "seconds": 1.1}
+            )
     return tuple(rows)

@@ -60,12 +60,16 @@ class OwnServer:
     def start(self) -> Self:
         """Start it; `wait` for it to answer."""
         environ = {**os.environ, **settings_of(self.home, self.more), **self.more}
-        self.child = start(self.program(self.port, Access.of(environ), environ), self.home.root / "logs" / self.log)
+        self.child = start(
+            self.program(self.port, Access.of(environ), environ), self.home.root / "logs" / self.log
+        )
         return self
 
     def wait(self) -> Self:
         assert self.child
-        processes.wait_until_healthy(self.child, f"{self.address}{self.health}", time.monotonic() + PATIENCE_S)
+        processes.wait_until_healthy(
+            self.child, f"{self.address}{self.health}", time.monotonic() + PATIENCE_S
+        )
         return self
 
     def stop(self) -> None:

@@ -12,6 +12,8 @@ PATIENCE_S = 180.0
 def until(found: Callable[[], T], every_s: float = 0.05) -> T:
     """Call `found` repeatedly and return its first truthy result. Raises RetryError after PATIENCE_S."""
     asking = Retrying(
-        retry=retry_if_result(lambda answer: not answer), wait=wait_fixed(every_s), stop=stop_after_delay(PATIENCE_S)
+        retry=retry_if_result(lambda answer: not answer),
+        wait=wait_fixed(every_s),
+        stop=stop_after_delay(PATIENCE_S),
     )
     return asking(found)

@@ -6,7 +6,17 @@ from stockml.plots.style import png
 from tests.stockml.plots.recorded import drawn
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "plots"
-NAMES = ("forecast", "leads", "ledger", "calibration", "residuals", "changes", "averages", "history", "normalised")
+NAMES = (
+    "forecast",
+    "leads",
+    "ledger",
+    "calibration",
+    "residuals",
+    "changes",
+    "averages",
+    "history",
+    "normalised",
+)
 NAMES += ("training", "evolution", "volatility")
 # the variants that show what a night seldom has
 AS_IT_WAS = {"forecast": "forecast as it was"}

@@ -48,11 +48,18 @@ def postgres_server(folder: Path, password: str = "", listens: str = "127.0.0.1"
         shutil.rmtree(cluster, ignore_errors=True)
 
 
-@retry(retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(3), reraise=True)
+@retry(
+    retry=retry_if_exception_type(subprocess.CalledProcessError),
+    stop=stop_after_attempt(3),
+    reraise=True,
+)
 def _started(folder: Path, cluster: Path, listens: str) -> int:
     """Start the server and return its port. Retried, as another process may take the free port first."""
     port = free_port()
-    options, log = f"-h '{listens}' -p {port} -k {folder} -c fsync=off", str(folder / "postgres.log")
+    options, log = (
+        f"-h '{listens}' -p {port} -k {folder} -c fsync=off",
+        str(folder / "postgres.log"),
+    )
     waiting = ("-w", "-t", str(int(PATIENCE_S)))
     _run("pg_ctl", "-D", str(cluster), "-l", log, *waiting, "-o", options, "start", folder=folder)
     return port

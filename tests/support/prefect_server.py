@@ -48,14 +48,20 @@ def prefect_server(_sessions_server: None) -> Iterator[None]:
 def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A server as `stockml up` starts one, with the scheduler and automations, which it looks after every second."""
     place = current_home({"STOCKML_HOME": str(tmp_path_factory.mktemp("lasting"))})
-    with OwnServer.prefect(place, **EVERY_SECOND).start() as server, prefect_at(place, f"{server.wait().address}/api"):
+    with (
+        OwnServer.prefect(place, **EVERY_SECOND).start() as server,
+        prefect_at(place, f"{server.wait().address}/api"),
+    ):
         yield
 
 
 @contextmanager
 def temporary_prefect() -> Iterator[None]:
     """The server of `prefect_server`, for use outside tests."""
-    with tempfile.TemporaryDirectory() as folder, prefect_at(current_home({"STOCKML_HOME": folder})):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        prefect_at(current_home({"STOCKML_HOME": folder})),
+    ):
         yield
 
 
@@ -92,7 +98,9 @@ def artifacts_refused() -> Iterator[None]:
 
     database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
     with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as prefects:
-        prefects.execute("CREATE TRIGGER refusing BEFORE INSERT ON artifact BEGIN SELECT RAISE(ABORT, 'no'); END")
+        prefects.execute(
+            "CREATE TRIGGER refusing BEFORE INSERT ON artifact BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
         try:
             yield
         finally:

@@ -47,7 +47,9 @@ def with_tables(home: HomePaths, empty_database: Path) -> HomePaths:
 
 
 @pytest.fixture
-def ready(before_the_night: HomePaths, home: HomePaths, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> HomePaths:
+def ready(
+    before_the_night: HomePaths, home: HomePaths, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> HomePaths:
     """A home of the test's own before Thursday's night, with the feed's clock set to it."""
     from tests.support.night_process import copied  # imports MLflow, which few tests need
 

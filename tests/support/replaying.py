@@ -25,10 +25,14 @@ def store_of(home: HomePaths) -> BarStore:
     return BarStore.of(home)
 
 
-def fill(home: HomePaths, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL) -> None:
+def fill(
+    home: HomePaths, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL
+) -> None:
     """Store the recorded history of each ticker, or of the recorded symbol that it is mapped to."""
     played_by = tickers if isinstance(tickers, Mapping) else {ticker: ticker for ticker in tickers}
     recorded_at = datetime(until.year, until.month, until.day, 8, tzinfo=UTC) + timedelta(days=1)
     for ticker, symbol in played_by.items():
         past = recorded(symbol).loc[: str(until)]
-        store_of(home).append(ticker, past, recorded_at=recorded_at, source="recording", session=until)
+        store_of(home).append(
+            ticker, past, recorded_at=recorded_at, source="recording", session=until
+        )

@@ -9,7 +9,14 @@ from threading import Lock
 from typing import Any, Self
 
 from deployments.replay.feed import Asked, Feed
-from deployments.replay.recording import LISTING_HEADER, Answer, RecordedRow, answer, publication, published
+from deployments.replay.recording import (
+    LISTING_HEADER,
+    Answer,
+    RecordedRow,
+    answer,
+    publication,
+    published,
+)
 
 # maps a symbol's row at a time to another row, or to None if it is missing
 Edit = Callable[[str, RecordedRow, datetime], RecordedRow | None]
@@ -79,7 +86,10 @@ class ScriptedFeed(Feed):
         recorded = self.aliases.get(symbol, symbol)
         gone = {name: day for name, day in self.delisted.items() if publication(day) <= now}
         if query.get("function") == "LISTING_STATUS":
-            rows = [f"{name},{name} Inc,NYSE,Stock,1990-01-02,{day},Delisted\r\n" for name, day in gone.items()]
+            rows = [
+                f"{name},{name} Inc,NYSE,Stock,1990-01-02,{day},Delisted\r\n"
+                for name, day in gone.items()
+            ]
             return Answer(200, LISTING_HEADER + "".join(rows).encode())
         if symbol in gone:
             now = publication(gone[symbol]) - timedelta(seconds=1)
@@ -89,7 +99,9 @@ class ScriptedFeed(Feed):
             return [row for row in edited if row]
 
         played = answer({**query, "symbol": recorded}, now, rows=rows_of)
-        return Answer(played.status, played.content.replace(f'"{recorded}"'.encode(), f'"{symbol}"'.encode()))
+        return Answer(
+            played.status, played.content.replace(f'"{recorded}"'.encode(), f'"{symbol}"'.encode())
+        )
 
     @property
     def asked(self) -> tuple[Asked, ...]:

@@ -29,13 +29,26 @@ def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
         except OSError as refused:
             found.append(refused)
     else:
-        raise OSError(f"this machine allows no mounts of one's own, which a full disk is played with: {found}")
+        raise OSError(
+            f"this machine allows no mounts of one's own, which a full disk is played with: {found}"
+        )
     if not found:  # in a new user namespace, with the same ids
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
             Path(f"/proc/self/{name}").write_text(text)
     folder.mkdir(parents=True, exist_ok=True)
     called("mount", None, b"/", None, ctypes.c_ulong(PRIVATE), None)
-    called("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), f"size={size_mib}m".encode())
+    called(
+        "mount",
+        b"tmpfs",
+        os.fsencode(folder),
+        b"tmpfs",
+        ctypes.c_ulong(0),
+        f"size={size_mib}m".encode(),
+    )
 
 
 def fill(disk: Path, free: int) -> None:

@@ -28,13 +28,17 @@ def bars_of(values: dict[date, tuple[float, float, float, float, float]]) -> Bar
     """Bars of a mapping from session to (open, high, low, close, volume)."""
     days = sorted(values)
     table = np.array([values[day] for day in days])
-    return make_bars(days, dict(zip(("open", "high", "low", "close", "volume"), table.T, strict=True)))
+    return make_bars(
+        days, dict(zip(("open", "high", "low", "close", "volume"), table.T, strict=True))
+    )
 
 
 @st.composite
 def series(draw: st.DrawFn, min_size: int = 1, max_size: int = 12) -> Bars:
     """Bars of some sessions of 2024, not necessarily neighbours."""
-    days = draw(st.lists(st.sampled_from(CALENDAR), min_size=min_size, max_size=max_size, unique=True))
+    days = draw(
+        st.lists(st.sampled_from(CALENDAR), min_size=min_size, max_size=max_size, unique=True)
+    )
     return bars_of({day: draw(bar_values()) for day in days})
 
 
@@ -44,12 +48,18 @@ def payloads(draw: st.DrawFn, max_size: int = 5) -> list[tuple[datetime, Bars]]:
     answers = draw(st.lists(series(max_size=6), min_size=1, max_size=max_size))
     gaps = draw(st.lists(st.integers(1, 10**12), min_size=len(answers), max_size=len(answers)))
     times = np.cumsum(gaps).tolist()
-    return [(RECORDING_STARTS + timedelta(microseconds=t), bars) for t, bars in zip(times, answers, strict=True)]
+    return [
+        (RECORDING_STARTS + timedelta(microseconds=t), bars)
+        for t, bars in zip(times, answers, strict=True)
+    ]
 
 
 factors = st.one_of(
-    st.sampled_from([2.0, 3.0, 1.5, 4.0, 15.0, 20.0, 0.1, 0.5, 1.046]), st.floats(0.01, 100, allow_subnormal=False)
+    st.sampled_from([2.0, 3.0, 1.5, 4.0, 15.0, 20.0, 0.1, 0.5, 1.046]),
+    st.floats(0.01, 100, allow_subnormal=False),
 )
 splits = st.lists(
-    st.builds(Split, st.sampled_from(CALENDAR), factors), max_size=4, unique_by=lambda split: split.effective
+    st.builds(Split, st.sampled_from(CALENDAR), factors),
+    max_size=4,
+    unique_by=lambda split: split.effective,
 )

@@ -21,7 +21,10 @@ def check_every_page_says_the_same(home: HomePaths, night: Night) -> None:
     assert night.verdict
     assert night.forecast
     word = "promoted" if night.verdict.promoted else "not promoted"
-    told, card = f"decision: {word}: {night.verdict.reason}", Card.of(night.ticker, night.forecast, night)
+    told, card = (
+        f"decision: {word}: {night.verdict.reason}",
+        Card.of(night.ticker, night.forecast, night),
+    )
     assert summary.text(night, details=True).startswith(card.text())
     assert summary.as_json(night)["promoted"] is night.verdict.promoted
     assert summary.message(night).startswith(card.headline)
@@ -29,7 +32,9 @@ def check_every_page_says_the_same(home: HomePaths, night: Night) -> None:
     assert pages
     aged = Card.of(night.ticker, night.forecast, night, night_age(home.nights, night, clock.now()))
     lines = [line for line in aged.markdown().splitlines() if line.startswith(("|", "- "))]
-    assert [page for page in pages if told not in page or not all(line in page for line in lines)] == []
+    assert [
+        page for page in pages if told not in page or not all(line in page for line in lines)
+    ] == []
     client = MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
     tags = client.get_run(night.mlflow_run_id).data.tags
     assert tags["verdict_reason"] == night.verdict.reason
@@ -57,5 +62,9 @@ def artifacts(night: Night) -> list[str]:
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=200)
     named = f"{night.ticker} {night.session}"
-    since = [each for each in found if each.created and night.finished_at and each.created >= night.finished_at]
+    since = [
+        each
+        for each in found
+        if each.created and night.finished_at and each.created >= night.finished_at
+    ]
     return [str(each.data) for each in since if each.description == named]

@@ -8,7 +8,11 @@ from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 
-SMALL = Settings(evaluation=EvaluationSettings(horizon=5, direction_step=3, test_sessions=60, validation_sessions=60))
+SMALL = Settings(
+    evaluation=EvaluationSettings(
+        horizon=5, direction_step=3, test_sessions=60, validation_sessions=60
+    )
+)
 
 
 def walk(n: int, seed: int = 0, volatility: float = 0.01) -> PriceSeries:
@@ -29,7 +33,10 @@ def altered_after(series: PriceSeries, t: int) -> PriceSeries:
     """
     other = walk(len(series), seed=99, volatility=0.05)
     times = 3 * series.close[t] / other.close[t]
-    columns = [np.concatenate([getattr(series, c)[: t + 1], times * getattr(other, c)[t + 1 :]]) for c in COLUMNS]
+    columns = [
+        np.concatenate([getattr(series, c)[: t + 1], times * getattr(other, c)[t + 1 :]])
+        for c in COLUMNS
+    ]
     return PriceSeries(series.sessions, *columns)
 
 

@@ -20,20 +20,29 @@ from tests.support import patience
 @contextmanager
 def worker(folder: Path, **more: str) -> Iterator[Child]:
     """Run the worker as `stockml up` does, in `folder`; it looks for runs every second. more: environment variables."""
-    server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(filter(None, sys.path))}
+    server = {
+        "PREFECT_API_URL": PREFECT_API_URL.value(),
+        "PYTHONPATH": ":".join(filter(None, sys.path)),
+    }
     own = {"PREFECT_WORKER_QUERY_SECONDS": "1", "STOCKML_HOME": str(folder / "home"), **more}
-    child = processes.start(stack.worker({**os.environ, **server, **own}), folder / "logs" / "worker.log")
+    child = processes.start(
+        stack.worker({**os.environ, **server, **own}), folder / "logs" / "worker.log"
+    )
     try:
         yield child
     finally:
         processes.stop([child])
 
 
-def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, called: str = "", **more: Any) -> UUID:
+def deployed(
+    client: SyncPrefectClient, folder: Path, source: str, name: str, called: str = "", **more: Any
+) -> UUID:
     """Deploy the flow of this name in `source`. called: the deployment's name, if it is not the flow's."""
     (folder / f"{name}.py").write_text(source)
     place = {"work_pool_name": POOL, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
-    return client.create_deployment(client.create_flow_from_name(name), called or name, **place, **more)
+    return client.create_deployment(
+        client.create_flow_from_name(name), called or name, **place, **more
+    )
 
 
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:

@@ -18,11 +18,19 @@ from tests.support.prefect_server import artifacts_refused
 
 def test_a_night_that_did_not_end_is_told_by_the_state_that_it_is_in() -> None:
     row = row_of("IBM", date(2013, 3, 1), Cancelling())
-    assert (row.status, row.outcome, row.why) == ("failed", "Cancelling", "ended in the state Cancelling")
+    assert (row.status, row.outcome, row.why) == (
+        "failed",
+        "Cancelling",
+        "ended in the state Cancelling",
+    )
 
 
-@pytest.mark.parametrize("address", ["https://me:secret@mlflow.example:5000", "https://mlflow.example:5000/"])
-def test_links_to_mlflow_show_no_password(home: HomePaths, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "address", ["https://me:secret@mlflow.example:5000", "https://mlflow.example:5000/"]
+)
+def test_links_to_mlflow_show_no_password(
+    home: HomePaths, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are kept in every night's record, and shown on its page."""
     monkeypatch.delenv("STOCKML_MLFLOW_PAGE", raising=False)
     assert mlflow_pages(replace(home, tracking_uri=address)) == "https://mlflow.example:5000"
@@ -32,7 +40,9 @@ def test_links_to_mlflow_show_no_password(home: HomePaths, address: str, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("home", "prefect_server")
-def test_a_night_whose_page_prefect_refuses_is_complete_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_night_whose_page_prefect_refuses_is_complete_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """It was told as failed, although it was published and logged; many ended before the first."""
 
     @flow(name="toy night of a refused page")
@@ -44,14 +54,25 @@ def test_a_night_whose_page_prefect_refuses_is_complete_all_the_same(caplog: pyt
 
     ended = toy(return_state=True)
     assert ended.is_completed()
-    of_it = {"flow_run_id": {"any_": [ended.state_details.flow_run_id]}, "type": {"any_": ["table"]}}
+    of_it = {
+        "flow_run_id": {"any_": [ended.state_details.flow_run_id]},
+        "type": {"any_": ["table"]},
+    }
     with get_client(sync_client=True) as client:
         [table] = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate(of_it))
-    scores = [0.0 if row["skill"] == "–" else float(row["skill"]) for row in json.loads(str(table.data))]
+    scores = [
+        0.0 if row["skill"] == "–" else float(row["skill"]) for row in json.loads(str(table.data))
+    ]
     assert scores == sorted(scores, reverse=True), "the best first"
     caplog.clear()
     with artifacts_refused():
         state = toy(return_state=True)
     assert (state.name, state.message) == ("Completed", None)
-    told = [record.levelname for record in caplog.records if "Prefect did not take all" in record.message]
-    assert told.count("WARNING") == 3, "for the bar of all nights, and for the text and the scores of one"
+    told = [
+        record.levelname
+        for record in caplog.records
+        if "Prefect did not take all" in record.message
+    ]
+    assert told.count("WARNING") == 3, (
+        "for the bar of all nights, and for the text and the scores of one"
+    )

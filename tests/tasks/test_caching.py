@@ -38,7 +38,9 @@ def count_prices(prices: PayloadReceipt, weight: float, now: int) -> StoreReceip
 
 
 @flow
-def two_steps(ticker: str = "IBM", weight: float = 1.0, now: int = 0, force: bool = False) -> list[str]:
+def two_steps(
+    ticker: str = "IBM", weight: float = 1.0, now: int = 0, force: bool = False
+) -> list[str]:
     """The states of both steps, in order, of which only the first ignores `now`."""
     write, count = (with_home_storage(each, force=force) for each in (write_prices, count_prices))
     first = write(ticker, FRIDAY, now, return_state=True)
@@ -91,7 +93,9 @@ def test_a_copied_home_reruns_steps_whose_results_are_in_the_original(
     home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_steps()
-    monkeypatch.setenv("STOCKML_HOME", str(shutil.copytree(home.root, home.root.with_name("copied"))))
+    monkeypatch.setenv(
+        "STOCKML_HOME", str(shutil.copytree(home.root, home.root.with_name("copied")))
+    )
     assert two_steps() == ["Completed", "Completed"]
 
 

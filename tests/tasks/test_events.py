@@ -61,6 +61,8 @@ def test_a_new_night_tells_what_it_published_and_promoted_and_a_repeated_one_not
     assert published["low_80"] < published["close"] < published["high_80"]
     assert found["stockml.run.skipped"]["reason"] == "the bar is late"
     listed = {*re.findall(r"`(stockml\.\w+\.\w+)`", events.__doc__ or "")} - {"stockml.ticker.IBM"}
-    assert published["text"].startswith("T9: closed at 200.83; 80% of closes in 20 sessions between ")
+    assert published["text"].startswith(
+        "T9: closed at 200.83; 80% of closes in 20 sessions between "
+    )
     others = ("width.unusual", "band.missed", "coverage.wrong", "forecast.missing", "digest.ready")
     assert {*found, *(f"stockml.{name}" for name in others)} == listed

@@ -27,22 +27,31 @@ with process_pool(2) as pool:
         ("input(); raise ValueError('the block failed')", None),
     ],
 )
-def test_the_processes_end_with_the_one_that_needs_them(then: str, sent: signal.Signals | None) -> None:
+def test_the_processes_end_with_the_one_that_needs_them(
+    then: str, sent: signal.Signals | None
+) -> None:
     program = [sys.executable, "-c", WAITING.format(then=then)]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as running, ExitStack() as left:
+    with (
+        subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as running,
+        ExitStack() as left,
+    ):
         left.callback(running.kill)
         workers = until(lambda: pair if len(pair := workers_of(running.pid)) == 2 else None) or []
         for worker in workers:
             left.enter_context(suppress(psutil.NoSuchProcess))
             left.callback(worker.kill)
-        running.communicate(b"\n", timeout=PATIENCE_S) if sent is None else running.send_signal(sent)
+        running.communicate(b"\n", timeout=PATIENCE_S) if sent is None else running.send_signal(
+            sent
+        )
         assert running.wait(PATIENCE_S) != 0
         assert psutil.wait_procs(workers, timeout=PATIENCE_S)[1] == []
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
     """Its processes but for Python's own, which counts what they share."""
-    return [each for each in psutil.Process(pid).children() if "spawn_main" in " ".join(each.cmdline())]
+    return [
+        each for each in psutil.Process(pid).children() if "spawn_main" in " ".join(each.cmdline())
+    ]
 
 
 WITHOUT_SHARED_MEMORY = """

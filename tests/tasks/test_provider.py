@@ -14,7 +14,14 @@ from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import claim
 from stockml.provider.turns import noted_turns
 from stockml.storage.documents import FileNotes
-from tasks.provider import _key_from_block, history_is_elsewhere, join_turns, plan_gives_history, provider, turn_of
+from tasks.provider import (
+    _key_from_block,
+    history_is_elsewhere,
+    join_turns,
+    plan_gives_history,
+    provider,
+    turn_of,
+)
 from tests.support.scripted_feed import ScriptedFeed
 
 TONIGHT, BEFORE, LONG_AGO = date(2013, 3, 1), date(2013, 2, 28), date(2013, 2, 1)
@@ -51,7 +58,9 @@ def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan
     assert not history_is_elsewhere()
 
 
-def test_turns_are_noted_for_a_capped_key_alone(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turns_are_noted_for_a_capped_key_alone(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "75/min")
     assert join_turns({"IBM": BEFORE}) == {"IBM": BEFORE}
     assert turn_of("IBM", TONIGHT, NEW_YORK) is None
@@ -61,7 +70,9 @@ def test_turns_are_noted_for_a_capped_key_alone(home: HomePaths, monkeypatch: py
     assert noted_turns(FileNotes(home.quota), clock.now()) == {"IBM": BEFORE}
 
 
-def test_the_days_requests_reach_the_stalest_tickers_and_the_others_are_told_when_it_is_their_turn() -> None:
+def test_the_days_requests_reach_the_stalest_tickers_and_the_others_are_told_when_it_is_their_turn() -> (
+    None
+):
     waiting = {f"T{n:02}": LONG_AGO for n in range(25)} | {"IBM": BEFORE, "KO": TONIGHT}
     join_turns(waiting)
     assert turn_of("T00", TONIGHT, NEW_YORK) is None

@@ -23,7 +23,9 @@ NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
         (Cancelling(), ("Cancelled", "")),
     ],
 )
-def test_a_runs_end_is_kept_with_its_reason_in_one_line(home: HomePaths, state: State, kept: tuple[str, str]) -> None:
+def test_a_runs_end_is_kept_with_its_reason_in_one_line(
+    home: HomePaths, state: State, kept: tuple[str, str]
+) -> None:
     keep_end(FlowRun(flow_id=uuid4(), parameters={"ticker": "ibm"}), state, NOW)
     run = last_run(home.nights, "IBM")
     assert run

@@ -37,7 +37,9 @@ from tests.support.nights import recorded_night
 
 
 @pytest.fixture
-def follow(home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Callable[..., None]:
+def follow(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+) -> Callable[..., None]:
     """Adds tickers to the list, with these choices, and registers them."""
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
 
@@ -67,7 +69,9 @@ def other_waits() -> bool:
     return False
 
 
-def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(home: HomePaths) -> None:
+def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(
+    home: HomePaths,
+) -> None:
     assert is_due(home.locks, other_waits)  # never shown yet
     assert is_due(home.locks, alone)
     assert not is_due(home.locks, other_waits)
@@ -90,15 +94,26 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
             state, given = Scheduled(scheduled_time=start), {"ticker": ticker}
             return client.create_flow_run_from_deployment(deployment, parameters=given, state=state)
 
-        for left in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # left by other tests on this server
+        for left in list(
+            runs_of(client, in_state([StateType.SCHEDULED]))
+        ):  # left by other tests on this server
             client.delete_flow_run(left.id)
         scheduled("maintenance", "NONE", now - timedelta(minutes=1))
         # a Friday night: a late bar is asked for again, others on Monday
-        for ticker, start in (("LATE", soon), ("NYC", monday), ("TYO", monday), ("NYC", monday + timedelta(days=1))):
+        for ticker, start in (
+            ("LATE", soon),
+            ("NYC", monday),
+            ("TYO", monday),
+            ("NYC", monday + timedelta(days=1)),
+        ):
             scheduled("nightly", ticker, start)
         assert next_runs(next_nights(client)) == {"LATE": soon, "NYC": monday, "TYO": monday}
         due = scheduled("nightly", "NYC", now - timedelta(minutes=1))
-        assert next_runs(next_nights(client)) == {"LATE": soon, "NYC": now - timedelta(minutes=1), "TYO": monday}
+        assert next_runs(next_nights(client)) == {
+            "LATE": soon,
+            "NYC": now - timedelta(minutes=1),
+            "TYO": monday,
+        }
         by_hand = due.model_copy(update={"deployment_id": None})
         assert is_last(by_hand), "a command's run leaves the update to no other"
         assert not is_last(due)
@@ -110,7 +125,9 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
 
 @pytest.mark.parametrize("answer", [whole(b"", 403), whole(b"{")])
 @pytest.mark.usefixtures("home")
-def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refuses(answer: Answer) -> None:
+def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refuses(
+    answer: Answer,
+) -> None:
     """A night of many tickers was told as failed, although all were published."""
     with Loopback(answer) as server, temporary_settings({PREFECT_API_URL: server.address}):
         show_status()
@@ -123,7 +140,9 @@ def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
 ) -> None:
     before = recorded_night().forecast
     assert before
-    Ledger(home.ledger).publish(LedgerEntry("LEFT", "0" * 64, datetime(2013, 3, 1, tzinfo=UTC), before, "run", "1"))
+    Ledger(home.ledger).publish(
+        LedgerEntry("LEFT", "0" * 64, datetime(2013, 3, 1, tzinfo=UTC), before, "run", "1")
+    )
     follow("FIRST", "SECOND")
     assert "| LEFT | – | – | – | – | not followed | – |" in page()
     lines = [line.strip("| ").split(" | ") for line in page().splitlines()]
@@ -147,7 +166,9 @@ def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
         client.pause_deployment(client.read_deployment_by_name("nightly/WHOLE").id)
         resting = client.read_deployment_by_name("nightly/RESTS")
         client.update_deployment_schedule(resting.id, resting.schedules[0].id, active=False)
-        for due in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # as the server does itself, within a while
+        for due in list(
+            runs_of(client, in_state([StateType.SCHEDULED]))
+        ):  # as the server does itself, within a while
             if due.deployment_id == resting.id:
                 client.delete_flow_run(due.id)
         show_status()

@@ -23,7 +23,11 @@ from tests.support.recordings import recorded
     ],
 )
 def test_a_steps_code_is_what_its_module_imports(module: str, of: set[str]) -> None:
-    keys = {each.name: key for each in vars(steps).values() if (key := getattr(each, "cache_key_fn", None))}
+    keys = {
+        each.name: key
+        for each in vars(steps).values()
+        if (key := getattr(each, "cache_key_fn", None))
+    }
     assert {name for name, key in keys.items() if module in sources(*key.args)} == of
 
 
@@ -40,8 +44,16 @@ AGAIN = "; `stockml history IBM` asks again"
             f"find it at tiingo.com/account/api{AGAIN}",
         ),
         (b"", 429, f"no history from tiingo: HTTP 429: no words{AGAIN} once this hour is over"),
-        ({"detail": "Ticker 'IBM' not found"}, 404, "no history from tiingo: Ticker 'IBM' not found"),
-        (tiingo_rows("MSFT"), 200, "IBM: expected one lasting ratio between imported and stored closes, "),
+        (
+            {"detail": "Ticker 'IBM' not found"},
+            404,
+            "no history from tiingo: Ticker 'IBM' not found",
+        ),
+        (
+            tiingo_rows("MSFT"),
+            200,
+            "IBM: expected one lasting ratio between imported and stored closes, ",
+        ),
         (tiingo_rows("IBM")[-100:], 200, "history from tiingo was there already"),
     ],
 )
@@ -49,7 +61,9 @@ def test_what_the_second_provider_refuses_ends_no_night_and_says_how_to_ask_agai
     home: HomePaths, monkeypatch: pytest.MonkeyPatch, answer: object, status: int, said: str
 ) -> None:
     now, newest = datetime(2013, 3, 2, 5, tzinfo=UTC), recorded("IBM").iloc[-100:]
-    BarStore.of(home).append("IBM", newest, recorded_at=now, source="a test", session=newest.index[-1].date())
+    BarStore.of(home).append(
+        "IBM", newest, recorded_at=now, source="a test", session=newest.index[-1].date()
+    )
     monkeypatch.setenv("STOCKML_CLOCK", now.isoformat())  # so nothing is waited for
     monkeypatch.setenv("TIINGO_API_KEY", "mine1234567")
     with Loopback(sends(answer, status)) as second:

@@ -32,7 +32,9 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @flow
-def reading(tickers: list[str], folder: Path | None = None, calendar: str | None = None) -> list[str]:
+def reading(
+    tickers: list[str], folder: Path | None = None, calendar: str | None = None
+) -> list[str]:
     return sorted(read_prices(tickers, folder, calendar)[0])
 
 
@@ -54,23 +56,44 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
 ) -> None:
     rows = "2013-02-28,1,2,1,2,5\n2013-03-01,2,3,2,3,5\n"
     without_low = "2013-03-01,2,NaN,2,3,5\n"
-    files = {"ibm.csv": rows, "abx.us.txt": rows, "abx.csv": rows, "ko.csv": "", "x.csv": without_low, "an x.csv": rows}
+    files = {
+        "ibm.csv": rows,
+        "abx.us.txt": rows,
+        "abx.csv": rows,
+        "ko.csv": "",
+        "x.csv": without_low,
+        "an x.csv": rows,
+    }
     (tmp_path / "nyse").mkdir()
     (tmp_path / "\x1b]0;title\x07").mkdir()
     files |= {"nyse/ko.csv": "", "nyse/x.csv": without_low, "\x1b]0;title\x07/ko.csv": ""}
     for name, content in files.items():
-        (tmp_path / name).write_text(f"Date,Open,High,Low,Close,Volume\n{content}" if content else "")
+        (tmp_path / name).write_text(
+            f"Date,Open,High,Low,Close,Volume\n{content}" if content else ""
+        )
     assert reading(["IBM"], tmp_path) == ["IBM"]
     assert "left out" not in caplog.text
     assert reading(["ABX"], tmp_path) == ["ABX"]
-    assert "abx.us.txt is left out: " in caplog.text, "nobody is to guess which of two files was taken"
+    assert "abx.us.txt is left out: " in caplog.text, (
+        "nobody is to guess which of two files was taken"
+    )
     assert "x.csv is left out: " not in caplog.text
     assert reading([], tmp_path) == ["ABX", "IBM"]
-    for name in ("abx.us.txt", "an x.csv", "ko.csv", "x.csv", "nyse/ko.csv", "nyse/x.csv", r"\x1b]0;title\x07/ko.csv"):
+    for name in (
+        "abx.us.txt",
+        "an x.csv",
+        "ko.csv",
+        "x.csv",
+        "nyse/ko.csv",
+        "nyse/x.csv",
+        r"\x1b]0;title\x07/ko.csv",
+    ):
         assert f"{name} is left out: " in caplog.text
     assert str(tmp_path) not in caplog.text, "each file's path is in front already"
     assert "\x1b" not in caplog.text, "a terminal would obey it"
-    with pytest.raises(InvalidFile, match=r"a file of X that can be read, found none; .*/x.csv: .* found .*nan"):
+    with pytest.raises(
+        InvalidFile, match=r"a file of X that can be read, found none; .*/x.csv: .* found .*nan"
+    ):
         reading(["X"], tmp_path)
     for name in ("abx.csv", "abx.us.txt", "ibm.csv"):
         (tmp_path / name).unlink()
@@ -81,7 +104,11 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
 def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) -> None:
     """Its only bar is of a day on which London was open and New York, by which its suffix would go, was not."""
     bar = recorded("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(2013, 2, 18)])
-    told = {"recorded_at": datetime(2013, 2, 19, tzinfo=UTC), "source": "test", "session": date(2013, 2, 18)}
+    told = {
+        "recorded_at": datetime(2013, 2, 19, tzinfo=UTC),
+        "source": "test",
+        "session": date(2013, 2, 18),
+    }
     BarStore.of(home, "XLON").append("VOD", bar, **told)
     with pytest.raises(NoBars, match="no bar of VOD is believed"):
         reading(["VOD"])
@@ -93,7 +120,9 @@ def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) 
 
 def trial(number: int, seconds: float, of: int) -> TrialRecord:
     began = datetime(2026, 1, 2, tzinfo=UTC)
-    return TrialRecord("IBM", "a study", number, of, "complete", {}, (), 1.0, 1.0, began, seconds, 1.0)
+    return TrialRecord(
+        "IBM", "a study", number, of, "complete", {}, (), 1.0, 1.0, began, seconds, 1.0
+    )
 
 
 @flow
@@ -111,7 +140,11 @@ def searching(*trials: TrialRecord) -> None:
     ],
 )
 def test_a_searchs_remaining_time_is_estimated_from_how_long_its_trials_took(
-    home: HomePaths, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trials: list[Any], said: str
+    home: HomePaths,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    trials: list[Any],
+    said: str,
 ) -> None:
     home.root.mkdir()
     (home.root / "file").touch()  # not a folder, so no database can be below it
@@ -131,7 +164,9 @@ def training(*rows: EpochProgress) -> None:
 def test_progress_starts_at_half_if_only_the_published_network_is_still_to_be_trained() -> None:
     training(EpochProgress("published", 1, 2, 0.1, 0.1, 1e-3, 1.0, 1.0))
     with get_client(sync_client=True) as client:
-        (bar,) = client.read_artifacts(artifact_filter=ArtifactFilter(key={"any_": ["training-pub"]}))
+        (bar,) = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key={"any_": ["training-pub"]})
+        )
     assert bar.data == 75.0
 
 
@@ -148,5 +183,7 @@ def backtesting(series: Any) -> None:
 
 
 def test_a_backtest_whose_process_is_killed_says_so_and_what_to_do() -> None:
-    with pytest.raises(ProcessKilled, match=r"found one killed, most likely for want of memory; .* fewer tickers"):
+    with pytest.raises(
+        ProcessKilled, match=r"found one killed, most likely for want of memory; .* fewer tickers"
+    ):
         backtesting({"AAPL": Deadly(), "IBM": Deadly()})

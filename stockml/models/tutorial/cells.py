@@ -25,11 +25,16 @@ def lstm(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any])
     return _sigmoid(maths, output) * maths.tanh(cell), cell
 
 
-def peephole(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
+def peephole(
+    maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]
+) -> tuple[Any, ...]:
     """LSTM whose gates see the cell state (Gers and Schmidhuber, 2000).  rest: bias (4 units), peepholes (3, units)."""
     enter, forget, candidate, output = maths.split(x + h + rest[0], 4, axis=1)
     cell, peepholes = states[1], rest[1]
-    enter, forget = _sigmoid(maths, enter + peepholes[0] * cell), _sigmoid(maths, forget + peepholes[1] * cell)
+    enter, forget = (
+        _sigmoid(maths, enter + peepholes[0] * cell),
+        _sigmoid(maths, forget + peepholes[1] * cell),
+    )
     cell = forget * cell + enter * maths.tanh(candidate)
     return _sigmoid(maths, output + peepholes[2] * cell) * maths.tanh(cell), cell
 

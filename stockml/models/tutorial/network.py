@@ -16,11 +16,15 @@ from stockml.settings import Settings
 
 GRADIENT_NORM = 5.0
 HUBER_BEND = 0.01  # scaled: half a trained network's error at a step; no error ever reaches 1, Keras' default
-MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
+MATMUL_TYPE = (
+    "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
+)
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 
-def fit_epoch(model: Any, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float) -> float:
+def fit_epoch(
+    model: Any, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float
+) -> float:
     """Fit one epoch; return its steps' mean loss.  x, y: (steps · streams, unrolled), a step's streams together."""
     model.optimizer.learning_rate = learning_rate
     streams = model.input_shape[0]
@@ -37,7 +41,9 @@ def build(settings: Settings, streams: int) -> Any:
     entry = keras.Input(batch_shape=(streams, network.look_back, 1))
     signal = keras.ops.transpose(entry, (1, 0, 2))
     for depth, units in enumerate(network.units):
-        signal = stream_layer()(network.cell, units, network.dropout, seed=10 * training.seed + depth)(signal)
+        signal = stream_layer()(
+            network.cell, units, network.dropout, seed=10 * training.seed + depth
+        )(signal)
     start = keras.initializers.RandomUniform(-0.1, 0.1, seed=10 * training.seed + 9)
     kernel = keras.initializers.GlorotUniform(seed=10 * training.seed + 8)
     predicted = keras.layers.Dense(1, kernel_initializer=kernel, bias_initializer=start)(signal)
@@ -91,17 +97,26 @@ def stream_layer() -> Any:
             ]
 
         def call(self, inputs: Any) -> Any:
-            kernel, recurrent, *rest = (tf.convert_to_tensor(weight) for weight in self.trainable_variables)
+            kernel, recurrent, *rest = (
+                tf.convert_to_tensor(weight) for weight in self.trainable_variables
+            )
             steps, streams, features = inputs.shape
             bits = None
             if self.rate:
                 seed = tf.cast(tf.convert_to_tensor(self.position.next()), tf.int32)
-                drawn = tf.random.stateless_uniform((steps, streams, self.units), seed, None, None, tf.uint32)
+                drawn = tf.random.stateless_uniform(
+                    (steps, streams, self.units), seed, None, None, tf.uint32
+                )
                 bits = tf.bitcast(drawn, tf.uint16)
             signal = tf.reshape(inputs, (steps * streams, features))
             sums = tf.matmul(tf.cast(signal, MATMUL_TYPE), tf.cast(kernel, MATMUL_TYPE))
-            by_step, states = tf.reshape(sums, (steps, streams, -1)), tuple(map(tf.convert_to_tensor, self.states))
-            outputs, *ended = side_by_side(self.cell, self.rate, bits, states, by_step, recurrent, *rest)
+            by_step, states = (
+                tf.reshape(sums, (steps, streams, -1)),
+                tuple(map(tf.convert_to_tensor, self.states)),
+            )
+            outputs, *ended = side_by_side(
+                self.cell, self.rate, bits, states, by_step, recurrent, *rest
+            )
             assign(self.states, ended)
             return outputs
 
@@ -116,15 +131,23 @@ def _starts(cell: str, inputs: int, units: int, seed: int) -> list[tuple[Any, tu
     import keras
 
     columns = CELLS[cell].gates * units
-    limit = np.sqrt(6 / (inputs + units + columns))  # Glorot's, over inputs and hidden state as one kernel
+    limit = np.sqrt(
+        6 / (inputs + units + columns)
+    )  # Glorot's, over inputs and hidden state as one kernel
     kernels = [
         (keras.initializers.RandomUniform(-limit, limit, seed=100 * seed + number), (rows, columns))
         for number, rows in ((1, inputs), (2, units))
     ]
     if cell == "gru":
         return [*kernels, ("zeros", (2, columns))]
-    biases = keras.initializers.Constant(np.repeat([0.0, 1.0, 0.0, 0.0], units))  # remember at first
-    return [*kernels, (biases, (columns,)), *([("zeros", (3, units))] if cell == "peephole" else [])]
+    biases = keras.initializers.Constant(
+        np.repeat([0.0, 1.0, 0.0, 0.0], units)
+    )  # remember at first
+    return [
+        *kernels,
+        (biases, (columns,)),
+        *([("zeros", (3, units))] if cell == "peephole" else []),
+    ]
 
 
 def side_by_side(
@@ -137,13 +160,17 @@ def side_by_side(
     own_states = zip(*(tf.split(state, halves) for state in states), strict=True)
     parts = [
         unrolled(cell, rate, drawn, begun)(part, recurrent, *rest)
-        for drawn, begun, part in zip(own_bits, own_states, tf.split(sums, halves, axis=1), strict=True)
+        for drawn, begun, part in zip(
+            own_bits, own_states, tf.split(sums, halves, axis=1), strict=True
+        )
     ]
     outputs, *ended = zip(*parts, strict=True)
     return tf.concat(outputs, axis=1), *(tf.concat(state, axis=0) for state in ended)
 
 
-def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
+def unrolled(
+    cell: str, rate: float, bits: Any, states: Sequence[Any]
+) -> Callable[..., tuple[Any, ...]]:
     """Return the steps as one operation, with their gradient through time (Werbos, 1990).
 
     bits: (steps, streams, units, 2), random, which drop outputs and states at `rate`, or None.  states: the initial
@@ -156,7 +183,9 @@ def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callab
     forward, backward = _step()
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def run(sums: Any, recurrent: Any, *rest: Any) -> tuple[tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
+    def run(
+        sums: Any, recurrent: Any, *rest: Any
+    ) -> tuple[tuple[Any, ...], Callable[..., tuple[Any, ...]]]:
         kernel, now = tf.cast(recurrent, MATMUL_TYPE), states
         entries, hidden, outputs = [], [tf.cast(now[0], MATMUL_TYPE)], []
         drawn_at = [None] * sums.shape[0] if bits is None else tf.unstack(bits)
@@ -179,7 +208,10 @@ def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callab
             of_sums = of_products = tf.stack(of_h)
             if not CELLS[cell].is_summed:
                 of_sums = tf.stack(of_x)
-            before, after = (tf.reshape(each, (-1, each.shape[-1])) for each in (tf.stack(hidden[:-1]), of_products))
+            before, after = (
+                tf.reshape(each, (-1, each.shape[-1]))
+                for each in (tf.stack(hidden[:-1]), of_products)
+            )
             of_kernel = tf.matmul(before, after, transpose_a=True)
             return of_sums, tf.cast(of_kernel, tf.float32), *of_rest
 
@@ -193,16 +225,22 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """One step of a layer and its gradient, each compiled into few passes over memory."""
     tf = tensorflow()
 
-    def step(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any) -> tuple[Any, Any, Any]:
+    def step(
+        cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any
+    ) -> tuple[Any, Any, Any]:
         """Output, states, and the hidden state for the next product.  bits: 16 drop a unit's output, 16 its state."""
-        hidden, *memory = CELLS[cell].step(tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
+        hidden, *memory = CELLS[cell].step(
+            tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states
+        )
         if bits is None:
             return hidden, (hidden, *memory), tf.cast(hidden, MATMUL_TYPE)
         factors = tf.where(tf.cast(bits, tf.int32) >= round(rate * 2**16), 1 / (1 - rate), 0.0)
         carried = hidden * factors[..., 1]
         return hidden * factors[..., 0], (carried, *memory), tf.cast(carried, MATMUL_TYPE)
 
-    def gradient(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any) -> Any:
+    def gradient(
+        cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any
+    ) -> Any:
         """Gradients by x, h, the states and `rest`, the last added to the sum of the later steps.
 
         after: the loss's gradient by this step's output; by its states, the hidden one's in two parts, through the next
@@ -212,8 +250,13 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
         with tf.GradientTape() as tape:
             tape.watch([x, h, *rest, *states])
             output, (hidden, *memory), _ = step(cell, rate, x, h, rest, states, bits)
-        targets, slopes = [output, hidden, *memory], [slope, tf.cast(product, tf.float32) + direct, *others]
-        of_x, of_h, of_rest, of_states = tape.gradient(targets, [x, h, rest, states], slopes, "zero")
+        targets, slopes = (
+            [output, hidden, *memory],
+            [slope, tf.cast(product, tf.float32) + direct, *others],
+        )
+        of_x, of_h, of_rest, of_states = tape.gradient(
+            targets, [x, h, rest, states], slopes, "zero"
+        )
         if CELLS[cell].is_summed:  # the same as that by h
             of_x = None
         return of_x, of_h, of_states, [sum(pair) for pair in zip(total, of_rest, strict=True)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
 from stockml.models.baselines import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.tutorial.cells import CELLS
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -70,11 +70,15 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
     begins = windows(train_end)
     at = np.searchsorted(begins, np.arange(len(mid)), side="right") - 1
     scalers = [MinMaxScaler().fit(part[:, None]) for part in np.split(mid[:train_end], begins[1:])]
-    low, high = (np.concatenate([getattr(s, end) for s in scalers])[at] for end in ("data_min_", "data_max_"))
+    low, high = (
+        np.concatenate([getattr(s, end) for s in scalers])[at] for end in ("data_min_", "data_max_")
+    )
     return prepared_within(mid, low, high, train_end, start=0.0)
 
 
-def prepared_within(mid: Floats, low: Floats, high: Floats, train_end: int, *, start: float | None) -> Prepared:
+def prepared_within(
+    mid: Floats, low: Floats, high: Floats, train_end: int, *, start: float | None
+) -> Prepared:
     """Scale by known extremes, (n,) each, then smooth before `train_end`, from `start` or, if None, the first value."""
     values = scaled(mid, low, high)
     values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=start)
@@ -125,7 +129,9 @@ class TutorialScale:
         at = np.maximum(np.searchsorted(begins, series.sessions, side="right") - 1, 0)
         low, high = np.array(self.lows)[at], np.array(self.highs)[at]
         is_from_start = bool(series.sessions[0] <= begins[0])
-        return prepared_within(series.mid, low, high, train_end, start=0.0 if is_from_start else None)
+        return prepared_within(
+            series.mid, low, high, train_end, start=0.0 if is_from_start else None
+        )
 
     def drift(self, series: PriceSeries) -> float:
         """How far the newest price is from the last window's middle, in half ranges; at least 1."""
@@ -162,7 +168,9 @@ class Streams:
         at = np.empty((self.unrolled, len(self.cursors)), dtype=np.int64)
         cursors = self.cursors
         for step, restart in enumerate(draws[:, :, 0]):
-            at[step] = np.where(cursors + 1 >= readable, (restart * segment_ends).astype(np.int64), cursors)
+            at[step] = np.where(
+                cursors + 1 >= readable, (restart * segment_ends).astype(np.int64), cursors
+            )
             cursors = (at[step] + 1) % readable
         ahead = 1 + (draws[:, :, 1] * LABEL_REACH).astype(np.int64)
         return at, at + ahead, replace(self, cursors=cursors)
@@ -197,12 +205,19 @@ def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, floa
     at: (starts,), points, from 1 on.
     """
     outcomes = target_windows(prepared.values, at, horizon)
-    return {name: half_mse(each[at - 1, None], outcomes) for name, each in _known(prepared.values).items()}
+    return {
+        name: half_mse(each[at - 1, None], outcomes)
+        for name, each in _known(prepared.values).items()
+    }
 
 
 def _known(values: Floats) -> dict[str, Floats]:
     """(n,) forecasts of the next point, by name, known at each point: the page's two averages and the last value."""
-    return {"standard average": trailing_mean(values), "EMA": exponential_mean(values, start=0.0), "last value": values}
+    return {
+        "standard average": trailing_mean(values),
+        "EMA": exponential_mean(values, start=0.0),
+        "last value": values,
+    }
 
 
 def ema_ahead(value: float, mean: float, steps: int) -> Floats:
@@ -213,7 +228,11 @@ def ema_ahead(value: float, mean: float, steps: int) -> Floats:
 def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | None:
     """Pearson's, of predicted and actual moves, (m, horizon), since `last`, (m,); None where either is constant."""
     moves = (predicted - last[:, None]).ravel(), (real - last[:, None]).ravel()
-    return float(np.corrcoef(*moves)[0, 1]) if all(len(each) and each.std() > 0 for each in moves) else None
+    return (
+        float(np.corrcoef(*moves)[0, 1])
+        if all(len(each) and each.std() > 0 for each in moves)
+        else None
+    )
 
 
 def input_windows(values: Floats, at: Indices, unrolled: int) -> Floats:
@@ -221,8 +240,12 @@ def input_windows(values: Floats, at: Indices, unrolled: int) -> Floats:
 
     values: (n,).  at: (m,), starts.  Returns (m, unrolled − 1).
     """
-    if (known := int(at.min(initial=unrolled))) < unrolled - 1:  # an index below 0 would count from the newest
-        raise TooFewBars(unrolled - 1, known, "what the tutorial's network is fed before a forecast")
+    if (
+        known := int(at.min(initial=unrolled))
+    ) < unrolled - 1:  # an index below 0 would count from the newest
+        raise TooFewBars(
+            unrolled - 1, known, "what the tutorial's network is fed before a forecast"
+        )
     return np.asarray(values[at[:, None] + np.arange(1 - unrolled, 0)])
 
 
@@ -231,7 +254,9 @@ def target_windows(values: Floats, at: Indices, horizon: int) -> Floats:
     return np.asarray(values[at[:, None] + np.arange(horizon)])
 
 
-@np.errstate(invalid="ignore")  # OpenBLAS may raise the flag for finite numbers: NumPy's issue 24067
+@np.errstate(
+    invalid="ignore"
+)  # OpenBLAS may raise the flag for finite numbers: NumPy's issue 24067
 def rollout(weights: Weights, inputs: Floats, horizon: int, cell: str = "lstm") -> Floats:
     """Feed the past, then each prediction as the next input: all origins in one pass, without dropout.
 
@@ -241,13 +266,19 @@ def rollout(weights: Weights, inputs: Floats, horizon: int, cell: str = "lstm") 
     *arrays, kernel, bias = weights
     kind = CELLS[cell]
     layers = [arrays[i : i + kind.arrays] for i in range(0, len(arrays), kind.arrays)]
-    states = [(np.zeros((len(inputs), len(layer[1])), np.float32),) * kind.states for layer in layers]
+    states = [
+        (np.zeros((len(inputs), len(layer[1])), np.float32),) * kind.states for layer in layers
+    ]
     path = np.empty((len(inputs), horizon), dtype=np.float32)
     points = list(inputs.astype(np.float32).T)
     for step in range(len(points) + horizon - 1):
-        signal = points[step][:, None] if step < len(points) else path[:, step - len(points)][:, None]
+        signal = (
+            points[step][:, None] if step < len(points) else path[:, step - len(points)][:, None]
+        )
         for depth, (into, recurrent, *rest) in enumerate(layers):
-            states[depth] = kind.step(np, signal @ into, states[depth][0] @ recurrent, rest, states[depth])
+            states[depth] = kind.step(
+                np, signal @ into, states[depth][0] @ recurrent, rest, states[depth]
+            )
             signal = states[depth][0]
         if step >= len(points) - 1:
             path[:, step - len(points) + 1] = (signal @ kernel + bias)[:, 0]
@@ -267,13 +298,18 @@ class TutorialForecaster:
     vintages: ClassVar[None] = None
     width_by: ClassVar[str] = RIDGE
 
-    def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, None]:
+    def forecast(
+        self, series: PriceSeries, origins: Indices, leads: Indices
+    ) -> tuple[Floats, None]:
         """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, … without a gap."""
         return np.log(self.paths(series, origins, len(leads)) / series.close[origins, None]), None
 
     def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
         """(m, horizon) mid prices of the sessions after each origin.  Raises TooFewBars below look_back - 2."""
-        network, prepared = self.settings.network, self.scale.prepared(series, len(series.through(self.learned_until)))
+        network, prepared = (
+            self.settings.network,
+            self.scale.prepared(series, len(series.through(self.learned_until))),
+        )
         inputs = input_windows(prepared.values, origins + 1, network.look_back)
         return prepared.prices(origins, rollout(self.weights, inputs, horizon, network.cell))
 

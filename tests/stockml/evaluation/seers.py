@@ -9,7 +9,7 @@ import numpy as np
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.features.origins import every_nth
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.tutorial.recipe import TutorialForecaster
 from stockml.models.vintage_set import VintageSet
@@ -19,7 +19,9 @@ from stockml.training.ticker_training import split_after_vintages
 from tests.support.models import fine_tuned
 from tests.support.walks import walk
 
-SETTINGS = EvaluationSettings(horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5)
+SETTINGS = EvaluationSettings(
+    horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5
+)
 SERIES = walk(1_300, seed=4)
 SPLIT = split_after_vintages(SERIES, SETTINGS)
 TEST = every_nth(SPLIT.test, SETTINGS.origin_every)
@@ -37,8 +39,13 @@ def wide(times: float, series: PriceSeries = SERIES) -> Model:
     """The pretrained network with `times` its width at every lead, as if it had been trained to that."""
     first, last = series.sessions[SPLIT.validation.start], series.sessions[-1]
     networks = (
-        TickerNetwork(VintageSet.ending_before(day.item()), None, used=False, learned_until=learned_until)
-        for day, learned_until in ((first, first - np.timedelta64(1, "D")), (last, series.sessions[-1 - AGE]))
+        TickerNetwork(
+            VintageSet.ending_before(day.item()), None, used=False, learned_until=learned_until
+        )
+        for day, learned_until in (
+            (first, first - np.timedelta64(1, "D")),
+            (last, series.sessions[-1 - AGE]),
+        )
     )
     return Model(*(fine_tuned(each, times) for each in networks))
 
@@ -58,12 +65,16 @@ class Seer:
 
     def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
         start, true = series.close[at][:, None], self.true or series
-        came = np.concatenate([true.mid, true.close[-1] * (1 + 0.01 * LEADS)])[np.asarray(at)[:, None] + LEADS]
+        came = np.concatenate([true.mid, true.close[-1] * (1 + 0.01 * LEADS)])[
+            np.asarray(at)[:, None] + LEADS
+        ]
         return start + self.share * (came - start)
 
 
 def seeing(share: float) -> Model:
-    return Model(Seer(share, SERIES.sessions[0], SERIES), Seer(share, SERIES.sessions[-1 - AGE], SERIES))
+    return Model(
+        Seer(share, SERIES.sessions[0], SERIES), Seer(share, SERIES.sessions[-1 - AGE], SERIES)
+    )
 
 
 def after(series: PriceSeries, horizon: int = 20) -> list[date]:

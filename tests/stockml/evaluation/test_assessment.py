@@ -13,8 +13,8 @@ from stockml.evaluation.assessment import assess, read_assessment, write_assessm
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, evaluate
 from stockml.models.baselines import published_median
-from stockml.models.pooled_ridge import RIDGE
 from stockml.models.retrain_policy import Decision
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
@@ -72,23 +72,31 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
     assert found.forecast.last_close == SERIES.close[-1]
     assert found.forecast.path == tuple((SERIES.close[-1] * np.exp(author.tonight[0]))[:, 10])
     width_by = RIDGE if of_mids or publisher == RIDGE else FINE_TUNED
-    assert (found.forecast.width_by, set(found.forecast.weights)) == (width_by, {float(width_by != RIDGE)})
+    assert (found.forecast.width_by, set(found.forecast.weights)) == (
+        width_by,
+        {float(width_by != RIDGE)},
+    )
     assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES.close[TEST]))
     numbers = found.verdict.numbers
     adds = found.distributions.over_simple[CHAMPION if publisher == CHAMPION else LSTM]
     assert numbers["network_adds_crps"] == adds.skill
 
 
-def test_a_base_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> None:
+def test_a_pretrained_network_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> None:
     vintages, first = USUAL.held_out.vintages, SERIES.sessions[SPLIT.validation.start].item()
 
-    def scored_with_a_base_through(day: date) -> None:
-        held_out = replace(USUAL.held_out, vintages=replace(vintages, base=replace(vintages.base, through=day)))
+    def scored_with_a_network_through(day: date) -> None:
+        held_out = replace(
+            USUAL.held_out,
+            vintages=replace(vintages, pretrained=replace(vintages.pretrained, through=day)),
+        )
         ScoringData.of(SERIES, SPLIT, SETTINGS, replace(USUAL, held_out=held_out))
 
-    scored_with_a_base_through(first - timedelta(days=1))
-    with pytest.raises(InvalidSetting, match=f"expected the last session of the vintages .* found '{first}'"):
-        scored_with_a_base_through(first)
+    scored_with_a_network_through(first - timedelta(days=1))
+    with pytest.raises(
+        InvalidSetting, match=f"expected the last session of the vintages .* found '{first}'"
+    ):
+        scored_with_a_network_through(first)
 
 
 def test_a_path_that_is_worse_by_any_amount_is_not_published_even_if_promoted() -> None:
@@ -124,11 +132,21 @@ def test_a_champion_that_learned_from_the_unseen_parts_is_reported_and_not_score
     found = assessed(USUAL, Model(replace(USUAL.held_out, learned_until=late), USUAL.published))  # type: ignore[type-var]
     assert CHAMPION not in found.distributions.scores
     assert found.verdict.promoted
-    assert found.verdict.reason.startswith(f"the champion has no score (it has seen sessions through {late},")
+    assert found.verdict.reason.startswith(
+        f"the champion has no score (it has seen sessions through {late},"
+    )
 
 
 def test_an_unreadable_champion_is_reported_and_its_successor_is_not_called_the_first() -> None:
-    found = assess(SERIES, USUAL, None, SETTINGS, after(SERIES), SPLIT, unreadable="model/0f: an earlier version's")
+    found = assess(
+        SERIES,
+        USUAL,
+        None,
+        SETTINGS,
+        after(SERIES),
+        SPLIT,
+        unreadable="model/0f: an earlier version's",
+    )
     assert found.verdict.promoted
     assert found.verdict.reason == (
         "the champion has no score (model/0f: an earlier version's): replaced without a comparison"
@@ -144,19 +162,29 @@ def test_a_kept_model_is_scored_once_and_published() -> None:
 
 def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -> None:
     early = replace(SERIES, sessions=SERIES.sessions - BEFORE_ANY_VINTAGE)
-    model = train_ticker(early, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(early, model, None, SETTINGS, after(early), split_after_vintages(early, SETTINGS))
+    model = train_ticker(
+        early, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None
+    )
+    found = assess(
+        early, model, None, SETTINGS, after(early), split_after_vintages(early, SETTINGS)
+    )
     assert (found.publisher, found.forecast.without_network) == (RIDGE, True)
     (reason,) = found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
-    assert not {"crps_skill", "network_adds_crps"} & found.verdict.numbers.keys(), "none has gained nothing"
+    assert not {"crps_skill", "network_adds_crps"} & found.verdict.numbers.keys(), (
+        "none has gained nothing"
+    )
     assert np.isfinite(found.forecast.path).all()
 
 
-def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published() -> None:
+def test_with_a_pretrained_network_for_tonight_only_the_network_is_unscored_and_not_published() -> (
+    None
+):
     around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_400, "D"))
-    model = train_ticker(around, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    assert model.published.vintages.base is not None
+    model = train_ticker(
+        around, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None
+    )
+    assert model.published.vintages.pretrained is not None
     nothing = VintageSet.ending_before(date(1990, 1, 1))
     none = replace(model.held_out, vintages=nothing, learned_until=around.sessions[0])
     unscored = replace(model, held_out=none)
@@ -170,8 +198,12 @@ def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published(
 def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is_saved(
     series: PriceSeries, tmp_path: Path
 ) -> None:
-    model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(series, model, None, SETTINGS, after(series), split_after_vintages(series, SETTINGS))
+    model = train_ticker(
+        series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None
+    )
+    found = assess(
+        series, model, None, SETTINGS, after(series), split_after_vintages(series, SETTINGS)
+    )
     limits = [found.forecast.band(95).low, found.forecast.band(80).low, found.forecast.band(50).low]
     limits += [found.forecast.path, found.forecast.band(50).high, found.forecast.band(95).high]
     assert np.isfinite(limits).all()
@@ -185,11 +217,16 @@ def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
     in_pence_first = with_prices(SERIES, np.where(np.arange(len(SERIES)) < TEST[12], 100.0, 1.0))
     found = assess(in_pence_first, USUAL, None, SETTINGS, after(SERIES), SPLIT)
     assert 0 < len(found.test_origins) < len(TEST)
-    simple = {PUBLISHED: found.paths[PUBLISHED] / np.where(found.test_origins < TEST[12], 100.0, 1.0)[:, None]}
+    simple = {
+        PUBLISHED: found.paths[PUBLISHED]
+        / np.where(found.test_origins < TEST[12], 100.0, 1.0)[:, None]
+    }
     same = evaluate(SERIES.close, found.test_origins, simple, SETTINGS, {}, close=SERIES.close)
     for name, expected in same.scores.items():
         score = found.evaluation.scores[name]
-        figures = [(each.mse, each.mase, each.rmse, each.mae, each.skill) for each in (score, expected)]
+        figures = [
+            (each.mse, each.mase, each.rmse, each.mae, each.skill) for each in (score, expected)
+        ]
         assert figures[0] == pytest.approx(figures[1]), name
 
 
@@ -197,18 +234,30 @@ def test_a_horizon_beyond_the_learned_leads_is_published_too() -> None:
     settings = SETTINGS.changed(horizon=60)
     split = split_after_vintages(SERIES, settings)
     earlier = replace(USUAL.held_out, learned_until=SERIES.sessions[split.train_end])
-    found = assess(SERIES, replace(USUAL, held_out=earlier), None, settings, after(SERIES, 60), split)
+    found = assess(
+        SERIES, replace(USUAL, held_out=earlier), None, settings, after(SERIES, 60), split
+    )
     assert found.publisher == LSTM
     assert len(found.forecast.path) == len(found.forecast.band(80).high) == 60
     assert (np.diff(found.forecast.band(80).high) > 0).all()
 
 
-def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(tmp_path: Path) -> None:
+def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(
+    tmp_path: Path,
+) -> None:
     found = assessed(GOOD, FAIR)
     for name in ("a", "b"):
         write_assessment(found, tmp_path / name)
     again = read_assessment(tmp_path / "a")
-    for name in ("session", "evaluation", "forecast", "verdict", "distributions", "publisher", "kept"):
+    for name in (
+        "session",
+        "evaluation",
+        "forecast",
+        "verdict",
+        "distributions",
+        "publisher",
+        "kept",
+    ):
         assert getattr(again, name) == getattr(found, name)
     for name in ("test_origins", "unseen", "volatility"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
@@ -217,7 +266,9 @@ def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(tmp
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"session": "2013-03-01"}'])
-def test_content_that_is_not_an_assessment_is_an_error_that_names_the_folder(content: str, tmp_path: Path) -> None:
+def test_content_that_is_not_an_assessment_is_an_error_that_names_the_folder(
+    content: str, tmp_path: Path
+) -> None:
     write_assessment(assessed(USUAL), tmp_path)
     (tmp_path / "assessment.json").write_text(content)
     with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment"):
@@ -225,12 +276,16 @@ def test_content_that_is_not_an_assessment_is_an_error_that_names_the_folder(con
 
 
 @pytest.mark.parametrize(
-    "damaged", [lambda kept: b"", lambda kept: kept[:-40], lambda kept: kept.replace(b"\x3f", b"\x3e")]
+    "damaged",
+    [lambda kept: b"", lambda kept: kept[:-40], lambda kept: kept.replace(b"\x3f", b"\x3e")],
 )
 def test_damaged_paths_are_an_error_that_names_the_folder_and_the_way_back(
     damaged: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     write_assessment(assessed(USUAL), tmp_path)
     (tmp_path / "paths.npz").write_bytes(damaged((tmp_path / "paths.npz").read_bytes()))
-    with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment, found .*; run that night again"):
+    with pytest.raises(
+        InvalidFile,
+        match=f"{tmp_path.name}: expected an assessment, found .*; run that night again",
+    ):
         read_assessment(tmp_path)

@@ -12,8 +12,8 @@ import pytest
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
-from stockml.models.pooled_ridge import RIDGE
 from stockml.models.retrain_policy import Decision
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_folder
@@ -38,7 +38,9 @@ def found() -> Assessment:
     model = train_ticker(series(), Settings(), Decision("retrain", "no champion yet"), start=None)
     upcoming = sessions_for("IBM").after(series().sessions[-1].item(), 50)
     settings = Settings().evaluation
-    return assess(series(), model, None, settings, upcoming, split_after_vintages(series(), settings))
+    return assess(
+        series(), model, None, settings, upcoming, split_after_vintages(series(), settings)
+    )
 
 
 @pytest.mark.slow
@@ -53,13 +55,15 @@ def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None
 
 @cache
 def panel() -> dict[str, float]:
-    """Means over five shares that no base has learned from: CRPS skills of the widths, and what the 80 % band held."""
+    """Means over five shares that no pretrained network has learned from: CRPS skills of the widths, and what the 80 % band held."""
     series = read_folder(kaggle_folder() / "Stocks")[0]
     found = [backtest(name, series[name], ACROSS_2008, Settings()) for name in map(str.upper, LONG)]
     return {
         "network adds": np.mean([each.over[RIDGE].skills[0] for each in found]),
-        "over the pooled regression": np.mean([each.widths[PUBLISHED].skills[0] for each in found]),
-        "over EWMA 60, own shape": np.mean([each.over["EWMA 60, own shape"].skills[0] for each in found]),
+        "over the regression": np.mean([each.widths[PUBLISHED].skills[0] for each in found]),
+        "over EWMA 60, own shape": np.mean(
+            [each.over["EWMA 60, own shape"].skills[0] for each in found]
+        ),
         "held by the 80 % band": np.mean([each.scores[PUBLISHED].coverage["80"] for each in found]),
     }
 
@@ -70,12 +74,12 @@ def panel() -> dict[str, float]:
     ("figure", "measured", "margin"),
     [
         ("network adds", 0.00229, 0.0003),
-        ("over the pooled regression", 0.00419, 0.0005),
+        ("over the regression", 0.00419, 0.0005),
         ("over EWMA 60, own shape", 0.0119, 0.001),
         ("held by the 80 % band", 0.769, 0.005),
     ],
 )
-def test_five_shares_that_no_base_has_seen_are_forecast_as_measured_before(
+def test_five_shares_that_no_pretrained_network_has_seen_are_forecast_as_measured_before(
     figure: str, measured: float, margin: float
 ) -> None:
     """Margins for other processors only: a leak that gains as little as a quarter of what the network adds is seen."""
@@ -83,8 +87,12 @@ def test_five_shares_that_no_base_has_seen_are_forecast_as_measured_before(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("band", "low", "high"), [("50", 0.4, 0.65), ("80", 0.7, 0.9), ("95", 0.9, 0.99)])
-def test_the_bands_cover_about_what_they_claim_on_the_test_part(band: str, low: float, high: float) -> None:
+@pytest.mark.parametrize(
+    ("band", "low", "high"), [("50", 0.4, 0.65), ("80", 0.7, 0.9), ("95", 0.9, 0.99)]
+)
+def test_the_bands_cover_about_what_they_claim_on_the_test_part(
+    band: str, low: float, high: float
+) -> None:
     assert low <= found().band_scores.bands[band].coverage <= high
 
 
@@ -92,13 +100,21 @@ def test_the_bands_cover_about_what_they_claim_on_the_test_part(band: str, low: 
 def test_the_last_closes_error_is_the_known_one_and_equals_a_naive_loops() -> None:
     close, scores = series().close, found().evaluation.scores
     scale = {t: np.ptp(close[max(t - 2499, 0) : t + 1]) for t in found().test_origins}
-    loop = [((close[t] - close[t + k]) / scale[t]) ** 2 for t in found().test_origins for k in range(1, 51)]
+    loop = [
+        ((close[t] - close[t + k]) / scale[t]) ** 2
+        for t in found().test_origins
+        for k in range(1, 51)
+    ]
     assert scores[LAST_CLOSE].mse == pytest.approx(np.mean(loop), rel=1e-12)
     assert scores[LAST_CLOSE].mse == pytest.approx(LAST_CLOSE_MSE, rel=1e-9)
 
 
 def main() -> None:
-    for name, value in {**found().verdict.numbers, **found().band_scores.metrics(), **panel()}.items():
+    for name, value in {
+        **found().verdict.numbers,
+        **found().band_scores.metrics(),
+        **panel(),
+    }.items():
         print(f"{name}: {value:.6f}")
 
 

@@ -33,7 +33,11 @@ def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
     """The unseen origins are forecast by the network that has not seen them, tonight by the one that knows all."""
     unseen = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT.test)])
     networks = [
-        (network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))
+        (network, at)
+        for network, at in (
+            (USUAL.held_out, unseen),
+            (USUAL.published, np.array([len(SERIES) - 1])),
+        )
     ]
     parts = [
         published_median(SERIES, at, LEADS)[..., None] + network.forecast(SERIES, at, LEADS)[1]
@@ -50,7 +54,9 @@ def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
     assert forecast.probability_of_rise == chance_above(tonight[9], 0.0)
     for coverage, low, high in ((50, 5, 15), (80, 2, 18), (95, 0, 20)):
         sides = [close[-1] * np.exp(tonight[:, side]) for side in (low, high)]
-        np.testing.assert_allclose([forecast.band(coverage).low, forecast.band(coverage).high], sides)
+        np.testing.assert_allclose(
+            [forecast.band(coverage).low, forecast.band(coverage).high], sides
+        )
         actual = np.log(SERIES.close[TEST[:, None] + LEADS] / close[TEST, None])
         scored = whole[count:-1]
         inside = (scored[..., low] <= actual) & (actual <= scored[..., high])
@@ -59,17 +65,27 @@ def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
         PUBLISHED: close[TEST, None] * np.exp(whole[count:-1, :, 10]),
         TREND_PRIOR: close[TEST, None] * np.exp(trend_prior_moves(SERIES, TEST, 20)),
     }
-    rises = {PUBLISHED: np.array([chance_above(quantiles, 0.0) for quantiles in whole[count:-1, 9]])}
+    rises = {
+        PUBLISHED: np.array([chance_above(quantiles, 0.0) for quantiles in whole[count:-1, 9]])
+    }
     scores = evaluate(close, TEST, paths, SETTINGS, rises, close=close).scores
     for name in paths:
         own, expected = found.evaluation.scores[name], scores[name]
-        assert (own.mse, own.direction.brier) == pytest.approx((expected.mse, expected.direction.brier)), name
+        assert (own.mse, own.direction.brier) == pytest.approx(
+            (expected.mse, expected.direction.brier)
+        ), name
     assert (forecast.last_close, forecast.last_value, forecast.now) == (close[-1],) * 3
-    assert (forecast.price, forecast.width_by, set(forecast.weights)) == ("close", FINE_TUNED, {1.0})
+    assert (forecast.price, forecast.width_by, set(forecast.weights)) == (
+        "close",
+        FINE_TUNED,
+        {1.0},
+    )
 
 
 def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> None:
-    weights = tuple(np.full(shape, 0.1, np.float32) for shape in ((1, 24), (6, 24), (24,), (6, 1), (1,)))
+    weights = tuple(
+        np.full(shape, 0.1, np.float32) for shape in ((1, 24), (6, 24), (24,), (6, 1), (1,))
+    )
     scale = TutorialScale.of(prepare(SERIES.mid, 1_000), SERIES.sessions)
     model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
     found = quantiles_after(SERIES, TEST, len(LEADS), VintageSet(None, None, None), model)
@@ -79,7 +95,9 @@ def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> 
 
 
 def test_a_path_of_a_networks_own_is_scored_at_the_prices_that_it_forecast() -> None:
-    np.testing.assert_allclose(candidate(seeing(0.3)).own_path, seeing(0.3).held_out.paths(SERIES, TEST, len(LEADS)))
+    np.testing.assert_allclose(
+        candidate(seeing(0.3)).own_path, seeing(0.3).held_out.paths(SERIES, TEST, len(LEADS))
+    )
 
 
 @pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])

@@ -15,9 +15,9 @@ from stockml.evaluation.distribution_table import DistributionTable, distributio
 from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano
 from stockml.evaluation.simple_distributions import OWN_HAR, SHAPES, simple_distributions
+from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEVELS
-from stockml.models.pooled_regression import POOLED
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED, TickerNetwork
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import EvaluationSettings
@@ -26,7 +26,10 @@ from tests.support.walks import walk
 
 SERIES, AT = walk(2_600), np.arange(2_200, 2_550, 5)
 LEADS, ALL = np.array([1, 5, 10, 20, 50]), np.arange(1, 51)
-VINTAGES, NONE = VintageSet.ending_before(date(2006, 1, 1)), VintageSet.ending_before(date(1990, 1, 1))
+VINTAGES, NONE = (
+    VintageSet.ending_before(date(2006, 1, 1)),
+    VintageSet.ending_before(date(1990, 1, 1)),
+)
 
 
 def wider(times: float) -> Candidate:
@@ -54,7 +57,10 @@ def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
     if symmetric:
         rows = {name: (each - each[..., ::-1]) / 2 for name, each in rows.items()}
     actual = np.log(SERIES.close[AT[:, None] + LEADS] / SERIES.close[AT, None])
-    return {name: np.asarray(scoringrules.crps_quantile(actual, each, LEVELS)) for name, each in rows.items()}
+    return {
+        name: np.asarray(scoringrules.crps_quantile(actual, each, LEVELS))
+        for name, each in rows.items()
+    }
 
 
 def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
@@ -62,7 +68,7 @@ def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     assert list(found.scores) == [*SHAPES, PRETRAINED, LSTM, CHAMPION, RIDGE]
     assert {score.origins for score in found.scores.values()} == {len(AT)}
     assert (found.leads, found.reasons) == (tuple(LEADS), {})
-    assert set(found.widths) == set(found.whole) == set(found.scores) - {POOLED}
+    assert set(found.widths) == set(found.whole) == set(found.scores) - {REGRESSION}
     assert found.through == VINTAGES.through == date(2005, 6, 30)
     few = distribution_table(UNSEEN, CANDIDATES, simple_rows=False)
     assert list(few.scores) == [LSTM, CHAMPION, RIDGE]
@@ -70,17 +76,26 @@ def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
 
 
 def test_what_training_adds_is_measured_whether_its_network_is_used_or_not() -> None:
-    base = VINTAGES.base
-    assert base
-    trained = replace(base, members=tuple(replace(each, shape=1.1 * each.shape) for each in base.members))
-    network = TickerNetwork(VINTAGES, trained, used=False, learned_until=np.datetime64("2005-06-30"))
+    pretrained = VINTAGES.pretrained
+    assert pretrained
+    trained = replace(
+        pretrained,
+        members=tuple(replace(each, shape=1.1 * each.shape) for each in pretrained.members),
+    )
+    network = TickerNetwork(
+        VINTAGES, trained, used=False, learned_until=np.datetime64("2005-06-30")
+    )
     found = [
-        distribution_table(UNSEEN, CANDIDATES | {LSTM: replace(wider(1.3), held_out=each)}).training_adds
+        distribution_table(
+            UNSEEN, CANDIDATES | {LSTM: replace(wider(1.3), held_out=each)}
+        ).training_adds
         for each in (network, replace(network, used=True), replace(network, fine_tuned=None))
     ]
     pair = (VINTAGES.network_quantiles(SERIES, AT, LEADS, each) for each in (trained, None))
     actual = np.log(SERIES.close[AT[:, None] + LEADS] / SERIES.close[AT, None])
-    ours, left = ((scoringrules.crps_quantile(actual, each, LEVELS) / np.sqrt(LEADS)).mean() for each in pair)
+    ours, left = (
+        (scoringrules.crps_quantile(actual, each, LEVELS) / np.sqrt(LEADS)).mean() for each in pair
+    )
     assert found[0] == found[1]
     assert found[0]
     assert found[0].skill == pytest.approx(1 - ours / left)
@@ -95,11 +110,14 @@ def test_the_crps_of_every_row_equals_the_oracles() -> None:
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_the_skill_is_over_the_pooled_regressions_crps(symmetric: bool) -> None:
-    mean = {name: (each / np.sqrt(LEADS)).mean() for name, each in every_rows_crps(symmetric=symmetric).items()}
+def test_the_skill_is_over_the_regressions_crps(symmetric: bool) -> None:
+    mean = {
+        name: (each / np.sqrt(LEADS)).mean()
+        for name, each in every_rows_crps(symmetric=symmetric).items()
+    }
     for name, found in (table().widths if symmetric else table().whole).items():
-        assert (found.reference, found.symmetric) == (POOLED, symmetric)
-        assert found.skill == pytest.approx(1 - mean[name] / mean[POOLED], abs=1e-9)
+        assert (found.reference, found.symmetric) == (REGRESSION, symmetric)
+        assert found.skill == pytest.approx(1 - mean[name] / mean[REGRESSION], abs=1e-9)
 
 
 def test_networks_are_compared_with_the_champion_and_by_width_with_the_ridge_regression() -> None:
@@ -116,7 +134,10 @@ def test_networks_are_compared_with_the_champion_and_by_width_with_the_ridge_reg
         assert vars(each.test) == pytest.approx(vars(expected))
     alone = distribution_table(UNSEEN, {LSTM: wider(1.0)})
     assert (alone.against_champion, alone.network_adds, alone.over_simple) == (None, None, {})
-    assert (alone.figures()["network_adds_crps"], alone.figures()["network_adds_crps_p_value"]) == (None, None)
+    assert (alone.figures()["network_adds_crps"], alone.figures()["network_adds_crps_p_value"]) == (
+        None,
+        None,
+    )
     assert not alone.is_worse(LSTM, clearly=True)
     assert not alone.is_worse(LSTM, clearly=False)
 
@@ -138,7 +159,10 @@ def test_a_network_is_worse_by_any_amount_and_clearly_worse_by_more_than_the_noi
     test = None if p_value is None else DieboldMariano(1.0, p_value, 1 - p_value / 2)
     comparison = CrpsComparison(LSTM, RIDGE, True, skill, (skill,), test)
     found = replace(table(), over_simple={CHAMPION: comparison})
-    assert (found.is_worse(CHAMPION, clearly=False), found.is_worse(CHAMPION, clearly=True)) == (worse, loses)
+    assert (found.is_worse(CHAMPION, clearly=False), found.is_worse(CHAMPION, clearly=True)) == (
+        worse,
+        loses,
+    )
     assert not found.is_worse(LSTM, clearly=False)
 
 
@@ -150,22 +174,28 @@ def test_a_vintage_that_has_seen_an_origin_is_refused() -> None:
 
 def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_scored() -> None:
     found = distribution_table(replace(UNSEEN, vintages=NONE), CANDIDATES)
-    assert found.reasons == {POOLED: NONE.reasons["regression"]}
+    assert found.reasons == {REGRESSION: NONE.reasons["regression"]}
     assert (found.through, found.widths, found.whole) == (None, {}, {})
     assert list(found.scores) == list(CANDIDATES)
     assert found.over_simple.keys() == {LSTM, CHAMPION}
     assert found.figures()["crps_skill"] is None
-    no_base = replace(VINTAGES, base=None, reasons={"base": "no network"})
-    without_base = distribution_table(replace(UNSEEN, vintages=no_base), {LSTM: wider(1.0)})
-    assert list(without_base.scores) == [*SHAPES, LSTM]
-    assert without_base.reasons == {PRETRAINED: "no network"}
+    no_pretrained = replace(VINTAGES, pretrained=None, reasons={"pretrained": "no network"})
+    without_pretrained = distribution_table(
+        replace(UNSEEN, vintages=no_pretrained), {LSTM: wider(1.0)}
+    )
+    assert list(without_pretrained.scores) == [*SHAPES, LSTM]
+    assert without_pretrained.reasons == {PRETRAINED: "no network"}
 
 
 def test_a_history_too_short_for_a_row_gives_the_reason_and_keeps_the_other_rows() -> None:
     short, at = SERIES.until(1_500), np.arange(1_200, 1_450, 5)
     vintages = VintageSet.ending_before(date(2003, 1, 1))
-    still = Candidate(np.zeros((50, 50, 21)), np.zeros((1, 50, 21)), 50, None, None, has_network=True)
-    found = distribution_table(replace(UNSEEN, series=short, origins=at, test=at, vintages=vintages), {LSTM: still})
+    still = Candidate(
+        np.zeros((50, 50, 21)), np.zeros((1, 50, 21)), 50, None, None, has_network=True
+    )
+    found = distribution_table(
+        replace(UNSEEN, series=short, origins=at, test=at, vintages=vintages), {LSTM: still}
+    )
     assert list(found.reasons) == [OWN_HAR]
     assert "2000" in found.reasons[OWN_HAR].replace(",", "")
     assert set(found.scores) == {*SHAPES, PRETRAINED, LSTM} - {OWN_HAR}
@@ -189,4 +219,4 @@ def test_a_short_horizon_has_only_the_leads_it_reaches_and_a_table_survives_json
     short = replace(UNSEEN, settings=EvaluationSettings(horizon=12, direction_step=10))
     assert distribution_table(short, CANDIDATES).leads == (1, 5, 10)
     assert read_record(DistributionTable, written_record(table())) == table()
-    assert [row_of(name) for name in (LSTM, CHAMPION, POOLED)] == [LSTM, CHAMPION, RIDGE]
+    assert [row_of(name) for name in (LSTM, CHAMPION, REGRESSION)] == [LSTM, CHAMPION, RIDGE]

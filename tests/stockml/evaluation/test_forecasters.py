@@ -74,7 +74,9 @@ def test_it_learns_up_to_the_first_origin_and_is_a_row_beside_the_others(
     assert rows["Walk"][0, 1, 15] == pytest.approx(deviation * np.sqrt(5) * 0.6744898)
 
 
-def test_one_that_raises_or_falls_or_is_slow_costs_its_own_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_raises_or_falls_or_is_slow_costs_its_own_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("Walk Raises Falls Slow", tmp_path, monkeypatch)
     monkeypatch.setattr(forecasters, "PATIENCE_S", 5.0)
     rows, reasons = forecaster_rows(SERIES, AT, LEADS)
@@ -87,7 +89,9 @@ def test_one_that_raises_or_falls_or_is_slow_costs_its_own_row(tmp_path: Path, m
 def test_one_that_looks_ahead_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("Seer", tmp_path, monkeypatch)
     with pytest.raises(LooksAhead, match="Seer"):
-        check_rows(SERIES, 800, lambda series: {"Seer": [*forecaster_rows(series, AT, LEADS)[0].values()]})
+        check_rows(
+            SERIES, 800, lambda series: {"Seer": [*forecaster_rows(series, AT, LEADS)[0].values()]}
+        )
 
 
 @pytest.mark.campaign
@@ -99,5 +103,7 @@ def test_the_example_is_installed_as_a_package_of_its_own_and_is_a_row_of_a_nigh
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
     night = [sys.executable, "-m", "deployments.run", "IBM"]
-    said = subprocess.run(night, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
+    said = subprocess.run(
+        night, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    ).stdout
     assert any(line.startswith("GJR-GARCH") for line in said.splitlines()), said

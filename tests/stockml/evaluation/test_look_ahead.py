@@ -18,10 +18,10 @@ from stockml.evaluation.look_ahead import (
 )
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR
 from stockml.models.baselines import baseline_paths
-from stockml.models.pooled_ridge import RIDGE
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED, TickerNetwork
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Floats
@@ -41,7 +41,9 @@ from tests.stockml.evaluation.seers import (
 from tests.support.walks import SMALL, walk
 
 MIDDLE = int(TEST[len(TEST) // 2])
-PEEKING = Model(*(Seer(0.3, learned_until, None) for learned_until in (SERIES.sessions[0], SERIES.sessions[-1])))
+PEEKING = Model(
+    *(Seer(0.3, learned_until, None) for learned_until in (SERIES.sessions[0], SERIES.sessions[-1]))
+)
 NEXT_CLOSE = f"after the close of {SERIES.sessions[MIDDLE]}"
 
 
@@ -88,7 +90,9 @@ def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:
 def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
     first = SERIES.sessions[SPLIT.validation.start]
     seen = replace(USUAL, held_out=replace(USUAL.held_out, learned_until=first))
-    with pytest.raises(InvalidSetting, match=f"held-out network to be before the origin {first}, found '{first}'"):
+    with pytest.raises(
+        InvalidSetting, match=f"held-out network to be before the origin {first}, found '{first}'"
+    ):
         night(seen)
 
 
@@ -108,31 +112,55 @@ def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:
 
     def rows(series: PriceSeries, seen: int) -> dict[str, list[Floats | None]]:
         weights = 0.999 ** np.arange(4_000)
-        return {"row": [np.array([np.resize(series.close[: MIDDLE + 1 + seen], 4_000)[::-1] @ weights])]}
+        return {
+            "row": [np.array([np.resize(series.close[: MIDDLE + 1 + seen], 4_000)[::-1] @ weights])]
+        }
 
     check_rows(SERIES, MIDDLE, lambda series: rows(series, 0))
     with pytest.raises(LooksAhead, match="the forecast of row"):
         check_rows(SERIES, MIDDLE, lambda series: rows(series, 1))
     with pytest.raises(LooksAhead, match="the forecast of row"):  # whatever else the row holds
-        check_rows(SERIES, MIDDLE, lambda series: {"row": [np.array([np.inf, np.nan, series.close[-1]])]})
+        check_rows(
+            SERIES, MIDDLE, lambda series: {"row": [np.array([np.inf, np.nan, series.close[-1]])]}
+        )
     last = float(SERIES.close[-1])
-    check_rows(SERIES, MIDDLE, lambda series: {"row": [np.array([1.0 + 1e-7 * (series.close[-1] == last)])]})
+    check_rows(
+        SERIES,
+        MIDDLE,
+        lambda series: {"row": [np.array([1.0 + 1e-7 * (series.close[-1] == last)])]},
+    )
 
 
 @pytest.mark.parametrize("wanted", ["open", "high", "low", "close", "volume"])
-def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_not(wanted: str) -> None:
+def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_not(
+    wanted: str,
+) -> None:
     def check(ahead: int) -> None:
-        check_rows(SERIES, MIDDLE, lambda series: {"row": [getattr(series, wanted)[[MIDDLE + ahead]], None]})
+        check_rows(
+            SERIES,
+            MIDDLE,
+            lambda series: {"row": [getattr(series, wanted)[[MIDDLE + ahead]], None]},
+        )
 
     check(0)
     for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
         with pytest.raises(LooksAhead, match="the forecast of row"):
             check(ahead)
-    with pytest.raises(LooksAhead, match="the forecast of row"):  # a later change, which has no unit
-        check_rows(SERIES, MIDDLE, lambda series: {"row": [np.diff(np.log(getattr(series, wanted)[MIDDLE + 1 :]))]})
+    with pytest.raises(
+        LooksAhead, match="the forecast of row"
+    ):  # a later change, which has no unit
+        check_rows(
+            SERIES,
+            MIDDLE,
+            lambda series: {"row": [np.diff(np.log(getattr(series, wanted)[MIDDLE + 1 :]))]},
+        )
     for one, two in ((None, 1.0), (1.0, None)):
         with pytest.raises(LooksAhead, match="the forecast of row"):
-            check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})
+            check_rows(
+                SERIES,
+                MIDDLE,
+                lambda series, one=one, two=two: {"row": [one if series is SERIES else two]},
+            )
 
 
 @pytest.mark.slow
@@ -141,7 +169,9 @@ def test_a_backtest_whose_inputs_do_not_come_from_the_bars_as_they_stood_is_refu
     object.__setattr__(series, "_full", walk(1_400, seed=7))
     settings = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
     with pytest.raises(LooksAhead, match="the forecast of LSTM after the close of"):
-        backtest("ABC", series, Span(series.sessions[860].item(), series.sessions[960].item()), settings)
+        backtest(
+            "ABC", series, Span(series.sessions[860].item(), series.sessions[960].item()), settings
+        )
 
 
 def test_the_other_future_differs_from_the_next_session_on() -> None:

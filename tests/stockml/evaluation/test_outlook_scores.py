@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
-from stockml.evaluation.outlook_scores import MIN_ORIGINS, OutlookScore, outlook_lines, outlook_scores, touches
+from stockml.evaluation.outlook_scores import (
+    MIN_ORIGINS,
+    OutlookScore,
+    outlook_lines,
+    outlook_scores,
+    touches,
+)
 from stockml.evaluation.significance import diebold_mariano
 from stockml.forecasts.outlook import SPANS, annualised, chance_above
 from stockml.forecasts.touch import touch_chance
@@ -25,7 +31,10 @@ def wide(daily: float) -> np.ndarray:
 
 
 def scores(published: np.ndarray, simple: np.ndarray | None) -> dict[tuple[str, int], OutlookScore]:
-    return {(each.what, each.sessions): each for each, _ in outlook_scores(SERIES, ORIGINS, published, simple)}
+    return {
+        (each.what, each.sessions): each
+        for each, _ in outlook_scores(SERIES, ORIGINS, published, simple)
+    }
 
 
 PUBLISHED, SIMPLE = wide(0.02), wide(0.03)
@@ -40,12 +49,17 @@ def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
 
 @pytest.mark.parametrize("span", SPANS)
 @pytest.mark.parametrize(("what", "move"), [("over ±5%", 0.05), ("over ±10%", 0.1)])
-def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(span: int, what: str, move: float) -> None:
+def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(
+    span: int, what: str, move: float
+) -> None:
     happened, losses, ends = list[bool](), [], np.log([1 + move, 1 - move])
     for row, origin in enumerate(ORIGINS):
         ratio = SERIES.close[origin + span] / SERIES.close[origin]
         happened.append(ratio > 1 + move or ratio < 1 - move)
-        up, down = (np.array([chance_above(each[row, span - 1], end) for each in (PUBLISHED, SIMPLE)]) for end in ends)
+        up, down = (
+            np.array([chance_above(each[row, span - 1], end) for each in (PUBLISHED, SIMPLE)])
+            for end in ends
+        )
         losses.append((up + 1 - down - happened[-1]) ** 2)
     found, rate, (loss, other) = FOUND[what, span], np.mean(happened), np.array(losses).T
     assert (found.came_true, found.score) == pytest.approx((rate, loss.mean()))
@@ -93,7 +107,9 @@ def test_the_losses_behind_a_gain_are_kept_beside_it_for_a_test_across_tickers()
 
 
 def test_without_a_network_nothing_is_compared() -> None:
-    assert all(each.network_adds is None and each.test is None for each in scores(PUBLISHED, None).values())
+    assert all(
+        each.network_adds is None and each.test is None for each in scores(PUBLISHED, None).values()
+    )
 
 
 def test_an_event_that_hardly_ever_came_true_makes_no_gain() -> None:
@@ -112,20 +128,31 @@ def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
 def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_one() -> None:
     sessions, none = SERIES.sessions[ORIGINS], np.ones(len(ORIGINS))
     gains = [
-        PairedLosses(sessions, none - gain * np.sin(ORIGINS), none, (gain,)) for gain in (0.005, 0.0, -0.01, 0.045)
+        PairedLosses(sessions, none - gain * np.sin(ORIGINS), none, (gain,))
+        for gain in (0.005, 0.0, -0.01, 0.045)
     ]
-    said = [OutlookScore("rise", 5, 0.5, rate, 0.2 + rate, 0.1, None, None) for rate in (0.25, 0.5, 0.75, 1.0, 1.0)]
+    said = [
+        OutlookScore("rise", 5, 0.5, rate, 0.2 + rate, 0.1, None, None)
+        for rate in (0.25, 0.5, 0.75, 1.0, 1.0)
+    ]
     volatility = OutlookScore("volatility", 5, 0.3, 0.2, 0.5, 0.4, None, None)
-    found = outlook_lines([[(score, gain)] for score, gain in zip(said, [*gains, None], strict=True)])
+    found = outlook_lines(
+        [[(score, gain)] for score, gain in zip(said, [*gains, None], strict=True)]
+    )
     (line,) = found
     assert (line.what, line.sessions, line.tickers, line.compared) == ("rise", 5, 5, 4)
-    assert (line.said, line.came_true, line.score, line.constant) == pytest.approx((0.5, 0.7, 0.9, 0.1))
+    assert (line.said, line.came_true, line.score, line.constant) == pytest.approx(
+        (0.5, 0.7, 0.9, 0.1)
+    )
     assert (line.network_adds, line.share) == pytest.approx((1.0, 50.0))
     test = panel_diebold_mariano(gains)
     assert test is not None
     assert line.p_value == test.p_value
     both = outlook_lines([[(said[0], gains[0]), (volatility, None)], [(volatility, None)]])
-    assert [(each.what, each.tickers, each.compared) for each in both] == [("rise", 1, 1), ("volatility", 2, 0)]
+    assert [(each.what, each.tickers, each.compared) for each in both] == [
+        ("rise", 1, 1),
+        ("volatility", 2, 0),
+    ]
     assert (both[1].network_adds, both[1].share, both[1].p_value) == (None, None, None)
 
 
@@ -133,20 +160,28 @@ def test_chances_of_a_touch_are_scored_over_the_own_frequency_as_a_loop_scores_t
     near, far = touches(SERIES, ORIGINS, PUBLISHED, PUBLISHED[-1])
     assert (near.sessions, near.fall, far.fall) == (20, 0.05, 0.1)
     losses, frequencies, happened = [], list[float](), list[bool]()
-    lowest = [min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(len(SERIES) - 20)]
+    lowest = [
+        min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(len(SERIES) - 20)
+    ]
     for row, origin in enumerate(ORIGINS):
-        frequencies.append(float(np.mean([low <= 0.95 for low in lowest[max(0, origin - 2519) : origin - 19]])))
+        frequencies.append(
+            float(np.mean([low <= 0.95 for low in lowest[max(0, origin - 2519) : origin - 19]]))
+        )
         happened.append(lowest[origin] <= 0.95)
         losses.append((float(touch_chance(PUBLISHED[row, 19], 0.05)) - happened[-1]) ** 2)
     reference = np.mean((np.array(frequencies) - happened) ** 2)
-    assert (near.skill, near.happened) == pytest.approx((1 - np.mean(losses) / reference, np.mean(happened)))
+    assert (near.skill, near.happened) == pytest.approx(
+        (1 - np.mean(losses) / reference, np.mean(happened))
+    )
     assert near.own_frequency == pytest.approx(np.mean([low <= 0.95 for low in lowest[-2500:]]))
     assert far.chance == touch_chance(PUBLISHED[-1, 19], 0.1) < near.chance
 
 
 def test_a_touch_is_not_scored_where_it_was_rare_or_the_history_is_short() -> None:
     standing = touches(constant(400), np.arange(300, 350, 10), PUBLISHED[:5], PUBLISHED[0])
-    assert [(each.skill, each.origins, each.happened, each.own_frequency) for each in standing] == [(None, 5, 0, 0)] * 2
+    assert [(each.skill, each.origins, each.happened, each.own_frequency) for each in standing] == [
+        (None, 5, 0, 0)
+    ] * 2
     short = touches(SERIES.until(100), np.array([40]), PUBLISHED[:1], PUBLISHED[0])
     assert [(each.skill, each.origins, each.happened, each.own_frequency) for each in short] == [
         (None, 0, None, None)

@@ -53,10 +53,16 @@ def test_every_figure_equals_that_of_a_naive_loop_at_any_price(level: float) -> 
     paths, close = guesses(mid), closes(mid)
     scaled, naive, absolute, mase, lead_30, naive_30, right = [], [], [], [], [], [], []
     for row, origin in enumerate(ORIGINS):
-        past, steps = mid[max(0, origin - 399) : origin + 1], np.diff(mid[max(0, origin - 400) : origin + 1])
+        past, steps = (
+            mid[max(0, origin - 399) : origin + 1],
+            np.diff(mid[max(0, origin - 400) : origin + 1]),
+        )
         scale, step = past.max() - past.min(), np.mean(np.abs(steps))
         for lead in range(1, 51):
-            error, lazy = paths[row, lead - 1] - mid[origin + lead], close[origin] - mid[origin + lead]
+            error, lazy = (
+                paths[row, lead - 1] - mid[origin + lead],
+                close[origin] - mid[origin + lead],
+            )
             scaled.append((error / scale) ** 2)
             naive.append((lazy / scale) ** 2)
             absolute.append(error)
@@ -88,7 +94,9 @@ def test_direction_has_its_base_rate_and_the_brier_score_of_the_given_chance() -
 def test_every_baseline_is_scored_and_the_last_close_has_no_skill_and_no_direction() -> None:
     found = evaluation()
     assert (
-        set(found.scores) == set(found.one_step) == {LSTM, CHAMPION, LAST_CLOSE, *baseline_paths(prices(), ORIGINS, 1)}
+        set(found.scores)
+        == set(found.one_step)
+        == {LSTM, CHAMPION, LAST_CLOSE, *baseline_paths(prices(), ORIGINS, 1)}
     )
     assert found.scores[LAST_CLOSE].skill == 0.0
     assert found.scores[LAST_CLOSE].direction.accuracy is None
@@ -97,19 +105,25 @@ def test_every_baseline_is_scored_and_the_last_close_has_no_skill_and_no_directi
 def test_skill_is_over_the_last_close_so_that_merely_knowing_the_close_earns_none() -> None:
     """Prices go on from the close, which is newer than the tutorial's mid price."""
     steps = np.random.default_rng(4).normal(0, 0.015, (600, 2))
-    ends = np.cumsum(steps.sum(axis=1))  # steps to a session's middle, then to its end, where the next begins
+    ends = np.cumsum(
+        steps.sum(axis=1)
+    )  # steps to a session's middle, then to its end, where the next begins
     mid, close = 50 * np.exp(ends - steps[:, 1]), 50 * np.exp(ends)
     path = np.repeat(close[ORIGINS, None], 50, axis=1)
     found = evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=close)
     assert (found.scores[LSTM].skill, found.one_step[LSTM].skill) == (0.0, 0.0)
-    assert (evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=mid).one_step[LSTM].skill or 0) > 0.2
+    assert (
+        evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=mid).one_step[LSTM].skill or 0
+    ) > 0.2
 
 
 def test_scores_do_not_depend_on_the_currency() -> None:
     in_dollars, in_cents = evaluation(prices()), evaluation(prices() * 100)
     for name, score in in_dollars.scores.items():
         other = in_cents.scores[name]
-        assert (other.mse, other.mase, other.skill) == pytest.approx((score.mse, score.mase, score.skill))
+        assert (other.mse, other.mase, other.skill) == pytest.approx(
+            (score.mse, score.mase, score.skill)
+        )
         assert (other.rmse or 0) / 100 == pytest.approx(score.rmse)
 
 
@@ -130,13 +144,22 @@ def test_models_are_compared_with_the_last_close_and_with_the_champion() -> None
     assert rival.test is not None
     more = (scores[LSTM].skill or 0) - (scores[CHAMPION].skill or 0)
     assert rival.skill_difference == pytest.approx(more)
-    assert rival.interval == rival.test.around(rival.skill_difference or 0), "of the difference, not of the skill"
+    assert rival.interval == rival.test.around(rival.skill_difference or 0), (
+        "of the difference, not of the skill"
+    )
 
 
 def test_network_adds_compares_the_published_path_with_the_same_without_a_network() -> None:
     mid = prices()
     with_it, without = guesses(mid), guesses(mid, seed=6)
-    found = evaluate(mid, ORIGINS, {PUBLISHED: with_it, WITHOUT_NETWORK: without}, SETTINGS, {}, close=closes(mid))
+    found = evaluate(
+        mid,
+        ORIGINS,
+        {PUBLISHED: with_it, WITHOUT_NETWORK: without},
+        SETTINGS,
+        {},
+        close=closes(mid),
+    )
     adds = found.comparison(PUBLISHED, WITHOUT_NETWORK)
     assert adds is not None
     assert adds.test is not None
@@ -144,7 +167,14 @@ def test_network_adds_compares_the_published_path_with_the_same_without_a_networ
     apart = (found.scores[PUBLISHED].skill or 0) - (found.scores[WITHOUT_NETWORK].skill or 0)
     assert adds.skill_difference == pytest.approx(apart)
     assert adds.interval.low <= apart <= adds.interval.high
-    same = evaluate(mid, ORIGINS, {PUBLISHED: without, WITHOUT_NETWORK: without}, SETTINGS, {}, close=closes(mid))
+    same = evaluate(
+        mid,
+        ORIGINS,
+        {PUBLISHED: without, WITHOUT_NETWORK: without},
+        SETTINGS,
+        {},
+        close=closes(mid),
+    )
     nothing = same.comparison(PUBLISHED, WITHOUT_NETWORK)
     assert nothing is not None
     assert nothing.test is not None
@@ -177,15 +207,21 @@ def test_a_price_that_never_moves_gives_no_figure_rather_than_infinity() -> None
     assert found.scores[LSTM].skill is None
     assert found.scores[LAST_CLOSE].mase is None
     assert found.comparison(LSTM, LAST_CLOSE) is not None
-    assert all(math.isfinite(value) for figures in found.metrics().values() for value in figures.values())
+    assert all(
+        math.isfinite(value) for figures in found.metrics().values() for value in figures.values()
+    )
 
 
 @given(st.integers(1, 40), st.integers(0, 10_000), st.integers(0, 400), st.booleans())
-def test_every_figure_is_finite_and_all_of_them_survive_json(every: int, seed: int, halted: int, exact: bool) -> None:
+def test_every_figure_is_finite_and_all_of_them_survive_json(
+    every: int, seed: int, halted: int, exact: bool
+) -> None:
     mid = prices(600, seed)
     mid[:halted] = mid[0]
     origins = np.arange(300, 549, every)
     paths = mid[origins[:, None] + np.arange(1, 51)] if exact else guesses(mid, origins, seed)
     found = evaluate(mid, origins, {LSTM: paths}, SETTINGS, {}, close=mid)
     assert read_record(Evaluation, written_record(found)) == found
-    assert all(math.isfinite(value) for figures in found.metrics().values() for value in figures.values())
+    assert all(
+        math.isfinite(value) for figures in found.metrics().values() for value in figures.values()
+    )

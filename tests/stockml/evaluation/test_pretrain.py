@@ -1,4 +1,4 @@
-"""A base learned at home is kept as a vintage, registered once, and used by nights after its last session."""
+"""A pretrained network learned at home is kept as a vintage, registered once, and used by nights after its last session."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from stockml.errors import DiskFull, TooFewTickers
-from stockml.evaluation.pretrain import MIN_TICKERS, SHARE, pretrain_base
+from stockml.evaluation.pretrain import MIN_TICKERS, SHARE, pretrain_network
 from stockml.home import HomePaths, current_home
-from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pretrained_network import PretrainedNetwork
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
-from stockml.tracking.study_runs import log_base
+from stockml.tracking.study_runs import log_pretrained
 from stockml.training.pretrain import PretrainProgress
 from tests.stockml.tracking.logged import unfilled
 from tests.support.small_disk import files_of_at_most
@@ -40,93 +40,120 @@ def killed_when_trained(row: PretrainProgress) -> None:
 
 @cache
 def tickers(count: int) -> dict[str, PriceSeries]:
-    return {f"T{i:02d}": walk(SESSIONS, seed=i, volatility=0.008 + 0.0005 * i) for i in range(count)}
+    return {
+        f"T{i:02d}": walk(SESSIONS, seed=i, volatility=0.008 + 0.0005 * i) for i in range(count)
+    }
 
 
 @pytest.fixture(scope="module")
-def learned(installation: HomePaths) -> tuple[BaseNetwork, Path]:
-    """A base whose pretraining was killed once trained but not yet scored, beside a half-written file, then resumed."""
+def learned(installation: HomePaths) -> tuple[PretrainedNetwork, Path]:
+    """A pretrained network whose pretraining was killed once trained but not yet scored, beside a half-written file, then resumed."""
     heard: list[PretrainProgress] = []
     series = tickers(MIN_TICKERS)
     asked = installation, series, series["T00"].sessions[-1].item()
     with pytest.raises(Killed):
-        pretrain_base(*asked, **QUICK, on_epoch=killed_when_trained)
-    with files_of_at_most(40_000), pytest.raises(DiskFull):  # room for the regressions, and not for the base
-        pretrain_base(*asked, **QUICK)
-    assert not list(installation.bases.glob("[!.]*")), "nights see no unfinished pretraining"
+        pretrain_network(*asked, **QUICK, on_epoch=killed_when_trained)
+    with (
+        files_of_at_most(40_000),
+        pytest.raises(DiskFull),
+    ):  # room for the regressions, and not for the pretrained network
+        pretrain_network(*asked, **QUICK)
+    assert not list(installation.pretrained.glob("[!.]*")), "nights see no unfinished pretraining"
     (begun,) = (installation.root / "pretraining").iterdir()
     (begun / "._checkpoint.npz.7-7.tmp").touch()
-    made = pretrain_base(*asked, **QUICK, on_epoch=heard.append)
+    made = pretrain_network(*asked, **QUICK, on_epoch=heard.append)
     assert [row.epoch for row in heard] == [*range(1, 9)]
     return made
 
 
 @pytest.mark.campaign
 def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
-    learned: tuple[BaseNetwork, Path], installation: HomePaths
+    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
 ) -> None:
     """How long each epoch took is reported too, and would differ if it were trained again."""
-    base, path = learned
+    pretrained, path = learned
     before, told = path.read_bytes(), []
     for _ in range(2):
         heard: list[PretrainProgress] = []
-        pretrain_base(installation, tickers(MIN_TICKERS), base.through, **QUICK, on_epoch=heard.append)
+        pretrain_network(
+            installation, tickers(MIN_TICKERS), pretrained.through, **QUICK, on_epoch=heard.append
+        )
         told.append(heard)
     assert told[0] == told[1]
     assert path.read_bytes() == before
 
 
-def test_a_base_says_what_it_learned_from_and_how_it_scored(learned: tuple[BaseNetwork, Path]) -> None:
-    base, path = learned
-    assert path.name == f"base-{base.through:%Y-%m}.npz"
-    assert len(base.tickers) == MIN_TICKERS
-    assert 0 <= base.scores[SHARE] <= 100
-
-
-def test_only_nights_after_a_bases_last_session_use_it(
-    learned: tuple[BaseNetwork, Path], installation: HomePaths
+def test_a_pretrained_network_says_what_it_learned_from_and_how_it_scored(
+    learned: tuple[PretrainedNetwork, Path],
 ) -> None:
-    base, _ = learned
-    folders = (installation.bases, SHIPPED)
-    day = np.datetime64(base.through)
+    pretrained, path = learned
+    assert path.name == f"base-{pretrained.through:%Y-%m}.npz"
+    assert len(pretrained.tickers) == MIN_TICKERS
+    assert 0 <= pretrained.scores[SHARE] <= 100
+
+
+def test_only_nights_after_a_networks_last_session_use_it(
+    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
+) -> None:
+    pretrained, _ = learned
+    folders = (installation.pretrained, SHIPPED)
+    day = np.datetime64(pretrained.through)
     before, after = (
-        VintageSet.ending_before(each.item(), folders).base for each in (day, day + np.timedelta64(1, "D"))
+        VintageSet.ending_before(each.item(), folders).pretrained
+        for each in (day, day + np.timedelta64(1, "D"))
     )
     assert after is not None
-    assert after.through == base.through
+    assert after.through == pretrained.through
     assert before is not None
-    assert before.through < base.through
+    assert before.through < pretrained.through
 
 
-def test_a_base_is_registered_in_mlflow_once_and_explained_there(
-    learned: tuple[BaseNetwork, Path], installation: HomePaths
+def test_a_pretrained_network_is_registered_in_mlflow_once_and_explained_there(
+    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
 ) -> None:
     from mlflow import MlflowClient
 
     tracking, now = Tracking(installation), datetime(2026, 1, 2, tzinfo=UTC)
     epochs = [PretrainProgress(f"seed {seed}", 1, 1, 0.25, 45.0, 0.0) for seed in (1, 2)]
     begun = MlflowClient(tracking.home.tracking_uri, tracking.home.tracking_uri)
-    log_base(tracking, *learned, epochs, now=now)
-    begun.delete_model_version("lstm-base", "1")  # as if killed before it was registered
-    versions = {log_base(tracking, *learned, epochs, now=now + timedelta(hours=1)) for _ in range(2)}
+    log_pretrained(tracking, *learned, epochs, now=now)
+    begun.delete_model_version("lstm-pretrained", "1")  # as if killed before it was registered
+    versions = {
+        log_pretrained(tracking, *learned, epochs, now=now + timedelta(hours=1)) for _ in range(2)
+    }
     assert versions == {"2"}
-    found = begun.get_model_version("lstm-base", "2")
-    losses = [begun.get_metric_history(found.run_id, f"training/loss seed {seed}") for seed in (1, 2)]
-    assert [[point.step for point in loss] for loss in losses] == [[1], [1]], "the second network's began at the ninth"
+    found = begun.get_model_version("lstm-pretrained", "2")
+    losses = [
+        begun.get_metric_history(found.run_id, f"training/loss seed {seed}") for seed in (1, 2)
+    ]
+    assert [[point.step for point in loss] for loss in losses] == [[1], [1]], (
+        "the second network's began at the ninth"
+    )
     run = begun.get_run(found.run_id).info
-    assert (run.end_time - run.start_time, run.end_time) == (90_000, 1000 * now.timestamp()), "it was said to take 0 ms"
+    assert (run.end_time - run.start_time, run.end_time) == (90_000, 1000 * now.timestamp()), (
+        "it was said to take 0 ms"
+    )
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
     assert found.source.endswith(learned[1].name)
     assert f"across {MIN_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
     client = MlflowClient(tracking.home.tracking_uri)
-    assert unfilled(client.get_run(found.run_id), views.base_view()) == []
-    assert client.get_experiment_by_name("stockml/base").tags[views.NOTE].startswith("Base networks, ")
+    assert unfilled(client.get_run(found.run_id), views.pretrained_view()) == []
+    assert (
+        client.get_experiment_by_name("stockml/pretrained")
+        .tags[views.NOTE]
+        .startswith("Pretrained networks, ")
+    )
 
 
 def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
     place = current_home({"STOCKML_HOME": str(tmp_path)})
-    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 221 sessions by 2002-01-01.*found 0.*as `prices`"):
-        pretrain_base(place, tickers(30), date(2002, 1, 1), fewest_sessions=SESSIONS + 1)
-    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 2,000 sessions by .*found 0.*as `prices`"):
-        pretrain_base(place, tickers(3), date(2002, 1, 1))
-    assert not place.bases.exists()
+    with pytest.raises(
+        TooFewTickers,
+        match=r"at least 30 tickers of 221 sessions by 2002-01-01.*found 0.*as `prices`",
+    ):
+        pretrain_network(place, tickers(30), date(2002, 1, 1), fewest_sessions=SESSIONS + 1)
+    with pytest.raises(
+        TooFewTickers, match=r"at least 30 tickers of 2,000 sessions by .*found 0.*as `prices`"
+    ):
+        pretrain_network(place, tickers(3), date(2002, 1, 1))
+    assert not place.pretrained.exists()

@@ -9,15 +9,24 @@ import pytest
 from stockml.evaluation import promotion_gate
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
+from stockml.evaluation.path_scores import (
+    CHAMPION,
+    LAST_CLOSE,
+    LSTM,
+    PUBLISHED,
+    WITHOUT_NETWORK,
+    evaluate,
+)
 from stockml.evaluation.promotion_gate import Incumbent, verdict
 from stockml.evaluation.significance import DieboldMariano
-from stockml.models.pooled_regression import POOLED
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.har_regression import REGRESSION
+from stockml.models.ridge_regression import RIDGE
 from stockml.settings import EvaluationSettings
 
 FRESH, OLD = Incumbent(19), Incumbent(20)
-judge = partial(promotion_gate.judge, kept=False, has_network=True, incumbent=None, replace_after=20)
+judge = partial(
+    promotion_gate.judge, kept=False, has_network=True, incumbent=None, replace_after=20
+)
 
 
 def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> CrpsComparison:
@@ -29,7 +38,9 @@ def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> Crp
     return CrpsComparison(LSTM, reference, False, skill, (skill,), test)
 
 
-def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison | None = None) -> DistributionTable:
+def table(
+    against: CrpsComparison | None = None, *, over_simple: CrpsComparison | None = None
+) -> DistributionTable:
     """Tonight's table; by default, the challenger is as good as the ridge regression."""
     found = over_simple or rival(0.01, 0.2, RIDGE)
     return DistributionTable((1,), {}, {}, {}, against, found, None, {}, {LSTM: found})
@@ -38,9 +49,21 @@ def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison 
 @pytest.mark.parametrize(
     ("skill", "p_value", "incumbent", "promoted", "said"),
     [
-        (0.02, 0.01, FRESH, True, "better than the champion: CRPS skill +2.00% against the champion's"),
+        (
+            0.02,
+            0.01,
+            FRESH,
+            True,
+            "better than the champion: CRPS skill +2.00% against the champion's",
+        ),
         (0.02, 0.01, OLD, True, "better than the champion"),
-        (0.02, 0.30, FRESH, False, "the noise: CRPS skill +2.00% against the champion's on the same origins, p 0.30"),
+        (
+            0.02,
+            0.30,
+            FRESH,
+            False,
+            "the noise: CRPS skill +2.00% against the champion's on the same origins, p 0.30",
+        ),
         (0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
         (-0.02, 0.30, FRESH, False, "the champion of 19 sessions ago stays"),
         (-0.02, 0.30, Incumbent(1), False, "the champion of 1 session ago stays"),
@@ -72,7 +95,9 @@ def test_a_champion_that_made_no_error_has_no_comparison_and_gives_way_by_age_al
 
 @pytest.mark.parametrize("p_value", [0.0001, 0.2, 1.0])
 @pytest.mark.parametrize("skill", [4e-6, -4e-6])
-def test_a_difference_of_a_few_millionths_promotes_nobody_however_significant(skill: float, p_value: float) -> None:
+def test_a_difference_of_a_few_millionths_promotes_nobody_however_significant(
+    skill: float, p_value: float
+) -> None:
     promoted, reason = judge(table(rival(skill, p_value)), incumbent=FRESH)
     assert not promoted
     assert "better" not in reason
@@ -103,7 +128,13 @@ def test_a_champion_without_a_score_is_reported_and_its_successor_is_not_called_
 
 @pytest.mark.parametrize(
     ("skill", "p_value", "promoted"),
-    [(0.02, 0.01, True), (0.0, 1.0, True), (-0.02, 0.06, True), (-0.3, None, True), (-0.02, 0.04, False)],
+    [
+        (0.02, 0.01, True),
+        (0.0, 1.0, True),
+        (-0.02, 0.06, True),
+        (-0.3, None, True),
+        (-0.02, 0.04, False),
+    ],
 )
 def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a_network(
     skill: float, p_value: float | None, promoted: bool
@@ -111,7 +142,11 @@ def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a
     found, reason = judge(table(over_simple=rival(skill, p_value, RIDGE)))
     assert found is promoted
     if promoted:
-        found = "too little to compare it with" if p_value is None else "not worse, by more than the noise, than"
+        found = (
+            "too little to compare it with"
+            if p_value is None
+            else "not worse, by more than the noise, than"
+        )
         assert reason == f"no champion to compare with: {found} the ridge regression"
     else:
         assert reason == (
@@ -142,11 +177,14 @@ def test_a_kept_model_is_not_its_own_challenger() -> None:
 def test_the_numbers_are_those_of_the_evaluation_and_the_distributions() -> None:
     origins = np.arange(500, 1_940, 10)
     mid = 50 * np.exp(np.cumsum(np.random.default_rng(2).normal(0.0, 0.015, 2_000)))
-    last, actual = np.repeat(mid[origins, None], 50, axis=1), mid[origins[:, None] + np.arange(1, 51)]
+    last, actual = (
+        np.repeat(mid[origins, None], 50, axis=1),
+        mid[origins[:, None] + np.arange(1, 51)],
+    )
     knowing = {LSTM: 0.3, CHAMPION: 0.2, PUBLISHED: 0.25, WITHOUT_NETWORK: 0.1}
     paths = {name: last + share * (actual - last) for name, share in knowing.items()}
     found = evaluate(mid, origins, paths, EvaluationSettings(scale_sessions=500), {}, close=mid)
-    measured = replace(table(), whole={LSTM: rival(-0.01, None, POOLED)})
+    measured = replace(table(), whole={LSTM: rival(-0.01, None, REGRESSION)})
     kept = verdict(True, "because", found, measured)
     numbers = kept.numbers
     assert (kept.promoted, kept.reason) == (True, "because")

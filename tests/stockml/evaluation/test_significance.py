@@ -62,7 +62,11 @@ def test_equal_losses_have_a_p_value_of_one_and_too_few_losses_have_no_test() ->
     equal = diebold_mariano(loss, loss, 5)
     assert equal is not None
     assert (equal.statistic, equal.p_value, equal.p_worse) == (0.0, 1.0, 0.5)
-    assert diebold_mariano(loss, loss * (1 + 1e-15), 5) == diebold_mariano(0 * loss, 0 * loss, 5) == equal
+    assert (
+        diebold_mariano(loss, loss * (1 + 1e-15), 5)
+        == diebold_mariano(0 * loss, 0 * loss, 5)
+        == equal
+    )
     assert equal.around(0.0) is None
     assert DieboldMariano(-2.0, 0.05, 0.98).around(0.1) is None, (
         "a record of an earlier version has no degrees of freedom"
@@ -78,13 +82,18 @@ def test_overlapping_origins_are_counted(every: int, horizon: int, shared: int) 
 
 
 def overlapping_losses(generator: np.random.Generator, count: int, shared: int) -> np.ndarray:
-    return np.convolve(generator.normal(size=count + shared - 1) ** 2, np.ones(shared), mode="valid")
+    return np.convolve(
+        generator.normal(size=count + shared - 1) ** 2, np.ones(shared), mode="valid"
+    )
 
 
 @pytest.mark.parametrize(
-    ("count", "shared"), [(10, 5), (13, 5), (20, 5), (30, 5), (94, 5), (145, 5), (6, 2), (24, 2), (20, 10), (100, 50)]
+    ("count", "shared"),
+    [(10, 5), (13, 5), (20, 5), (30, 5), (94, 5), (145, 5), (6, 2), (24, 2), (20, 10), (100, 50)],
 )
-def test_equal_forecasts_on_overlapping_origins_are_seldom_called_different(count: int, shared: int) -> None:
+def test_equal_forecasts_on_overlapping_origins_are_seldom_called_different(
+    count: int, shared: int
+) -> None:
     generator = np.random.default_rng(8)
     p_values = []
     for _ in range(1_000):
@@ -102,7 +111,11 @@ def test_equal_forecasts_on_overlapping_origins_are_seldom_called_different(coun
 def test_a_clear_difference_is_found() -> None:
     generator = np.random.default_rng(9)
     losses = [overlapping_losses(generator, 145, 5) for _ in range(400)]
-    clear = [test for each in losses if (test := diebold_mariano(each + generator.normal(0.5, 1, 145), each, 5))]
+    clear = [
+        test
+        for each in losses
+        if (test := diebold_mariano(each + generator.normal(0.5, 1, 145), each, 5))
+    ]
     assert sum(test.p_worse < 0.05 for test in clear) / 400 > 0.95
 
 

@@ -34,17 +34,26 @@ def test_a_line_that_no_market_gives_is_refused_by_its_session(
     bars = IBM.copy()
     bars.loc[IBM.index[100], columns] = values
     with pytest.raises(
-        InvalidFile, match=rf"ibm\.us\.txt: session {DAY}: .*{why}.*; correct it, or leave its line out"
+        InvalidFile,
+        match=rf"ibm\.us\.txt: session {DAY}: .*{why}.*; correct it, or leave its line out",
     ):
         prices_of(saved(tmp_path, bars))
 
 
-@pytest.mark.parametrize(("decay_on", "sessions"), [("validation", 300), ("test", 600), ("validation", 603)])
+@pytest.mark.parametrize(
+    ("decay_on", "sessions"), [("validation", 300), ("test", 600), ("validation", 603)]
+)
 def test_a_file_too_short_for_the_recipe_is_named_and_told_how_many_sessions_are_enough(
     tmp_path: Path, decay_on: str, sessions: int
 ) -> None:
     bars, changed = recorded("IBM"), {"training.decay_on": decay_on}
-    short, enough = saved(tmp_path, bars.tail(sessions), "short.csv"), saved(tmp_path, bars.tail(604))
-    with pytest.raises(InvalidFile, match=rf"short\.csv: expected at least 604 sessions .*, found {sessions}; use a"):
+    short, enough = (
+        saved(tmp_path, bars.tail(sessions), "short.csv"),
+        saved(tmp_path, bars.tail(604)),
+    )
+    with pytest.raises(
+        InvalidFile,
+        match=rf"short\.csv: expected at least 604 sessions .*, found {sessions}; use a",
+    ):
         untrained_report(short, changed)
     assert len(untrained_report(enough, changed).fitted.recipe.test) == 1

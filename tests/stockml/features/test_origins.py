@@ -31,16 +31,23 @@ evaluations = st.builds(
 
 
 @given(evaluations, st.integers(0, 20_000))
-def test_training_validation_and_test_parts_are_a_horizon_apart(evaluation: EvaluationSettings, more: int) -> None:
+def test_training_validation_and_test_parts_are_a_horizon_apart(
+    evaluation: EvaluationSettings, more: int
+) -> None:
     h = evaluation.horizon
     n = max(HORIZONS_TO_LEARN * h, 2 * (minimum_sessions(evaluation) + h)) + 2 * h + more
     split = split_origins(n, evaluation)
-    ends = [(split.train_end - 1, split.validation.start), (split.validation.stop - 1, split.test.start)]
+    ends = [
+        (split.train_end - 1, split.validation.start),
+        (split.validation.stop - 1, split.test.start),
+    ]
     for last, first in ends:
         assert last + evaluation.horizon < first
     assert split.test.stop - 1 + evaluation.horizon <= n - 1
     assert min(split.train_end, len(split.validation), len(split.test)) > 0
-    for earlier, later in pairwise([0, split.train_end, split.validation.start, split.validation.stop, n]):
+    for earlier, later in pairwise(
+        [0, split.train_end, split.validation.start, split.validation.stop, n]
+    ):
         assert earlier < later
 
 
@@ -64,7 +71,9 @@ def test_scored_parts_begin_no_earlier_than_allowed_and_all_outcomes_are_known(
 
 
 @given(evaluations, st.integers(0, 8_000))
-def test_with_one_more_session_no_part_begins_earlier(evaluation: EvaluationSettings, more: int) -> None:
+def test_with_one_more_session_no_part_begins_earlier(
+    evaluation: EvaluationSettings, more: int
+) -> None:
     """Origins that could be learned from still can be."""
     n = HORIZONS_TO_LEARN * evaluation.horizon + 2 * FIRST_ORIGIN + more
     before, after = (split_origins(each, evaluation) for each in (n, n + 1))
@@ -92,17 +101,25 @@ def test_parts_of_short_histories_shrink_in_proportion_and_leave_half_for_traini
     [
         (599, 0, range(21, 549)),  # too short to learn from
         (72, 0, range(21, 22)),  # the shortest: a month, an origin, its outcome
-        (3_270, 2_000, range(2_000, 3_220)),  # validation would begin before the oldest vintage has ended
+        (
+            3_270,
+            2_000,
+            range(2_000, 3_220),
+        ),  # validation would begin before the oldest vintage has ended
         (12_000, 9_451, range(10_500, 11_950)),
     ],
 )
-def test_without_room_for_a_validation_part_there_is_only_a_test_part(n: int, not_before: int, test: range) -> None:
+def test_without_room_for_a_validation_part_there_is_only_a_test_part(
+    n: int, not_before: int, test: range
+) -> None:
     split = split_origins(n, EvaluationSettings(), not_before)
     assert (split.test, len(split.validation), split.train_end) == (test, 0, 0)
 
 
 def test_a_validation_part_may_begin_at_the_first_session_that_is_allowed() -> None:
-    assert split_origins(12_000, EvaluationSettings(), 9_450) == split_origins(12_000, EvaluationSettings())
+    assert split_origins(12_000, EvaluationSettings(), 9_450) == split_origins(
+        12_000, EvaluationSettings()
+    )
 
 
 def test_however_few_sessions_are_asked_for_each_part_has_the_outcomes_of_one_horizon() -> None:

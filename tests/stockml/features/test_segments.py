@@ -14,13 +14,13 @@ from stockml.features.segments import MAX_CLOSURE, segments, starts, to_newest_u
 from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import width_inputs
 from stockml.models.baselines import trend_prior_moves, year_momentum
+from stockml.models.har_regression import HarRegression, learning_origins
 from stockml.models.lead_grid import LEADS
-from stockml.models.pooled_regression import PooledRegression, learning_origins
-from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
-from stockml.training.base_trainer import TrainingSet, stretches_of
+from stockml.training.network_trainer import TrainingSet, stretches_of
 from stockml.training.ticker_training import split_after_vintages
 from tests.support.walks import SMALL, hole_of_a_year, walk, with_prices
 
@@ -30,12 +30,16 @@ UNTIL = date(2010, 1, 1)
 def with_gaps(gaps: list[int]) -> PriceSeries:
     """A walk whose sessions are these numbers of weekdays apart."""
     series = walk(len(gaps) + 1)
-    return replace(series, sessions=np.busday_offset("2001-01-01", np.cumsum([0, *gaps]), roll="forward"))
+    return replace(
+        series, sessions=np.busday_offset("2001-01-01", np.cumsum([0, *gaps]), roll="forward")
+    )
 
 
 def after_a_hole(before: int, after: int) -> PriceSeries:
     series = walk(before + after)
-    return replace(series, sessions=series.sessions + np.where(np.arange(before + after) < before, 0, 365))
+    return replace(
+        series, sessions=series.sessions + np.where(np.arange(before + after) < before, 0, 365)
+    )
 
 
 def drawn(seed: int) -> list[int]:
@@ -66,7 +70,9 @@ def test_exactly_the_origins_with_a_hole_in_window_or_outcome_are_left_out(
 
 
 @given(gaps, st.integers(0, 60))
-def test_a_series_without_a_long_hole_is_one_segment_and_keeps_every_origin(gaps: list[int], horizon: int) -> None:
+def test_a_series_without_a_long_hole_is_one_segment_and_keeps_every_origin(
+    gaps: list[int], horizon: int
+) -> None:
     series = with_gaps(gaps)
     (only,) = segments(series)
     assert only is series
@@ -85,11 +91,15 @@ def test_after_a_hole_a_share_is_computed_as_if_it_had_been_listed_then() -> Non
         lambda bars: Volatilities.of(bars).ewma_60,
     ):
         np.testing.assert_array_equal(compute(series)[600:], compute(second))
-    np.testing.assert_array_equal(trend_prior_moves(series, at + 600, 50), trend_prior_moves(second, at, 50))
+    np.testing.assert_array_equal(
+        trend_prior_moves(series, at + 600, 50), trend_prior_moves(second, at, 50)
+    )
     vintages, leads = VintageSet.ending_before(date(2030, 1, 1)), np.array(LEADS)
     # matrix products: their last bits depend on shapes and on the processor
     np.testing.assert_allclose(
-        vintages.simple_quantiles(series, at + 600, leads), vintages.simple_quantiles(second, at, leads), rtol=1e-6
+        vintages.simple_quantiles(series, at + 600, leads),
+        vintages.simple_quantiles(second, at, leads),
+        rtol=1e-6,
     )
     np.testing.assert_allclose(
         vintages.network_quantiles(series, at + 600, leads),
@@ -104,12 +114,18 @@ def test_a_lasting_tenfold_price_starts_a_new_segment_and_a_crash_does_not(
 ) -> None:
     """As when pence become pounds: nothing is learned from the step between them."""
     series = with_gaps(gaps)
-    series = replace(series, volume=np.full(len(series), 1e6))  # a varying volume would be busy by chance
+    series = replace(
+        series, volume=np.full(len(series), 1e6)
+    )  # a varying volume would be busy by chance
     quoted = with_prices(series, np.where(np.arange(len(series)) < at, 1.0, times))
     assert starts(quoted).tolist() == [0, at]
-    assert starts(with_prices(series, np.where(np.arange(len(series)) < at, 1.0, 0.3))).tolist() == [0]
+    assert starts(
+        with_prices(series, np.where(np.arange(len(series)) < at, 1.0, 0.3))
+    ).tolist() == [0]
     sold = np.where(np.arange(len(series)) == at, 1_000.0, 1.0) * series.volume
-    assert starts(replace(quoted, volume=sold)).tolist() == [0], "a tenfold step that is traded heavily is real"
+    assert starts(replace(quoted, volume=sold)).tolist() == [0], (
+        "a tenfold step that is traded heavily is real"
+    )
     split = np.where(np.arange(len(series)) < at, 1.0, 1 / times) * series.volume
     assert starts(replace(quoted, volume=split)).tolist() == [0, at], (
         "the share count changed, the money traded did not"
@@ -122,7 +138,9 @@ def test_every_price_can_be_turned_into_the_newest_units_across_several_changes(
     times = np.select([np.arange(1_200) < 400, np.arange(1_200) < 700], [1e-3, 100.0], 1.0)
     assert to_newest_units(with_prices(of_one, times)) == pytest.approx(1 / times)
     dearer = with_prices(hole_of_a_year(), np.where(np.arange(1_200) < 600, 1.0, 40.0))
-    assert (to_newest_units(dearer) == 1).all(), "a hole changes no units, however far the price moved in it"
+    assert (to_newest_units(dearer) == 1).all(), (
+        "a hole changes no units, however far the price moved in it"
+    )
     for beside in (599, 601):  # the hole is before session 600
         times = np.where(np.arange(1_200) < beside, 100.0, 1.0)
         assert to_newest_units(with_prices(hole_of_a_year(), times)) == pytest.approx(1 / times)
@@ -135,11 +153,20 @@ def test_a_pool_learns_the_same_from_segments_as_from_separate_shares() -> None:
         *learning_origins(first).tolist(),
         *(learning_origins(second) + 600).tolist(),
     ]
-    one, two = (PooledRegression.fit(vintages, UNTIL) for vintages in ({"A": series}, {"A": first, "B": second}))
+    one, two = (
+        HarRegression.fit(vintages, UNTIL)
+        for vintages in ({"A": series}, {"A": first, "B": second})
+    )
     np.testing.assert_array_equal(one.intercepts, two.intercepts)
-    ridge, other = (PooledRidge.fit(vintages, UNTIL, one) for vintages in ({"A": series}, {"A": first, "B": second}))
+    ridge, other = (
+        RidgeRegression.fit(vintages, UNTIL, one)
+        for vintages in ({"A": series}, {"A": first, "B": second})
+    )
     np.testing.assert_array_equal(ridge.coefficients, other.coefficients)
-    learned = [TrainingSet.of(vintages, UNTIL, one, ridge) for vintages in ({"A": series}, {"A": first, "B": second})]
+    learned = [
+        TrainingSet.of(vintages, UNTIL, one, ridge)
+        for vintages in ({"A": series}, {"A": first, "B": second})
+    ]
     assert learned[0].sha256() == learned[1].sha256()
 
 
@@ -148,7 +175,10 @@ def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
     series = hole_of_a_year()
     dearer = with_prices(series, np.where(np.arange(1_200) < 600, 1.0, 40.0))
     vintages = VintageSet.ending_before(date(2030, 1, 1))
-    parts = [stretches_of(each, vintages.base.scale, vintages.regression, vintages.ridge) for each in (series, dearer)]
+    parts = [
+        stretches_of(each, vintages.pretrained.scale, vintages.regression, vintages.ridge)
+        for each in (series, dearer)
+    ]
     assert len(parts[0]) > 10
     for one, two in zip(*(vars(part).values() for part in parts), strict=True):
         if one.dtype.kind == "f":
@@ -158,11 +188,17 @@ def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (1_000, 21, "22 sessions for a forecast, since the hole from 2003-09-27 to 2004-09-27, found 21"),
+        (
+            1_000,
+            21,
+            "22 sessions for a forecast, since the hole from 2003-09-27 to 2004-09-27, found 21",
+        ),
         (26, 26, "36 sessions for an earlier forecast to be scored, since the hole .*, found 26"),
     ],
 )
-def test_the_newest_hole_is_refused_by_name_if_it_is_too_recent(before: int, after: int, expected: str) -> None:
+def test_the_newest_hole_is_refused_by_name_if_it_is_too_recent(
+    before: int, after: int, expected: str
+) -> None:
     one = after_a_hole(before, after)
     two = replace(one, sessions=one.sessions - np.where(np.arange(len(one)) < 3, 365, 0))
     for series in (one, two):

@@ -36,7 +36,9 @@ def test_range_terms_are_means_over_full_windows_only() -> None:
 
 
 @pytest.mark.parametrize(("name", "span"), [("ewma_20", 20), ("ewma_60", 60), ("constant", None)])
-def test_close_volatilities_are_weighted_means_of_squared_returns(name: str, span: int | None) -> None:
+def test_close_volatilities_are_weighted_means_of_squared_returns(
+    name: str, span: int | None
+) -> None:
     series = walk(80)
     squares = [math.log(series.close[t] / series.close[t - 1]) ** 2 for t in range(1, 80)]
     keep = 1 - 2 / (span + 1) if span else 1.0
@@ -44,7 +46,9 @@ def test_close_volatilities_are_weighted_means_of_squared_returns(name: str, spa
     assert np.isnan(found[0])
     for t in (1, 2, 40, 79):
         weights = [keep**back for back in reversed(range(t))]
-        naive = math.sqrt(sum(w * x for w, x in zip(weights, squares[:t], strict=True)) / sum(weights))
+        naive = math.sqrt(
+            sum(w * x for w, x in zip(weights, squares[:t], strict=True)) / sum(weights)
+        )
         assert found[t] == pytest.approx(naive)
 
 

@@ -29,10 +29,14 @@ def test_each_input_is_what_its_name_says() -> None:
         move = math.log(series.close[t] / series.close[t - 1]) / unit
         assert found["return"][t] == pytest.approx(move)
         assert found["size of return"][t] == pytest.approx(math.log(abs(move) + 0.05))
-        assert found["overnight gap"][t] == pytest.approx(math.log(series.open[t] / series.close[t - 1]) / unit)
+        assert found["overnight gap"][t] == pytest.approx(
+            math.log(series.open[t] / series.close[t - 1]) / unit
+        )
         assert found["EWMA 20"][t] == pytest.approx(math.log(seen.ewma_20[t] / unit))
         for column, sessions in enumerate(RANGE_SESSIONS[:4]):
-            assert found[f"range {sessions}"][t] == pytest.approx(math.log(seen.range[t, column] / unit))
+            assert found[f"range {sessions}"][t] == pytest.approx(
+                math.log(seen.range[t, column] / unit)
+            )
         keep = 1 - 2 / 251
         squares = np.log(series.close[1 : t + 1] / series.close[:t]) ** 2
         weights = keep ** np.arange(t)[::-1]
@@ -44,12 +48,16 @@ def test_each_input_is_what_its_name_says() -> None:
         place = (series.close[t] - series.low[t]) / (series.high[t] - series.low[t]) - 0.5
         assert found["place of close"][t] == pytest.approx(place)
         high = max(series.high[t - 249 : t + 1])
-        assert found["below high 250"][t] == pytest.approx(math.log(series.close[t] / high) / unit / math.sqrt(250))
+        assert found["below high 250"][t] == pytest.approx(
+            math.log(series.close[t] / high) / unit / math.sqrt(250)
+        )
         rise = math.log(series.close[t] / series.close[t - 60])
         assert found["rise 60"][t] == pytest.approx(rise / unit / math.sqrt(60))
 
 
-def test_a_bar_without_a_range_closes_in_its_middle_and_volume_is_unknown_before_the_first_trade() -> None:
+def test_a_bar_without_a_range_closes_in_its_middle_and_volume_is_unknown_before_the_first_trade() -> (
+    None
+):
     series = walk(200)
     flat, volume = np.full(200, 50.0), np.where(np.arange(200) < 90, 0.0, series.volume)
     still = PriceSeries(series.sessions, flat, flat, flat, flat, volume)
@@ -63,7 +71,11 @@ def test_averages_are_of_what_is_known_within_their_window() -> None:
     inputs, found = width_inputs(series), input_averages(series)
     falls = np.minimum(inputs[:, [INPUTS.index(name) for name in FALLS]], 0)
     columns = dict(
-        zip((*INPUTS, *(f"fall: {name}" for name in FALLS)), np.column_stack([inputs, falls]).T, strict=True)
+        zip(
+            (*INPUTS, *(f"fall: {name}" for name in FALLS)),
+            np.column_stack([inputs, falls]).T,
+            strict=True,
+        )
     )
     for t in (3, 70, 299):
         for name, average in zip(AVERAGED, found[t], strict=True):
@@ -82,7 +94,10 @@ def test_neither_price_level_nor_the_unit_of_volume_matters() -> None:
 def test_inputs_that_a_short_history_lacks_are_nan_and_get_the_pools_mean() -> None:
     scale = InputScale.fit([width_inputs(walk(1_300, seed=seed))[100:] for seed in range(3)])
     last = width_inputs(walk(100))[-1]
-    assert [name for name, value in zip(INPUTS, last, strict=True) if np.isnan(value)] == ["range 250", "range 1000"]
+    assert [name for name, value in zip(INPUTS, last, strict=True) if np.isnan(value)] == [
+        "range 250",
+        "range 1000",
+    ]
     scaled = scale.apply(width_inputs(walk(100)))[-1]
     assert scaled[np.isnan(last)].tolist() == [0.0, 0.0]
 
@@ -96,7 +111,14 @@ def test_an_input_that_is_nan_for_every_ticker_is_left_unscaled() -> None:
 
 @pytest.mark.parametrize(
     "series",
-    [constant(), replace(constant(), volume=np.zeros(1_200)), begins_tenfold(), hole_of_a_year(), walk(100), walk(2)],
+    [
+        constant(),
+        replace(constant(), volume=np.zeros(1_200)),
+        begins_tenfold(),
+        hole_of_a_year(),
+        walk(100),
+        walk(2),
+    ],
 )
 def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceSeries) -> None:
     scale = InputScale.fit([width_inputs(walk(1_300))[100:]])

@@ -19,29 +19,55 @@ FRIDAY = date(2013, 3, 1)
     ("now", "limit", "said"),
     [
         ("2013-03-02T12:00", (), "made after the close of 2013-03-01, 0 sessions ago"),
-        ("2013-03-04T21:00", (), "made after the close of 2013-03-01, 0 sessions ago"),  # Monday's bar is not final
+        (
+            "2013-03-04T21:00",
+            (),
+            "made after the close of 2013-03-01, 0 sessions ago",
+        ),  # Monday's bar is not final
         ("2013-03-05T04:00", (), "made after the close of 2013-03-01, 1 session ago"),
         ("2013-03-09T12:00", (), "made after the close of 2013-03-01, 5 sessions ago"),
-        ("2013-03-12T12:00", (), "expired: made after the close of 2013-03-01, 6 sessions ago (limit 5)"),
-        ("2013-03-09T12:00", (0,), "expired: made after the close of 2013-03-01, 5 sessions ago (limit 0)"),
+        (
+            "2013-03-12T12:00",
+            (),
+            "expired: made after the close of 2013-03-01, 6 sessions ago (limit 5)",
+        ),
+        (
+            "2013-03-09T12:00",
+            (0,),
+            "expired: made after the close of 2013-03-01, 5 sessions ago (limit 0)",
+        ),
     ],
 )
-def test_age_is_counted_in_sessions_whose_bar_is_final(now: str, limit: tuple[int, ...], said: str) -> None:
-    age = age_of(FRIDAY, sessions_for("IBM"), datetime.fromisoformat(now).replace(tzinfo=UTC), *limit)
+def test_age_is_counted_in_sessions_whose_bar_is_final(
+    now: str, limit: tuple[int, ...], said: str
+) -> None:
+    age = age_of(
+        FRIDAY, sessions_for("IBM"), datetime.fromisoformat(now).replace(tzinfo=UTC), *limit
+    )
     assert str(age) == said
     assert age.expired is said.startswith("expired")
 
 
 def test_the_usual_width_ignores_bars_before_a_long_hole() -> None:
     wild, calm = walk(1_000, volatility=0.05), walk(600)
-    calm = replace(calm, sessions=wild.sessions[-1] + np.arange(400, 1_000).astype("timedelta64[D]"))
-    both = {name: np.concatenate([getattr(wild, name), getattr(calm, name)]) for name in ("sessions", *COLUMNS)}
-    assert width_against_usual(forecast(100), replace(wild, **both)) == width_against_usual(forecast(100), calm)
+    calm = replace(
+        calm, sessions=wild.sessions[-1] + np.arange(400, 1_000).astype("timedelta64[D]")
+    )
+    both = {
+        name: np.concatenate([getattr(wild, name), getattr(calm, name)])
+        for name in ("sessions", *COLUMNS)
+    }
+    assert width_against_usual(forecast(100), replace(wild, **both)) == width_against_usual(
+        forecast(100), calm
+    )
 
 
 def test_a_price_that_moves_by_rounding_alone_has_no_usual_width() -> None:
     prices = 91.4 + np.random.default_rng(1).normal(scale=1e-13, size=600)
-    assert width_against_usual(forecast(100), replace(walk(600), **dict.fromkeys(PRICES, prices))) is None
+    assert (
+        width_against_usual(forecast(100), replace(walk(600), **dict.fromkeys(PRICES, prices)))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,5 +83,7 @@ def test_a_price_that_moves_by_rounding_alone_has_no_usual_width() -> None:
         (2e-5, "0.00002000"),
     ],
 )
-def test_a_price_is_written_with_the_digits_that_matter_and_can_be_read(price: float, said: str) -> None:
+def test_a_price_is_written_with_the_digits_that_matter_and_can_be_read(
+    price: float, said: str
+) -> None:
     assert price_text(price) == said

@@ -25,19 +25,33 @@ def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
     assert ledger.entries("IBM") == ()
     assert len(scored_steps(ledger.counting("IBM", NEW_YORK), series())) == 0
     live = ledger.record("IBM", series(), NEW_YORK)["live"]
-    assert (live.forecasts, live.matured, live.steps, live.skill, live.coverage_80) == (0, 0, 0, None, None)
+    assert (live.forecasts, live.matured, live.steps, live.skill, live.coverage_80) == (
+        0,
+        0,
+        0,
+        None,
+        None,
+    )
     assert set(live.metrics().values()) == {0.0}
-    assert {f"live/{name}" for name in ("forecasts", "matured", "steps", "late", "directions")} <= set(live.metrics())
+    assert {
+        f"live/{name}" for name in ("forecasts", "matured", "steps", "late", "directions")
+    } <= set(live.metrics())
 
 
 def test_what_was_published_reads_back_as_written(ledger: Ledger) -> None:
-    published = (entry(10, "f" * 64), replace(entry(11), run_id=None, model_version=None), entry(12, hours_later=2.5))
+    published = (
+        entry(10, "f" * 64),
+        replace(entry(11), run_id=None, model_version=None),
+        entry(12, hours_later=2.5),
+    )
     for each in published:
         assert ledger.publish(each).is_reusable()
     assert ledger.entries("IBM") == published
 
 
-def test_the_newest_is_of_the_newest_session_then_the_last_published_then_the_last_written(ledger: Ledger) -> None:
+def test_the_newest_is_of_the_newest_session_then_the_last_published_then_the_last_written(
+    ledger: Ledger,
+) -> None:
     with pytest.raises(NoForecast, match=f"in {ledger.folder.parent}, found none"):
         ledger.newest("IBM")
     for published, newest in (
@@ -53,7 +67,9 @@ def test_the_newest_is_of_the_newest_session_then_the_last_published_then_the_la
 def test_the_same_key_adds_nothing_and_changes_no_byte(ledger: Ledger) -> None:
     first = ledger.publish(entry(10))
     before = ledger.file("IBM").read_bytes()
-    again = ledger.publish(replace(entry(10, slope=0.9), published_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    again = ledger.publish(
+        replace(entry(10, slope=0.9), published_at=datetime(2020, 1, 1, tzinfo=UTC))
+    )
     assert ledger.file("IBM").read_bytes() == before
     assert again == first
 
@@ -63,7 +79,9 @@ def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Led
     path = ledger.file("IBM")
     assert len(pd.read_parquet(path)) == HORIZON
     assert pl.read_parquet(path)["lead"].to_list() == list(range(1, HORIZON + 1))
-    assert duckdb.sql(f"select count(distinct key), min(due) from '{path}'").fetchall() == [(1, day(11))]
+    assert duckdb.sql(f"select count(distinct key), min(due) from '{path}'").fetchall() == [
+        (1, day(11))
+    ]
 
 
 def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger: Ledger) -> None:
@@ -87,8 +105,19 @@ def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger:
         ({"path": (0.0,) * HORIZON}, "above 0"),
         ({"last_value": float("inf")}, "not finite"),
         ({"last_value": 0.0}, "above 0"),
-        ({"bands": (*forecast(10).bands[:2], replace(forecast(10).bands[2], low=(0.0,) * HORIZON))}, "above 0"),
-        ({"bands": (*forecast(10).bands[:2], replace(forecast(10).bands[2], low=(1.0,)))}, "different lengths"),
+        (
+            {
+                "bands": (
+                    *forecast(10).bands[:2],
+                    replace(forecast(10).bands[2], low=(0.0,) * HORIZON),
+                )
+            },
+            "above 0",
+        ),
+        (
+            {"bands": (*forecast(10).bands[:2], replace(forecast(10).bands[2], low=(1.0,)))},
+            "different lengths",
+        ),
         ({"weights": (0.5,)}, "different lengths"),
         ({"weights": (1.2,) * HORIZON}, "weights"),
         ({"weights": (-0.2,) * HORIZON}, "weights"),
@@ -112,16 +141,23 @@ def test_an_invalid_forecast_is_refused_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "other columns", "not Parquet"])
-def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritten(ledger: Ledger, damage: str) -> None:
+def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritten(
+    ledger: Ledger, damage: str
+) -> None:
     ledger.publish(entry(10))
     path = ledger.file("IBM")
     whole = path.read_bytes()
     if damage == "other columns":
         pd.DataFrame({"a": [1]}).to_parquet(path)
     else:
-        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "not Parquet": b"hello"}[damage])
+        path.write_bytes(
+            {"truncated": whole[: len(whole) // 2], "empty": b"", "not Parquet": b"hello"}[damage]
+        )
     found = path.read_bytes()
-    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.record("IBM", series(), NEW_YORK)["live"]):
+    for attempt in (
+        lambda: ledger.publish(entry(11)),
+        lambda: ledger.record("IBM", series(), NEW_YORK)["live"],
+    ):
         with pytest.raises(RecordUnreadable, match=r"IBM\.parquet"):
             attempt()
     assert path.read_bytes() == found
@@ -129,9 +165,18 @@ def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritt
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("path", float("nan")), ("path", -5.0), ("low_80", None), ("due", None), ("lead", 7), ("key", None)],
+    [
+        ("path", float("nan")),
+        ("path", -5.0),
+        ("low_80", None),
+        ("due", None),
+        ("lead", 7),
+        ("key", None),
+    ],
 )
-def test_rows_written_by_hand_are_those_of_forecasts_or_refused(ledger: Ledger, column: str, value: object) -> None:
+def test_rows_written_by_hand_are_those_of_forecasts_or_refused(
+    ledger: Ledger, column: str, value: object
+) -> None:
     for number in (10, 11):
         ledger.publish(entry(number))
     published, path = ledger.entries("IBM"), ledger.file("IBM")
@@ -141,7 +186,10 @@ def test_rows_written_by_hand_are_those_of_forecasts_or_refused(ledger: Ledger, 
     values = table[column].to_pylist()
     values[3] = value
     at = table.schema.get_field_index(column)
-    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type)), path)
+    pq.write_table(
+        table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type)),
+        path,
+    )
     with pytest.raises(RecordUnreadable, match="rows of no forecast"):
         ledger.entries("IBM")
     pq.write_table(pa.concat_tables([table, table]), path)

@@ -13,11 +13,18 @@ NORMAL = stats.norm.ppf(LEVELS)
 
 @pytest.mark.parametrize(("daily", "lead"), [(0.01, 1), (0.02, 20), (0.04, 50)])
 @pytest.mark.parametrize("shape", [NORMAL, stats.t(4).ppf(LEVELS)], ids=["normal", "heavy"])
-def test_the_volatility_is_that_of_the_chances_of_all_moves(shape: np.ndarray, daily: float, lead: int) -> None:
+def test_the_volatility_is_that_of_the_chances_of_all_moves(
+    shape: np.ndarray, daily: float, lead: int
+) -> None:
     """Their tail included, for a share's moves have one: a normal's would make volatilities 5 % too low."""
     quantiles = daily * np.sqrt(lead) * shape
-    moves = np.concatenate([np.linspace(0, 5, 2_000), np.geomspace(5, 1_000, 2_000)[1:]]) * quantiles[-1]
-    chances = np.array([chance_above(quantiles, move) + 1 - chance_above(quantiles, -move) for move in moves])
+    moves = (
+        np.concatenate([np.linspace(0, 5, 2_000), np.geomspace(5, 1_000, 2_000)[1:]])
+        * quantiles[-1]
+    )
+    chances = np.array(
+        [chance_above(quantiles, move) + 1 - chance_above(quantiles, -move) for move in moves]
+    )
     variance = np.trapezoid(2 * moves * chances, moves)
     expected = np.sqrt(variance * 252 / lead)
     assert annualised(quantiles, lead) == pytest.approx(expected, rel=0.006)
@@ -33,12 +40,17 @@ def test_the_volatility_is_the_integral_of_the_squared_quantiles_whatever_their_
         assert found == pytest.approx(np.sqrt(sum(squared) * 252 / 5), rel=1e-4)
 
 
-def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_distance_beyond_them() -> None:
+def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_distance_beyond_them() -> (
+    None
+):
     quantiles = 0.01 + 0.1 * NORMAL
     for place, level in enumerate(LEVELS):
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
     assert chance_above(quantiles, 0.0) == pytest.approx(stats.norm.cdf(0.1), abs=0.002)
-    for each in (quantiles, quantiles + 0.02 * NORMAL**2):  # the second has a longer tail above than below
+    for each in (
+        quantiles,
+        quantiles + 0.02 * NORMAL**2,
+    ):  # the second has a longer tail above than below
         low, median, high = each[[0, 10, -1]]
         for times in (1.0, 1.5, 10.0):
             beyond = LEVELS[0] / times**4
@@ -58,7 +70,9 @@ def test_each_span_is_described_at_its_own_lead() -> None:
         quantiles = tonight[each.sessions - 1]
         assert each.volatility == pytest.approx(annualised(quantiles, each.sessions))
         assert each.percentile == 30.0
-        low, high = np.quantile(annualised(earlier[:, each.sessions - 1], each.sessions), [0.1, 0.9])
+        low, high = np.quantile(
+            annualised(earlier[:, each.sessions - 1], each.sessions), [0.1, 0.9]
+        )
         assert each.usual == pytest.approx((low, high))
         assert each.rise == chance_above(quantiles, 0.0) > 0.5
         above, below = (chance_above(quantiles, np.log(move)) for move in (1.05, 0.95))
@@ -84,7 +98,9 @@ def test_each_span_is_described_at_its_own_lead() -> None:
         (100.0, "wilder than usual, 99th percentile"),
     ],
 )
-def test_its_place_among_earlier_outlooks_is_put_in_words(percentile: float | None, said: str) -> None:
+def test_its_place_among_earlier_outlooks_is_put_in_words(
+    percentile: float | None, said: str
+) -> None:
     assert Outlook(5, 0.2, None, percentile, 0.5, ()).place == said
 
 
@@ -97,7 +113,12 @@ def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: 
 
 def test_a_price_that_never_moved_has_no_volatility_and_no_chance_of_a_large_move() -> None:
     (found,) = outlooks(np.zeros((30, 5, 21)), np.zeros((5, 21)))
-    assert (found.volatility, found.usual, found.percentile, found.beyond) == (0.0, (0.0, 0.0), 50.0, (0.0, 0.0))
+    assert (found.volatility, found.usual, found.percentile, found.beyond) == (
+        0.0,
+        (0.0, 0.0),
+        50.0,
+        (0.0, 0.0),
+    )
     assert found.rise == 0.0
 
 

@@ -21,13 +21,17 @@ FRESH = Age(DAY, 0, 5)
 
 
 @given(st.floats(1, 1e9), st.floats(0.0001, 1), st.integers(1, 50))
-def test_it_is_the_largest_that_keeps_to_the_risk_and_the_capital(capital: float, risk: float, lead: int) -> None:
+def test_it_is_the_largest_that_keeps_to_the_risk_and_the_capital(
+    capital: float, risk: float, lead: int
+) -> None:
     assert FORECAST
     found = position("IBM", FORECAST, FRESH, capital=capital, risk=risk, lead=lead)
     allowed, more = capital * risk, found.close * found.loss
     assert found.at_risk <= allowed * (1 + 1e-9)
     assert found.cost <= capital * (1 + 1e-9)
-    assert found.at_risk + more > allowed * (1 - 1e-9) or found.cost + found.close > capital * (1 - 1e-9)
+    assert found.at_risk + more > allowed * (1 - 1e-9) or found.cost + found.close > capital * (
+        1 - 1e-9
+    )
 
 
 def test_the_loss_is_that_of_the_5_percent_quantile_and_the_session_that_of_the_lead() -> None:
@@ -36,7 +40,11 @@ def test_the_loss_is_that_of_the_5_percent_quantile_and_the_session_that_of_the_
     low, lowest = FORECAST.band(80).low[4], FORECAST.band(95).low[4]
     assert lowest < found.close * (1 - found.loss) < low
     assert found.loss == pytest.approx(1 - np.exp(FORECAST.quantiles()[4, 1]))
-    assert (found.session, found.close, found.lead) == (FORECAST.sessions[4], FORECAST.last_close, 5)
+    assert (found.session, found.close, found.lead) == (
+        FORECAST.sessions[4],
+        FORECAST.last_close,
+        5,
+    )
     assert "Not advice" in found.text()
     assert f"{found.shares} shares at" in found.text()
 
@@ -61,7 +69,9 @@ def test_what_it_cannot_rest_on_is_refused(changes: dict[str, Any], age: Age, sa
         position("IBM", FORECAST, age, **{"capital": 50_000, "risk": 0.01, **changes})
 
 
-def test_a_forecast_of_mid_prices_gives_no_size_and_a_price_that_stands_still_takes_the_capital() -> None:
+def test_a_forecast_of_mid_prices_gives_no_size_and_a_price_that_stands_still_takes_the_capital() -> (
+    None
+):
     assert FORECAST
     with pytest.raises(StockmlError, match="of mid prices"):
         position("IBM", replace(FORECAST, price="mid"), FRESH, capital=50_000, risk=0.01)

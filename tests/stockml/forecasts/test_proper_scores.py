@@ -5,19 +5,33 @@ import pytest
 import scoringrules
 from scipy.stats import norm
 
-from stockml.forecasts.proper_scores import COVERAGES, band, brier, crps, interval_score, pinball, qlike, score_bands
+from stockml.forecasts.proper_scores import (
+    COVERAGES,
+    band,
+    brier,
+    crps,
+    interval_score,
+    pinball,
+    qlike,
+    score_bands,
+)
 from stockml.models.lead_grid import LEVELS
 
 
 def forecasts(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
-    return np.sort(generator.normal(size=(40, 5, len(LEVELS))), axis=-1), generator.normal(size=(40, 5))
+    return np.sort(generator.normal(size=(40, 5, len(LEVELS))), axis=-1), generator.normal(
+        size=(40, 5)
+    )
 
 
 def test_crps_is_that_of_scoringrules() -> None:
     quantiles, actual = forecasts()
     np.testing.assert_allclose(
-        crps(quantiles, actual), scoringrules.crps_quantile(actual, quantiles, LEVELS), rtol=0, atol=1e-9
+        crps(quantiles, actual),
+        scoringrules.crps_quantile(actual, quantiles, LEVELS),
+        rtol=0,
+        atol=1e-9,
     )
 
 
@@ -26,7 +40,9 @@ def test_interval_score_is_that_of_scoringrules(coverage: float) -> None:
     quantiles, actual = forecasts(1)
     low, high = band(quantiles, coverage)
     found = interval_score(low, high, actual, coverage)
-    np.testing.assert_allclose(found, scoringrules.interval_score(actual, low, high, 1 - coverage), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        found, scoringrules.interval_score(actual, low, high, 1 - coverage), rtol=0, atol=1e-9
+    )
 
 
 def test_brier_is_that_of_scoringrules() -> None:
@@ -69,6 +85,9 @@ def test_the_truth_scores_better_than_a_wider_a_narrower_and_a_shifted_forecast(
 def test_qlike_is_zero_at_the_truth_and_least_on_average_at_the_mean_variance() -> None:
     actual = np.random.default_rng(0).chisquare(3, 10_000)
     assert qlike(actual, actual) == pytest.approx(0)
-    losses = [qlike(np.full(len(actual), times * actual.mean()), actual).mean() for times in (0.9, 1.0, 1.1)]
+    losses = [
+        qlike(np.full(len(actual), times * actual.mean()), actual).mean()
+        for times in (0.9, 1.0, 1.1)
+    ]
     assert losses[1] < min(losses[0], losses[2])
     assert losses[0] - losses[1] == pytest.approx(1 / 0.9 - 1 + np.log(0.9))

@@ -45,7 +45,9 @@ USUAL = [0.02, 0.03] * 15
         (USUAL[: AT_LEAST - 1], 0.05, None),
     ],
 )
-def test_an_unusual_width_is_told_until_it_returns_only_once(past: list[float], width: float, side: str | None) -> None:
+def test_an_unusual_width_is_told_until_it_returns_only_once(
+    past: list[float], width: float, side: str | None
+) -> None:
     found = unusual_width(steps(past), tonight(width, DAYS[len(past)].date()))
     assert (found and found.side) == side
 
@@ -58,7 +60,9 @@ def test_of_two_forecasts_of_a_session_the_later_is_its_width() -> None:
 
 @pytest.mark.parametrize(("close", "missed"), [(100.5, False), (102.0, True), (98.0, True)])
 @pytest.mark.parametrize("split", [1.0, 0.5])
-def test_a_close_outside_the_band_of_the_forecast_before_is_told(close: float, missed: bool, split: float) -> None:
+def test_a_close_outside_the_band_of_the_forecast_before_is_told(
+    close: float, missed: bool, split: float
+) -> None:
     """Adjusted prices of both days are halved by a split of that day; the band is in the shares before it."""
     day = DAYS[3]
     closes = pd.Series([100.0 * split, close * split], index=DAYS[2:4])
@@ -85,8 +89,12 @@ def test_a_coverage_is_told_when_it_leaves_its_range_and_not_again_until_it_has_
         closes.append(price)
     series = pd.Series(closes, index=DAYS[: len(closes)])
     before = steps([0.02] * len(missed))
-    before = before.assign(**{name: before[name] * series.iloc[:-1].to_numpy() / 100 for name in PRICES})
+    before = before.assign(
+        **{name: before[name] * series.iloc[:-1].to_numpy() / 100 for name in PRICES}
+    )
     told = [wrong_coverage(before, series, day.date()) for day in DAYS[1 : len(closes)]]
     assert [each for each in told if each] == pytest.approx([41 / 60])
     assert told.index(next(filter(None, told))) > RECENT - 1
-    assert wrong_coverage(before, series, DAYS[len(closes)].date()) is None, "no forecast was due that day"
+    assert wrong_coverage(before, series, DAYS[len(closes)].date()) is None, (
+        "no forecast was due that day"
+    )

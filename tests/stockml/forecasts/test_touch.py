@@ -29,14 +29,18 @@ def test_a_touch_is_a_chance_that_falls_with_the_barrier_and_includes_every_end_
 
 
 @given(distributions, falls, st.floats(1, 3))
-def test_a_wider_distribution_touches_no_less_often(quantiles: np.ndarray, fall: float, factor: float) -> None:
+def test_a_wider_distribution_touches_no_less_often(
+    quantiles: np.ndarray, fall: float, factor: float
+) -> None:
     wider = touch_chance(factor * quantiles, fall)
     assert wider >= touch_chance(quantiles, fall) - 1e-12 or wider == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("daily", [0.01, 0.02, 0.04])
 @pytest.mark.parametrize("fall", [0.05, 0.1])
-def test_it_agrees_with_lows_simulated_within_sessions_that_open_with_a_gap(daily: float, fall: float) -> None:
+def test_it_agrees_with_lows_simulated_within_sessions_that_open_with_a_gap(
+    daily: float, fall: float
+) -> None:
     rng, steps, paths = np.random.default_rng(5), 50, 20_000
     price, touched = np.zeros(paths), np.zeros(paths, bool)
     for _ in range(20):
@@ -61,7 +65,13 @@ def test_the_lowest_low_and_the_own_frequency_are_those_of_a_loop() -> None:
     for at in (0, 300, 579):
         assert lows[at] == np.log(min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at])
     found = own_frequencies(lows, origins, 0.05)
-    assert np.isnan(found).tolist() == [True, True, False, False, False]  # 250 windows end by session 269
+    assert np.isnan(found).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]  # 250 windows end by session 269
     for origin, share in zip(origins[2:], found[2:], strict=True):
         ends = [min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(origin - 19)]
         assert share == pytest.approx(np.mean([end <= 0.95 for end in ends]))
@@ -71,7 +81,9 @@ def test_no_later_bar_changes_a_frequency_and_no_window_spans_a_change_of_units(
     origins = np.array([400, 500])
     later = np.arange(len(SERIES)) > 500
     crashed = replace(SERIES, low=np.where(later, 0.6 * SERIES.low, SERIES.low))
-    before, after = (own_frequencies(lowest_lows(each), origins, 0.05) for each in (SERIES, crashed))
+    before, after = (
+        own_frequencies(lowest_lows(each), origins, 0.05) for each in (SERIES, crashed)
+    )
     assert before.tolist() == after.tolist()
     cents = np.where(later, 0.01, 1.0)
     prices = {name: cents * getattr(SERIES, name) for name in ("open", "high", "low", "close")}
@@ -81,7 +93,8 @@ def test_no_later_bar_changes_a_frequency_and_no_window_spans_a_change_of_units(
 
 
 @pytest.mark.parametrize(
-    ("own", "skill", "shown"), [(0.4, 0.02, 0.3), (0.4, 0.0, 0.4), (0.4, None, 0.3), (None, None, 0.3)]
+    ("own", "skill", "shown"),
+    [(0.4, 0.02, 0.3), (0.4, 0.0, 0.4), (0.4, None, 0.3), (None, None, 0.3)],
 )
 def test_a_chance_that_scored_no_better_than_the_own_frequency_gives_way_to_it(
     own: float | None, skill: float | None, shown: float

@@ -37,7 +37,12 @@ LEFT_OUT = {"payloads", "datasets", "plots", "pooled", "locks", "prefect"}
 def filled(home: HomePaths) -> HomePaths:
     """A home with something of every kind, and with what a backup leaves out."""
     kinds(home.root)
-    for name in ("artifacts/1/ab/plot.png", "bases/superseded/ab/base-2001-06.npz", "plots/IBM/a.png", "datasets/a"):
+    for name in (
+        "artifacts/1/ab/plot.png",
+        "pretrained/superseded/ab/network-2001-06.npz",
+        "plots/IBM/a.png",
+        "datasets/a",
+    ):
         write_atomically(home.root / name, b"x")
     (home.root / "prices.json").write_text('{"prices": "market"}')
     write_atomically(home.tickers, b"tickers: [IBM]\n")
@@ -55,12 +60,16 @@ def other(tmp_path: Path) -> HomePaths:
 
 
 def content(home: HomePaths) -> dict[str, bytes]:
-    files = (path for path in home.root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = (
+        path for path in home.root.rglob("*") if path.is_file() and not path.name.startswith(".")
+    )
     names = {path.relative_to(home.root).as_posix(): path.read_bytes() for path in files}
     return {name: held for name, held in names.items() if name.partition("/")[0] not in LEFT_OUT}
 
 
-def test_what_was_archived_comes_back_byte_for_byte(filled: HomePaths, other: HomePaths, tmp_path: Path) -> None:
+def test_what_was_archived_comes_back_byte_for_byte(
+    filled: HomePaths, other: HomePaths, tmp_path: Path
+) -> None:
     made = back_up(filled, tmp_path / "b.zip", NOW)
     assert (tmp_path / "b.zip").stat().st_mode & 0o077 == 0
     assert restore(other, tmp_path / "b.zip") == made
@@ -74,7 +83,9 @@ def test_what_was_archived_comes_back_byte_for_byte(filled: HomePaths, other: Ho
     found = content(other)
     del found["mlflow.db"]
     assert found == expected
-    assert {path.name for path in other.root.iterdir()} == {name.partition("/")[0] for name in expected} | {
+    assert {path.name for path in other.root.iterdir()} == {
+        name.partition("/")[0] for name in expected
+    } | {
         "mlflow.db",
         "prefect",
         "locks",
@@ -91,7 +102,9 @@ def test_a_single_file_can_be_unpacked_by_any_program(filled: HomePaths, tmp_pat
     assert ledger == Ledger(filled.ledger).file("IBM").read_bytes()
 
 
-def test_a_database_that_is_written_to_is_archived_whole(filled: HomePaths, other: HomePaths, tmp_path: Path) -> None:
+def test_a_database_that_is_written_to_is_archived_whole(
+    filled: HomePaths, other: HomePaths, tmp_path: Path
+) -> None:
     with closing(sqlite3.connect(filled.root / "mlflow.db")) as writer:
         writer.execute("INSERT INTO runs VALUES ('under way')")  # and no commit
         back_up(filled, tmp_path / "b.zip", NOW)
@@ -100,16 +113,24 @@ def test_a_database_that_is_written_to_is_archived_whole(filled: HomePaths, othe
         assert database.execute("SELECT name FROM runs").fetchall() == [("kept",)]
 
 
-def test_a_restore_refuses_a_home_that_is_not_empty(filled: HomePaths, other: HomePaths, tmp_path: Path) -> None:
+def test_a_restore_refuses_a_home_that_is_not_empty(
+    filled: HomePaths, other: HomePaths, tmp_path: Path
+) -> None:
     back_up(filled, tmp_path / "b.zip", NOW)
     write_atomically(other.root / "store" / "KO.parquet", b"bars")
-    with pytest.raises(InvalidFile, match=r"expected an empty home, found .*KO\.parquet; name another folder"):
+    with pytest.raises(
+        InvalidFile, match=r"expected an empty home, found .*KO\.parquet; name another folder"
+    ):
         restore(other, tmp_path / "b.zip")
     assert list(content(other)) == ["store/KO.parquet"]
 
 
 def test_a_restore_that_was_cut_short_is_refused_to_others_and_finished_by_the_same_command(
-    filled: HomePaths, other: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    filled: HomePaths,
+    other: HomePaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     back_up(filled, tmp_path / "b.zip", NOW)
     real = os.replace
@@ -131,17 +152,28 @@ def test_a_restore_that_was_cut_short_is_refused_to_others_and_finished_by_the_s
 
 
 @pytest.mark.parametrize("size", [0, 200, 2_000])
-def test_a_full_disk_is_named_and_leaves_no_archive(filled: HomePaths, tmp_path: Path, size: int) -> None:
+def test_a_full_disk_is_named_and_leaves_no_archive(
+    filled: HomePaths, tmp_path: Path, size: int
+) -> None:
     with files_of_at_most(size), pytest.raises((DiskFull, OSError)):
         back_up(filled, tmp_path / "b.zip", NOW)
     assert {path.name for path in tmp_path.iterdir()} <= {"home", "home.zip"}
 
 
 @pytest.mark.parametrize("name", ["store", "ledger", "models/IBM", "nights"])
-def test_a_folder_that_may_not_be_read_is_refused_not_left_out(filled: HomePaths, tmp_path: Path, name: str) -> None:
+def test_a_folder_that_may_not_be_read_is_refused_not_left_out(
+    filled: HomePaths, tmp_path: Path, name: str
+) -> None:
     (closed := filled.root / name).chmod(0)
     as_others = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-    command = [*as_others, sys.executable, "-m", "deployments.cli", "backup", str(tmp_path / "a.zip")]
+    command = [
+        *as_others,
+        sys.executable,
+        "-m",
+        "deployments.cli",
+        "backup",
+        str(tmp_path / "a.zip"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     closed.chmod(0o700)
     assert (done.returncode, done.stdout) == (1, "")
@@ -167,7 +199,9 @@ def writing(home: HomePaths) -> Iterator[None]:
     def write() -> None:
         for at in range(20, 180):
             recorded_at = NOW + timedelta(minutes=at)
-            store.append("IBM", bars(at + 1), recorded_at=recorded_at, source="test", session=day(at))
+            store.append(
+                "IBM", bars(at + 1), recorded_at=recorded_at, source="test", session=day(at)
+            )
             ledger.publish(replace(entry(at), key=f"{at}"))
             begun.set()
             if stop.is_set():
@@ -182,9 +216,14 @@ def writing(home: HomePaths) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("writing")
-def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(home: HomePaths, tmp_path: Path) -> None:
+def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(
+    home: HomePaths, tmp_path: Path
+) -> None:
     for number in range(5):
-        archive, place = tmp_path / f"{number}.zip", home_of({"STOCKML_HOME": str(tmp_path / f"{number}")})
+        archive, place = (
+            tmp_path / f"{number}.zip",
+            home_of({"STOCKML_HOME": str(tmp_path / f"{number}")}),
+        )
         back_up(home, archive, NOW)
         restore(place, archive)
         forecast, stored = Ledger(place.ledger).last_session("IBM"), BarStore.of(place).read("IBM")
@@ -197,9 +236,17 @@ def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(home: Hom
     [
         ("../ledger/IBM.parquet", {}, "a file '../ledger/IBM.parquet' that no home has"),
         ("{elsewhere}/ledger/IBM.parquet", {}, "that no home has"),
-        ("ledger/IBM.parquet", {"format": "stockml backup, 2"}, "not the files of 'stockml backup, 1'"),
+        (
+            "ledger/IBM.parquet",
+            {"format": "stockml backup, 2"},
+            "not the files of 'stockml backup, 1'",
+        ),
         ("ledger/IBM.parquet", {"files": {}}, "not the files of"),
-        ("ledger/IBM.parquet", {"files": {"ledger/IBM.parquet": "0f"}}, "other content in ledger/IBM.parquet"),
+        (
+            "ledger/IBM.parquet",
+            {"files": {"ledger/IBM.parquet": "0f"}},
+            "other content in ledger/IBM.parquet",
+        ),
     ],
 )
 def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
@@ -215,7 +262,9 @@ def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
-def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(home: HomePaths, tmp_path: Path) -> None:
+def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(
+    home: HomePaths, tmp_path: Path
+) -> None:
     (tmp_path / "b.zip").write_bytes(b"no archive")
     for name in ("a.zip", "b.zip"):
         for read in (lambda file: restore(home, file), holds_replay):

@@ -12,10 +12,10 @@ from deployments.doctor.stored import nights, settings, tickers
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from stockml.maintenance.integrity import check_champion, damaged_bases
+from stockml.maintenance.integrity import check_champion, damaged_vintages
 from stockml.maintenance.retention import RetentionSettings, due
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
+from stockml.models.vintage_store import SHIPPED
 from stockml.nights.record import night_path, write_night
 from stockml.nights.status import known_tickers, rows
 from stockml.prices.store import BarStore
@@ -28,24 +28,28 @@ from tests.support.nights import recorded_night
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def champion_on(home: HomePaths, base: str) -> None:
+def champion_on(home: HomePaths, pretrained: str) -> None:
     made = night(home.models, 1)
-    networks = {"published": {"pool": {"base": f"{base} {'0' * 64}"}}}
+    networks = {"published": {"pool": {"pretrained": f"{pretrained} {'0' * 64}"}}}
     (Path(made.path) / "model.json").write_text(json.dumps({"networks": networks}))
     Registry(home.models).promote(replace(made, sha256=sha256_of(made.path) or ""))
 
 
-def test_a_champion_on_a_base_as_another_version_shipped_it_is_no_damage(home: HomePaths) -> None:
-    champion_on(home, "base-2005-06.npz")
+def test_a_champion_on_a_pretrained_network_as_another_version_shipped_it_is_no_damage(
+    home: HomePaths,
+) -> None:
+    champion_on(home, "network-2005-06.npz")
     check_champion(home, "IBM")
 
 
-@pytest.mark.parametrize("base", ["base-2024-12.npz", "base-2005-06.npz"])
-def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: HomePaths, base: str) -> None:
-    champion_on(home, base)
-    home.bases.mkdir()
-    shutil.copy(SHIPPED / "base-2005-06.npz", home.bases)
-    with pytest.raises(InvalidFile, match=f"{base}: expected content of SHA-256 0"):
+@pytest.mark.parametrize("pretrained", ["network-2024-12.npz", "network-2005-06.npz"])
+def test_a_champion_whose_own_pretrained_network_is_lost_or_replaced_is_damaged(
+    home: HomePaths, pretrained: str
+) -> None:
+    champion_on(home, pretrained)
+    home.pretrained.mkdir()
+    shutil.copy(SHIPPED / "network-2005-06.npz", home.pretrained)
+    with pytest.raises(InvalidFile, match=f"{pretrained}: expected content of SHA-256 0"):
         check_champion(home, "IBM")
 
 
@@ -54,14 +58,21 @@ def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_t
 ) -> None:
     Ledger(home.ledger).publish(entry(20))
     [_, check] = tickers(home, NOW, replay=False)
-    assert check.found.startswith(f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts")
+    assert check.found.startswith(
+        f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts"
+    )
 
 
-def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: HomePaths) -> None:
-    champion_on(home, "base-2005-06.npz")
+def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
+    home: HomePaths,
+) -> None:
+    champion_on(home, "network-2005-06.npz")
     shutil.copytree(home.models / "IBM", home.models / "IBM copy")
     home.ledger.mkdir()
-    for name in ("IBM copy.parquet", "._IBM.parquet"):  # the latter a Mac's, on a disk of another system
+    for name in (
+        "IBM copy.parquet",
+        "._IBM.parquet",
+    ):  # the latter a Mac's, on a disk of another system
         (home.ledger / name).write_bytes(b"a copy")
     write_night(recorded_night(), night_path(home.nights, "IBM copy", recorded_night().key))
     write_atomically(home.settings / "._IBM.json", b"a copy")
@@ -72,11 +83,16 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     assert _kept_keys(RetentionSettings()) == {f"{1:064x}"}
 
 
-def test_a_damaged_base_that_was_superseded_is_told_with_its_own_way_back(home: HomePaths) -> None:
+def test_a_damaged_pretrained_network_that_was_superseded_is_told_with_its_own_way_back(
+    home: HomePaths,
+) -> None:
     """Neither can it be learned anew nor does an older one take its place: a model names this very one."""
-    for path in (now := home.bases / "base-2005-06.npz", before := home.bases / "superseded" / "0" / now.name):
+    for path in (
+        now := home.pretrained / "network-2005-06.npz",
+        before := home.pretrained / "superseded" / "0" / now.name,
+    ):
         write_atomically(path, b"damaged")
-    told = dict(fault.split(": expected ", 1) for fault in damaged_bases(home))
+    told = dict(fault.split(": expected ", 1) for fault in damaged_vintages(home))
     assert "learn it anew with `stockml pretrain`" in told[str(now)]
     assert told[str(before)].endswith(
         "; restore it from a backup, or move it away: what stands on it is then trained anew"

@@ -46,7 +46,9 @@ def filled(with_tables: HomePaths) -> HomePaths:
     sha256 = sha256_of(str(folder)) or ""
     for number in range(2):
         key = str(number) * 64
-        Registry(home.models).promote(Promotion("IBM", "promote", key, str(folder), sha256, None, DAY, "why", NOW))
+        Registry(home.models).promote(
+            Promotion("IBM", "promote", key, str(folder), sha256, None, DAY, "why", NOW)
+        )
     night = replace(recorded_night(), model_folder=str(folder))
     write_night(night, night_path(home.nights, "IBM", night.key))
     write_tuned_settings(home, "IBM", {"training.epochs": 2}, {})
@@ -67,7 +69,15 @@ def everything(home: HomePaths, ticker: str) -> list[object]:
     forecasts = [replace(each, ticker="") for each in Ledger(home.ledger).entries(ticker)]
     lines = [replace(line, ticker="", path="") for line in registry.history(ticker)]
     settings = tuned_settings(home, ticker)
-    return [view.bars.to_csv(), view.set_aside, store.splits(ticker), forecasts, lines, night.forecast, settings]
+    return [
+        view.bars.to_csv(),
+        view.set_aside,
+        store.splits(ticker),
+        forecasts,
+        lines,
+        night.forecast,
+        settings,
+    ]
 
 
 def test_everything_kept_follows_a_renamed_share(filled: HomePaths) -> None:
@@ -78,8 +88,14 @@ def test_everything_kept_follows_a_renamed_share(filled: HomePaths) -> None:
     assert rename(filled, "IBM", "BIM") == ()
 
 
-def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(filled: HomePaths, tmp_path: Path) -> None:
-    here = replace(filled, root=filled.root.rename(tmp_path / "elsewhere"), store=tmp_path / "elsewhere" / "store")
+def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(
+    filled: HomePaths, tmp_path: Path
+) -> None:
+    here = replace(
+        filled,
+        root=filled.root.rename(tmp_path / "elsewhere"),
+        store=tmp_path / "elsewhere" / "store",
+    )
     before = everything(here, "IBM")
     rename(here, "IBM", "BIM")
     check_followed(here, before)
@@ -89,7 +105,9 @@ def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled:
     before, cut_short = everything(filled, "IBM"), 0
     while moves_one(filled):
         cut_short += 1
-    assert cut_short > len(["bars", "forecasts", "models", "nights", "settings", "champions", "night"])
+    assert cut_short > len(
+        ["bars", "forecasts", "models", "nights", "settings", "champions", "night"]
+    )
     check_followed(filled, before)
 
 
@@ -115,7 +133,9 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
         check_followed(filled, before)
 
 
-def test_mlflow_follows_a_renamed_share_and_nothing_moves_while_it_is_away(filled: HomePaths) -> None:
+def test_mlflow_follows_a_renamed_share_and_nothing_moves_while_it_is_away(
+    filled: HomePaths,
+) -> None:
     mlflow, before = MlflowClient(filled.tracking_uri), everything(filled, "IBM")
     of_ibm = mlflow.create_experiment("stockml/IBM")
     with pytest.raises(TrackingUnavailable):
@@ -158,13 +178,21 @@ def moves_one(home: HomePaths) -> bool:
 def check_followed(home: HomePaths, before: list[object]) -> None:
     assert everything(home, "BIM") == before
     assert BarStore.of(home).tickers() == ("BIM",)
-    assert [path for path in home.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
+    assert [
+        path
+        for path in home.root.rglob("IBM*")
+        if "locks" not in path.parts and path.suffix != ".lock"
+    ] == []
 
 
 def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: HomePaths) -> None:
     """Empty folders, and the locks in them."""
     before = everything(filled, "IBM")
-    for folder in (filled.models / "BIM" / "key", filled.nights / "BIM", filled.evaluations / "BIM"):
+    for folder in (
+        filled.models / "BIM" / "key",
+        filled.nights / "BIM",
+        filled.evaluations / "BIM",
+    ):
         folder.mkdir(parents=True)
     (filled.models / "BIM" / ".promotions.jsonl.lock").touch()
     write_tuned_settings(filled, "KO", {}, {})
@@ -178,14 +206,24 @@ def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Ho
 
 def test_a_symbol_in_use_is_not_overwritten(filled: HomePaths) -> None:
     store = BarStore.of(filled)
-    store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
+    store.append(
+        "MSFT",
+        recorded("MSFT").iloc[-100:],
+        recorded_at=NOW,
+        source="test",
+        session=date(2013, 3, 1),
+    )
     with pytest.raises(StoreError, match="expected no rows there yet"):
         rename(filled, "IBM", "MSFT")
     Ledger(filled.ledger).publish(replace(entry(61), ticker="KO"))
     with pytest.raises(StoreError, match=r"KO\.parquet: expected nothing there yet"):
         rename(filled, "IBM", "KO")
     assert store.tickers() == ("IBM", "MSFT")
-    for ticker in ("IBM", "MSFT", "KO"):  # nothing was begun, so nothing has to be finished before the next night
+    for ticker in (
+        "IBM",
+        "MSFT",
+        "KO",
+    ):  # nothing was begun, so nothing has to be finished before the next night
         with ticker_lock(filled, ticker):
             pass
     (filled.models / "MSFT" / "key").mkdir(parents=True)

@@ -9,7 +9,9 @@ def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
         StepReport("clear MLflow", failed="away"),
         StepReport("files", 1, 0, ("![x](//y)",), failed="<img src=//x>"),
     ]
-    assert summary(account) == "3 things, 2.5 MB. Not done: clear MLflow: away; files: <img src=//x>"
+    assert (
+        summary(account) == "3 things, 2.5 MB. Not done: clear MLflow: away; files: <img src=//x>"
+    )
     assert summary(account[:1]) == "2 things, 2.5 MB"
     assert summary(account[1:2]) == "nothing was due. Not done: clear MLflow: away"
     assert summary([StepReport("models")]) == "nothing was due"
@@ -23,6 +25,9 @@ def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
 
 def test_of_what_was_removed_fifty_are_named_and_the_others_counted() -> None:
     for count, last in ((50, "- thing 49"), (52, "- and 2 more")):
-        text = markdown([StepReport("models", count, 0, tuple(f"thing {at}" for at in range(count)))], dry_run=False)
+        text = markdown(
+            [StepReport("models", count, 0, tuple(f"thing {at}" for at in range(count)))],
+            dry_run=False,
+        )
         assert text.splitlines()[-1] == last
         assert text.startswith("## What maintenance did\n")

@@ -34,7 +34,15 @@ def model(home: HomePaths, name: str, days_old: float) -> Path:
 
 def crown(home: HomePaths, folder: Path, number: int) -> None:
     line = Promotion(
-        "IBM", "promote", f"{number:064x}", str(folder), sha256_of(str(folder)) or "", None, SESSION, "", NOW
+        "IBM",
+        "promote",
+        f"{number:064x}",
+        str(folder),
+        sha256_of(str(folder)) or "",
+        None,
+        SESSION,
+        "",
+        NOW,
     )
     Registry(home.models).promote(line)
 
@@ -42,9 +50,13 @@ def crown(home: HomePaths, folder: Path, number: int) -> None:
 SESSION = date(2026, 1, 5)
 
 
-def night(home: HomePaths, number: int, days_old: float, *, run_id: str | None, folder: Path | None = None) -> Path:
+def night(
+    home: HomePaths, number: int, days_old: float, *, run_id: str | None, folder: Path | None = None
+) -> Path:
     key = f"{9 - number}" * 64  # the newest in time is the first in name
-    told = Night("IBM", SESSION + timedelta(days=number), key, "", "", "", NOW, mlflow_run_id=run_id)
+    told = Night(
+        "IBM", SESSION + timedelta(days=number), key, "", "", "", NOW, mlflow_run_id=run_id
+    )
     path = night_path(home.nights, "IBM", key)
     write_night(replace(told, model_folder=str(folder) if folder else None), path)
     return put(path, days_old, path.read_bytes()).parent
@@ -91,7 +103,9 @@ def test_what_mlflow_needs_to_serve_a_champion_stays(home: HomePaths) -> None:
         put(home.evaluations / "IBM" / name / "assessment.json", days_old)
     told = Night("IBM", SESSION, f"{1:064x}", "", "", "", NOW, mlflow_run_id="logged")
     path = night_path(home.nights, "IBM", told.key)
-    write_night(replace(told, evaluation_folder=str(home.evaluations / "IBM" / "of the champion")), path)
+    write_night(
+        replace(told, evaluation_folder=str(home.evaluations / "IBM" / "of the champion")), path
+    )
     put(path, 500, path.read_bytes())
     night(home, 2, 0, run_id="logged")
     assert going(home) == ["evaluations evaluations/IBM/older"]
@@ -120,7 +134,11 @@ def test_an_interrupted_training_goes_after_days(home: HomePaths) -> None:
 
 
 def test_what_a_pending_night_and_the_newest_need_stays(home: HomePaths) -> None:
-    of_newest, needed_model, other = model(home, "m0", 95), model(home, "m1", 90), model(home, "m2", 80)
+    of_newest, needed_model, other = (
+        model(home, "m0", 95),
+        model(home, "m1", 90),
+        model(home, "m2", 80),
+    )
     model(home, "m3", 70)
     night(home, 1, 90, run_id=None, folder=needed_model)
     night(home, 2, 80, run_id="logged", folder=other)
@@ -138,7 +156,9 @@ def damage_night(home: HomePaths) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_promotions, damage_night])
-def test_what_cannot_be_read_counts_as_needed(home: HomePaths, damage: Callable[[HomePaths], None]) -> None:
+def test_what_cannot_be_read_counts_as_needed(
+    home: HomePaths, damage: Callable[[HomePaths], None]
+) -> None:
     for number in range(3):
         model(home, f"m{number}", 500 - number)
         put(home.models / "AAPL" / f"m{number}" / "model.json", 500 - number)
@@ -149,20 +169,25 @@ def test_what_cannot_be_read_counts_as_needed(home: HomePaths, damage: Callable[
 
 
 def test_what_killed_writers_left_goes_wherever_it_lies(home: HomePaths) -> None:
-    """It stayed for ever in a champion's folder, among bases, settings and forecasts, and in the home itself."""
+    """It stayed for ever in a champion's folder, among pretrained networks, settings and forecasts, and in the home itself."""
     crown(home, model(home, "m1", 500), 1)
     night(home, 1, 0, run_id=None)
     places = [
         "",
         "settings/",
-        "bases/superseded/0/",
+        "pretrained/superseded/0/",
         "ledger/",
         "store/history/",
         "nights/",
         "models/IBM/m1/_held_out/",
     ]
     left = [put(home.root / f"{place}.x.json.123-456.tmp", 2) for place in places]
-    for other in (".x.json.123-789.tmp", "artifacts/.x.json.123-456.tmp", ".x.tmp", "x.json.123-456.tmp"):
+    for other in (
+        ".x.json.123-789.tmp",
+        "artifacts/.x.json.123-456.tmp",
+        ".x.tmp",
+        "x.json.123-456.tmp",
+    ):
         put(home.root / other, 0.5 if "789" in other else 2)
     damage_promotions(home)
     assert going(home) == sorted(f"leftovers {path.relative_to(home.root)}" for path in left)
@@ -172,13 +197,19 @@ def test_leftovers_of_killed_writers_go(home: HomePaths) -> None:
     put(home.models / "IBM" / "m" / ".model.json.1-1.tmp", 2)
     put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
     put(home.models / "IBM" / ".m0.removed" / checkpoint.NAME, 9)
-    assert going(home) == ["leftovers models/IBM/.m0.removed", "leftovers models/IBM/m/.model.json.1-1.tmp"]
+    assert going(home) == [
+        "leftovers models/IBM/.m0.removed",
+        "leftovers models/IBM/m/.model.json.1-1.tmp",
+    ]
     remove(plan(home))
     assert sorted(path.name for path in (home.models / "IBM").iterdir()) == ["m"]
 
 
 def test_the_store_and_the_ledger_are_never_touched(home: HomePaths) -> None:
-    old = [put(home.root / place, 5_000) for place in ("store/IBM.parquet", "store/.x.tmp", "ledger/IBM.parquet")]
+    old = [
+        put(home.root / place, 5_000)
+        for place in ("store/IBM.parquet", "store/.x.tmp", "ledger/IBM.parquet")
+    ]
     inside = replace(home, store=home.payloads / "IBM")
     for number in range(3):
         put(home.payloads / "IBM" / f"{number}.json.gz", 5_000)
@@ -192,7 +223,9 @@ def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: Home
         put(home.payloads / "IBM" / f"{number}.json.gz", 100 - number, bytes(5))
         model(home, f"m{number}", 100 - number)
     planned = plan(home)
-    assert [(each.kind, each.size) for each in planned] == [("models", 10)] * 2 + [("payloads", 5)] * 2
+    assert [(each.kind, each.size) for each in planned] == [("models", 10)] * 2 + [
+        ("payloads", 5)
+    ] * 2
     assert all(each.path.exists() for each in planned)
     planned[2].path.unlink()  # somebody else was faster
     remove(planned)
@@ -201,7 +234,9 @@ def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: Home
     assert [path.name for path in (home.models / "IBM").iterdir()] == ["m2"]
 
 
-def test_a_link_is_not_followed_and_a_copy_made_by_hand_stays(home: HomePaths, tmp_path: Path) -> None:
+def test_a_link_is_not_followed_and_a_copy_made_by_hand_stays(
+    home: HomePaths, tmp_path: Path
+) -> None:
     outside = put(tmp_path / "elsewhere" / "model.json", 900)
     (home.models / "IBM").mkdir(parents=True)
     (home.models / "IBM" / "link").symlink_to(outside.parent)

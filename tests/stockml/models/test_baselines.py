@@ -84,7 +84,9 @@ def test_prices_after_the_origin_change_nothing(name: str) -> None:
 def steady(rises: list[float]) -> PriceSeries:
     """Bars without a range that move by these log returns."""
     price = np.exp(np.cumsum(rises))
-    return PriceSeries(np.datetime64("2001-01-01") + np.arange(len(price)), price, price, price, price, price)
+    return PriceSeries(
+        np.datetime64("2001-01-01") + np.arange(len(price)), price, price, price, price, price
+    )
 
 
 def test_the_trend_follows_its_definition_and_leaves_the_newest_month_out() -> None:
@@ -115,11 +117,15 @@ def test_the_usual_path_starts_towards_the_weekly_mean_then_rises_or_stays_level
 
 def test_the_usual_rise_grows_with_volatility_but_less_than_proportionally() -> None:
     """Both have risen for two years, equally in units of their own volatility."""
-    quiet, wild = (trend_prior_moves(steady([3 * v, -v] * 250), np.array([499]), 2)[0] for v in (0.01, 0.02))
+    quiet, wild = (
+        trend_prior_moves(steady([3 * v, -v] * 250), np.array([499]), 2)[0] for v in (0.01, 0.02)
+    )
     np.testing.assert_allclose(np.diff(wild) / np.diff(quiet), 2**0.75)
 
 
-def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> None:
+def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> (
+    None
+):
     halved, crashed = (steady([0.01, -0.01] * 250 + [np.log(kept)]) for kept in (0.5, 0.05))
     at, leads = np.array([499, 500]), np.array([1, 50])
     ordinary, after = published_median(crashed, at, leads)

@@ -68,7 +68,9 @@ def test_the_newest_promotion_is_champion_and_reads_back_as_written(registry: Re
         at=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))])),
     )
 )
-def test_any_promotion_reads_back_as_written(line: Promotion, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_promotion_reads_back_as_written(
+    line: Promotion, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     registry = Registry(tmp_path_factory.mktemp("models"))
     registry.promote(line)
     assert registry.history("IBM") == (line,)
@@ -76,7 +78,9 @@ def test_any_promotion_reads_back_as_written(line: Promotion, tmp_path_factory: 
 
 def test_events_of_the_same_second_count_in_the_order_they_happened(registry: Registry) -> None:
     """A rollback in the same second as the promotion it undoes, then another promotion in that second."""
-    first, second, third = (replace(night(registry.models, number), at=EVENING) for number in (1, 2, 3))
+    first, second, third = (
+        replace(night(registry.models, number), at=EVENING) for number in (1, 2, 3)
+    )
     registry.promote(first)
     registry.promote(second)
     back = registry.rollback("IBM", at=EVENING, reason="by hand")
@@ -90,7 +94,9 @@ def test_a_repeated_night_changes_no_byte(registry: Registry) -> None:
     registry.promote(night(registry.models, 1))
     registry.promote(night(registry.models, 2))
     before = registry.file("IBM").read_bytes()
-    assert not registry.promote(replace(night(registry.models, 1), reason="again", at=EVENING + timedelta(days=9)))
+    assert not registry.promote(
+        replace(night(registry.models, 1), reason="again", at=EVENING + timedelta(days=9))
+    )
     assert registry.file("IBM").read_bytes() == before
 
 
@@ -115,19 +121,24 @@ def test_each_rollback_goes_back_one_champion_further(registry: Registry) -> Non
         assert back == registry.champion("IBM")
         assert replace(back, event="promote", at=expected.at, reason=expected.reason) == expected
         assert (back.event, back.reason) == ("rollback", "it misbehaves")
-    with pytest.raises(NoChampion, match=r"no earlier one in .*; the present one, of 2013-03-01, is the first"):
+    with pytest.raises(
+        NoChampion, match=r"no earlier one in .*; the present one, of 2013-03-01, is the first"
+    ):
         registry.rollback("IBM", at=EVENING, reason="by hand")
 
 
-def test_a_champion_whose_base_is_gone_is_not_rolled_back_to(registry: Registry) -> None:
+def test_a_champion_whose_pretrained_network_is_gone_is_not_rolled_back_to(
+    registry: Registry,
+) -> None:
     first, second = night(registry.models, 1), night(registry.models, 2)
     model = json.loads((Path(first.path) / "model.json").read_text())
-    model["networks"]["published"]["pool"]["base"] = f"base-2013-01.npz {'0' * 64}"
+    model["networks"]["published"]["pool"]["pretrained"] = f"network-2013-01.npz {'0' * 64}"
     (Path(first.path) / "model.json").write_text(json.dumps(model))
     registry.promote(replace(first, sha256=sha256_of(first.path) or ""))
     registry.promote(second)
     with pytest.raises(
-        NoChampion, match=r"earlier champion in .*0001 cannot be loaded: base-2013-01\.npz: .*found none"
+        NoChampion,
+        match=r"earlier champion in .*0001 cannot be loaded: network-2013-01\.npz: .*found none",
     ):
         registry.rollback("IBM", at=EVENING, reason="by hand")
     assert registry.champion("IBM") == second
@@ -170,7 +181,9 @@ def test_tickers_are_kept_apart_and_validated(registry: Registry) -> None:
         registry.history("../IBM")
 
 
-@pytest.mark.parametrize("damage", [b"\xff\xfe", b"{half a line", b'{"key": "k"}\n', b"\n", b'{"at": 1}\n'])
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe", b"{half a line", b'{"key": "k"}\n', b"\n", b'{"at": 1}\n']
+)
 def test_a_damaged_history_is_an_error_that_names_the_file_and_is_never_overwritten(
     registry: Registry, damage: bytes
 ) -> None:
@@ -188,8 +201,12 @@ def test_a_damaged_history_is_an_error_that_names_the_file_and_is_never_overwrit
     assert path.read_bytes() == found
 
 
-@pytest.mark.parametrize("damage", ["empty", "a line is gone", "a reason was changed", "the newest has no checksum"])
-def test_a_changed_history_is_refused_and_never_replaced_by_a_new_one(registry: Registry, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", ["empty", "a line is gone", "a reason was changed", "the newest has no checksum"]
+)
+def test_a_changed_history_is_refused_and_never_replaced_by_a_new_one(
+    registry: Registry, damage: str
+) -> None:
     for number in (1, 2, 3):
         registry.promote(night(registry.models, number))
     path = registry.file("IBM")
@@ -203,7 +220,10 @@ def test_a_changed_history_is_refused_and_never_replaced_by_a_new_one(registry: 
         }[damage]
     )
     found = path.read_bytes()
-    for attempt in (lambda: registry.champion("IBM"), lambda: registry.promote(night(registry.models, 4))):
+    for attempt in (
+        lambda: registry.champion("IBM"),
+        lambda: registry.promote(night(registry.models, 4)),
+    ):
         with pytest.raises(RecordUnreadable, match=r"promotions\.jsonl.*restore it from a backup"):
             attempt()
     assert path.read_bytes() == found
@@ -215,14 +235,18 @@ def test_a_history_of_another_ticker_is_refused(registry: Registry) -> None:
     registry.file("IBM").parent.mkdir()
     registry.file("IBM").write_bytes(registry.file("MSFT").read_bytes())
     for look in (registry.history, registry.champion):
-        with pytest.raises(RecordUnreadable, match=r"of MSFT, .*: if MSFT .* MSFT IBM`; else restore it"):
+        with pytest.raises(
+            RecordUnreadable, match=r"of MSFT, .*: if MSFT .* MSFT IBM`; else restore it"
+        ):
             look("IBM")
     assert registry.rename("MSFT", "IBM")  # as after a rename that was cut short
     assert [line.ticker for line in registry.history("ibm")] == ["IBM"]
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "a file in its place"])
-def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(home: HomePaths, damage: str) -> None:
+def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(
+    home: HomePaths, damage: str
+) -> None:
     registry = Registry(home.models)
     first, second = night(home.models, 1), night(home.models, 2)
     registry.promote(first)
@@ -238,10 +262,14 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(
         shutil.rmtree(second.path)
     if damage == "a file in its place":
         Path(second.path).write_bytes(b"other")
-    with pytest.raises(StoreError, match=r"restore it from a backup.*stockml rollback IBM") as refusal:
+    with pytest.raises(
+        StoreError, match=r"restore it from a backup.*stockml rollback IBM"
+    ) as refusal:
         champion_for(home, "IBM", date(2013, 3, 8))
     found = "other content" if damage == "changed" else "nothing"
-    assert str(refusal.value).startswith(f"{second.path}: expected the champion as it was promoted, found {found}; ")
+    assert str(refusal.value).startswith(
+        f"{second.path}: expected the champion as it was promoted, found {found}; "
+    )
     registry.rollback("IBM", at=EVENING, reason="by hand")
     assert champion_for(home, "IBM", first.session) == registry.champion("IBM")
     assert champion_for(home, "IBM", first.session - timedelta(days=1)) is None
@@ -249,11 +277,16 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(
         registry.promote(night(home.models, number))
         shutil.rmtree(home.models / "IBM" / f"{number:016x}")
     with pytest.raises(StoreError, match=begins_anew):
-        champion_for(home, "IBM", date(2013, 3, 8))  # a rollback goes back to the one before it, which is gone too
+        champion_for(
+            home, "IBM", date(2013, 3, 8)
+        )  # a rollback goes back to the one before it, which is gone too
 
 
 def test_a_history_locked_by_another_process_is_busy(registry: Registry) -> None:
     registry.promote(night(registry.models, 1))
     impatient = replace(registry, lock_timeout_s=0.05)
-    with FileLock(registry.file("IBM").with_name(".promotions.jsonl.lock")), pytest.raises(StoreBusy):
+    with (
+        FileLock(registry.file("IBM").with_name(".promotions.jsonl.lock")),
+        pytest.raises(StoreBusy),
+    ):
         impatient.promote(night(registry.models, 2))

@@ -20,16 +20,28 @@ UNSCORED = "the champion cannot be scored: it has seen it"
         (replace(FRESH, changed=("code",)), "retrain", "code changed"),
         (replace(FRESH, changed=("settings", "code")), "retrain", "settings and code changed"),
         (replace(FRESH, changed=("price adjustment",)), "retrain", "adjustment changed"),
-        (replace(FRESH, changed=("base network",)), "retrain", "base network changed"),
-        (Facts("the champion cannot be continued: an earlier version's"), "retrain", "cannot be continued"),
+        (replace(FRESH, changed=("pretrained network",)), "retrain", "pretrained network changed"),
+        (
+            Facts("the champion cannot be continued: an earlier version's"),
+            "retrain",
+            "cannot be continued",
+        ),
         (
             replace(FRESH, unscored="it has seen too much"),
             "retrain",
             "the champion cannot be scored: it has seen too much",
         ),
-        (replace(FRESH, sessions_since_retrain=21), "retrain", "21 sessions since the last full training"),
+        (
+            replace(FRESH, sessions_since_retrain=21),
+            "retrain",
+            "21 sessions since the last full training",
+        ),
         (replace(FRESH, sessions_since_retrain=20), "fine-tune", "1 new session"),
-        (replace(FRESH, scale_drift=2.1), "retrain", "scale drifted: the price is 2.10 half ranges from the middle"),
+        (
+            replace(FRESH, scale_drift=2.1),
+            "retrain",
+            "scale drifted: the price is 2.10 half ranges from the middle",
+        ),
         (replace(FRESH, live_skill=-0.3), "retrain", "live skill -0.300 fell"),
         (replace(FRESH, scale_drift=POLICY.scale_drift), "fine-tune", "1 new session"),
         (replace(FRESH, live_skill=POLICY.live_skill_floor), "fine-tune", "1 new session"),
@@ -51,13 +63,20 @@ def test_auto_follows_the_facts(facts: Facts, mode: str, reason: str) -> None:
         (replace(FRESH, scale_drift=9.0), "fine-tune", "fine-tune", "asked for"),
         (replace(FRESH, changed=("code",)), "keep", "keep", "asked for"),
         (replace(FRESH, changed=("settings",)), "keep", "keep", "asked for"),
-        (replace(FRESH, changed=("settings",)), "fine-tune", "retrain", "settings changed since the champion learned"),
+        (
+            replace(FRESH, changed=("settings",)),
+            "fine-tune",
+            "retrain",
+            "settings changed since the champion learned",
+        ),
         (replace(FRESH, unscored="it has seen it"), "fine-tune", "retrain", UNSCORED),
         (replace(FRESH, unscored="it has seen it"), "keep", "retrain", UNSCORED),
         (Facts("no champion yet"), "fine-tune", "retrain", "no champion yet"),
         (Facts("no champion yet"), "keep", "retrain", "no champion yet"),
     ],
 )
-def test_an_explicit_mode_wins_where_it_is_possible(facts: Facts, wanted: Mode, mode: Chosen, reason: str) -> None:
+def test_an_explicit_mode_wins_where_it_is_possible(
+    facts: Facts, wanted: Mode, mode: Chosen, reason: str
+) -> None:
     asked = "" if wanted == mode else f" ({wanted} was asked for)"
     assert decide(facts, wanted, POLICY) == Decision(mode, f"{reason}{asked}")

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 
 from stockml.models.baselines import published_median
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED, PRETRAINED, TickerNetwork
 from stockml.models.vintage_set import VintageSet
 from tests.support.models import fine_tuned

@@ -17,7 +17,10 @@ from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelRecei
 from tests.support.walks import SMALL, turning
 
 ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
-ALONE, OWN = turning(903, turn=680), turning(903, turn=903)  # what is learned: not worth using; worth using
+ALONE, OWN = (
+    turning(903, turn=680),
+    turning(903, turn=903),
+)  # what is learned: not worth using; worth using
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,12 @@ class Night:
     found: Assessment
 
     def promoted(self, home: HomePaths) -> None:
-        made = {"key": self.model.sha256, "path": self.model.path, "sha256": self.model.sha256, "version": None}
+        made = {
+            "key": self.model.sha256,
+            "path": self.model.path,
+            "sha256": self.model.sha256,
+            "version": None,
+        }
         now = datetime(2013, 3, 2, 4, tzinfo=UTC)
         Registry(home.models).promote(
             Promotion("ABC", "promote", session=self.model.session, reason="better", at=now, **made)

@@ -35,7 +35,9 @@ def test_the_card_says_where_the_share_closed_and_where_it_may_go() -> None:
     for lead, line in zip((1, 5, 20, 50), ranges, strict=False):
         low, high = band.low[lead - 1], band.high[lead - 1]
         assert line.split()[:3] == [f"{low:.2f}", "to", f"{high:.2f}"]
-        assert f"({low / 200.83 - 1:+.1%} to {high / 200.83 - 1:+.1%})   after {lead} session" in line
+        assert (
+            f"({low / 200.83 - 1:+.1%} to {high / 200.83 - 1:+.1%})   after {lead} session" in line
+        )
     assert "its past forecasts were" in text
     assert "Does the network help here? " in text
     for each in (night, publishing_a_path()):
@@ -51,7 +53,10 @@ def test_a_touch_has_its_chance_and_what_such_chances_were_worth() -> None:
     text = " ".join(card.text().split())
     usual = "5% (its past frequency: the forecast's own chance was no better)"
     assert f"Chance of touching, within 20 sessions, -5%: 18%; -10%: {usual}." in text
-    assert "In 94 past tests the chance of -5% was 8.2% better than this share's own frequency." in text
+    assert (
+        "In 94 past tests the chance of -5% was 8.2% better than this share's own frequency."
+        in text
+    )
     unknown = replace(better, chance=0.004, skill=None, own_frequency=None)
     assert "-5%: <1%." in replace(card, touches=(unknown,)).text()
     assert "past tests" not in replace(card, touches=(unknown,)).text()
@@ -86,7 +91,12 @@ def test_the_range_is_calm_or_wild_for_this_share(percentile: float | None, told
 
 @pytest.mark.parametrize(
     ("skill", "p_value", "told"),
-    [(0.01, 0.01, "Yes"), (-0.01, 0.01, "No: a simple"), (0.01, 0.06, "It cannot be told"), (0.01, None, "It cannot")],
+    [
+        (0.01, 0.01, "Yes"),
+        (-0.01, 0.01, "No: a simple"),
+        (0.01, 0.06, "It cannot be told"),
+        (0.01, None, "It cannot"),
+    ],
 )
 def test_the_network_helps_only_beyond_luck(skill: float, p_value: float | None, told: str) -> None:
     night = recorded_night()

@@ -32,13 +32,13 @@ NOTHING = "nothing new since the champion learned"
 
 
 @pytest.mark.campaign
-def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_taken_for_tonights(
+def test_what_was_decided_or_learned_for_other_bars_pretrained_networks_or_settings_is_not_taken_for_tonights(
     home: HomePaths,
 ) -> None:
     dataset, keep = dataset_of(home, OWN.until(900)), ONE.changed(mode="keep")
     nights = (
         (dataset, ONE),
-        (replace(dataset, bases="newer"), ONE),
+        (replace(dataset, pretrained="newer"), ONE),
         (replace(dataset, sha256="9"), ONE),
         (dataset, keep),
     )
@@ -47,11 +47,15 @@ def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_tak
     assert len({train_night(home, each, decided[0], ONE).path for each, _ in nights[:3]}) == 3
 
 
-def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(home: HomePaths) -> None:
+def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(
+    home: HomePaths,
+) -> None:
     first = night(home, ALONE.until(900))
     kept = json.loads((Path(first.model.path) / "model.json").read_text())
     (Path(first.model.path) / "model.json").write_text(json.dumps({**kept, "form": 1}))
-    replace(first, model=replace(first.model, sha256=sha256_of(first.model.path) or "")).promoted(home)
+    replace(first, model=replace(first.model, sha256=sha256_of(first.model.path) or "")).promoted(
+        home
+    )
     second = night(home, ALONE.until(901))
     assert second.decision.mode == "retrain"
     assert "cannot be continued" in second.decision.reason
@@ -67,12 +71,17 @@ def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Ho
     dataset = dataset_of(home, ALONE.until(901))
     decided = decide_mode(home, dataset, ONE)
     (Path(first.model.path) / "model.json").write_text("{}")
-    for step in (lambda: night(home, ALONE.until(901)), lambda: train_night(home, dataset, decided, ONE)):
+    for step in (
+        lambda: night(home, ALONE.until(901)),
+        lambda: train_night(home, dataset, decided, ONE),
+    ):
         with pytest.raises(StoreError, match="expected the champion as it was promoted"):
             step()
 
 
-def deciding(home: HomePaths, champion: Night | None, series: PriceSeries, settings: Settings = ONE) -> tuple[str, str]:
+def deciding(
+    home: HomePaths, champion: Night | None, series: PriceSeries, settings: Settings = ONE
+) -> tuple[str, str]:
     """The mode and reason of the night on this series, beside the champion that an earlier one left."""
     if champion:
         champion.promoted(home)
@@ -89,7 +98,7 @@ def deciding(home: HomePaths, champion: Night | None, series: PriceSeries, setti
         ("keep", "retrain", "no champion yet (keep was asked for)"),
     ],
 )
-def test_the_first_night_trains_from_the_base_whatever_was_asked_for(
+def test_the_first_night_trains_from_the_pretrained_network_whatever_was_asked_for(
     home: HomePaths, wanted: Mode, mode: str, reason: str
 ) -> None:
     assert deciding(home, None, OWN.until(900), ONE.changed(mode=wanted)) == (mode, reason)
@@ -99,7 +108,11 @@ def test_beside_a_champion_each_mode_has_its_reason(home: HomePaths) -> None:
     first = night(home, OWN.until(900))
     asked = ONE.changed(evaluation=ONE.evaluation.changed(direction_step=2))
     for series, settings, expected in (
-        (OWN.until(900), ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=9)), ("keep", NOTHING)),
+        (
+            OWN.until(900),
+            ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=9)),
+            ("keep", NOTHING),
+        ),
         (OWN.until(901), ONE, ("fine-tune", "1 new session")),
         (OWN.until(903), ONE, ("fine-tune", "3 new sessions")),
         (OWN.until(901), ONE.changed(mode="keep"), ("keep", "asked for")),
@@ -115,7 +128,10 @@ def test_beside_a_champion_each_mode_has_its_reason(home: HomePaths) -> None:
 
 def test_a_night_before_the_champions_own_does_not_know_it(home: HomePaths) -> None:
     later = night(home, OWN.until(902))
-    assert deciding(home, later, OWN.until(901)) == ("retrain", "the champion is of a later session")
+    assert deciding(home, later, OWN.until(901)) == (
+        "retrain",
+        "the champion is of a later session",
+    )
 
 
 def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home: HomePaths) -> None:
@@ -129,7 +145,9 @@ def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home: Home
     assert champion_of_decision(beside) == (Path(first.model.path), None)
 
 
-def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_the_last_close(home: HomePaths) -> None:
+def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_the_last_close(
+    home: HomePaths,
+) -> None:
     """Thirty of them that share no session; fewer tell too little."""
     small = {f"evaluation.{part}_sessions": 60 for part in ("test", "validation")}
     settings = settings_for("tutorial", {"policy.scale_drift": 100.0, **small})
@@ -141,14 +159,24 @@ def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_
     learned = Decision("retrain", "no champion yet")
     save(TrainedModel(settings, learned, network, network, parts, len(series), seen, seen), folder)
     Provenance("", training_code(), "").write(folder)
-    made = {"path": str(folder), "sha256": sha256_of(folder) or "", "session": seen.item(), "version": None}
+    made = {
+        "path": str(folder),
+        "sha256": sha256_of(folder) or "",
+        "session": seen.item(),
+        "version": None,
+    }
     at = datetime(2013, 3, 2, 4, tzinfo=UTC)
-    Registry(home.models).promote(Promotion("ABC", "promote", key="1", reason="better", at=at, **made))
+    Registry(home.models).promote(
+        Promotion("ABC", "promote", key="1", reason="better", at=at, **made)
+    )
     dataset, ledger = dataset_of(home, series), Ledger(home.ledger)
-    for origins, decided in ((range(0, 140, 5), "nothing new"), (range(140, 195, 5), "live skill -")):
+    for origins, decided in (
+        (range(0, 140, 5), "nothing new"),
+        (range(140, 195, 5), "live skill -"),
+    ):
         for origin in origins:
             ledger.publish(replace(five_steps(origin), ticker="ABC"))
-        tonight = replace(dataset, bases=str(origins))  # else a repeated night's, which stands
+        tonight = replace(dataset, pretrained=str(origins))  # else a repeated night's, which stands
         assert decide_mode(home, tonight, settings).reason.startswith(decided)
 
 

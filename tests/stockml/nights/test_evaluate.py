@@ -1,4 +1,4 @@
-"""Tonight's model and the champion of its decision are scored on the same origins; without a base, it is said why."""
+"""Tonight's model and the champion of its decision are scored on the same origins; without a pretrained network, it is said why."""
 
 import shutil
 import sys
@@ -11,9 +11,9 @@ import pytest
 
 from stockml.evaluation.assessment import read_assessment
 from stockml.home import HomePaths
-from stockml.models.pooled_vintages import write
 from stockml.models.trained_model import Provenance, load_model
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import write
 from stockml.nights.decide import decide_mode
 from stockml.nights.evaluate import evaluate_night
 from stockml.prices.series import PriceSeries
@@ -34,15 +34,25 @@ def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: H
     assert load_model(Path(second.model.path)).retrained_at == OWN.sessions[899]
     second.promoted(home)
     again = night(home, OWN.until(902))
-    assert (again.decision, again.model) == (second.decision, second.model), "as before its own promotion"
+    assert (again.decision, again.model) == (second.decision, second.model), (
+        "as before its own promotion"
+    )
     shutil.rmtree(first.model.path)
     anew = decide_mode(home, dataset_of(home, OWN.until(902)), ONE)  # beside the one that is left
     assert (anew.mode, anew.reason) == ("keep", "nothing new since the champion learned")
     after_a_split = replace(dataset_of(home, OWN.until(903)), adjustment="of other splits")
-    assert decide_mode(home, after_a_split, ONE).reason == "price adjustment changed since the champion learned"
+    assert (
+        decide_mode(home, after_a_split, ONE).reason
+        == "price adjustment changed since the champion learned"
+    )
     Provenance("", "of an earlier version", "").write(Path(second.model.path))
-    replace(second, model=replace(second.model, sha256=sha256_of(second.model.path) or "")).promoted(home)
-    assert decide_mode(home, dataset_of(home, OWN.until(903)), ONE).reason == "code changed since the champion learned"
+    replace(
+        second, model=replace(second.model, sha256=sha256_of(second.model.path) or "")
+    ).promoted(home)
+    assert (
+        decide_mode(home, dataset_of(home, OWN.until(903)), ONE).reason
+        == "code changed since the champion learned"
+    )
 
 
 def test_each_step_reads_a_models_folder_and_the_series_once(home: HomePaths) -> None:
@@ -50,7 +60,9 @@ def test_each_step_reads_a_models_folder_and_the_series_once(home: HomePaths) ->
     night(home, OWN.until(900)).promoted(home)
     read: list[object] = []
     code = {load_model.__code__: "model", PriceSeries.read.__func__.__code__: "series"}
-    sys.setprofile(lambda frame, event, _: read.append(code.get(frame.f_code)) if event == "call" else None)
+    sys.setprofile(
+        lambda frame, event, _: read.append(code.get(frame.f_code)) if event == "call" else None
+    )
     try:
         second = night(home, OWN.until(902))
     finally:
@@ -59,20 +71,28 @@ def test_each_step_reads_a_models_folder_and_the_series_once(home: HomePaths) ->
     assert (read.count("model"), read.count("series")) == (1 + 1 + 2, 3)
 
 
-def test_a_base_that_is_made_between_a_nights_steps_is_not_taken_for_look_ahead(home: HomePaths) -> None:
+def test_a_pretrained_network_that_is_made_between_a_nights_steps_is_not_taken_for_look_ahead(
+    home: HomePaths,
+) -> None:
     series = OWN.until(900)
     dataset, first = dataset_of(home, series), night(home, series)
     upcoming = tuple(first.found.forecast.sessions)
     last = series.sessions[load_model(Path(first.model.path)).parts.validation.start - 1].item()
     vintages = VintageSet.ending_before(date(2000, 1, 1))
-    for each in filter(None, (vintages.regression, vintages.ridge, vintages.base)):
-        write(replace(each, through=last), home.bases)
-    found = evaluate_night(home, dataset, first.decision, first.model, ONE.evaluation, upcoming=upcoming)
+    for each in filter(None, (vintages.regression, vintages.ridge, vintages.pretrained)):
+        write(replace(each, through=last), home.pretrained)
+    found = evaluate_night(
+        home, dataset, first.decision, first.model, ONE.evaluation, upcoming=upcoming
+    )
     assert read_assessment(Path(found.path)).forecast == first.found.forecast
 
 
-def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_published(home: HomePaths) -> None:
-    found = night(home, replace(ALONE, sessions=ALONE.sessions - np.timedelta64(10_000, "D")).until(900))
+def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_published(
+    home: HomePaths,
+) -> None:
+    found = night(
+        home, replace(ALONE, sessions=ALONE.sessions - np.timedelta64(10_000, "D")).until(900)
+    )
     (reason,) = found.found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
     assert found.model.reason == f"not trained: {reason}; the pretrained network is left alone"

@@ -9,7 +9,7 @@ import pytest
 
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.vintage_store import SHIPPED
 from stockml.nights.dataset import side_inputs_sha256
 from stockml.nights.finished_nights import FILE, finished_night, keep_finished, request_sha256
 from stockml.nights.record import night_path, read_night, write_night
@@ -23,11 +23,15 @@ SESSION = DAYS[-1]
 
 
 def finish(
-    home: HomePaths, run_id: str | None = "r1", meanwhile: Callable[[HomePaths], None] = lambda home: None
+    home: HomePaths,
+    run_id: str | None = "r1",
+    meanwhile: Callable[[HomePaths], None] = lambda home: None,
 ) -> RunReceipt:
     """The newest night's record and its bars, as it leaves them."""
     bars = append(home, IBM)
-    request = request_sha256("IBM", SESSION, Settings(), None, side_inputs_sha256(home, "IBM", SESSION))
+    request = request_sha256(
+        "IBM", SESSION, Settings(), None, side_inputs_sha256(home, "IBM", SESSION)
+    )
     meanwhile(home)
     night = recorded_night()
     path = night_path(home.nights, "IBM", night.key)
@@ -59,9 +63,9 @@ def history_imported(home: HomePaths, run: RunReceipt) -> None:
     store_of(home).record_import("IBM", IBM.iloc[:20], recorded_at=NOW, source="test")
 
 
-def base_learned(home: HomePaths, run: RunReceipt) -> None:
-    home.bases.mkdir()
-    shutil.copy(SHIPPED / "pooled-2011-06.json", home.bases)
+def pretrained_learned(home: HomePaths, run: RunReceipt) -> None:
+    home.pretrained.mkdir()
+    shutil.copy(SHIPPED / "regression-2011-06.json", home.pretrained)
 
 
 def record_gone(home: HomePaths, run: RunReceipt) -> None:
@@ -78,7 +82,15 @@ def note_damaged(home: HomePaths, run: RunReceipt) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [bars_restated, bar_judged, history_imported, base_learned, record_gone, record_changed, note_damaged],
+    [
+        bars_restated,
+        bar_judged,
+        history_imported,
+        pretrained_learned,
+        record_gone,
+        record_changed,
+        note_damaged,
+    ],
     ids=lambda change: change.__name__,
 )
 def test_a_night_is_run_again_once_anything_has_changed(
@@ -93,10 +105,10 @@ def test_a_bar_that_was_judged_while_the_night_ran_is_another_nights(home: HomeP
     assert finished_night(home, "IBM", SESSION, Settings(), None) is None
 
 
-def test_a_base_that_has_seen_later_sessions_changes_nothing(home: HomePaths) -> None:
+def test_a_pretrained_network_that_has_seen_later_sessions_changes_nothing(home: HomePaths) -> None:
     finish(home)
-    home.bases.mkdir()
-    shutil.copy(SHIPPED / "pooled-2017-06.json", home.bases)
+    home.pretrained.mkdir()
+    shutil.copy(SHIPPED / "regression-2017-06.json", home.pretrained)
     assert finished_night(home, "IBM", SESSION, Settings(), None)
 
 

@@ -56,39 +56,64 @@ def test_frames_show_what_the_home_holds(old: stockml.Home, tmp_path: Path) -> N
     nights = old.nights("IBM").reset_index().rename(columns={"session": "origin"})
     assert len(ledger.merge(nights, on=["origin", "key"])) == 50
     assert ledger["last_close"].tolist() == pytest.approx([old.bars("IBM")["close"].iloc[-1]] * 50)
-    assert old.nights("IBM")["forecast"].tolist() == [pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)]
+    assert old.nights("IBM")["forecast"].tolist() == [
+        pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)
+    ]
 
 
-def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(home: HomePaths) -> None:
+def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(
+    home: HomePaths,
+) -> None:
     """A split that came later, a night of an earlier session that was run after the newest one's."""
     store, then = BarStore.of(home), datetime(2013, 3, 1, tzinfo=UTC)
     for count, at in ((20, then), (21, then + timedelta(1))):
         store.append("IBM", bars(count), recorded_at=at, source="test", session=day(count - 1))
-    store.record_splits("IBM", [Split(day(10), 1.02)], recorded_at=then + timedelta(1), source="test")
+    store.record_splits(
+        "IBM", [Split(day(10), 1.02)], recorded_at=then + timedelta(1), source="test"
+    )
     for at, key in ((20, "a" * 64), (19, "b" * 64)):
         Ledger(home.ledger).publish(entry(at, key, hours_later=(20 - at) * 99))
-        night = replace(Night.skipped("IBM", day(at), "", then), key=key, settings={"ageing.old_forecast": 30 - at})
+        night = replace(
+            Night.skipped("IBM", day(at), "", then),
+            key=key,
+            settings={"ageing.old_forecast": 30 - at},
+        )
         write_night(night, night_path(home.nights, "IBM", key))
     seen, raw = stockml.Home(home.root), bars(21)["close"].tolist()
     assert seen.bars("IBM", adjusted=False)["close"].tolist() == raw
-    assert seen.bars("IBM")["close"].tolist() == pytest.approx([price / 1.02 for price in raw[:10]] + raw[10:])
+    assert seen.bars("IBM")["close"].tolist() == pytest.approx(
+        [price / 1.02 for price in raw[:10]] + raw[10:]
+    )
     for adjusted in (True, False):
         assert seen.bars("IBM", adjusted=adjusted, as_of=then)["close"].tolist() == raw[:20]
     nights = seen.nights("IBM")
-    assert nights.loc[str(day(20)) :, "key"].tolist() == ["a" * 64], "sessions are read as in the other frames"
-    for frame in (nights, seen.nights("KO")):  # these nights published nothing: all their figures are missing
+    assert nights.loc[str(day(20)) :, "key"].tolist() == ["a" * 64], (
+        "sessions are read as in the other frames"
+    )
+    for frame in (
+        nights,
+        seen.nights("KO"),
+    ):  # these nights published nothing: all their figures are missing
         assert frame.index.dtype == seen.bars("IBM").index.dtype
         assert not (frame["skill"] > 0).any()
     newest = seen.forecast("IBM").attrs
-    assert (newest["origin"], newest["published_at"]) == (str(day(20)), entry(20).published_at.isoformat())
+    assert (newest["origin"], newest["published_at"]) == (
+        str(day(20)),
+        entry(20).published_at.isoformat(),
+    )
     assert newest["age"].endswith("(limit 10)")
     night_path(home.nights, "IBM", "a" * 64).unlink()
-    assert seen.forecast("IBM").attrs["age"].endswith("(limit 5)"), "the usual one, of a night that is gone"
+    assert seen.forecast("IBM").attrs["age"].endswith("(limit 5)"), (
+        "the usual one, of a night that is gone"
+    )
 
 
 def test_a_forecast_says_its_age(old: stockml.Home, monkeypatch: pytest.MonkeyPatch) -> None:
     made = "made after the close of 2013-03-01"
-    for at, told in ((2, f"{made}, 0 sessions ago"), (12, f"expired: {made}, 6 sessions ago (limit 5)")):
+    for at, told in (
+        (2, f"{made}, 0 sessions ago"),
+        (12, f"expired: {made}, 6 sessions ago (limit 5)"),
+    ):
         monkeypatch.setenv("STOCKML_CLOCK", f"2013-03-{at:02}T06:00:00-05:00")
         assert old.forecast("IBM").attrs["age"] == told
 
@@ -112,19 +137,29 @@ def test_as_of_is_a_time_and_never_a_day_that_the_command_line_would_read_to_its
             stockml.Home(home.root).bars("IBM", adjusted=adjusted, as_of=wrong)
 
 
-def test_without_a_market_home_the_replays_home_is_used(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_market_home_the_replays_home_is_used(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     moved_to(home.root / "replay")
     assert stockml.Home().tickers() == ("IBM",)
     for seen in (stockml.Home(), stockml.Home(home.root / "replay")):
-        assert seen.forecast("IBM").attrs["age"] == "made after the close of 2013-03-01, 0 sessions ago"
+        assert (
+            seen.forecast("IBM").attrs["age"]
+            == "made after the close of 2013-03-01, 0 sessions ago"
+        )
     assert stockml.Home(home.root).tickers() == ()
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-05T06:00:00-05:00")
-    assert stockml.Home().forecast("IBM").attrs["age"] == "made after the close of 2013-03-01, 1 session ago"
+    assert (
+        stockml.Home().forecast("IBM").attrs["age"]
+        == "made after the close of 2013-03-01, 1 session ago"
+    )
 
 
 @pytest.mark.usefixtures("unset")
-def test_a_size_is_that_of_the_newest_forecast(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_size_is_that_of_the_newest_forecast(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST, price="close")
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)

@@ -34,12 +34,16 @@ def answer(last: date, volume_factor: float) -> bytes:
     return material.payload(bars.assign(volume=(bars["volume"] * volume_factor).round()))
 
 
-def received(home: HomePaths, content: bytes, last: date, at: datetime, rows_before: int) -> PayloadReceipt:
+def received(
+    home: HomePaths, content: bytes, last: date, at: datetime, rows_before: int
+) -> PayloadReceipt:
     file = str(archive(Payload("IBM", content, at), home.payloads))
     return PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, at, rows_before)
 
 
-def kept(home: HomePaths, last: date, volume_factor: float, at: datetime, rows_before: int) -> PayloadReceipt:
+def kept(
+    home: HomePaths, last: date, volume_factor: float, at: datetime, rows_before: int
+) -> PayloadReceipt:
     return received(home, answer(last, volume_factor), last, at, rows_before)
 
 
@@ -53,7 +57,11 @@ def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(h
     content = material.payload(pd.concat([BARS, BARS.iloc[-1:].set_axis([pd.Timestamp(future)])]))
     bars = append(home, received(home, content, LAST, NOW, 0), NOW)
     assert (bars.added, bars.left_out) == (100, (future,))
-    assert dataset.renormalise(home, bars, calendar=None).notes[0].startswith(f"left out, yet to come: {future} (")
+    assert (
+        dataset.renormalise(home, bars, calendar=None)
+        .notes[0]
+        .startswith(f"left out, yet to come: {future} (")
+    )
 
 
 def test_rerunning_an_old_night_does_not_undo_later_restatements(home):
@@ -74,11 +82,16 @@ def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_noth
 
     lacking = received(home, whole.replace(opened, b'"1. open": "1,010"'), LAST, NOW, 0)
     first = append(home, lacking, NOW)
-    assert (first.added, append(home, lacking, NOW + timedelta(days=1)).sha256) == (100, first.sha256)
+    assert (first.added, append(home, lacking, NOW + timedelta(days=1)).sha256) == (
+        100,
+        first.sha256,
+    )
     view = store.view("IBM")
     assert [(bar.session, bar.broken) for bar in view.set_aside] == [(day, True)]
     assert "expected finite prices above 0, found open nan" in view.set_aside[0].reason
-    healed = append(home, received(home, whole, LAST, NOW + timedelta(days=1), 100), NOW + timedelta(days=1))
+    healed = append(
+        home, received(home, whole, LAST, NOW + timedelta(days=1), 100), NOW + timedelta(days=1)
+    )
     assert (healed.restated, store.view("IBM").set_aside) == (1, ())
     assert append(home, lacking, NOW + timedelta(days=2)).sha256 == healed.sha256
     changed = store.restatements("IBM")
@@ -89,13 +102,19 @@ def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_noth
 def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(home):
     content = answer(LAST, 1.0)
     for row in range(6):
-        content = content.replace(f'"4. close": "{BARS["close"].iloc[row]:.4f}"'.encode(), b'"4. close": null')
-    with pytest.raises(BadPayload, match=r"expected finite prices above 0, .* close nan.*and \d more of 100"):
+        content = content.replace(
+            f'"4. close": "{BARS["close"].iloc[row]:.4f}"'.encode(), b'"4. close": null'
+        )
+    with pytest.raises(
+        BadPayload, match=r"expected finite prices above 0, .* close nan.*and \d more of 100"
+    ):
         append(home, received(home, content, LAST, NOW, 0), NOW)
     assert BarStore.of(home).tickers() == ()
 
 
-def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_hole_remains_or_it_is_short(home):
+def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_hole_remains_or_it_is_short(
+    home,
+):
     exchange, bars = sessions_for("IBM"), recorded("IBM").iloc[-400:]
     days = [day.date() for day in bars.index]
     assert ingest.needs_whole_history(home, "IBM", None, days[-1])
@@ -103,7 +122,9 @@ def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_
     def asked_on(rows: list[int], kept: Bars) -> list[date]:
         store = BarStore.of(home)
         store.append("IBM", kept, recorded_at=NOW, source="test", session=days[-1])
-        return [days[row] for row in rows if ingest.needs_whole_history(home, "IBM", None, days[row])]
+        return [
+            days[row] for row in rows if ingest.needs_whole_history(home, "IBM", None, days[row])
+        ]
 
     assert asked_on([-1], bars.iloc[:-100]) == [days[-1]]
     assert asked_on([-1], bars.iloc[:-99]) == []
@@ -111,21 +132,41 @@ def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_
     assert asked_on(week, bars.drop(bars.index[200])) == []
     other = bars.drop(bars.index[200])
     BarStore.of(home).append("MSFT", other, recorded_at=NOW, source="test", session=days[-1])
-    mondays = [days[row] for row in week if ingest.needs_whole_history(home, "MSFT", None, days[row])]
-    assert mondays == [day for day in days[-10:] if exchange.before(day, 1)[0].weekday() > day.weekday()]
+    mondays = [
+        days[row] for row in week if ingest.needs_whole_history(home, "MSFT", None, days[row])
+    ]
+    assert mondays == [
+        day for day in days[-10:] if exchange.before(day, 1)[0].weekday() > day.weekday()
+    ]
     for ticker, count in (("FB", 199), ("GOOG", 200)):
-        BarStore.of(home).append(ticker, bars.iloc[-count:], recorded_at=NOW, source="test", session=days[-1])
+        BarStore.of(home).append(
+            ticker, bars.iloc[-count:], recorded_at=NOW, source="test", session=days[-1]
+        )
     asked = {
-        ticker: [days[row] for row in week if ingest.needs_whole_history(home, ticker, None, days[row])]
+        ticker: [
+            days[row] for row in week if ingest.needs_whole_history(home, ticker, None, days[row])
+        ]
         for ticker in ("FB", "GOOG")
     }
-    assert asked == {"FB": mondays, "GOOG": []}, "its first request may have been refused, as when an hour was spent"
+    assert asked == {"FB": mondays, "GOOG": []}, (
+        "its first request may have been refused, as when an hour was spent"
+    )
     BarStore.of(home).record_import("KO", bars.iloc[:200], recorded_at=NOW, source="not joined yet")
-    BarStore.of(home).append("KO", bars.iloc[-150:], recorded_at=NOW, source="test", session=days[-1])
-    assert [days[row] for row in week if ingest.needs_whole_history(home, "KO", None, days[row])] == mondays
-    BarStore.of(home).append("AAPL", bars.iloc[-150:-6], recorded_at=NOW, source="test", session=days[-7])
-    asked_last = [days[row] for row in week[-6:] if ingest.needs_whole_history(home, "AAPL", None, days[row])]
-    assert asked_last == days[-5:], "its turn at a capped key may come on no Monday: a week's first night is its own"
+    BarStore.of(home).append(
+        "KO", bars.iloc[-150:], recorded_at=NOW, source="test", session=days[-1]
+    )
+    assert [
+        days[row] for row in week if ingest.needs_whole_history(home, "KO", None, days[row])
+    ] == mondays
+    BarStore.of(home).append(
+        "AAPL", bars.iloc[-150:-6], recorded_at=NOW, source="test", session=days[-7]
+    )
+    asked_last = [
+        days[row] for row in week[-6:] if ingest.needs_whole_history(home, "AAPL", None, days[row])
+    ]
+    assert asked_last == days[-5:], (
+        "its turn at a capped key may come on no Monday: a week's first night is its own"
+    )
 
 
 class ThreeForOne(ScriptedFeed):
@@ -140,8 +181,12 @@ class ThreeForOne(ScriptedFeed):
         return Fault.of(real.content.replace(b"2.0000", b"3.0000"))
 
 
-@pytest.mark.parametrize(("corrected_after", "factor", "nights"), [(date(2003, 2, 18), 2.0, 1), (date.max, 3.0, 6)])
-def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(home, corrected_after, factor, nights):
+@pytest.mark.parametrize(
+    ("corrected_after", "factor", "nights"), [(date(2003, 2, 18), 2.0, 1), (date.max, 3.0, 6)]
+)
+def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(
+    home, corrected_after, factor, nights
+):
     """With a wrong factor all earlier prices stay wrong; asking for ever would spend a free key's requests."""
     exchange, day, asked_on = sessions_for("MSFT"), date(2003, 2, 18), []
     with ThreeForOne() as feed:
@@ -149,8 +194,12 @@ def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(h
         environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
         for session in (day, *exchange.after(day, 20)):
             feed.set_clock(session)
-            with AlphaVantage(environ, FileNotes(home.quota), clock=lambda: feed.now, sleep=lambda _: None) as provider:
-                payload = ingest.fetch(home, provider, "MSFT", session, sessions=exchange, now=feed.now)
+            with AlphaVantage(
+                environ, FileNotes(home.quota), clock=lambda: feed.now, sleep=lambda _: None
+            ) as provider:
+                payload = ingest.fetch(
+                    home, provider, "MSFT", session, sessions=exchange, now=feed.now
+                )
                 bars = ingest.append(home, payload, calendar=None, now=feed.now)
                 ingest.explain_jumps(home, provider, bars, calendar=None, now=feed.now)
             assert payload.newest == session
@@ -158,22 +207,29 @@ def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(h
     assert asked_on == [day, *exchange.after(day, nights)]
     assert BarStore.of(home).splits("MSFT") == (Split(day, factor),)
     answers = {read_archived(path) for path in (home.payloads / "MSFT").iterdir()}
-    assert sum(b"split_factor" in answer for answer in answers) == (2 if factor == 2.0 else 1), "each answer is kept"
+    assert sum(b"split_factor" in answer for answer in answers) == (2 if factor == 2.0 else 1), (
+        "each answer is kept"
+    )
 
 
-def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_no_split_or_dividend(home):
+def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_no_split_or_dividend(
+    home,
+):
     other = recorded("MSFT").loc[BARS.index]
 
     def answered(bars: Bars, hours: int) -> PayloadReceipt:
         return received(home, material.payload(bars), LAST, NOW + timedelta(hours=hours), 100)
 
     append(home, kept(home, LAST, 1.0, NOW, 0), NOW)
-    for hours, factors in enumerate((np.repeat([2.0, 1.0], 50), np.linspace(0.99, 1.0, 100)), start=1):
+    for hours, factors in enumerate(
+        (np.repeat([2.0, 1.0], 50), np.linspace(0.99, 1.0, 100)), start=1
+    ):
         changed = BARS.assign(**{name: BARS[name] * factors for name in PRICES})
         assert append(home, answered(changed, hours), NOW + timedelta(hours=hours)).restated
     before = BarStore.of(home).rows("IBM")
     with pytest.raises(
-        BadPayload, match=r"found \d\d moves restated: .* rename IBM NEW`, then `stockml tickers add IBM`"
+        BadPayload,
+        match=r"found \d\d moves restated: .* rename IBM NEW`, then `stockml tickers add IBM`",
     ):
         append(home, answered(other, 9), NOW + timedelta(hours=9))
     assert BarStore.of(home).rows("IBM") == before

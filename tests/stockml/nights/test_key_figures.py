@@ -7,7 +7,7 @@ import pytest
 
 from stockml.evaluation.path_scores import CHAMPION, PUBLISHED
 from stockml.home import HomePaths
-from stockml.models.pooled_regression import POOLED
+from stockml.models.har_regression import REGRESSION
 from stockml.nights.key_figures import NEWEST_FILE, KeyFigures, history, newest
 from stockml.storage.records import read_record, written_record
 from tests.stockml.nights.test_status import kept
@@ -23,7 +23,10 @@ def test_a_nights_key_figures_are_read_as_they_were_written() -> None:
     assert night.verdict
     adds = night.distributions.network_adds
     assert adds
-    assert (found.path_adds, found.published_skill) == (None, night.evaluation.scores[PUBLISHED].skill)
+    assert (found.path_adds, found.published_skill) == (
+        None,
+        night.evaluation.scores[PUBLISHED].skill,
+    )
     assert (found.publisher, found.network_adds) == (CHAMPION, adds.skill)
     assert found.crps_skill == night.distributions.whole[CHAMPION].skill
     assert night.distributions.training_adds
@@ -38,17 +41,28 @@ def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_r
     home: HomePaths,
 ) -> None:
     night = kept(home)
-    older = replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=night.finished_at + timedelta(days=9))
+    older = replace(
+        night,
+        session=date(2013, 2, 27),
+        key="0" * 64,
+        finished_at=night.finished_at + timedelta(days=9),
+    )
     kept(home, older)
-    kept(home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1)))  # logged at last
+    kept(
+        home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1))
+    )  # logged at last
     found = newest(home.nights, "IBM")
     assert found == KeyFigures.of(night)
     (home.nights / "IBM" / NEWEST_FILE).unlink()
     assert newest(home.nights, "IBM") == found
-    kept(home, replace(night, ticker="MSFT", publisher=POOLED))
+    kept(home, replace(night, ticker="MSFT", publisher=REGRESSION))
     of_another = (home.nights / "MSFT" / NEWEST_FILE).read_bytes()
     kept(home)
-    changed = (home.nights / "IBM" / NEWEST_FILE).read_bytes().replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
+    changed = (
+        (home.nights / "IBM" / NEWEST_FILE)
+        .read_bytes()
+        .replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
+    )
     for damaged in (b"{", changed, of_another):
         (home.nights / "IBM" / NEWEST_FILE).write_bytes(damaged)
         assert newest(home.nights, "IBM") == found

@@ -36,7 +36,9 @@ def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home: 
     night = recorded_night("MSFT", date(2013, 2, 28))
     assert night.forecast
     write_night(night, night_path(home.nights, "MSFT", night.key))
-    Ledger(home.ledger).publish(LedgerEntry("MSFT", night.key, datetime(2013, 3, 1, tzinfo=UTC), night.forecast))
+    Ledger(home.ledger).publish(
+        LedgerEntry("MSFT", night.key, datetime(2013, 3, 1, tzinfo=UTC), night.forecast)
+    )
     publish(home, LAST)
     publish(home, FRIDAY, hours_later=500)  # an older session, run later
     write_latest(home)
@@ -51,9 +53,19 @@ def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home: 
         "IBM": ["2013-03-01"],
         "MSFT": ["2013-02-28"],
     }
-    assert found.groupby("ticker")["lead"].agg(["min", "max", "size"]).to_numpy().tolist() == [[1, 50, 50]] * 2
-    row, forecast = found[(found["ticker"] == "MSFT") & (found["lead"] == 20)].iloc[0], night.forecast
-    assert (row["target"].date(), row["close"], row["price"]) == (forecast.sessions[19], forecast.last_close, "close")
+    assert (
+        found.groupby("ticker")["lead"].agg(["min", "max", "size"]).to_numpy().tolist()
+        == [[1, 50, 50]] * 2
+    )
+    row, forecast = (
+        found[(found["ticker"] == "MSFT") & (found["lead"] == 20)].iloc[0],
+        night.forecast,
+    )
+    assert (row["target"].date(), row["close"], row["price"]) == (
+        forecast.sessions[19],
+        forecast.last_close,
+        "close",
+    )
     assert (row["median"], row["low_80"], row["high_95"]) == (
         forecast.path[19],
         forecast.band(80).low[19],
@@ -64,7 +76,9 @@ def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home: 
     assert found[found["ticker"] == "IBM"]["touch_5"].isna().all(), "the ledger keeps none"
 
 
-def test_a_damaged_ledger_leaves_out_its_ticker_alone_and_an_empty_home_stays_empty(home: HomePaths) -> None:
+def test_a_damaged_ledger_leaves_out_its_ticker_alone_and_an_empty_home_stays_empty(
+    home: HomePaths,
+) -> None:
     write_latest(home)
     assert not any((home.root / name).exists() for name in NAMES)
     publish(home, LAST)
@@ -76,5 +90,9 @@ def test_of_many_writers_at_once_each_leaves_whole_files(home: HomePaths) -> Non
     publish(home, LAST)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write_latest, [home] * 8))
-    assert len(pd.read_parquet(home.root / NAMES[0])) == len(pd.read_csv(home.root / NAMES[1])) == 50
-    assert sorted(path.name for path in home.root.glob("*latest*")) == sorted(NAMES), "no temporary file is left"
+    assert (
+        len(pd.read_parquet(home.root / NAMES[0])) == len(pd.read_csv(home.root / NAMES[1])) == 50
+    )
+    assert sorted(path.name for path in home.root.glob("*latest*")) == sorted(NAMES), (
+        "no temporary file is left"
+    )

@@ -41,8 +41,12 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
     assert not np.array_equal(other.mid, series.mid)
     for rows_of in CAUSAL:
         np.testing.assert_array_equal(rows_of(other)[: t + 1], rows_of(series)[: t + 1])
-    np.testing.assert_array_equal(trend_prior_moves(other, at, HORIZON), trend_prior_moves(series, at, HORIZON))
-    np.testing.assert_array_equal(published_median(other, at, LEADS), published_median(series, at, LEADS))
+    np.testing.assert_array_equal(
+        trend_prior_moves(other, at, HORIZON), trend_prior_moves(series, at, HORIZON)
+    )
+    np.testing.assert_array_equal(
+        published_median(other, at, LEADS), published_median(series, at, LEADS)
+    )
 
 
 @pytest.mark.parametrize("series", [walk(1_200), hole_of_a_year(), begins_tenfold(bars=300)])
@@ -50,7 +54,10 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
 def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_its_own_bars(
     series: PriceSeries, n: int
 ) -> None:
-    night, alone = series.until(n), replace(series.until(n))  # which has no later bars to compute anything from
+    night, alone = (
+        series.until(n),
+        replace(series.until(n)),
+    )  # which has no later bars to compute anything from
     assert (night.whole, night.until(n - 1).whole, alone.whole) == (series, series, alone)
     assert starts(night).tolist() == starts(alone).tolist()
     for rows_of in CAUSAL:
@@ -73,8 +80,13 @@ CAUSAL = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("t", [60, 250, 398])
-def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(model: TrainedModel, t: int) -> None:
+def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(
+    model: TrainedModel, t: int
+) -> None:
     other, at = altered_after(SERIES, t), np.arange(max(t - 60, 21), t + 1)
     for network in (model.held_out, model.published):
-        for said in (network.vintages.simple_quantiles, lambda *asked, of=network: of.forecast(*asked)[1]):
+        for said in (
+            network.vintages.simple_quantiles,
+            lambda *asked, of=network: of.forecast(*asked)[1],
+        ):
             np.testing.assert_array_equal(said(other, at, LEADS), said(SERIES, at, LEADS))

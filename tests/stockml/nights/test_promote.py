@@ -20,11 +20,15 @@ WORSE = Verdict(False, "worse", {})
 
 def model_of(home: HomePaths, session: date) -> ModelReceipt:
     folder = write_model(home.models / "IBM" / str(session), sessions=session.toordinal())
-    return ModelReceipt("IBM", str(folder), sha256_of(folder) or "", session, "retrain", "asked for")
+    return ModelReceipt(
+        "IBM", str(folder), sha256_of(folder) or "", session, "retrain", "asked for"
+    )
 
 
 def promoted(home: HomePaths, session: date, verdict: Verdict, key: str = "") -> PromotionReceipt:
-    return promote(home, model_of(home, session), key or f"key of {session}", str(session), verdict, at=NOW)
+    return promote(
+        home, model_of(home, session), key or f"key of {session}", str(session), verdict, at=NOW
+    )
 
 
 def put_in_office(home: HomePaths, session: date, key: str = "") -> None:
@@ -62,7 +66,9 @@ def test_a_night_is_promoted_exactly_when_its_record_says_so(
 def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: HomePaths) -> None:
     put_in_office(home, FRIDAY)
     told = final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", BETTER)
-    assert told.reason == ("a later session's champion stays, 2013-03-01's; the gate said: better than the champion")
+    assert told.reason == (
+        "a later session's champion stays, 2013-03-01's; the gate said: better than the champion"
+    )
 
 
 def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: HomePaths) -> None:
@@ -73,19 +79,27 @@ def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home:
     assert "a later session's champion stays" in made.reason
 
 
-def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(home: HomePaths) -> None:
+def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(
+    home: HomePaths,
+) -> None:
     put_in_office(home, WEDNESDAY)
     put_in_office(home, THURSDAY)
     back = Registry(home.models).rollback("IBM", at=NOW, reason="by hand")
     again = promoted(home, THURSDAY, BETTER)
     assert not again.promoted
-    assert again.reason == "it was before; the champion since then, 2013-02-27's, stays", "said after 'not promoted: '"
+    assert again.reason == "it was before; the champion since then, 2013-02-27's, stays", (
+        "said after 'not promoted: '"
+    )
     assert Registry(home.models).champion("IBM") == back
     told = final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", BETTER)
-    assert (told.promoted, told.reason) == (again.promoted, again.reason), "on the pages that --force makes anew"
+    assert (told.promoted, told.reason) == (again.promoted, again.reason), (
+        "on the pages that --force makes anew"
+    )
 
 
-def test_rerunning_the_champions_night_keeps_it_champion_and_promotes_it_once(home: HomePaths) -> None:
+def test_rerunning_the_champions_night_keeps_it_champion_and_promotes_it_once(
+    home: HomePaths,
+) -> None:
     put_in_office(home, THURSDAY)
     put_in_office(home, THURSDAY)
     assert len(Registry(home.models).history("IBM")) == 1

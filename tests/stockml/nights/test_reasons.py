@@ -22,13 +22,21 @@ def test_a_line_names_twenty_of_a_reason_and_counts_all_that_it_leaves_out() -> 
 
 
 def test_a_run_in_which_forty_tickers_failed_alike_says_why_the_forty_first_did() -> None:
-    refused = [NightRow(f"T{at}", DAY, "failed", "Failed", why="unknown symbol") for at in range(40)]
-    _, message = ending([*refused, NightRow("X", DAY, "failed", "Failed", why="the disk is full")], "all fail")
+    refused = [
+        NightRow(f"T{at}", DAY, "failed", "Failed", why="unknown symbol") for at in range(40)
+    ]
+    _, message = ending(
+        [*refused, NightRow("X", DAY, "failed", "Failed", why="the disk is full")], "all fail"
+    )
     assert message.startswith("41 failed. Failed: T0 2013-02-28, T1 2013-02-28, ")
     assert message.count("unknown symbol") == 1
-    assert message.endswith("T19 2013-02-28, …: unknown symbol; X 2013-02-28: the disk is full; and 20 more")
+    assert message.endswith(
+        "T19 2013-02-28, …: unknown symbol; X 2013-02-28: the disk is full; and 20 more"
+    )
 
 
 def test_a_reason_in_a_table_is_no_image_that_a_page_would_fetch_no_link_and_no_html() -> None:
-    [row] = table([NightRow("T", DAY, "failed", "Failed", why="found '<img src=//x> ![i](//x) [a](//x)' [1]")])
+    [row] = table(
+        [NightRow("T", DAY, "failed", "Failed", why="found '<img src=//x> ![i](//x) [a](//x)' [1]")]
+    )
     assert row["Why"] == "found '< img src=//x> ![i] (//x) [a] (//x)' [1]"

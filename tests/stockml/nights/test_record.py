@@ -57,7 +57,11 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
         hints = get_type_hints(kind)
         return st.builds(kind, **{each.name: drawn(hints[each.name]) for each in fields(kind)})  # type: ignore[arg-type]
     if made is tuple:
-        return st.lists(drawn(of[0]), max_size=2).map(tuple) if ... in of else st.tuples(*map(drawn, of))
+        return (
+            st.lists(drawn(of[0]), max_size=2).map(tuple)
+            if ... in of
+            else st.tuples(*map(drawn, of))
+        )
     if made in (dict, Mapping):
         return st.dictionaries(TEXT, drawn(of[1]), max_size=2)
     if made in (Union, UnionType):
@@ -66,13 +70,17 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
 
 
 @given(night=drawn(Night))
-def test_any_night_is_read_as_it_was_written(night: Night, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_night_is_read_as_it_was_written(
+    night: Night, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("night") / "night.json"
     write_night(night, path)
     assert read_night(path) == night
 
 
-def test_a_record_from_before_the_last_close_and_the_distributions_can_still_be_read(tmp_path: Path) -> None:
+def test_a_record_from_before_the_last_close_and_the_distributions_can_still_be_read(
+    tmp_path: Path,
+) -> None:
     write_night(recorded_night(), tmp_path / "new")
     kept = json.loads((tmp_path / "new").read_text())
     del kept["distributions"], kept["publisher"], kept["forecast"]["last_close"], kept["crc32"]
@@ -83,20 +91,28 @@ def test_a_record_from_before_the_last_close_and_the_distributions_can_still_be_
     assert night.forecast.now == night.forecast.last_value
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"ticker": "IBM"}', json.dumps({"session": "yesterday"}), "\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"ticker": "IBM"}', json.dumps({"session": "yesterday"}), "\xff"]
+)
 def test_a_file_that_holds_no_night_is_an_error_that_names_it(content: str, tmp_path: Path) -> None:
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):
         read_night(tmp_path / "night.json")
 
 
-@pytest.mark.parametrize("change", [(b"fine-tune", b"fine-tuna"), (b'"crc32": "', b'"crc32": "0'), (b"crc3", b"crc4")])
-def test_a_changed_record_is_an_error_that_names_the_file(change: tuple[bytes, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change", [(b"fine-tune", b"fine-tuna"), (b'"crc32": "', b'"crc32": "0'), (b"crc3", b"crc4")]
+)
+def test_a_changed_record_is_an_error_that_names_the_file(
+    change: tuple[bytes, bytes], tmp_path: Path
+) -> None:
     night = recorded_night()
     write_night(night, path := night_path(tmp_path / "nights", night.ticker, night.key))
     path.write_bytes(path.read_bytes().replace(*change))
     for look in (read_night, check_night):
-        with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record.*restore it from a backup"):
+        with pytest.raises(
+            InvalidFile, match=r"night\.json: expected a night's record.*restore it from a backup"
+        ):
             look(path)
 
 
@@ -117,7 +133,9 @@ def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> N
     check_night(mixed_up)
     mixed_up.write_bytes(night_path(tmp_path / "nights", "IBM", other.key).read_bytes())
     for look in (read_night, check_night):
-        with pytest.raises(InvalidFile, match=f"found that of another, {other.run_name} .{'2' * 16}.; restore"):
+        with pytest.raises(
+            InvalidFile, match=f"found that of another, {other.run_name} .{'2' * 16}.; restore"
+        ):
             look(mixed_up)
     assert kept_night(tmp_path / "nights", "IBM", one.key) is None
 

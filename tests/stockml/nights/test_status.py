@@ -42,8 +42,13 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     assert row(home, MORNING + timedelta(days=3)).cells()[5] == "1 behind"
     later = MORNING + timedelta(days=14)
-    assert (row(home, later).state, row(home, later).cells()[5]) == ("expired, 10 sessions behind", "expired")
-    patient = kept(home, recorded_night(settings={**recorded_night().settings, "ageing.old_forecast": 10}))
+    assert (row(home, later).state, row(home, later).cells()[5]) == (
+        "expired, 10 sessions behind",
+        "expired",
+    )
+    patient = kept(
+        home, recorded_night(settings={**recorded_night().settings, "ageing.old_forecast": 10})
+    )
     assert row(home, later).state == "10 sessions behind"
     age = night_age(home.nights, patient, later + timedelta(days=1))
     assert str(age) == "expired: made after the close of 2013-02-28, 11 sessions ago (limit 10)"
@@ -55,12 +60,22 @@ def test_a_row_is_about_the_share_and_its_figures_about_the_model(home: HomePath
     assert night.forecast
     assert night.verdict
     band, [found] = night.forecast.band(80), status.rows(home, ["IBM"], MORNING)
-    cells = ("IBM", "200.83", f"{band.low[19]:.2f} to {band.high[19]:.2f}", "calm", "-2.0%", "up to date", "–")
+    cells = (
+        "IBM",
+        "200.83",
+        f"{band.low[19]:.2f} to {band.high[19]:.2f}",
+        "calm",
+        "-2.0%",
+        "up to date",
+        "–",
+    )
     assert found.cells() == cells
     assert max(map(len, status.text([found]).splitlines())) <= 80
     assert "network adds" not in status.text([found])
     assert found.details()[2] in status.text([found], details=True)
-    tomorrow = replace(night, session=date(2013, 3, 1), key="1" * 64, verdict=replace(night.verdict, promoted=True))
+    tomorrow = replace(
+        night, session=date(2013, 3, 1), key="1" * 64, verdict=replace(night.verdict, promoted=True)
+    )
     wild = replace(night.forecast.outlook[1], percentile=90.0)
     forecast = replace(night.forecast, outlook=(wild,))
     for _ in range(2):  # the second time, another night of the session
@@ -74,26 +89,44 @@ def test_an_expired_forecast_gives_no_number(home: HomePaths) -> None:
 
 
 def test_a_failure_is_shown_until_a_night_completes(home: HomePaths) -> None:
-    failed = status.LastRun("Failed", "the key is wrong", recorded_night().finished_at + timedelta(days=1))
+    failed = status.LastRun(
+        "Failed", "the key is wrong", recorded_night().finished_at + timedelta(days=1)
+    )
     status.record_run(home.nights, "IBM", failed)
     assert (row(home).state, row(home).cells()[5]) == ("failed: the key is wrong", "failed")
     kept(home)
-    assert (row(home).state, row(home).cells()[5]) == ("up to date; failed: the key is wrong", "failed"), "a repetition"
+    assert (row(home).state, row(home).cells()[5]) == (
+        "up to date; failed: the key is wrong",
+        "failed",
+    ), "a repetition"
     [found] = listed = status.rows(home, ["IBM"], MORNING + timedelta(days=3))
-    assert (found.state, found.cells()[5]) == ("1 session behind; failed: the key is wrong", "failed")
+    assert (found.state, found.cells()[5]) == (
+        "1 session behind; failed: the key is wrong",
+        "failed",
+    )
     assert "IBM: 1 session behind; failed: the key is wrong" in status.text(listed).splitlines()
-    assert "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
+    assert (
+        "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
+    )
     assert (found.plain()["state"], "brief" in found.plain()) == (found.state, False)
     status.record_run(home.nights, "IBM", replace(failed, state="At rest"))
-    assert row(home).state == "up to date", "a run that was skipped after the night took nothing from it"
-    assert row(home, MORNING + timedelta(days=14)).cells()[5] == "at rest", "at rest, an old forecast is no news"
+    assert row(home).state == "up to date", (
+        "a run that was skipped after the night took nothing from it"
+    )
+    assert row(home, MORNING + timedelta(days=14)).cells()[5] == "at rest", (
+        "at rest, an old forecast is no news"
+    )
     status.record_run(home.nights, "IBM", replace(failed, state="Completed"))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
-    status.record_run(home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1)))
+    status.record_run(
+        home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1))
+    )
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
 
 
-def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(home: HomePaths) -> None:
+def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(
+    home: HomePaths,
+) -> None:
     kept(home)
     (damaged := Ledger(home.ledger).file("KO")).parent.mkdir(parents=True)
     damaged.write_bytes(b"damaged")
@@ -105,7 +138,9 @@ def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(home
 def test_the_next_run_is_told_in_new_york() -> None:
     at = datetime(2013, 3, 5, 0, 45, tzinfo=UTC)
     assert status.TickerRow("IBM", None, "", next_run=at).cells()[-1] == "Mon 19:45"
-    assert [status.TickerRow("IBM", None, "", paused=paused).cells()[-1] for paused in (True, False)] == ["paused", "–"]
+    assert [
+        status.TickerRow("IBM", None, "", paused=paused).cells()[-1] for paused in (True, False)
+    ] == ["paused", "–"]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -122,7 +157,10 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
     Ledger(home.ledger).publish(LedgerEntry("IBM", "0" * 64, at, published, "run", "1"))
     status.record_run(home.nights, "IBM", status.LastRun("Failed", "the disk is full", at))
     found = row(home, at + timedelta(hours=6))
-    assert (found.session, found.state) == (date(2013, 3, 1), "up to date; failed: the disk is full")
+    assert (found.session, found.state) == (
+        date(2013, 3, 1),
+        "up to date; failed: the disk is full",
+    )
     assert found.cells()[1:6] == (*["–"] * 4, "failed")
     assert status.missing(home, ["IBM"], at + timedelta(hours=6), {}) == []
 
@@ -130,20 +168,33 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
 def test_the_headline_counts_only_gains_beyond_luck() -> None:
     usual = KeyFigures.of(recorded_night())
     helps = [True, False, None]
-    listed = [status.TickerRow("IBM", DAY, "", 0, False, replace(usual, network_helps=each)) for each in helps]
+    listed = [
+        status.TickerRow("IBM", DAY, "", 0, False, replace(usual, network_helps=each))
+        for each in helps
+    ]
     listed.append(status.TickerRow("KO", None, "no night yet"))
     assert "The network's gain is beyond luck on 1 of 3 shares." in status.text(listed).splitlines()
-    assert "The network's gain is beyond luck on 1 of 3 shares." in status.markdown(listed).splitlines()
+    assert (
+        "The network's gain is beyond luck on 1 of 3 shares."
+        in status.markdown(listed).splitlines()
+    )
 
 
-@pytest.mark.parametrize(("p_value", "shown"), [(0.01, ("+1.00%", "0.01")), (None, ("too few", "too few"))])
-def test_a_gain_from_too_few_origins_has_no_figures(p_value: float | None, shown: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("p_value", "shown"), [(0.01, ("+1.00%", "0.01")), (None, ("too few", "too few"))]
+)
+def test_a_gain_from_too_few_origins_has_no_figures(
+    p_value: float | None, shown: tuple[str, str]
+) -> None:
     figures = replace(KeyFigures.of(recorded_night()), network_adds=0.01, network_adds_p=p_value)
     assert status.TickerRow("IBM", DAY, "", 0, False, figures).details()[2:4] == shown
 
 
 def test_the_status_command_needs_no_server(
-    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: HomePaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", MORNING.isoformat())
     claim(home, "replay")
@@ -155,4 +206,7 @@ def test_the_status_command_needs_no_server(
     assert shown[-1].startswith("No server is up")
     assert run(["status", "IBM", "MSFT", "--json"]) == 0
     found, _ = json.loads(capsys.readouterr().out)["tickers"]
-    assert (found["session"], found["published_skill"]) == ("2013-02-28", recorded_night().score(PUBLISHED).skill)
+    assert (found["session"], found["published_skill"]) == (
+        "2013-02-28",
+        recorded_night().score(PUBLISHED).skill,
+    )

@@ -22,7 +22,11 @@ NEW_YORK = sessions_for("IBM")
         (5, AgeingSettings(), []),
         (1, AgeingSettings(old_forecast=0), ["the forecast has expired, 1 session old (limit 0)"]),
         (6, AgeingSettings(), ["the forecast has expired, 6 sessions old (limit 5)"]),
-        (6, AgeingSettings(old_forecast=9, old_champion=5), ["the champion is 6 sessions old (limit 5)"]),
+        (
+            6,
+            AgeingSettings(old_forecast=9, old_champion=5),
+            ["the champion is 6 sessions old (limit 5)"],
+        ),
         (6, AgeingSettings(old_forecast=9, old_champion=6), []),
     ],
 )
@@ -43,4 +47,6 @@ def test_a_forecast_or_champion_past_its_age_limit_is_named(
 
 
 def test_a_ticker_without_a_forecast_or_champion_has_nothing_too_old(home: HomePaths) -> None:
-    assert too_old(home, "IBM", NEW_YORK, datetime(2026, 11, 24, tzinfo=UTC), AgeingSettings()) == []
+    assert (
+        too_old(home, "IBM", NEW_YORK, datetime(2026, 11, 24, tzinfo=UTC), AgeingSettings()) == []
+    )

@@ -7,7 +7,15 @@ import pytest
 
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
-from stockml.nights.status import LastRun, digest, long_missing, missing, missing_line, record_run, rows
+from stockml.nights.status import (
+    LastRun,
+    digest,
+    long_missing,
+    missing,
+    missing_line,
+    record_run,
+    rows,
+)
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -20,7 +28,9 @@ def named(home: HomePaths, now: datetime, *tickers: str, **calendars: str) -> li
     return [row.ticker for row in missing(home, tickers, now, calendars)]
 
 
-def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(home: HomePaths) -> None:
+def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(
+    home: HomePaths,
+) -> None:
     assert named(home, MORNING, "IBM") == ["IBM"]
     keep_newest(home.nights, recorded_night())
     assert named(home, MORNING, "IBM") == []
@@ -39,7 +49,9 @@ def test_the_tickers_own_calendar_decides_what_is_missing(home: HomePaths) -> No
     assert named(home, evening, "TSCO.LON", **{"TSCO.LON": "XNYS"}) == []
 
 
-def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on_one_morning(home: HomePaths) -> None:
+def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on_one_morning(
+    home: HomePaths,
+) -> None:
     night = recorded_night(metrics={"answer/day_change_pct": -2.0})
     keep_newest(home.nights, replace(night, ticker="MSFT"))
     assert night.verdict
@@ -54,15 +66,24 @@ def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on
         if day == 1:
             assert digest(listed, lacking) == "IBM: calm, -2.0%, new model\nnothing new on 1 share"
         if day == 8:
-            assert digest(listed, lacking).startswith("IBM: no forecast, 5 sessions behind\nMSFT: no forecast, 5")
+            assert digest(listed, lacking).startswith(
+                "IBM: no forecast, 5 sessions behind\nMSFT: no forecast, 5"
+            )
     assert told == [("IBM", 5), ("MSFT", 5)]
 
 
 def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
-    days = {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1), "AAPL": date(1999, 2, 19), "SNOW": date(2008, 1, 2)}
+    days = {
+        "FB": date(2013, 2, 20),
+        "GOOG": date(2013, 4, 1),
+        "AAPL": date(1999, 2, 19),
+        "SNOW": date(2008, 1, 2),
+    }
     Delistings(MORNING, days).write(home.delistings)
     for ticker in ("FB", "GOOG", "SNOW"):
-        keep_newest(home.nights, replace(recorded_night(), ticker=ticker, session=date(2013, 2, 19)))
+        keep_newest(
+            home.nights, replace(recorded_night(), ticker=ticker, session=date(2013, 2, 19))
+        )
     found = named(home, MORNING, "FB", "GOOG", "SNOW", "AAPL")
     assert found == ["AAPL", "GOOG", "SNOW"], (
         "AAPL has no forecast, GOOG is not delisted yet, SNOW was forecast after another company's delisting"
@@ -82,13 +103,19 @@ def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
 @pytest.mark.parametrize("named", ["", "IBM: "])
 def test_the_line_says_why(home: HomePaths, state: str, why: str, named: str) -> None:
     keep_newest(home.nights, recorded_night())
-    record_run(home.nights, "IBM", LastRun(state, f"{named}{why}", recorded_night().finished_at + timedelta(days=1)))
+    record_run(
+        home.nights,
+        "IBM",
+        LastRun(state, f"{named}{why}", recorded_night().finished_at + timedelta(days=1)),
+    )
     found = missing(home, ["IBM", "AAPL"], NEXT, {})
     line = f"AAPL (no night yet); IBM (1 session behind; {state.lower()}: {why})"
     assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
 
 
-def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home: HomePaths) -> None:
+def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(
+    home: HomePaths,
+) -> None:
     keep_newest(home.nights, replace(recorded_night(), ticker="VOD"))
     line = missing_line(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
     assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line

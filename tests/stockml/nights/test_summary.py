@@ -9,8 +9,8 @@ import pytest
 
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
-from stockml.models.pooled_regression import POOLED
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.har_regression import REGRESSION
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.nights import summary
 from stockml.nights.card import Card
@@ -20,8 +20,26 @@ from tests.stockml.nights.test_record import skipped
 from tests.support.nights import recorded_night
 
 KEYS = [
-    *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash"),
-    *("config_hash", "code_hash", "mode", "mlflow_run_id", "model_version", "promoted", "metrics", "forecast"),
+    *(
+        "ticker",
+        "session",
+        "status",
+        "reason",
+        "rows_added",
+        "rows_restated",
+        "data_notes",
+        "data_hash",
+    ),
+    *(
+        "config_hash",
+        "code_hash",
+        "mode",
+        "mlflow_run_id",
+        "model_version",
+        "promoted",
+        "metrics",
+        "forecast",
+    ),
     *("seconds",),
 ]
 
@@ -44,9 +62,16 @@ def publishing_a_path(adds: float = 0.012, p_value: float = 0.03, skill: float =
     night = recorded_night("GOOG", share=0.6)
     assert night.evaluation
     found = Comparison(
-        PUBLISHED, WITHOUT_NETWORK, adds, Interval(adds - 0.02, adds + 0.02), DieboldMariano(-2.1, p_value, 0.015)
+        PUBLISHED,
+        WITHOUT_NETWORK,
+        adds,
+        Interval(adds - 0.02, adds + 0.02),
+        DieboldMariano(-2.1, p_value, 0.015),
     )
-    scores = {**night.evaluation.scores, PUBLISHED: replace(night.evaluation.scores[PUBLISHED], skill=skill)}
+    scores = {
+        **night.evaluation.scores,
+        PUBLISHED: replace(night.evaluation.scores[PUBLISHED], skill=skill),
+    }
     evaluation = replace(night.evaluation, scores=scores, comparisons=(found,))
     return replace(night, publisher=LSTM, evaluation=evaluation)
 
@@ -96,15 +121,34 @@ def test_the_scores_come_after_the_card_and_only_when_asked_for(said: str) -> No
     assert details(logged()).startswith(card + "\n\n")
     assert said in words(details(logged()))
     shown = summary.text(logged()).splitlines()
-    assert (shown[: len(card.splitlines())], shown[-1]) == (card.splitlines(), "(scores: --details)")
+    assert (shown[: len(card.splitlines())], shown[-1]) == (
+        card.splitlines(),
+        "(scores: --details)",
+    )
     assert len(shown) <= 17
 
 
 def test_the_markdown_is_the_card_the_picture_the_scores_and_the_links() -> None:
     text = summary.markdown(logged(), pictures=["![forecast](plot)"])
-    parts = ("**IBM closed at", "| 80% of closes", "help here?", "![forecast]", "### Scores", "- bars: 1 added")
-    parts += ("- decision: not promoted", "| volatility", "| EMA", "| EWMA 20", "realised", "[MLflow run](")
-    order = [text.index(part) for part in (*parts, "[All nights of IBM in MLflow](http", "[Prefect")]
+    parts = (
+        "**IBM closed at",
+        "| 80% of closes",
+        "help here?",
+        "![forecast]",
+        "### Scores",
+        "- bars: 1 added",
+    )
+    parts += (
+        "- decision: not promoted",
+        "| volatility",
+        "| EMA",
+        "| EWMA 20",
+        "realised",
+        "[MLflow run](",
+    )
+    order = [
+        text.index(part) for part in (*parts, "[All nights of IBM in MLflow](http", "[Prefect")
+    ]
     assert order == sorted(order)
 
 
@@ -112,9 +156,13 @@ def test_credit_goes_to_what_is_published() -> None:
     night = publishing_a_path()
     assert night.forecast
     assert "published         the network's path, with the regression's width" in details(night)
-    assert "network adds +0.012 of the path's skill (-0.008 to +0.032), p 0.03" in words(details(night))
+    assert "network adds +0.012 of the path's skill (-0.008 to +0.032), p 0.03" in words(
+        details(night)
+    )
     champions = replace(
-        night, publisher=CHAMPION, forecast=replace(night.forecast, weights=(1.0,) * 50, width_by=FINE_TUNED)
+        night,
+        publisher=CHAMPION,
+        forecast=replace(night.forecast, weights=(1.0,) * 50, width_by=FINE_TUNED),
     )
     assert "width: the fine-tuned network's, as the champion stays" in words(details(champions))
     assert "path's skill" not in details(champions)
@@ -125,9 +173,11 @@ def test_credit_goes_to_what_is_published() -> None:
     worse = without_network(network_adds=replace(table.network_adds, skill=-0.0123))
     assert "width: the ridge regression's, as the network did worse" in words(details(worse))
     assert "network adds -1.23% of CRPS (-" in words(details(worse))
-    none = without_network(network_adds=None, scores={}, whole={}, widths={}, reasons={PRETRAINED: "too new"})
+    none = without_network(
+        network_adds=None, scores={}, whole={}, widths={}, reasons={PRETRAINED: "too new"}
+    )
     assert "no network too new" in words(details(none))
-    assert f"vs {POOLED}" not in details(none) + summary.markdown(none)
+    assert f"vs {REGRESSION}" not in details(none) + summary.markdown(none)
 
 
 def test_a_live_figure_shows_its_observations_and_calls_fewer_than_thirty_too_few() -> None:
@@ -163,8 +213,12 @@ def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night: Callable[[
 
 def test_no_text_of_a_record_is_an_image_a_link_or_html_on_a_page() -> None:
     bad = "<img src=//x>![i](//x)"
-    night = replace(logged(), reason=bad, data_notes=(bad,), mode=bad, mlflow_run_url=f"/){bad}", publisher=bad)
+    night = replace(
+        logged(), reason=bad, data_notes=(bad,), mode=bad, mlflow_run_url=f"/){bad}", publisher=bad
+    )
     for told in (replace(night, status="skipped"), night, replace(night, ticker=bad)):
         assert "<" not in summary.markdown(told)
         assert "![" not in summary.markdown(told)
-    assert "- [MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/0f6f)" in summary.markdown(logged())
+    assert "- [MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/0f6f)" in summary.markdown(
+        logged()
+    )

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from stockml.evaluation.path_scores import LSTM, PUBLISHED
-from stockml.models.pooled_regression import EWMA_60, POOLED
+from stockml.models.har_regression import EWMA_60, REGRESSION
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
 from stockml.nights.tables import distributions, outlook, rise
@@ -23,12 +23,20 @@ def test_the_expected_volatility_has_a_table_of_its_own() -> None:
     told = f"20 sessions {of_20.volatility:.1%} {low:.0%} to {high:.0%} {of_20.place} "
     assert told in " ".join(details(night).split())
     marked = summary.markdown(night).replace("&emsp;", "")
-    assert f"| 20 sessions| {of_20.volatility:.1%}| {low:.0%} to {high:.0%}| {of_20.place}" in marked
+    assert (
+        f"| 20 sessions| {of_20.volatility:.1%}| {low:.0%} to {high:.0%}| {of_20.place}" in marked
+    )
     unknown = replace(of_20, usual=None, percentile=None, beyond=(0.004, 0.0))
     short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
     assert re.search(r"too short a history to say +\d+%\*? +", details(short))
-    for usual, said in (((0.004, 0.0084), "0.4% to 0.8%"), ((0.009, 0.01), "0.9% to 1%"), ((0.1, 0.2), "10% to 20%")):
-        shown = outlook(replace(night.forecast, outlook=(replace(of_20, usual=usual),)), None).lines()
+    for usual, said in (
+        ((0.004, 0.0084), "0.4% to 0.8%"),
+        ((0.009, 0.01), "0.9% to 1%"),
+        ((0.1, 0.2), "10% to 20%"),
+    ):
+        shown = outlook(
+            replace(night.forecast, outlook=(replace(of_20, usual=usual),)), None
+        ).lines()
         assert f" {said}  {of_20.place} " in shown[-1]
         assert len(shown[-1]) == len(shown[-2])
 
@@ -47,39 +55,53 @@ def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
         else:
             assert shown.startswith(f"{each.network_adds:+z.2%}, p ")
     untested = [replace(each, test=None) for each in scores.values()]
-    assert "%, p " not in summary.tables.past_outlooks(replace(night, outlook_scores=tuple(untested))).markdown()
-    assert "realised" not in summary.markdown(replace(night, outlook_scores=()))  # a record of an earlier version
+    assert (
+        "%, p "
+        not in summary.tables.past_outlooks(
+            replace(night, outlook_scores=tuple(untested))
+        ).markdown()
+    )
+    assert "realised" not in summary.markdown(
+        replace(night, outlook_scores=())
+    )  # a record of an earlier version
 
 
 def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:
     night = recorded_night("GOOG")
     assert night.distributions
     lines = details(night).splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins "))
+    first = next(
+        number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins ")
+    )
     rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 9]}
     shown = [name.removesuffix(", published") for name in rows]
     assert shown == [
         "last close, constant width",
         "EWMA 20",
         "EWMA 60",
-        POOLED,
+        REGRESSION,
         "ridge regression",
         "pretrained network",
         "tonight's network",
         "champion",
     ]
     assert sum("published" in name for name in rows) == 1
-    assert rows[POOLED][1:3] == ["–", "–"]
+    assert rows[REGRESSION][1:3] == ["–", "–"]
     found, whole = night.distributions.scores[LSTM], night.distributions.whole[LSTM].skill
     held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
     width = night.distributions.widths[LSTM].skill
     own = next(rows[name] for name in rows if name.startswith("tonight's network"))
     assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
-    over_all = " ".join(f"{night.metrics[f'intervals/coverage_{level}']:.0%}" for level in ("50", "80", "95"))
+    over_all = " ".join(
+        f"{night.metrics[f'intervals/coverage_{level}']:.0%}" for level in ("50", "80", "95")
+    )
     note = f"means of leads 1, 5, 10, 20, 50; over all leads the published bands held {over_all}"
     assert lines[first + 9] == note, "MLflow's figures are those over all leads"
     through = night.distributions.through
-    assert lines[first + 10] == f"the scored regressions and pretrained network learned through {through}"
+    assert (
+        lines[first + 10]
+        == f"the scored regressions and pretrained network learned through {through}"
+    )
     assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
     marked = summary.markdown(night)
     assert "| tonight's network" in marked
@@ -94,8 +116,8 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() 
     assert night.distributions
     marked = summary.markdown(night).replace("&emsp;", "")
     leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
-    assert f"| vs pooled regression{leads} interval score |\n|---|" + "--:|" * 6 in marked
-    lines = marked.partition("| vs pooled regression| lead")[2].partition("\n\n")[0].splitlines()[2:]
+    assert f"| vs regression{leads} interval score |\n|---|" + "--:|" * 6 in marked
+    lines = marked.partition("| vs regression| lead")[2].partition("\n\n")[0].splitlines()[2:]
     table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
     rows = {name: cells for name, *cells in table}
     assert len(rows) == len(night.distributions.scores)
@@ -104,7 +126,7 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() 
         score = 100 * night.distributions.scores[row].interval_scores["80"]
         skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
         assert rows[name] == [*skills, f"{score:.2f}%"]
-    assert rows["pooled regression"][:5] == ["–"] * 5
+    assert rows["regression"][:5] == ["–"] * 5
     bare = replace(night, distributions=None)
     assert "interval score" not in summary.markdown(bare)
     assert "\n\n\n" not in details(bare), "a table without rows leaves no gap"
@@ -135,11 +157,15 @@ def test_a_chance_that_scored_no_better_than_the_shares_own_frequency_gives_way_
     def said(brier: float) -> str:
         direction = replace(published.direction, brier=brier)
         scores = {**night.evaluation.scores, PUBLISHED: replace(published, direction=direction)}
-        return rise(replace(night, evaluation=replace(night.evaluation, scores=scores)), night.forecast)
+        return rise(
+            replace(night, evaluation=replace(night.evaluation, scores=scores)), night.forecast
+        )
 
     own = f"of a higher price in 30 sessions: {night.forecast.probability_of_rise:.0%}"
     assert said(rate * (1 - rate) - 0.01) == own == rise(None, night.forecast)
-    assert said(rate * (1 - rate)).startswith(f"of a higher price in 30 sessions: {rate:.0%} (its past frequency")
+    assert said(rate * (1 - rate)).startswith(
+        f"of a higher price in 30 sessions: {rate:.0%} (its past frequency"
+    )
     worse = [replace(each, score=1.0) for each in night.outlook_scores]
     lines = outlook(night.forecast, replace(night, outlook_scores=tuple(worse))).lines()
     assert lines[-1].startswith("*: its past frequency")

@@ -32,8 +32,12 @@ def check_curves(axes: "Axes", *expected: Curve) -> None:
     drawn = curves(axes)
     assert [line.get_color() for line in drawn] == [colour for colour, _, _ in expected]
     for line, (colour, x, y) in zip(drawn, expected, strict=True):
-        np.testing.assert_allclose(line.get_xdata(orig=False), as_numbers(x), rtol=1e-12, err_msg=f"x of {colour}")
-        np.testing.assert_allclose(line.get_ydata(orig=False), as_numbers(y), rtol=1e-9, err_msg=f"y of {colour}")
+        np.testing.assert_allclose(
+            line.get_xdata(orig=False), as_numbers(x), rtol=1e-12, err_msg=f"x of {colour}"
+        )
+        np.testing.assert_allclose(
+            line.get_ydata(orig=False), as_numbers(y), rtol=1e-9, err_msg=f"y of {colour}"
+        )
 
 
 def check_bands(axes: "Axes", *expected: Band) -> None:
@@ -56,7 +60,11 @@ def check_bands(axes: "Axes", *expected: Band) -> None:
 def levels(axes: "Axes") -> list[tuple[str, float]]:
     """Lines right across the axes: colour and height, in the order they were drawn."""
     across = axes.get_yaxis_transform(which="grid")
-    return [(line.get_color(), float(line.get_ydata()[0])) for line in axes.lines if line.get_transform() is across]
+    return [
+        (line.get_color(), float(line.get_ydata()[0]))
+        for line in axes.lines
+        if line.get_transform() is across
+    ]
 
 
 def marks(axes: "Axes") -> list[tuple[str, float]]:
@@ -68,7 +76,10 @@ def marks(axes: "Axes") -> list[tuple[str, float]]:
 
 def labels(axes: "Axes") -> list[tuple[str, str]]:
     """The texts in the axes from bottom to top: text and colour."""
-    return [(text.get_text(), text.get_color()) for text in sorted(axes.texts, key=lambda text: text.get_position()[1])]
+    return [
+        (text.get_text(), text.get_color())
+        for text in sorted(axes.texts, key=lambda text: text.get_position()[1])
+    ]
 
 
 def in_order(ends: list[tuple[str, float, str]]) -> list[tuple[str, str]]:

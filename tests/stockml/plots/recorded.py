@@ -50,7 +50,9 @@ def split() -> OriginSplit:
 
 def rising(said: Forecast, by: float) -> Forecast:
     """The forecast with a path that grows by the share `by` per session; what was published that night is flat."""
-    return replace(said, path=tuple(said.now * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50)
+    return replace(
+        said, path=tuple(said.now * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50
+    )
 
 
 def tonight() -> Forecast:
@@ -72,7 +74,10 @@ def last_night() -> Night:
 def past_forecasts() -> tuple[Forecast, ...]:
     """Five from the last 120 sessions, 24 sessions apart, each with a path of its own."""
     nights = [series().sessions[i].item() for i in range(-120, 0, 24)]
-    return tuple(rising(assessed("IBM", day, 0.6).forecast, by=i / 5_000) for i, day in enumerate(nights, start=-2))
+    return tuple(
+        rising(assessed("IBM", day, 0.6).forecast, by=i / 5_000)
+        for i, day in enumerate(nights, start=-2)
+    )
 
 
 def live(published: Sequence[Forecast]) -> RealisedScores:
@@ -94,7 +99,12 @@ def by_epoch() -> Floats:
     """(4, origins, 50): four epochs; the first goes the wrong way, the last is right."""
     found = assessed("IBM", DAY)
     start = series().close[found.test_origins[::5], None]
-    return np.stack([start + share * (found.paths["published"][::5] - start) for share in (-1.0, -0.5, 0.0, 1.0)])
+    return np.stack(
+        [
+            start + share * (found.paths["published"][::5] - start)
+            for share in (-1.0, -0.5, 0.0, 1.0)
+        ]
+    )
 
 
 def drawn(name: str) -> "Figure":
@@ -107,9 +117,15 @@ def drawn(name: str) -> "Figure":
             "IBM", series(), found.unseen, found.volatility, found.forecast.outlook[1], 20
         ),
         "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
-        "ledger": lambda: diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, both(mid)),
-        "calibration": lambda: diagnostics.calibration("IBM", found.band_scores, found.evaluation.origins),
-        "residuals": lambda: diagnostics.residuals("IBM", sessions, mid, series().close, at, found.paths["published"]),
+        "ledger": lambda: diagnostics.ledger(
+            "IBM", past_forecasts(), live(past_forecasts()), sessions, both(mid)
+        ),
+        "calibration": lambda: diagnostics.calibration(
+            "IBM", found.band_scores, found.evaluation.origins
+        ),
+        "residuals": lambda: diagnostics.residuals(
+            "IBM", sessions, mid, series().close, at, found.paths["published"]
+        ),
         "averages": lambda: training.averages("IBM", sessions, mid, "close", found.evaluation),
         "history": lambda: training.price_history("IBM", series(), split()),
         "normalised": lambda: training.normalised("IBM", series()),

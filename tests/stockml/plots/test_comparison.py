@@ -53,8 +53,12 @@ def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_units() -> 
     assert before.forecast
     assert said
     halved = replace(said, last_value=said.last_value / 2, last_close=said.now / 2)
-    tonight = replace(last_night(), forecast=replace(halved, path=tuple(price / 2 for price in said.path)))
-    axes, beside = comparison.nights(before, tonight, series().sessions, both(series().close / 2)).axes
+    tonight = replace(
+        last_night(), forecast=replace(halved, path=tuple(price / 2 for price in said.path))
+    )
+    axes, beside = comparison.nights(
+        before, tonight, series().sessions, both(series().close / 2)
+    ).axes
     ends = [f"{end / 2:.2f}" for end in (before.forecast.path[-1], said.path[-1])]
     assert ("end of the forecast", *ends) in table(beside)
     drawn_before = next(line for line in curves(axes) if line.get_color() == BEFORE)
@@ -67,7 +71,10 @@ def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_units() -> 
 def test_every_figure_stands_in_its_nights_column() -> None:
     _, axes = drawn("changes").axes
     before, tonight = (shown(night) for night in (night_before(), last_night()))
-    assert table(axes) == [("", "2013-02-27", "2013-02-28"), *((name, before[name], tonight[name]) for name in before)]
+    assert table(axes) == [
+        ("", "2013-02-27", "2013-02-28"),
+        *((name, before[name], tonight[name]) for name in before),
+    ]
 
 
 def shown(night: Night) -> dict[str, str]:
@@ -97,16 +104,24 @@ def table(axes: "Axes") -> list[tuple[str, ...]]:
     for text in axes.texts:
         place, height = text.get_position()
         rows[height].append((place, text.get_text()))
-    return [tuple(cell for _, cell in sorted(rows[height])) for height in sorted(rows, reverse=True)]
+    return [
+        tuple(cell for _, cell in sorted(rows[height])) for height in sorted(rows, reverse=True)
+    ]
 
 
 def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> None:
     nothing = replace(night_before(), forecast=None, metrics={}, verdict=None)
-    axes, beside = comparison.nights(nothing, last_night(), series().sessions, both(series().close)).axes
+    axes, beside = comparison.nights(
+        nothing, last_night(), series().sessions, both(series().close)
+    ).axes
     said = last_night().forecast
     assert said
     days = np.array([said.origin, *said.sessions], dtype="datetime64[D]")
-    check_curves(axes, (TRUTH, series().sessions[-40:], series().close[-40:]), (MODEL, days, [said.now, *said.path]))
+    check_curves(
+        axes,
+        (TRUTH, series().sessions[-40:], series().close[-40:]),
+        (MODEL, days, [said.now, *said.path]),
+    )
     cells = {row[0]: row[1:] for row in table(beside)}
     assert cells["skill, published"] == ("–", shown(last_night())["skill, published"])
     assert cells["promoted"] == ("no", shown(last_night())["promoted"])
@@ -116,15 +131,31 @@ def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> N
 
 def test_changes_are_described_in_words() -> None:
     before = night_before()
-    tonight = recorded_night(code_hash="other", settings={**recorded_night().settings, "mode": "keep"})
-    assert comparison.changed(before, tonight) == ["1 bar added", "mode auto → keep", "code changed"]
-    many = replace(tonight, rows_restated=3, settings={**tonight.settings, "a": (1, 2), "b": 2, "c": 3})
-    told = ["1 bar added, 3 restated", "a None → 1 2", "b None → 2", "2 more settings", "code changed"]
+    tonight = recorded_night(
+        code_hash="other", settings={**recorded_night().settings, "mode": "keep"}
+    )
+    assert comparison.changed(before, tonight) == [
+        "1 bar added",
+        "mode auto → keep",
+        "code changed",
+    ]
+    many = replace(
+        tonight, rows_restated=3, settings={**tonight.settings, "a": (1, 2), "b": 2, "c": 3}
+    )
+    told = [
+        "1 bar added, 3 restated",
+        "a None → 1 2",
+        "b None → 2",
+        "2 more settings",
+        "code changed",
+    ]
     assert comparison.changed(before, many) == told
 
 
 def test_the_title_is_tonights_expected_volatility_after_last_nights() -> None:
-    last, now = (night.metrics["answer/volatility_20_pct"] for night in (night_before(), last_night()))
+    last, now = (
+        night.metrics["answer/volatility_20_pct"] for night in (night_before(), last_night())
+    )
     figure = drawn("changes")
     told = f"IBM: {now:.1f}% volatility a year expected, after {last:.1f}% on 2013-02-27"
     assert figure.texts[0].get_text() == told

@@ -35,7 +35,10 @@ NAIVE = BEHIND
 def missed() -> tuple[list[float], list[float]]:
     """How far off, as a share, the published price and the last close were, 50 sessions after each origin."""
     found, mid, close = assessed("IBM", DAY), series().close, series().close
-    said = [mid[o + 50] / path[49] - 1 for o, path in zip(found.test_origins, found.paths["published"], strict=True)]
+    said = [
+        mid[o + 50] / path[49] - 1
+        for o, path in zip(found.test_origins, found.paths["published"], strict=True)
+    ]
     return said, [mid[o + 50] / close[o] - 1 for o in found.test_origins]
 
 
@@ -54,17 +57,25 @@ def test_residuals_are_drawn_at_their_origins() -> None:
 def test_fewer_than_thirty_origins_are_no_finding(origins: int, few: str) -> None:
     """As a share has in its first year and a half: three origins gave a title of a month's fall."""
     found, at = assessed("IBM", DAY), assessed("IBM", DAY).test_origins[:origins]
-    sessions, mid, scored = series().sessions, series().close, replace(found.evaluation, origins=origins)
+    sessions, mid, scored = (
+        series().sessions,
+        series().close,
+        replace(found.evaluation, origins=origins),
+    )
     figures = {
         f"from the forecast on average{few}": diagnostics.residuals(
             "NEW", sessions, mid, series().close, at, found.paths["published"][:origins]
         ),
         f"of the prices{few}": diagnostics.calibration("NEW", found.band_scores, origins),
         f"of 50 leads{few}": skill_by_lead("NEW", scored),
-        "how close plain averages come" if few else "is closer": averages("NEW", sessions, mid, "close", scored),
+        "how close plain averages come" if few else "is closer": averages(
+            "NEW", sessions, mid, "close", scored
+        ),
     }
     titles = [figure.texts[0].get_text() for figure in figures.values()]
-    assert [title.endswith(end) for title, end in zip(titles, figures, strict=True)] == [True] * 4, titles
+    assert [title.endswith(end) for title, end in zip(titles, figures, strict=True)] == [
+        True
+    ] * 4, titles
 
 
 def test_coverage_is_drawn_lead_by_lead_beside_the_promised_level() -> None:
@@ -87,7 +98,9 @@ def test_coverage_is_drawn_lead_by_lead_beside_the_promised_level() -> None:
 @pytest.mark.parametrize("after_split", [1.0, 0.5])
 def test_past_forecasts_are_fans_in_tonights_units_over_what_happened(after_split: float) -> None:
     sessions, mid = series().sessions, after_split * series().close
-    (axes,) = diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, both(mid)).axes
+    (axes,) = diagnostics.ledger(
+        "IBM", past_forecasts(), live(past_forecasts()), sessions, both(mid)
+    ).axes
     check_fans(axes, past_forecasts(), after_split)
     assert labels(axes) == [("what happened", TRUTH)]
     since = np.datetime64(past_forecasts()[0].origin) - np.timedelta64(60, "D")
@@ -105,11 +118,15 @@ def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float
         days = np.array([said.origin, *said.sessions], dtype="datetime64[D]")
         unit = price[said.origin] / said.last_value
         for band in (said.band(coverage) for coverage in (95, 80, 50)):
-            low, high = (unit * np.array([said.last_value, *side]) for side in (band.low, band.high))
+            low, high = (
+                unit * np.array([said.last_value, *side]) for side in (band.low, band.high)
+            )
             bands.append((MODEL, FAN[band.coverage] / 2, days, low, high))
         curves.append((MODEL, days, unit * np.array([said.last_value, *said.path])))
         curves.append((MODEL, days[:1], [price[said.origin]]))
     shown = sessions >= np.datetime64(published[0].origin) - np.timedelta64(60, "D")
     check_bands(axes, *bands)
     check_curves(axes, *curves, (TRUTH, sessions[shown], mid[shown]))
-    check_holds(axes, [*mid[shown], *(edge for _, _, _, low, high in bands for edge in (*low, *high))])
+    check_holds(
+        axes, [*mid[shown], *(edge for _, _, _, low, high in bands for edge in (*low, *high))]
+    )

@@ -24,9 +24,14 @@ def test_what_was_expected_is_drawn_over_what_came_and_breaks_where_nothing_was_
     (axes,), found = drawn("volatility").axes, assessed("IBM", DAY)
     days, tonight = series().sessions[found.unseen], found.forecast.outlook[1]
     dot = (MODEL, series().sessions[-1:], [100 * tonight.volatility])
-    first = len(found.unseen) - len(found.test_origins)  # of the test part, which holds no outcome of an earlier one
+    first = len(found.unseen) - len(
+        found.test_origins
+    )  # of the test part, which holds no outcome of an earlier one
     assert found.unseen[first] - found.unseen[first - 1] > 50
-    parts = [(MODEL, days[rows], 100 * found.volatility[rows]) for rows in (slice(first), slice(first, None))]
+    parts = [
+        (MODEL, days[rows], 100 * found.volatility[rows])
+        for rows in (slice(first), slice(first, None))
+    ]
     check_curves(axes, *parts, dot)
     area = axes.collections[0].get_paths()[0].vertices
     assert area[:, 1].max() == pytest.approx(max(realised()))
@@ -46,5 +51,7 @@ def test_sessions_whose_next_20_span_a_long_hole_have_no_realised_volatility() -
     came = diagnostics.realised_after(divided, np.arange(hole - 30, hole + 30), 20)
     assert np.flatnonzero(np.isnan(came)).tolist() == list(range(10, 30))  # the last 20 before it
     at = np.array([hole - 40, hole - 30, hole + 40])
-    (axes,) = diagnostics.volatility("IBM", divided, at, np.full(3, 0.2), found.forecast.outlook[1], 20).axes
+    (axes,) = diagnostics.volatility(
+        "IBM", divided, at, np.full(3, 0.2), found.forecast.outlook[1], 20
+    ).axes
     assert len(axes.collections[0].get_paths()) == 2

@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, Evaluation
 from stockml.forecasts.forecast import Forecast
-from stockml.models.pooled_ridge import RIDGE
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.plots.forecast import FAN, forecast_fan, scale_of, skill_by_lead
 from stockml.plots.style import COLOURS, MODEL, MUTED, TRUTH
@@ -28,7 +28,14 @@ from tests.stockml.plots.recorded import DAY, both, drawn, series, tonight
 from tests.support.nights import assessed
 
 LEADS = np.arange(1, 51)
-SHOWN = ("standard average", "EMA", "momentum", "drift", TREND_PRIOR, PUBLISHED)  # from bottom to top
+SHOWN = (
+    "standard average",
+    "EMA",
+    "momentum",
+    "drift",
+    TREND_PRIOR,
+    PUBLISHED,
+)  # from bottom to top
 
 
 def days() -> Days:
@@ -37,7 +44,12 @@ def days() -> Days:
 
 
 def test_the_fan_shows_the_forecast_after_the_last_150_sessions() -> None:
-    (axes,), said, mid, close = drawn("forecast").axes, tonight(), series().close, series().close[-1]
+    (axes,), said, mid, close = (
+        drawn("forecast").axes,
+        tonight(),
+        series().close,
+        series().close[-1],
+    )
     drift = (mid[-1] - mid[-2_501]) / 2_500 * LEADS
     momentum = (mid[-1] - mid[-21]) / 20 * np.cumsum(0.9**LEADS)
     check_curves(
@@ -48,7 +60,9 @@ def test_the_fan_shows_the_forecast_after_the_last_150_sessions() -> None:
         (COLOURS["momentum"], days(), [close, *(mid[-1] + momentum)]),
     )
     bands = {band.coverage: ([close, *band.low], [close, *band.high]) for band in said.bands}
-    check_bands(axes, *((MODEL, FAN[coverage], days(), *bands[coverage]) for coverage in (95, 80, 50)))
+    check_bands(
+        axes, *((MODEL, FAN[coverage], days(), *bands[coverage]) for coverage in (95, 80, 50))
+    )
     (level,) = (each for each in axes.collections if isinstance(each, LineCollection))
     first, last = as_numbers(days()[[0, -1]])
     np.testing.assert_allclose(level.get_segments()[0], [(first, close), (last, close)])
@@ -68,7 +82,11 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
         ("momentum", mid[-1] + (mid[-1] - mid[-21]) / 20 * np.sum(0.9**LEADS), COLOURS["momentum"]),
         (f"published  {said.path[-1]:.2f}", said.path[-1], MODEL),
         (LAST_CLOSE, series().close[-1], TRUTH),
-        *((f"{band.coverage}%  {end:.0f}", end, MUTED) for band in said.bands for end in (band.low[-1], band.high[-1])),
+        *(
+            (f"{band.coverage}%  {end:.0f}", end, MUTED)
+            for band in said.bands
+            for end in (band.low[-1], band.high[-1])
+        ),
     ]
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(np.array([series().sessions[-150], days()[-1]])))
@@ -85,25 +103,41 @@ def test_the_title_says_how_far_the_price_may_go_and_according_to_what(whose: st
 
 
 def titles_of(said: Forecast) -> list[str]:
-    return [text.get_text() for text in forecast_fan("IBM", said, series().sessions, series().close).texts[:2]]
+    return [
+        text.get_text()
+        for text in forecast_fan("IBM", said, series().sessions, series().close).texts[:2]
+    ]
 
 
 def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
     """Skills by row, one per lead."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     return {
-        name: [1 - (mse or 0.0) / (lazy or 1.0) for mse, lazy in zip(score.mse_by_lead, naive, strict=True)]
+        name: [
+            1 - (mse or 0.0) / (lazy or 1.0)
+            for mse, lazy in zip(score.mse_by_lead, naive, strict=True)
+        ]
         for name, score in evaluation.scores.items()
     }
 
 
-def test_skill_is_drawn_lead_by_lead_and_what_falls_below_the_picture_is_named_at_its_edge() -> None:
+def test_skill_is_drawn_lead_by_lead_and_what_falls_below_the_picture_is_named_at_its_edge() -> (
+    None
+):
     (axes,), skills = drawn("leads").axes, skills_of(assessed("IBM", DAY).evaluation)
     lines = {name: skills[name] for name in SHOWN}
-    floor, ceiling = min(-0.3, min(skills[PUBLISHED]) - 0.05), max(0.15, max(map(max, lines.values())) + 0.05)
-    shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in lines.items()}
+    floor, ceiling = (
+        min(-0.3, min(skills[PUBLISHED]) - 0.05),
+        max(0.15, max(map(max, lines.values())) + 0.05),
+    )
+    shown = {
+        name: [each if each >= floor else np.nan for each in skill] for name, skill in lines.items()
+    }
     check_curves(axes, *((COLOURS[name], LEADS, skill) for name, skill in shown.items()))
-    below = {name: f"  (≤ {max(skill):+.2f})" if skill[-1] < floor else "" for name, skill in lines.items()}
+    below = {
+        name: f"  (≤ {max(skill):+.2f})" if skill[-1] < floor else ""
+        for name, skill in lines.items()
+    }
     below["EMA"] = f"  (≥ {min(lines['EMA']):+.2f})"  # its first leads
     assert below["standard average"] != ""
     assert min(lines["EMA"]) < floor < lines["EMA"][-1]
@@ -126,7 +160,9 @@ def test_the_title_is_about_what_is_published_and_the_subtitle_gives_the_figures
 
 def test_a_title_does_not_claim_what_is_within_the_noise() -> None:
     found = assessed("IBM", DAY).evaluation
-    [published] = [each for each in found.comparisons if (each.name, each.against) == (PUBLISHED, LAST_CLOSE)]
+    [published] = [
+        each for each in found.comparisons if (each.name, each.against) == (PUBLISHED, LAST_CLOSE)
+    ]
     assert published.test
     noisy = replace(published, test=replace(published.test, p_value=0.05))
     figure = skill_by_lead("IBM", replace(found, comparisons=(noisy,)))
@@ -135,7 +171,10 @@ def test_a_title_does_not_claim_what_is_within_the_noise() -> None:
 
 def test_where_no_price_moved_no_skill_is_drawn_or_stated() -> None:
     found = assessed("IBM", DAY).evaluation
-    still = {name: replace(score, skill=None, mse_by_lead=(None,) * 50) for name, score in found.scores.items()}
+    still = {
+        name: replace(score, skill=None, mse_by_lead=(None,) * 50)
+        for name, score in found.scores.items()
+    }
     figure = skill_by_lead("IBM", replace(found, scores=still))
     assert [text.get_text() for text in figure.texts] == [
         "IBM: no price moved: skill is undefined",

@@ -33,7 +33,9 @@ def place(tmp_path: Path) -> HomePaths:
 
 
 def kept(place: HomePaths, **changes: object) -> Night:
-    night = with_files(recorded_night(day=DAY, plots_folder=str(place.plots / "IBM" / "0f")), place.root)
+    night = with_files(
+        recorded_night(day=DAY, plots_folder=str(place.plots / "IBM" / "0f")), place.root
+    )
     return replace(night, **changes)
 
 
@@ -59,8 +61,14 @@ def test_changes_are_plotted_only_where_there_is_an_earlier_night(place: HomePat
     assert "changes" in makers(*with_it)
     kept_whole = night_path(place.nights, "IBM", before.key).read_bytes()
     night_path(place.nights, "IBM", before.key).write_text("{")
-    assert "changes" not in makers(*with_it), "a damaged record is no earlier night, and does not end tonight's"
+    assert "changes" not in makers(*with_it), (
+        "a damaged record is no earlier night, and does not end tonight's"
+    )
     night_path(place.nights, "IBM", before.key).write_bytes(kept_whole)
-    keep_newest(place.nights, recorded_night(day=date(2013, 3, 1)))  # a later night does not hide the earlier one
+    keep_newest(
+        place.nights, recorded_night(day=date(2013, 3, 1))
+    )  # a later night does not hide the earlier one
     assert "changes" in makers(*with_it)
-    assert [path.name for path in draw(makers(*with_it), ["changes"], place.plots)] == ["changes.png"]
+    assert [path.name for path in draw(makers(*with_it), ["changes"], place.plots)] == [
+        "changes.png"
+    ]

@@ -39,7 +39,9 @@ class Learned:
     evidence: Evidence | None = GAINED
 
 
-def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None = None, **of_model: Any) -> Makers:
+def figures_of(
+    rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None = None, **of_model: Any
+) -> Makers:
     """What makes the night's figures; `rows` are the model's epochs."""
     learned = cast(TrainedModel, Learned(split(), rows, **of_model))
     return figures("IBM", prices or series(), assessed("IBM", DAY), learned)
@@ -56,15 +58,24 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     }
     found_figures = figures_of(rows)
     assert set(found_figures) == set(expected)
-    assert [name for name, figure in expected.items() if png(found_figures[name]()) != png(figure)] == []
+    assert [
+        name for name, figure in expected.items() if png(found_figures[name]()) != png(figure)
+    ] == []
 
 
 def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: HomePaths) -> None:
     """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the price."""
-    prices = with_prices(series(), np.where(np.arange(len(series())) < len(series()) - 22, 100.0, 1.0))
+    prices = with_prices(
+        series(), np.where(np.arange(len(series())) < len(series()) - 22, 100.0, 1.0)
+    )
     usual, found = figures_of(()), figures_of((), prices)
-    assert [name for name in ("forecast", "averages") if png(found[name]()) != png(usual[name]())] == []
-    titles = (training.price_history("IBM", each, split()).texts[0].get_text() for each in (prices, series()))
+    assert [
+        name for name in ("forecast", "averages") if png(found[name]()) != png(usual[name]())
+    ] == []
+    titles = (
+        training.price_history("IBM", each, split()).texts[0].get_text()
+        for each in (prices, series())
+    )
     assert len(set(titles)) == 1
     for said in past_forecasts():
         then = float(prices.close[prices.sessions == np.datetime64(said.origin)][0])
@@ -73,7 +84,9 @@ def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: 
     assert axes.get_ylim()[1] < 2 * series().close.max()
 
 
-def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home: HomePaths) -> None:
+def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(
+    home: HomePaths,
+) -> None:
     night = recorded_night("IBM", DAY)
     publish(home, assessed("IBM", DAY).forecast, night.key)
     assert "ledger" not in made(home, night, series())
@@ -83,7 +96,9 @@ def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_
 
 
 def made(home: HomePaths, night: Night, prices: PriceSeries) -> Makers:
-    return makers(home, night, prices, assessed("IBM", DAY), cast(TrainedModel, Learned(split(), ())))
+    return makers(
+        home, night, prices, assessed("IBM", DAY), cast(TrainedModel, Learned(split(), ()))
+    )
 
 
 def publish(home: HomePaths, said: Forecast, key: str) -> None:
@@ -106,8 +121,12 @@ def test_a_tutorial_night_draws_what_its_network_was_fed() -> None:
     scale = TutorialScale.of(prepared, series().sessions)
     learned = TutorialForecaster(settings_for("tutorial"), (), scale, series().sessions[end - 1])
     found = figures_of(history(), settings=settings_for("tutorial"), held_out=learned)
-    assert [text.get_text() for text in found["normalised"]().axes[0].texts[-1:]] == [" validation"], "not yet the test"
-    expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared, then="validation")
+    assert [text.get_text() for text in found["normalised"]().axes[0].texts[-1:]] == [
+        " validation"
+    ], "not yet the test"
+    expected = tutorial.normalised_series(
+        "IBM", series().sessions, series().mid, prepared, then="validation"
+    )
     assert png(found["normalised"]()) == png(expected)
     assert png(found["training"]()) == png(training.training_curves("IBM", per_step(history(), 50)))
 
@@ -118,7 +137,9 @@ def test_a_tutorial_night_draws_how_its_test_predictions_changed() -> None:
     by_epoch = [np.round(last * (1 + rise * leads / 1_000), 4) for rise in (3, 1, 2, 4, 5)]
     of_held_out = zip(history()[:5], by_epoch, strict=True)
     rows = tuple({**row, "watched": paths.tolist()} for row, paths in of_held_out) + history()[5:]
-    expected = training.evolution("IBM", series().sessions, series().mid, watched, np.array(by_epoch))
+    expected = training.evolution(
+        "IBM", series().sessions, series().mid, watched, np.array(by_epoch)
+    )
     assert png(figures_of(rows)["evolution"]()) == png(expected)
     assert "evolution" not in figures_of(history()), "a nightly network has no epochs to show"
 

@@ -52,7 +52,12 @@ def test_the_same_figure_gives_the_same_bytes(name: str) -> None:
 
 
 def test_a_matplotlibrc_of_the_user_affects_no_plot(tmp_path: Path) -> None:
-    theirs = {"lines.linewidth": 9, "xtick.direction": "in", "axes.facecolor": "black", "text.usetex": True}
+    theirs = {
+        "lines.linewidth": 9,
+        "xtick.direction": "in",
+        "axes.facecolor": "black",
+        "text.usetex": True,
+    }
     made = {"forecast": partial(drawn, "forecast")}
     (usual,) = style.save(made, tmp_path / "usual")
     with rc_context(theirs):
@@ -60,11 +65,15 @@ def test_a_matplotlibrc_of_the_user_affects_no_plot(tmp_path: Path) -> None:
     assert saved.read_bytes() == usual.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["leads", "forecast", "calibration", "averages", "training", "changes"])
+@pytest.mark.parametrize(
+    "name", ["leads", "forecast", "calibration", "averages", "training", "changes"]
+)
 def test_labels_at_the_edge_do_not_overlap(name: str) -> None:
     figure = drawn(name)
     figure.draw_without_rendering()
-    boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: float(box.y0))
+    boxes = sorted(
+        (text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: float(box.y0)
+    )
     assert all(lower.y0 + 0.8 * lower.height <= upper.y0 for lower, upper in pairwise(boxes))
 
 
@@ -75,7 +84,9 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
         "style.png(drawn('forecast'));"
         "print('matplotlib.pyplot' in sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=PATIENCE_S, capture_output=True, text=True
+    )
     assert ran.stdout == "False\n"
 
 
@@ -92,9 +103,15 @@ def test_what_is_drawn_stands_out_from_the_page(name: str) -> None:
     """Contrast with white: 4.5 of text, 3 of lines and dots (WCAG 2.1, 1.4.3 and 1.4.11)."""
     figure = drawn(name)
     figure.draw_without_rendering()
-    pale = {text.get_text(): text.get_color() for text in figure.findobj(Text) if contrast(text.get_color()) < 4.5}
+    pale = {
+        text.get_text(): text.get_color()
+        for text in figure.findobj(Text)
+        if contrast(text.get_color()) < 4.5
+    }
     assert pale == {}
-    lines = {line.get_color() for axes in figure.axes for line in axes.lines if line.get_alpha() is None}
+    lines = {
+        line.get_color() for axes in figure.axes for line in axes.lines if line.get_alpha() is None
+    }
     assert {colour for colour in lines if contrast(colour) < 3} <= {style.GRID}
 
 

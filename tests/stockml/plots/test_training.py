@@ -40,7 +40,9 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
         "test": (MODEL, days[split().test.start]),
     }
     assert marks(axes) == list(starts.values())
-    named = {text.get_text().strip(): (text.get_color(), *as_numbers(text.xy[0])) for text in axes.texts}  # type: ignore[attr-defined]
+    named = {
+        text.get_text().strip(): (text.get_color(), *as_numbers(text.xy[0])) for text in axes.texts
+    }  # type: ignore[attr-defined]
     assert named == starts
     years = (days[-1] - days[0]) / 365
     growth = (series().close[-1] / series().close[0]) ** (1 / years) - 1
@@ -57,16 +59,24 @@ def test_a_change_of_units_is_no_loss_in_the_title() -> None:
     whole = series()
     times = np.where(np.arange(len(whole)) < 2_000, 100.0, 1.0)  # in pence until then, say
     in_pence = (getattr(whole, name) * times for name in ("open", "high", "low", "close"))
-    figure = training.price_history("IBM", PriceSeries(whole.sessions, *in_pence, whole.volume), split())
+    figure = training.price_history(
+        "IBM", PriceSeries(whole.sessions, *in_pence, whole.volume), split()
+    )
     assert figure.texts[0].get_text() == drawn("history").texts[0].get_text()
 
 
 def test_no_line_is_drawn_across_a_long_hole() -> None:
     divided = with_hole(series(), 2_000, 250)
-    shown = [training.price_history("IBM", divided, split_origins(len(divided), SETTINGS.evaluation))]
+    shown = [
+        training.price_history("IBM", divided, split_origins(len(divided), SETTINGS.evaluation))
+    ]
     shown.append(training.normalised("IBM", divided))
     for axes in (axes for figure in shown for axes in figure.axes):
-        drawn_apart = [as_numbers(line.get_xdata()) for line in curves(axes) if len(as_numbers(line.get_xdata())) > 2]
+        drawn_apart = [
+            as_numbers(line.get_xdata())
+            for line in curves(axes)
+            if len(as_numbers(line.get_xdata())) > 2
+        ]
         assert [len(days) for days in drawn_apart] == [2_000, len(divided) - 2_000]
         assert np.concatenate(drawn_apart).tolist() == as_numbers(divided.sessions).tolist()
 
@@ -100,8 +110,14 @@ def test_an_average_is_drawn_at_the_session_it_forecasts() -> None:
         said.append(ema)
     standard = [mid[i - 100 : i].mean() for i in range(len(mid) - 400, len(mid))]
     days = series().sessions[-400:]
-    check_curves(axes, (TRUTH, days, mid[-400:]), (ACCENT, days, said[-401:-1]), (MODEL, days, standard))
-    ends = [("price", mid[-1], TRUTH), ("EMA", said[-2], ACCENT), ("standard average", standard[-1], MODEL)]
+    check_curves(
+        axes, (TRUTH, days, mid[-400:]), (ACCENT, days, said[-401:-1]), (MODEL, days, standard)
+    )
+    ends = [
+        ("price", mid[-1], TRUTH),
+        ("EMA", said[-2], ACCENT),
+        ("standard average", standard[-1], MODEL),
+    ]
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(days[[0, -1]]))
     check_holds(axes, mid[-400:])
@@ -119,10 +135,16 @@ def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
     best = (MODEL, [5], [min(validation)])
     check_curves(axes, (BEHIND, epochs, loss), (MODEL, epochs, validation), best)
     check_curves(below, (ACCENT, epochs, [row["learning_rate"] for row in rows]))
-    assert labels(axes) == in_order([("training", loss[-1], MUTED), ("validation", validation[-1], MODEL)])
+    assert labels(axes) == in_order(
+        [("training", loss[-1], MUTED), ("validation", validation[-1], MODEL)]
+    )
     assert [text.get_text() for text in below.get_yticklabels()] == ["0.00025", "0.0005", "0.001"]
     assert below.get_yticks() == pytest.approx([0.00025, 0.0005, 0.001])
-    assert (axes.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("loss", "learning rate", "epoch")
+    assert (axes.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == (
+        "loss",
+        "learning rate",
+        "epoch",
+    )
     assert curves(below)[0].get_drawstyle() == "steps-mid"
 
 
@@ -133,7 +155,8 @@ def test_every_epochs_paths_are_drawn_above_and_the_best_epochs_below() -> None:
     shown = slice(at[0] - 50, at[-1] + 51)
     truth = (TRUTH, sessions[shown], mid[shown])
     paths = [
-        [(ACCENT, sessions[o + 1 : o + 51], path) for o, path in zip(at, epoch, strict=True)] for epoch in by_epoch()
+        [(ACCENT, sessions[o + 1 : o + 51], path) for o, path in zip(at, epoch, strict=True)]
+        for epoch in by_epoch()
     ]
     check_curves(above, truth, *paths[0], *paths[1], *paths[2], *paths[3])
     check_curves(below, truth, *paths[3])

@@ -19,18 +19,33 @@ N, END = 3_300, 3_006
 
 
 def report(
-    name: str = "HPQ", shift: float = 0.0, seed: int = 0, cell: str = "lstm", horizon: int = 50, **more: str
+    name: str = "HPQ",
+    shift: float = 0.0,
+    seed: int = 0,
+    cell: str = "lstm",
+    horizon: int = 50,
+    **more: str,
 ) -> TutorialReport:
     """A training of three epochs on a random walk; epoch e predicts the last value plus (2 - e) / 10 plus `shift`."""
     rng = np.random.default_rng(seed)
     mid = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, N)))
     sessions = np.datetime64("2001-01-01") + np.arange(N)
-    changed = {"training.epochs": 3, "training.seed": seed, "network.cell": cell, "evaluation.horizon": horizon}
+    changed = {
+        "training.epochs": 3,
+        "training.seed": seed,
+        "network.cell": cell,
+        "evaluation.horizon": horizon,
+    }
     changed |= {f"training.{name}": value for name, value in more.items()}
     recipe = Recipe.of(mid, END, tutorial_settings(changed))
     last = recipe.prepared.values[recipe.test - 1, None]
-    said = np.stack([np.repeat(last, horizon, axis=1) + (2 - epoch) * 0.1 + shift for epoch in (1, 2, 3)])
-    rows = tuple({"test_loss": recipe.error(each, recipe.test), "correlation": 0.2, "seconds": 6.0} for each in said)
+    said = np.stack(
+        [np.repeat(last, horizon, axis=1) + (2 - epoch) * 0.1 + shift for epoch in (1, 2, 3)]
+    )
+    rows = tuple(
+        {"test_loss": recipe.error(each, recipe.test), "correlation": 0.2, "seconds": 6.0}
+        for each in said
+    )
     fitted = TutorialFit(recipe, (), 2, rows, said)
     paths = path_errors(recipe.prepared, recipe.test, horizon)
     return TutorialReport(name, sessions, mid, one_step_errors(recipe.prepared), paths, fitted)
@@ -55,15 +70,30 @@ def test_the_smoothed_curve_ends_where_the_training_part_does() -> None:
         scaled = (usual().mid - prepared.low) / (prepared.high - prepared.low)
         assert raw.get_xdata(orig=False).tolist() == as_numbers(usual().sessions[shown]).tolist()
         assert raw.get_ydata() == pytest.approx(scaled[shown])
-        assert smoothed.get_xdata(orig=False).tolist() == as_numbers(usual().sessions[first:END]).tolist()
-        assert smoothed.get_ydata().tolist() == usual().fitted.recipe.prepared.values[first:END].tolist()
+        assert (
+            smoothed.get_xdata(orig=False).tolist()
+            == as_numbers(usual().sessions[first:END]).tolist()
+        )
+        assert (
+            smoothed.get_ydata().tolist()
+            == usual().fitted.recipe.prepared.values[first:END].tolist()
+        )
     dates, whole = as_numbers(usual().sessions), FIGURES["2-normalised"](usual()).axes[0]
-    assert marks(whole) == [(GRID, dates[2_500]), (MODEL, dates[END])], "each window has a scale of its own"
+    assert marks(whole) == [(GRID, dates[2_500]), (MODEL, dates[END])], (
+        "each window has a scale of its own"
+    )
 
 
 @pytest.mark.parametrize("name", ["3-standard-average", "4-ema"])
-def test_an_average_is_drawn_over_the_whole_series_and_its_error_given_beside_the_last_values(name: str) -> None:
-    figure, values, said, running = FIGURES[name](usual()), usual().fitted.recipe.prepared.values, [], 0.0
+def test_an_average_is_drawn_over_the_whole_series_and_its_error_given_beside_the_last_values(
+    name: str,
+) -> None:
+    figure, values, said, running = (
+        FIGURES[name](usual()),
+        usual().fitted.recipe.prepared.values,
+        [],
+        0.0,
+    )
     for i in range(N):
         said.append(values[i - 100 : i].mean() if "standard" in name and i >= 100 else running)
         running = 0.5 * running + 0.5 * values[i]
@@ -82,7 +112,12 @@ def test_over_50_steps_the_ema_stays_at_its_first_step() -> None:
     axes, below = FIGURES["5-ema-many-steps"](usual()).axes
     assert curves(axes)[0].get_ydata() == pytest.approx(np.full(50, 0.45))
     assert any("0.5 · 0.5 + 0.5 · 0.4 = 0.45" in text.get_text() for text in axes.texts)
-    prepared, starts, running, constants = usual().fitted.recipe.prepared, usual().fitted.recipe.test.tolist(), 0.0, []
+    prepared, starts, running, constants = (
+        usual().fitted.recipe.prepared,
+        usual().fitted.recipe.test.tolist(),
+        0.0,
+        [],
+    )
     for i in range(starts[-1]):
         running = 0.5 * running + 0.5 * prepared.values[i]
         if i + 1 in starts:  # all that is known before it, back in price
@@ -106,8 +141,13 @@ def test_the_batches_show_inputs_and_the_labels_drawn_for_them() -> None:
         ahead = drawn.get_xdata() - inputs.get_xdata()
         assert set(ahead.tolist()) <= {1, 2, 3, 4}
         assert drawn.get_ydata().tolist() == values[first + drawn.get_xdata()].tolist()
-        tips, tails = (np.array([getattr(arrow, end) for arrow in panel.texts]) for end in ("xy", "xyann"))
-        assert (tips.tolist(), tails.tolist()) == (drawn.get_xydata().tolist(), inputs.get_xydata().tolist())
+        tips, tails = (
+            np.array([getattr(arrow, end) for arrow in panel.texts]) for end in ("xy", "xyann")
+        )
+        assert (tips.tolist(), tails.tolist()) == (
+            drawn.get_xydata().tolist(),
+            inputs.get_xydata().tolist(),
+        )
 
 
 def test_predictions_fade_in_over_the_epochs_above_and_the_best_epoch_stands_alone_below() -> None:
@@ -127,7 +167,9 @@ def test_predictions_fade_in_over_the_epochs_above_and_the_best_epoch_stands_alo
 
 def _predicted(found: TutorialReport, epoch: int) -> list[Curve]:
     starts, paths = found.fitted.recipe.test.tolist(), found.fitted.test_predictions[epoch]
-    return [(ACCENT, found.sessions[s : s + 50], path) for s, path in zip(starts, paths, strict=True)]
+    return [
+        (ACCENT, found.sessions[s : s + 50], path) for s, path in zip(starts, paths, strict=True)
+    ]
 
 
 def _truth(found: TutorialReport) -> Curve:
@@ -137,16 +179,30 @@ def _truth(found: TutorialReport) -> Curve:
 
 
 @pytest.mark.slow
-def test_every_picture_is_written_in_the_pages_order_and_differs_for_other_data(tmp_path: Path) -> None:
-    here, there = ({p.name: p.read_bytes() for p in draw(report(seed=i), tmp_path / str(i))} for i in (0, 1))
-    order = ["history", "normalised", "standard-average", "ema", "ema-many-steps", "batches", "predictions"]
+def test_every_picture_is_written_in_the_pages_order_and_differs_for_other_data(
+    tmp_path: Path,
+) -> None:
+    here, there = (
+        {p.name: p.read_bytes() for p in draw(report(seed=i), tmp_path / str(i))} for i in (0, 1)
+    )
+    order = [
+        "history",
+        "normalised",
+        "standard-average",
+        "ema",
+        "ema-many-steps",
+        "batches",
+        "predictions",
+    ]
     assert list(here) == [f"{i}-{name}.png" for i, name in enumerate(order, 1)]
     assert [name for name, content in here.items() if there[name] == content] == []
 
 
 def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
     lines = usual().table().splitlines()
-    assert lines[0].startswith(f"HPQ: {N:,} sessions from 2001-01-01 to 2010-01-13, {END:,} of them the training part")
+    assert lines[0].startswith(
+        f"HPQ: {N:,} sessions from 2001-01-01 to 2010-01-13, {END:,} of them the training part"
+    )
     assert lines[1].endswith("streams, as many as its length allows")
     assert [line.split()[-1] for line in lines[3:5]] == ["0.00418", "0.00003"]
     assert lines[5].split()[-1] == f"{usual().one_step['last value']:.5f}"
@@ -154,7 +210,9 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
     assert cells["last value"] == [f"{usual().paths['last value']:.5f}"]
     assert cells["LSTM, as epoch 3 left it"] == [f"{usual().by_epoch[2]:.5f}", "0.00243"]
     assert cells["LSTM, epoch 2, by validation"] == [f"{usual().by_epoch[1]:.5f}"]
-    assert any(line.startswith("best epoch ") and f"{min(usual().by_epoch):.5f}" in line for line in lines)
+    assert any(
+        line.startswith("best epoch ") and f"{min(usual().by_epoch):.5f}" in line for line in lines
+    )
     assert "correlation +0.20; direction over 30 sessions right after" in usual().table()
     published = report(decay_on="test").table()
     assert "seed 0; rate decayed on the test part" in published
@@ -164,15 +222,25 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
 def test_every_figure_is_of_the_epoch_that_it_names_in_the_table_and_in_mlflow() -> None:
     """The first epoch is the best by test, the second is chosen by validation, the third is the last."""
     found = report(shift=-0.1)
-    rows = tuple(row | {"correlation": 0.1 * epoch} for epoch, row in enumerate(found.fitted.history, 1))
+    rows = tuple(
+        row | {"correlation": 0.1 * epoch} for epoch, row in enumerate(found.fitted.history, 1)
+    )
     said, starts = found.fitted.test_predictions.copy(), found.fitted.recipe.test
-    values, last = found.fitted.recipe.prepared.values, found.fitted.recipe.prepared.values[starts - 1]
+    values, last = (
+        found.fitted.recipe.prepared.values,
+        found.fitted.recipe.prepared.values[starts - 1],
+    )
     said[[0, 2]] = last[:, None] + 0.1  # rises, where the chosen one says a fall
     found = replace(found, fitted=replace(found.fitted, history=rows, test_predictions=said))
     best, chosen, newest = (row["test_loss"] for row in rows)
     assert best < chosen < newest
     rose = int((values[starts + 29] > last).sum())
-    expected = {"best/epoch": 1, "best/LSTM": best, "paths/LSTM": chosen, "paths/LSTM last epoch": newest}
+    expected = {
+        "best/epoch": 1,
+        "best/LSTM": best,
+        "paths/LSTM": chosen,
+        "paths/LSTM last epoch": newest,
+    }
     expected |= {"correlation": 0.2, "direction/rose": rose, "direction/right": len(starts) - rose}
     assert found.figures().items() >= expected.items()
     cells = {line[26:64].strip(): line[64:].split()[:1] for line in found.table().splitlines()}
@@ -180,13 +248,22 @@ def test_every_figure_is_of_the_epoch_that_it_names_in_the_table_and_in_mlflow()
     assert cells["LSTM, epoch 2, by validation"] == [f"{chosen:.5f}"]
     assert cells["LSTM, best epoch 1, by test"] == [f"{best:.5f}"]
     assert f"best epoch 1 of 3: {best:.5f};" in found.table()
-    assert f"right after {len(starts) - rose} of {len(starts)} starts, the price rose after {rose}" in found.table()
+    assert (
+        f"right after {len(starts) - rose} of {len(starts)} starts, the price rose after {rose}"
+        in found.table()
+    )
 
 
 def better(found: TutorialReport) -> TutorialReport:
     """The same report, with the chosen epoch half as wrong as the last value."""
-    half = {**found.fitted.history[found.fitted.chosen - 1], "test_loss": found.paths["last value"] / 2}
-    rows = [half if number == found.fitted.chosen else row for number, row in enumerate(found.fitted.history, 1)]
+    half = {
+        **found.fitted.history[found.fitted.chosen - 1],
+        "test_loss": found.paths["last value"] / 2,
+    }
+    rows = [
+        half if number == found.fitted.chosen else row
+        for number, row in enumerate(found.fitted.history, 1)
+    ]
     return replace(found, fitted=replace(found.fitted, history=tuple(rows)))
 
 
@@ -195,14 +272,21 @@ def test_the_luck_table_has_each_shares_spread_over_its_seeds() -> None:
     head, _, hpq, ko, *_ = seed_table(reports).splitlines()
     assert "page" in head
     errors = [each.lstm for each in reports]
-    assert f"| HPQ | 0.00243 | {np.mean(errors[:2]):.5f} | {min(errors[:2]):.5f} … {max(errors[:2]):.5f} |" in hpq
+    assert (
+        f"| HPQ | 0.00243 | {np.mean(errors[:2]):.5f} | {min(errors[:2]):.5f} … {max(errors[:2]):.5f} |"
+        in hpq
+    )
     stays = reports[0].paths
     beat = sum(error < stays["last value"] for error in errors[:2])
-    constants = " | ".join(f"{stays[name]:.5f}" for name in ("last value", "EMA", "standard average"))
+    constants = " | ".join(
+        f"{stays[name]:.5f}" for name in ("last value", "EMA", "standard average")
+    )
     assert hpq.endswith(f"| {beat} of 2 | {constants} |")
     assert ko.startswith(f"| KO | – | {errors[2]:.5f} | {errors[2]:.5f} … {errors[2]:.5f} | ")
     assert 0 < beat < 2
     assert seed_table(reports).endswith(" starts (HPQ 5, KO 5); 3 epochs, the best by validation.")
     fitted = reports[2].fitted
-    single = replace(fitted, recipe=replace(fitted.recipe, settings=tutorial_settings({"training.epochs": 1})))
+    single = replace(
+        fitted, recipe=replace(fitted.recipe, settings=tutorial_settings({"training.epochs": 1}))
+    )
     assert "; 1 epoch, the best" in seed_table([replace(reports[2], fitted=single)])

@@ -11,8 +11,12 @@ NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 IBM = recorded("IBM")
 
 
-def append(store: BarStore, bars: Bars, recorded_at: datetime = NOW, ticker: str = "IBM") -> StoreReceipt:
-    return store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+def append(
+    store: BarStore, bars: Bars, recorded_at: datetime = NOW, ticker: str = "IBM"
+) -> StoreReceipt:
+    return store.append(
+        ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date()
+    )
 
 
 def restated(bars: Bars, row: int, column: str, factor: float) -> Bars:

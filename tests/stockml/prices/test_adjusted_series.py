@@ -41,7 +41,9 @@ def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     assert not now_differs()
     append(store, before_the_split, ticker="MSFT")
     assert not now_differs()
-    append(store, restated(before_the_split, -1, "volume", 1.1), NOW + timedelta(days=1), ticker="MSFT")
+    append(
+        store, restated(before_the_split, -1, "volume", 1.1), NOW + timedelta(days=1), ticker="MSFT"
+    )
     assert not now_differs()
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
     assert not now_differs()  # announced, not yet effective
@@ -49,7 +51,9 @@ def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     assert now_differs()
     append(store, bars, NOW + timedelta(days=3), ticker="MSFT")
     assert not now_differs()
-    history = make_bars(days_of(bars)[:2000], {name: bars[name].to_numpy()[:2000] for name in bars.columns})
+    history = make_bars(
+        days_of(bars)[:2000], {name: bars[name].to_numpy()[:2000] for name in bars.columns}
+    )
     store.record_import("MSFT", history, recorded_at=NOW, source="test")
     assert not now_differs()
 
@@ -69,7 +73,10 @@ def test_a_split_that_no_nearby_close_shows_is_named_and_not_applied(store, fact
     assert earlier.contradicted == (), "the split is not effective yet"
 
 
-@given(strategies.series(min_size=2), st.builds(Split, st.sampled_from(strategies.CALENDAR), strategies.factors))
+@given(
+    strategies.series(min_size=2),
+    st.builds(Split, st.sampled_from(strategies.CALENDAR), strategies.factors),
+)
 def test_the_adjustment_hash_changes_exactly_when_the_adjusted_past_does(bars, split):
     with empty_store() as store:
         append(store, bars, RECORDING_STARTS)
@@ -87,7 +94,9 @@ def test_a_persons_judgement_of_a_bar_holds_until_its_prices_are_restated(store)
     store.judge("IBM", day, accepted=True, recorded_at=NOW + timedelta(hours=1), source="by hand")
     assert store.adjusted("IBM").equals(bars)
     assert len(store.view("IBM", as_of=NOW).set_aside) == 1
-    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 10.0), volume=1.1), NOW + timedelta(days=1))
+    append(
+        store, altered([MIDDLE], **dict.fromkeys(ALL, 10.0), volume=1.1), NOW + timedelta(days=1)
+    )
     assert store.view("IBM").set_aside == ()
     append(store, altered([MIDDLE], **dict.fromkeys(ALL, 100.0)), NOW + timedelta(days=2))
     assert len(store.view("IBM").set_aside) == 1
@@ -100,9 +109,17 @@ def test_a_persons_judgement_of_a_bar_holds_until_its_prices_are_restated(store)
 
 def test_a_judgement_made_after_the_clock_was_set_back_changes_no_earlier_view(store):
     append(store, IBM)
-    store.judge("IBM", IBM.index[-1].date(), accepted=False, recorded_at=NOW + timedelta(days=2), source="by hand")
+    store.judge(
+        "IBM",
+        IBM.index[-1].date(),
+        accepted=False,
+        recorded_at=NOW + timedelta(days=2),
+        source="by hand",
+    )
     store.judge("IBM", IBM.index[-2].date(), accepted=False, recorded_at=NOW, source="by hand")
-    assert [len(store.view("IBM", as_of=NOW + timedelta(days=days)).set_aside) for days in (1, 2, 3)] == [0, 1, 2]
+    assert [
+        len(store.view("IBM", as_of=NOW + timedelta(days=days)).set_aside) for days in (1, 2, 3)
+    ] == [0, 1, 2]
 
 
 def test_where_no_bar_is_believed_the_error_says_so(store):

@@ -66,7 +66,11 @@ def test_a_broken_bar_is_named_by_session_and_rule_and_many_are_refused(row, col
     [
         ([DAYS[0], DAYS[0]], DAYS[0], "unique and ascending"),
         ([DAYS[1], DAYS[0], DAYS[2]], DAYS[0], "unique and ascending"),
-        ([date(2024, 1, 1), DAYS[0], date(2024, 1, 6)], date(2024, 1, 1), "set `calendar:` in tickers.yaml"),
+        (
+            [date(2024, 1, 1), DAYS[0], date(2024, 1, 6)],
+            date(2024, 1, 1),
+            "set `calendar:` in tickers.yaml",
+        ),
     ],
 )
 def test_days_must_be_sessions_in_order(days, named, rule):
@@ -92,7 +96,9 @@ def test_special_sessions_on_weekends_cost_their_own_bars_and_no_more():
     assert [bar.session for bar in broken(bars_with(special), bombay)] == special
     holidays = [date(2023, 11, 14), date(2024, 1, 26)]
     for others in (holidays, [days[0] + timedelta(6 + 7 * week) for week in range(9)]):
-        with pytest.raises(BadPayload, match=f"expected sessions of XBOM, found {len(others)} .*{others[0]}"):
+        with pytest.raises(
+            BadPayload, match=f"expected sessions of XBOM, found {len(others)} .*{others[0]}"
+        ):
             checked("RELIANCE.BSE", bars_with(others), bombay)
 
 
@@ -123,27 +129,58 @@ def test_in_the_recording_exactly_the_real_splits_look_like_splits(symbol, found
 
 
 @pytest.mark.parametrize(
-    "factor", [2, 3, 3 / 2, 4, 5, 7, 10, 15, 20, 50, 100, 1 / 2, 1 / 5, 0.1, 0.04, 5 / 4, 4 / 3, 5 / 3, 5 / 2]
+    "factor",
+    [
+        2,
+        3,
+        3 / 2,
+        4,
+        5,
+        7,
+        10,
+        15,
+        20,
+        50,
+        100,
+        1 / 2,
+        1 / 5,
+        0.1,
+        0.04,
+        5 / 4,
+        4 / 3,
+        5 / 3,
+        5 / 2,
+    ],
 )
 @pytest.mark.parametrize("overnight", [0.985, 1.0, 1.015])
 def test_common_splits_are_seen_through_an_overnight_move(factor, overnight):
-    before, after = flat_bars(30), flat_bars(10, 100.0 / factor * overnight, first=30, volume=1e6 * factor)
+    before, after = (
+        flat_bars(30),
+        flat_bars(10, 100.0 / factor * overnight, first=30, volume=1e6 * factor),
+    )
     assert jumps(pd.concat([before, after])) == (DAYS[30],)
 
 
 @pytest.mark.parametrize("fall", [0.5, 1 / 3, 0.75, 0.48])
 @pytest.mark.parametrize("sign", ["volume", "range"])
 def test_a_fall_on_a_wild_day_is_a_crash(fall, sign):
-    before = with_value(flat_bars(30), 25, "volume", 1e9)  # one wild day does not make the next one usual
+    before = with_value(
+        flat_bars(30), 25, "volume", 1e9
+    )  # one wild day does not make the next one usual
     after = flat_bars(10, 100.0 * fall, first=30, volume=2e7 if sign == "volume" else 1e6)
     bars = pd.concat([before, after])
     crash = bars if sign == "volume" else with_value(bars, 30, "low", 80.0 * fall)
     assert jumps(crash) == ()
 
 
-@pytest.mark.parametrize(("factor", "overnight"), [(0.25, 1.0), (0.2, 0.9), (0.1, 0.8), (0.05, 1.3), (0.004, 1.0)])
+@pytest.mark.parametrize(
+    ("factor", "overnight"), [(0.25, 1.0), (0.2, 0.9), (0.1, 0.8), (0.05, 1.3), (0.004, 1.0)]
+)
 def test_a_reverse_split_is_seen_however_wild_its_day(factor, overnight):
-    before, after = flat_bars(30), flat_bars(10, 100.0 / factor * overnight, first=30, volume=1e7 * factor)
+    before, after = (
+        flat_bars(30),
+        flat_bars(10, 100.0 / factor * overnight, first=30, volume=1e7 * factor),
+    )
     bars = pd.concat([before, after])
     assert jumps(with_value(bars, 30, "low", 60.0 / factor)) == (DAYS[30],)
 

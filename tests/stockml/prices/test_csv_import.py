@@ -10,7 +10,14 @@ from deployments.replay.recording import recorded_rows
 from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import files_in, import_file, preview_import, read_folder, read_history, ticker_of
+from stockml.prices.csv_import import (
+    files_in,
+    import_file,
+    preview_import,
+    read_folder,
+    read_history,
+    ticker_of,
+)
 from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_import_layouts import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
@@ -79,7 +86,11 @@ def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, t
 def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
     path = written(tmp_path, LAYOUTS["Stooq, single"])
     report = import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC))
-    assert (report.sessions, report.not_over, report.last) == (1, (date(2026, 11, 20),), date(2026, 11, 19))
+    assert (report.sessions, report.not_over, report.last) == (
+        1,
+        (date(2026, 11, 20),),
+        date(2026, 11, 19),
+    )
     with pytest.raises(InvalidFile, match="expected sessions that are over"):
         import_file(store, path, recorded_at=datetime(2026, 11, 18, 20, 0, tzinfo=UTC))
     assert days_of(store.adjusted("IBM")).tolist() == [date(2026, 11, 19)]
@@ -87,7 +98,9 @@ def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
 
 @pytest.mark.parametrize("symbol", ["IBM", "MSFT"])
 @pytest.mark.parametrize("rows", [slice(-1500, None), slice(-100, None), slice(-1000, -900)])
-def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(store, tmp_path, symbol, rows):
+def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(
+    store, tmp_path, symbol, rows
+):
     """The recording itself, in Kaggle's layout, as a provider that adjusts prices would write it."""
     bars = recorded(symbol).iloc[rows]
     store.append(symbol, bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
@@ -114,18 +127,24 @@ def adjusted_for_dividends(symbol: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_day_looks_like_a_split(store):
+def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_day_looks_like_a_split(
+    store,
+):
     reports = []
     for path in files_in(kaggle_folder()):
         report, history = preview_import(store, path, now=NOW)
-        assert {bar.session for bar in report.set_aside} <= {date(2010, 4, 26)}  # without volumes in all these files
+        assert {bar.session for bar in report.set_aside} <= {
+            date(2010, 4, 26)
+        }  # without volumes in all these files
         assert jumps(history.bars) == ()
         reports.append(report)
     assert {report.ticker: report.sessions for report in reports} == {
         "AAL": 989, "GE": 14058, "HPQ": 12075, "IBM": 14059, "KO": 12075, "XOM": 12074,
     }  # fmt: skip
     assert all(report.last == date(2017, 11, 10) for report in reports)
-    assert all((report.empty, report.repaired, report.off_calendar) == (0, 0, ()) for report in reports)
+    assert all(
+        (report.empty, report.repaired, report.off_calendar) == (0, 0, ()) for report in reports
+    )
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(-100, None), slice(1000, 1100)])
@@ -140,7 +159,9 @@ def test_kaggles_ibm_is_joined_to_the_recorded_bars_despite_dividends(store, row
     assert np.abs(np.diff(np.log(seam["close"]))).max() < 0.05
 
 
-def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unreadable_files(tmp_path):
+def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unreadable_files(
+    tmp_path,
+):
     (tmp_path / "other").mkdir()
     for name in ("IBM.csv", "other/ibm.us.txt", "MSFT.csv", "notes of mine.csv", "notes.md"):
         (tmp_path / name).write_text(recorded("IBM").iloc[-40:].rename_axis("Date").to_csv())

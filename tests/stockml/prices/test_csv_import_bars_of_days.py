@@ -22,14 +22,20 @@ def saved(folder: Path, bars: Bars) -> Path:
 
 
 @pytest.mark.parametrize("apart", [2, 5, 21])
-def test_a_file_whose_rows_are_more_than_a_session_apart_is_refused(tmp_path: Path, apart: int) -> None:
+def test_a_file_whose_rows_are_more_than_a_session_apart_is_refused(
+    tmp_path: Path, apart: int
+) -> None:
     path = saved(tmp_path, IBM.iloc[: 60 * apart : apart])
-    with pytest.raises(InvalidFile, match=f"expected daily bars, found one every {apart} sessions: is it a weekly"):
+    with pytest.raises(
+        InvalidFile, match=f"expected daily bars, found one every {apart} sessions: is it a weekly"
+    ):
         read_history(path, NEW_YORK)
     assert list(read_folder(tmp_path)[1]) == ["IBM.csv"]
 
 
-def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(tmp_path: Path, store: BarStore) -> None:
+def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(
+    tmp_path: Path, store: BarStore
+) -> None:
     """Days without a trade have no row; and a hole's own sessions may be few and far from their neighbours."""
     thin = IBM.iloc[np.flatnonzero(np.random.default_rng(1).random(1000) < 0.2)]
     report = import_file(store, saved(tmp_path, thin), recorded_at=NOW)
@@ -37,7 +43,9 @@ def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(tmp_
     assert (report.sessions, report.missing) == (len(thin), len(within) - len(thin))
     assert report.missing > 700
     few = IBM.iloc[[0, 500, 600]]
-    assert days_of(read_history(saved(tmp_path, few), NEW_YORK).bars).tolist() == days_of(few).tolist()
+    assert (
+        days_of(read_history(saved(tmp_path, few), NEW_YORK).bars).tolist() == days_of(few).tolist()
+    )
 
 
 def stepped(factor: float, *, at: int = 100, gone: int = 0, sold: float = 1.0) -> Bars:
@@ -49,7 +57,9 @@ def stepped(factor: float, *, at: int = 100, gone: int = 0, sold: float = 1.0) -
 
 
 @pytest.mark.parametrize("gone", [0, 20])
-@pytest.mark.parametrize("factor", [6, 10, 13, 20, 50, 70, 100, 130, 200, 1000, 1e4, 0.15, 0.1, 0.01, 0.001])
+@pytest.mark.parametrize(
+    "factor", [6, 10, 13, 20, 50, 70, 100, 130, 200, 1000, 1e4, 0.15, 0.1, 0.01, 0.001]
+)
 def test_a_lasting_step_of_the_price_is_refused_with_both_sessions_and_the_ratio(
     tmp_path: Path, factor: float, gone: int
 ) -> None:
@@ -68,9 +78,19 @@ def test_a_lasting_step_of_the_price_is_refused_with_both_sessions_and_the_ratio
     [
         (0.12, 30.0, 1.3, True),  # as KERX fell on 2008-03-10, on 3.4 times the money
         (0.19, 18.0, 1.2, True),  # as CLSN did on 2013-01-31, on 3.2 times
-        (0.06, 8.0, 2.0, True),  # as a bankruptcy ends: for less money than usual, at prices that nobody agrees on
+        (
+            0.06,
+            8.0,
+            2.0,
+            True,
+        ),  # as a bankruptcy ends: for less money than usual, at prices that nobody agrees on
         (10.0, 60.0, 2.5, True),
-        (0.06, 25.0, 1.15, False),  # as FBP's splits are in the wrong place, 1.5 times the usual money
+        (
+            0.06,
+            25.0,
+            1.15,
+            False,
+        ),  # as FBP's splits are in the wrong place, 1.5 times the usual money
         (0.06, 1.5, 3.0, False),
         (17.0, 0.4, 1.2, False),  # as CPF's: the money alone says nothing
     ],

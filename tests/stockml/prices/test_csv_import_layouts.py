@@ -126,7 +126,11 @@ def written(folder: Path, text: str, name: str = "IBM.csv") -> Path:
 def test_every_known_layout_gives_the_same_bars(tmp_path, layout):
     history = read_history(written(tmp_path, LAYOUTS[layout]), NEW_YORK)
     assert history.bars.equals(strategies.bars_of(ROWS))
-    assert (history.notes.ticker, history.notes.repaired, history.notes.off_calendar) == ("IBM", 0, ())
+    assert (history.notes.ticker, history.notes.repaired, history.notes.off_calendar) == (
+        "IBM",
+        0,
+        (),
+    )
 
 
 @pytest.mark.parametrize("layout", SAID)
@@ -177,7 +181,10 @@ AMBIGUOUS = {
         HEADER + "03/02/2026,1,1,1,1,1\n",
         r"line 2: '03/02/2026' may be 2026-02-03 \(--date-format %d/%m/%Y\) or 2026-03-02 \(",
     ),
-    "a date that only one format reads": (HEADER + "20.11.2026,1,1,1,1,1\n", r"--date-format %d.%m.%Y"),
+    "a date that only one format reads": (
+        HEADER + "20.11.2026,1,1,1,1,1\n",
+        r"--date-format %d.%m.%Y",
+    ),
     "a month by name": (HEADER + '"Nov 20, 2026",1,1,1,1,1\n', r"\(--date-format '%b %d, %Y'\)"),
     "a comma": (
         "Date;Open;High;Low;Close\n2026-11-19;1,234;1,300;1,200;1,250\n",
@@ -191,51 +198,106 @@ AMBIGUOUS = {
         "Date;Open;High;Low;Close\n2026-11-19;2.009;2.017;2.001;2.010\n",
         r"line 2: 2.009 may be 2.009 \(--decimal point\) or 2009 \(--decimal comma\)",
     ),
-    "a volume in groups": (HEADER + '2026-11-20,1,1,1,1,"1,234,567"\n', r"1,234,567 may be 1234567 \(--decimal point"),
+    "a volume in groups": (
+        HEADER + '2026-11-20,1,1,1,1,"1,234,567"\n',
+        r"1,234,567 may be 1234567 \(--decimal point",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
-def test_what_is_ambiguous_is_refused_with_its_readings_and_the_flag_that_settles_it(tmp_path, case):
+def test_what_is_ambiguous_is_refused_with_its_readings_and_the_flag_that_settles_it(
+    tmp_path, case
+):
     text, why = AMBIGUOUS[case]
     with pytest.raises(InvalidFile, match=why):
         read_history(written(tmp_path, text), NEW_YORK)
 
 
-@pytest.mark.parametrize(("layout", "day"), [("%d/%m/%Y", date(2026, 2, 3)), ("%m/%d/%Y", date(2026, 3, 2))])
+@pytest.mark.parametrize(
+    ("layout", "day"), [("%d/%m/%Y", date(2026, 2, 3)), ("%m/%d/%Y", date(2026, 3, 2))]
+)
 def test_a_date_is_read_as_the_person_says(tmp_path, layout, day):
-    history = read_history(written(tmp_path, AMBIGUOUS["a day and a month"][0]), NEW_YORK, readings=Readings(layout))
+    history = read_history(
+        written(tmp_path, AMBIGUOUS["a day and a month"][0]), NEW_YORK, readings=Readings(layout)
+    )
     assert days_of(history.bars).tolist() == [day]
 
 
 @pytest.mark.parametrize(("decimal", "close"), [("comma", 1.25), ("point", 1250.0)])
 def test_a_number_is_read_as_the_person_says(tmp_path, decimal, close):
-    history = read_history(written(tmp_path, AMBIGUOUS["a comma"][0]), NEW_YORK, readings=Readings(decimal=decimal))
+    history = read_history(
+        written(tmp_path, AMBIGUOUS["a comma"][0]), NEW_YORK, readings=Readings(decimal=decimal)
+    )
     assert history.bars["close"].tolist() == [close]
 
 
 ONE = "2026-11-20,1,1,1,1,1\n"
-STEP = "".join(f"{day},{p},{p},{p},{p},1\n" for day, p in zip(SESSIONS, [1.5] * 10 + [150] * 10, strict=True))
+STEP = "".join(
+    f"{day},{p},{p},{p},{p},1\n" for day, p in zip(SESSIONS, [1.5] * 10 + [150] * 10, strict=True)
+)
 REFUSALS = {
     "an empty file": ("", "found an empty file"),
     "white space": ("\n\n", "found an empty file"),
     "a header alone": (HEADER, "found no row that has any"),
-    "no prices": ("Date,Value\n2026-11-20,5\n", "no column open, high, low, close among Date, Value; name them"),
-    "two closes": ("Date,Open,High,Low,Close,CLOSE\n2026-11-20,1,1,1,1,1\n", "say which with --columns close=HEADING"),
-    "a word for a number": (HEADER + ONE + "2026-11-20,1,1,one,1,1\n", "line 3: expected a number as low"),
-    "a currency": (HEADER + "2026-11-20,$1,1,1,1,1\n", "line 2: expected a number as open, found '$1'"),
-    "a word for a volume": (HEADER + "2026-11-20,1,1,1,1,many\n", "line 2: expected a number as volume, found 'many'"),
-    "a price that is absent": (HEADER + "2026-11-20,1,1,,1,1\n", "2026-11-20: expected finite prices above 0, found"),
-    "not a date": (HEADER + "yesterday,1,1,1,1,1\n", "line 2: expected a date like 2026-11-20, found 'yesterday'"),
+    "no prices": (
+        "Date,Value\n2026-11-20,5\n",
+        "no column open, high, low, close among Date, Value; name them",
+    ),
+    "two closes": (
+        "Date,Open,High,Low,Close,CLOSE\n2026-11-20,1,1,1,1,1\n",
+        "say which with --columns close=HEADING",
+    ),
+    "a word for a number": (
+        HEADER + ONE + "2026-11-20,1,1,one,1,1\n",
+        "line 3: expected a number as low",
+    ),
+    "a currency": (
+        HEADER + "2026-11-20,$1,1,1,1,1\n",
+        "line 2: expected a number as open, found '$1'",
+    ),
+    "a word for a volume": (
+        HEADER + "2026-11-20,1,1,1,1,many\n",
+        "line 2: expected a number as volume, found 'many'",
+    ),
+    "a price that is absent": (
+        HEADER + "2026-11-20,1,1,,1,1\n",
+        "2026-11-20: expected finite prices above 0, found",
+    ),
+    "not a date": (
+        HEADER + "yesterday,1,1,1,1,1\n",
+        "line 2: expected a date like 2026-11-20, found 'yesterday'",
+    ),
     "no such date": (HEADER + ONE + "2026-02-30,1,1,1,1,1\n", "line 3: expected a date"),
     "dates of two kinds": (HEADER + ONE + "11/19/2026,1,1,1,1,1\n", "line 3: '11/19/2026' may be"),
-    "a high below the close": (HEADER + "2026-11-20,1,1.5,1,2,1\n", "session 2026-11-20: expected low ≤ open"),
-    "a price of zero": (HEADER + "2026-11-20,1,1,0,1,1\n", "session 2026-11-20: expected finite prices above 0"),
-    "a negative volume": (HEADER + "2026-11-20,1,1,1,1,-1\n", "session 2026-11-20: expected volume of at least 0"),
-    "two bars of one day": (HEADER + ONE + "2026-11-20,2,2,2,2,1\n", "two different ones of 2026-11-20"),
-    "weekends only": (HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "is it another exchange"),
-    "more cells than headings": (HEADER + "2026-11-20,1,1,1,1,1,1,1\n", "Expected 6 fields in line 2, saw 8"),
-    "decimal commas without quotes": (HEADER + "2026-11-19,10,0,11,0,9,0,10,5,1\n", "numbers with commas need quotes"),
+    "a high below the close": (
+        HEADER + "2026-11-20,1,1.5,1,2,1\n",
+        "session 2026-11-20: expected low ≤ open",
+    ),
+    "a price of zero": (
+        HEADER + "2026-11-20,1,1,0,1,1\n",
+        "session 2026-11-20: expected finite prices above 0",
+    ),
+    "a negative volume": (
+        HEADER + "2026-11-20,1,1,1,1,-1\n",
+        "session 2026-11-20: expected volume of at least 0",
+    ),
+    "two bars of one day": (
+        HEADER + ONE + "2026-11-20,2,2,2,2,1\n",
+        "two different ones of 2026-11-20",
+    ),
+    "weekends only": (
+        HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n",
+        "is it another exchange",
+    ),
+    "more cells than headings": (
+        HEADER + "2026-11-20,1,1,1,1,1,1,1\n",
+        "Expected 6 fields in line 2, saw 8",
+    ),
+    "decimal commas without quotes": (
+        HEADER + "2026-11-19,10,0,11,0,9,0,10,5,1\n",
+        "numbers with commas need quotes",
+    ),
     "a decimal comma and a decimal point": (
         "Date;Open;High;Low;Close\n2026-11-19;1,5;2;1;1,5\n2026-11-20;1.5;2;1;1.5\n",
         "line 2: 1,5 may be 1.5 (--decimal comma)",
@@ -267,11 +329,18 @@ def test_a_faulty_file_is_refused_with_its_path_and_the_fault(tmp_path, case):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    at=st.integers(0, 200),
+    gone=st.integers(0, 20),
+    put=st.binary(max_size=6),
 )
 @example(layout="Stooq, bulk", at=85, gone=13, put=b"")
-@example(layout="Yahoo, download", at=195, gone=3, put=b"")  # a close of 0 beside an adjusted one of 1,250
-def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(tmp_path, layout, at, gone, put):
+@example(
+    layout="Yahoo, download", at=195, gone=3, put=b""
+)  # a close of 0 beside an adjusted one of 1,250
+def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(
+    tmp_path, layout, at, gone, put
+):
     content = LAYOUTS[layout].encode()
     path = tmp_path / "IBM.csv"
     path.write_bytes(content[:at] + put + content[at + gone :])
@@ -282,7 +351,9 @@ def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(tmp_path, 
 
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(number=st.integers(1, 10**9), mark=st.sampled_from(["point", "comma"]), grouped=st.booleans())
+@given(
+    number=st.integers(1, 10**9), mark=st.sampled_from(["point", "comma"]), grouped=st.booleans()
+)
 def test_a_price_is_the_nearest_float_however_it_is_written(tmp_path, number, mark, grouped):
     whole, fraction = f"{number // 100:,}" if grouped else str(number // 100), f"{number % 100:02}"
     text = f"{whole}.{fraction}"

@@ -31,12 +31,17 @@ def empty_store():
 def values_of(bars: Bars) -> dict:
     """By session; an unknown value is None, which equals itself."""
     known = bars.astype(object).where(bars.notna(), None)
-    return {day.date(): tuple(row) for day, row in zip(bars.index, known.to_numpy().tolist(), strict=True)}
+    return {
+        day.date(): tuple(row)
+        for day, row in zip(bars.index, known.to_numpy().tolist(), strict=True)
+    }
 
 
 @given(strategies.series(), st.data())
 def test_any_order_and_any_batches_give_the_same_view(bars, data):
-    batches = data.draw(st.lists(st.lists(st.sampled_from(range(len(bars))), min_size=1, unique=True), max_size=6))
+    batches = data.draw(
+        st.lists(st.lists(st.sampled_from(range(len(bars))), min_size=1, unique=True), max_size=6)
+    )
     batches = data.draw(st.permutations([*batches, list(range(len(bars)))]))
     with empty_store() as store:
         for number, rows in enumerate(batches):
@@ -56,8 +61,14 @@ def test_appending_twice_changes_no_byte(payloads):
             assert again.sha256 == first.sha256 == sha256_of(first.path)
             assert (again.added, again.restated, again.unchanged) == (0, 0, len(bars))
         for recorded_at, bars, rows_before in arrived:
-            session, given = bars.index[-1].date(), {"recorded_at": recorded_at, "rows_before": rows_before}
-            assert store.append("IBM", bars, source="test", session=session, **given).sha256 == first.sha256
+            session, given = (
+                bars.index[-1].date(),
+                {"recorded_at": recorded_at, "rows_before": rows_before},
+            )
+            assert (
+                store.append("IBM", bars, source="test", session=session, **given).sha256
+                == first.sha256
+            )
 
 
 @given(strategies.payloads())
@@ -69,13 +80,17 @@ def test_a_view_as_of_a_time_never_shows_later_knowledge(payloads):
             receipt = append(store, bars, recorded_at)
             news = values_of(bars)
             assert receipt.added == len(news.keys() - known.keys())
-            assert receipt.restated == sum(known[day] != news[day] for day in news.keys() & known.keys())
+            assert receipt.restated == sum(
+                known[day] != news[day] for day in news.keys() & known.keys()
+            )
             known = {**known, **news}
             models.append((recorded_at, known))
         for recorded_at, model in models:
             assert store.read("IBM", as_of=recorded_at).equals(bars_of(model))
         for (time, model), (next_time, _) in pairwise(models):
-            assert store.read("IBM", as_of=next_time - timedelta(microseconds=1)).equals(bars_of(model))
+            assert store.read("IBM", as_of=next_time - timedelta(microseconds=1)).equals(
+                bars_of(model)
+            )
             assert store.read("IBM", as_of=time).equals(bars_of(model))
 
 
@@ -96,21 +111,32 @@ def test_the_newest_answer_counts_however_the_clock_is_set(payloads, offsets):
             assert store.read("IBM", as_of=time).equals(view)
 
 
-@given(strategies.series(), st.lists(st.tuples(st.sampled_from(list(SCHEMAS)), st.integers(-5, 5)), max_size=8))
-def test_what_all_four_tables_held_when_a_row_was_recorded_stays_their_view_of_that_time(bars, writes):
+@given(
+    strategies.series(),
+    st.lists(st.tuples(st.sampled_from(list(SCHEMAS)), st.integers(-5, 5)), max_size=8),
+)
+def test_what_all_four_tables_held_when_a_row_was_recorded_stays_their_view_of_that_time(
+    bars, writes
+):
     """However the clock is set. Rows of one microsecond are all known at that time."""
     first, known = bars.index[0].date(), {}
     with empty_store() as store:
 
         def rows_at(time=None):
-            tables = {folder: store.files.read(f"{folder}IBM.parquet", "IBM", SCHEMAS[folder]) for folder in SCHEMAS}
+            tables = {
+                folder: store.files.read(f"{folder}IBM.parquet", "IBM", SCHEMAS[folder])
+                for folder in SCHEMAS
+            }
             times = {folder: table["recorded_at"].to_numpy() for folder, table in tables.items()}
             time = time or max(each.max() for each in times.values() if len(each))
             return time, {folder: int((each <= time).sum()) for folder, each in times.items()}
 
         for number, (folder, offset) in enumerate([("", 0), *writes]):
             news = bars.assign(volume=float(number))
-            how = {"recorded_at": RECORDING_STARTS + timedelta(microseconds=offset), "source": "test"}
+            how = {
+                "recorded_at": RECORDING_STARTS + timedelta(microseconds=offset),
+                "source": "test",
+            }
             match folder:
                 case "":
                     store.append("IBM", news, session=first, **how)
@@ -131,7 +157,10 @@ def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
     later = NOW + timedelta(days=1)
     receipt = append(store, restated(IBM.iloc[1:101], -2, "volume", 1.015), later)
     assert counts(receipt) == (1, 1, 98)
-    since = [store.recorded_between("IBM", moment) for moment in (NOW, later, later + timedelta(seconds=1))]
+    since = [
+        store.recorded_between("IBM", moment)
+        for moment in (NOW, later, later + timedelta(seconds=1))
+    ]
     assert since == [(101, 1), (1, 1), (0, 0)]
     assert store.recorded_between("IBM", NOW, NOW) == (100, 0), "two answers of one moment"
     assert store.recorded_between("KO", NOW) == (0, 0)
@@ -139,7 +168,11 @@ def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
     assert store.read("IBM", as_of=NOW).equals(IBM.iloc[:100])
     assert len(pq.read_table(receipt.path)) == 102
     (row,) = store.restatements("IBM").to_dict("records")
-    assert (row["session"].date(), row["column"], row["source"]) == (IBM.index[99].date(), "volume", "test")
+    assert (row["session"].date(), row["column"], row["source"]) == (
+        IBM.index[99].date(),
+        "volume",
+        "test",
+    )
     assert (row["before"], row["after"]) == (IBM["volume"].iloc[99], IBM["volume"].iloc[99] * 1.015)
     assert row["recorded_at"] == pd.Timestamp(later)
 

@@ -51,7 +51,9 @@ def test_a_misprint_is_set_aside_whether_or_not_the_next_session_is_known(row, f
 
 def test_the_volume_of_a_price_that_moved_without_one_is_unknown(home):
     """A feed that stopped reporting volume cost eleven nights."""
-    append(store := BarStore.of(home), altered([*range(150, 180), 190, *range(195, 200)], volume=0.0))
+    append(
+        store := BarStore.of(home), altered([*range(150, 180), 190, *range(195, 200)], volume=0.0)
+    )
     view = store.view("IBM")
     assert not view.set_aside
     assert view.bars["volume"].isna().sum() == 36
@@ -102,14 +104,20 @@ def test_a_heavily_traded_or_lasting_move_is_believed():
     assert doubtful(altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.4))) == ()
 
 
-@pytest.mark.parametrize(("sold", "until", "believed"), [(60.0, 200, True), (60.0, 103, True), (10.0, 103, False)])
+@pytest.mark.parametrize(
+    ("sold", "until", "believed"), [(60.0, 200, True), (60.0, 103, True), (10.0, 103, False)]
+)
 def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, until, believed):
     """A split leaves the dollars traded as usual. An import, too, believes a crash, and refuses an unadjusted split."""
     bars = altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.1))
     bars.iloc[MIDDLE, bars.columns.get_loc("volume")] *= sold
     assert (doubtful(bars.iloc[:until]) == ()) == believed
     bars.to_csv(path := tmp_path / "IBM.csv", index_label="Date")
-    with nullcontext() if believed else pytest.raises(InvalidFile, match="expected prices of one scale"):
+    with (
+        nullcontext()
+        if believed
+        else pytest.raises(InvalidFile, match="expected prices of one scale")
+    ):
         assert read_history(path, sessions_for("IBM")).notes.set_aside == ()
 
 
@@ -156,10 +164,14 @@ def test_an_odd_day_that_is_no_session_is_kept_and_named_and_the_answer_not_refu
 def test_a_broken_bar_cannot_be_accepted_nor_an_absent_one_judged(store):
     append(store, altered([MIDDLE], high=0.5))
     with pytest.raises(InvalidSession, match=r"^expected a sound bar, found '2.*low ≤ open"):
-        store.judge("IBM", IBM.index[MIDDLE].date(), accepted=True, recorded_at=NOW, source="by hand")
+        store.judge(
+            "IBM", IBM.index[MIDDLE].date(), accepted=True, recorded_at=NOW, source="by hand"
+        )
     store.judge("IBM", IBM.index[MIDDLE].date(), accepted=False, recorded_at=NOW, source="by hand")
     assert [bar.broken for bar in store.view("IBM").set_aside] == [True]
-    with pytest.raises(InvalidSession, match=r"^expected a session with a bar, found '2013-03-02': IBM has no bar"):
+    with pytest.raises(
+        InvalidSession, match=r"^expected a session with a bar, found '2013-03-02': IBM has no bar"
+    ):
         store.judge("IBM", date(2013, 3, 2), accepted=False, recorded_at=NOW, source="by hand")
     with pytest.raises(NoBars, match="no bars and no history of IBN"):
         store.judge("IBN", date(2013, 3, 1), accepted=False, recorded_at=NOW, source="by hand")
@@ -170,6 +182,9 @@ def test_a_file_with_a_misprint_is_imported_with_that_bar_set_aside_and_named(st
     path = tmp_path / "IBM.csv"
     path.write_text(altered([MIDDLE], high=0.1).rename_axis("Date").to_csv())
     report = import_file(store, path, recorded_at=NOW)
-    assert (report.sessions, [bar.session for bar in report.set_aside]) == (200, [IBM.index[MIDDLE].date()])
+    assert (report.sessions, [bar.session for bar in report.set_aside]) == (
+        200,
+        [IBM.index[MIDDLE].date()],
+    )
     assert len(store.adjusted("IBM")) == 199
     assert store.view("IBM").set_aside == report.set_aside

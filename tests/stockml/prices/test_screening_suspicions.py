@@ -36,7 +36,11 @@ def still(share: float) -> Bars:
         (IBM.tail(50), 2, ""),
         (still(0.2), 0, ""),
         (still(0.3), 0, "the close is that of the session before on 302 of 1,000 sessions"),
-        (times(2, 500), 0, f"the open moved as at a split that was not applied on {IBM.index[500].date()}"),
+        (
+            times(2, 500),
+            0,
+            f"the open moved as at a split that was not applied on {IBM.index[500].date()}",
+        ),
         (times(3, 200, 400, 600, 800), 3, " and 1 more"),
         (IBM.iloc[:1], 0, ""),
         (still(1.0).tail(3), 0, ""),

@@ -31,7 +31,9 @@ def test_a_bars_frame_becomes_a_series_with_mid_prices() -> None:
     assert len(series.until(10)) == 10
     assert len(series.between(1, len(series))) == len(series) - 1
     assert series.until(len(series)) is series, "what is cached by identity"
-    with pytest.raises(TypeError, match="expected bars with sessions as DatetimeIndex, found RangeIndex"):
+    with pytest.raises(
+        TypeError, match="expected bars with sessions as DatetimeIndex, found RangeIndex"
+    ):
         PriceSeries.from_bars(bars.reset_index())
 
 

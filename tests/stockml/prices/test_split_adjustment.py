@@ -23,7 +23,9 @@ NEW_YORK = sessions_for("IBM")
 def test_back_adjusted_prices_times_what_a_share_has_become_are_the_traded_prices(bars, splits):
     adjusted, applied = back_adjusted(bars, splits), effective(bars, splits)[0]
     days = days_of(bars).tolist()
-    shares = np.array([np.prod([split.factor for split in applied if day < split.effective]) for day in days])
+    shares = np.array(
+        [np.prod([split.factor for split in applied if day < split.effective]) for day in days]
+    )
     for name in PRICES:
         np.testing.assert_allclose(adjusted[name] * shares, bars[name], rtol=1e-13)
     np.testing.assert_allclose(adjusted["volume"] / shares, bars["volume"], rtol=1e-13)
@@ -58,7 +60,11 @@ def test_a_gap_is_refused_with_its_sessions(history_length, missing):
 
 @pytest.mark.parametrize("paid", [1.0, 0.99], ids=["", "after a dividend"])
 def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven_and_its_day_is_named(paid):
-    levels = [flat_bars(50, 25.0 * paid), flat_bars(10, 25.0, first=50), flat_bars(40, 12.5, first=60)]
+    levels = [
+        flat_bars(50, 25.0 * paid),
+        flat_bars(10, 25.0, first=50),
+        flat_bars(40, 12.5, first=60),
+    ]
     with pytest.raises(InconsistentOverlap) as refusal:
         joined("IBM", pd.concat(levels), flat_bars(100, 100.0, first=40), NEW_YORK)
     told = refusal.value
@@ -66,7 +72,8 @@ def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven_and_its_day_i
 
 
 @pytest.mark.parametrize(
-    "rows", [[40], [41], [50], [59], [50, 51, 52, 80, 97], [57, 98, 99], range(45, 95, 5), range(50, 70)]
+    "rows",
+    [[40], [41], [50], [59], [50, 51, 52, 80, 97], [57, 98, 99], range(45, 95, 5), range(50, 70)],
 )
 @pytest.mark.parametrize("factor", [0.97, 1.02, 1.5, 0.1, 100.0])
 def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(rows, factor):
@@ -78,7 +85,12 @@ def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(row
 
 @pytest.mark.parametrize(
     ("rows", "factor"),
-    [(range(95, 100), 1.02), (range(40, 45), 0.97), (range(50, 82), 1.02), (range(40, 100, 2), 1.02)],
+    [
+        (range(95, 100), 1.02),
+        (range(40, 45), 0.97),
+        (range(50, 82), 1.02),
+        (range(40, 100, 2), 1.02),
+    ],
 )
 def test_a_ratio_that_changes_for_good_is_refused_with_the_remedy(rows, factor):
     bars = flat_bars(100, 100.0, first=40)
@@ -89,7 +101,9 @@ def test_a_ratio_that_changes_for_good_is_refused_with_the_remedy(rows, factor):
 
 def test_another_companys_prices_are_refused():
     noise = np.exp(np.random.default_rng(5).normal(0, 0.02, 60))
-    history = make_bars(DAYS[:60], {name: flat_bars(60, 25.0)[name].to_numpy() * noise for name in COLUMNS})
+    history = make_bars(
+        DAYS[:60], {name: flat_bars(60, 25.0)[name].to_numpy() * noise for name in COLUMNS}
+    )
     with pytest.raises(InconsistentOverlap):
         joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
 
@@ -97,10 +111,15 @@ def test_another_companys_prices_are_refused():
 def test_dividends_inside_the_overlap_of_an_adjusted_history_are_accepted_but_no_more_than_a_company_pays():
     def history(*rows: int) -> Bars:
         paid = 0.99 ** (np.array(rows)[:, None] > np.arange(100)).sum(axis=0)
-        return make_bars(DAYS[:100], {name: flat_bars(100, 25.0)[name].to_numpy() * paid for name in COLUMNS})
+        return make_bars(
+            DAYS[:100], {name: flat_bars(100, 25.0)[name].to_numpy() * paid for name in COLUMNS}
+        )
 
     bars = flat_bars(100, 100.0, first=40)
-    for stored in (bars, bars.drop(bars.index[10])):  # a hole stays one: which ratio holds in it is not known
+    for stored in (
+        bars,
+        bars.drop(bars.index[10]),
+    ):  # a hole stays one: which ratio holds in it is not known
         check_join(history(63), stored, DAYS[0], 4.0 / 0.99)
     check_join(history(55, 70), bars, DAYS[0], 4.0 / 0.99**2)
     with pytest.raises(InconsistentOverlap):
@@ -111,7 +130,10 @@ def test_later_sessions_of_the_overlap_do_not_move_the_ratio():
     history = flat_bars(100, 25.0)
     history["close"] = history["close"] * (1 + np.random.default_rng(5).uniform(-1e-4, 1e-4, 100))
     bars = flat_bars(100, 100.0, first=40)
-    ratios = {joined("IBM", history, bars.loc[: str(DAYS[end])], NEW_YORK)[1].ratio for end in (60, 70, 99)}
+    ratios = {
+        joined("IBM", history, bars.loc[: str(DAYS[end])], NEW_YORK)[1].ratio
+        for end in (60, 70, 99)
+    }
     assert len(ratios) == 1
 
 

@@ -35,7 +35,12 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
     bars = recorded("MSFT")
     append(store, bars.iloc[700:800], ticker="MSFT")
     for days, factor in ((1, 1.01), (2, 1.02)):
-        append(store, restated(bars.iloc[700:800], 30, "high", factor), NOW + timedelta(days=days), "MSFT")
+        append(
+            store,
+            restated(bars.iloc[700:800], 30, "high", factor),
+            NOW + timedelta(days=days),
+            "MSFT",
+        )
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
     store.record_import("MSFT", scaled(bars.iloc[:720], 0.25), recorded_at=NOW, source="test")
     newest, first = store.adjusted("MSFT"), store.first_known("MSFT")
@@ -46,21 +51,28 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
     assert newest["high"].iloc[730] == pytest.approx(first["high"].iloc[730] * 1.02)
 
 
-def test_what_was_first_known_until_a_session_and_the_units_of_a_restated_one_are_in_that_sessions_shares(store):
+def test_what_was_first_known_until_a_session_and_the_units_of_a_restated_one_are_in_that_sessions_shares(
+    store,
+):
     bars = recorded("MSFT")
     append(store, bars.iloc[700:800], ticker="MSFT")
     assert store.restated_price_factors("MSFT").empty
     again = restated(restated(bars.iloc[700:800], 30, "high", 1.01), 40, "volume", 1.1)
     append(store, again, NOW + timedelta(days=1), "MSFT")
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
-    first, series = store.first_known("MSFT", until=date(2003, 2, 14)), store.adjusted("MSFT", until=date(2003, 2, 14))
+    first, series = (
+        store.first_known("MSFT", until=date(2003, 2, 14)),
+        store.adjusted("MSFT", until=date(2003, 2, 14)),
+    )
     assert first.index.equals(series.index)
     assert first["high"].equals(bars["high"].loc[first.index])
     assert store.restated_price_factors("MSFT", until=bars.index[699].date()).empty
     restated_day = store.first_known("MSFT", until=bars.index[730].date())
     assert restated_day["high"].iloc[-1] == bars["high"].iloc[730]
     for until, units in ((date(2003, 2, 14), 1.0), (None, 0.5)):
-        assert store.restated_price_factors("MSFT", until=until).to_dict() == {bars.index[730]: units}
+        assert store.restated_price_factors("MSFT", until=until).to_dict() == {
+            bars.index[730]: units
+        }
 
 
 def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_a_hole(store):
@@ -100,7 +112,9 @@ def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
     ):
         with pytest.raises(NoBars, match=f"no bars of IBM {told}"):
             store.read("IBM", **bound)
-    with pytest.raises(NoBars, match="first bar of IBM is of 2000-03-01, after 1990-01-02; name a later session"):
+    with pytest.raises(
+        NoBars, match="first bar of IBM is of 2000-03-01, after 1990-01-02; name a later session"
+    ):
         store.adjusted("IBM", until=date(1990, 1, 2))
 
 
@@ -121,7 +135,9 @@ def test_other_programs_can_read_the_files(store):
     assert duckdb.sql(f"select count(*), sum(close) from '{everything}'").fetchall() == [
         (6540, pytest.approx(IBM["close"].sum() + recorded("MSFT")["close"].sum()))
     ]
-    newest = "select distinct on (session) session, close from '{}' order by session, recorded_at desc"
+    newest = (
+        "select distinct on (session) session, close from '{}' order by session, recorded_at desc"
+    )
     rows = duckdb.sql(newest.format(receipt.path)).fetchall()
     assert rows[-1] == (LAST, IBM["close"].iloc[-1])
     frame = pl.read_parquet(receipt.path)

@@ -39,10 +39,15 @@ def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
     with pytest.raises(NoBars, match=f"the first bar of IBM is of {IBM.index[0].date()}"):
         store.adjusted("IBM", until=date(1990, 1, 2))
     for view, first in ((store.adjusted, NOW), (store.read, NOW + timedelta(days=1))):
-        with pytest.raises(NoBars, match=f"name {re.escape(str(first))} or a later time: the first was recorded then$"):
+        with pytest.raises(
+            NoBars,
+            match=f"name {re.escape(str(first))} or a later time: the first was recorded then$",
+        ):
             view("IBM", as_of=NOW.replace(tzinfo=None) - timedelta(microseconds=1))
     until = IBM.index[3100].date()
-    np.testing.assert_allclose(store.adjusted("IBM", until=until)["close"], IBM["close"].iloc[:3101] * 0.5)
+    np.testing.assert_allclose(
+        store.adjusted("IBM", until=until)["close"], IBM["close"].iloc[:3101] * 0.5
+    )
 
 
 def test_a_bar_is_judged_whether_it_was_imported_or_fetched(store):
@@ -53,8 +58,14 @@ def test_a_bar_is_judged_whether_it_was_imported_or_fetched(store):
         store.judge("IBM", day, accepted=False, recorded_at=NOW, source="test")
     assert [bar.session for bar in store.view("IBM").set_aside] == days
     fetched = IBM.iloc[-100:]
-    append(store, restated(fetched, fetched.index.get_loc(IBM.index[3180]), "high", 1.01), NOW + timedelta(days=1))
-    assert [bar.session for bar in store.view("IBM").set_aside] == [days[0], days[2]], "of a bar in both, the fetched"
+    append(
+        store,
+        restated(fetched, fetched.index.get_loc(IBM.index[3180]), "high", 1.01),
+        NOW + timedelta(days=1),
+    )
+    assert [bar.session for bar in store.view("IBM").set_aside] == [days[0], days[2]], (
+        "of a bar in both, the fetched"
+    )
 
 
 def test_history_reaches_back_through_splits_of_the_fetched_bars(store):
@@ -63,7 +74,9 @@ def test_history_reaches_back_through_splits_of_the_fetched_bars(store):
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
     store.record_import("MSFT", bars.loc[:"2003-01-31"], recorded_at=NOW, source="test")
     series = store.adjusted("MSFT")
-    np.testing.assert_allclose(series["close"].loc[:"2003-02-14"], bars["close"].loc[:"2003-02-14"] / 2)
+    np.testing.assert_allclose(
+        series["close"].loc[:"2003-02-14"], bars["close"].loc[:"2003-02-14"] / 2
+    )
     np.testing.assert_allclose(series["close"].loc["2003-02-18":], bars["close"].loc["2003-02-18":])
 
 
@@ -83,18 +96,27 @@ def test_a_file_fills_a_hole_only_if_it_also_overlaps_the_bars_around_it(store):
     hole = IBM.loc["2012-06-01":"2012-08-31"].index
     append(store, IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)])
     with pytest.raises(NoOverlap, match="2012-08-31, 2012-09-04 missing"):
-        store.record_import("IBM", scaled(IBM.loc["2012-06-04":"2012-08-30"], 0.5), recorded_at=NOW, source="file")
+        store.record_import(
+            "IBM", scaled(IBM.loc["2012-06-04":"2012-08-30"], 0.5), recorded_at=NOW, source="file"
+        )
     assert len(store.view("IBM").holes(store.sessions("IBM"))) == len(hole)
-    store.record_import("IBM", scaled(IBM.loc["2012-06-01":"2012-09-14"], 0.5), recorded_at=NOW, source="file")
+    store.record_import(
+        "IBM", scaled(IBM.loc["2012-06-01":"2012-09-14"], 0.5), recorded_at=NOW, source="file"
+    )
     assert store.view("IBM").holes(store.sessions("IBM")) == ()
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM.loc["2012":]["close"])
 
 
-def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_or_skipped_if_stored_before(store):
+def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_or_skipped_if_stored_before(
+    store,
+):
     """An earlier version stored such files without using them; a ticker's nights must not fail because of them now."""
     hole = IBM.loc["2012-06-01":"2012-08-31"].index
     uneven = pd.concat(
-        [scaled(IBM.loc["2012-05-01":"2012-07-31"], 0.5), scaled(IBM.loc["2012-08-01":"2012-10-31"], 0.4)]
+        [
+            scaled(IBM.loc["2012-05-01":"2012-07-31"], 0.5),
+            scaled(IBM.loc["2012-08-01":"2012-10-31"], 0.4),
+        ]
     )
     store.record_import("IBM", uneven, recorded_at=NOW, source="before the bars were there")
     bars = IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)]
@@ -102,7 +124,9 @@ def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_or_skipped_if_
     assert store.adjusted("IBM").equals(bars)
     with pytest.raises(InconsistentOverlap):
         store.record_import("IBM", scaled(uneven, 2.0), recorded_at=NOW, source="file")
-    store.record_import("IBM", IBM.loc["2012-05-01":"2012-10-30"], recorded_at=NOW, source="a good one")
+    store.record_import(
+        "IBM", IBM.loc["2012-05-01":"2012-10-30"], recorded_at=NOW, source="a good one"
+    )
     assert store.view("IBM").holes(store.sessions("IBM")) == ()
 
 
@@ -114,10 +138,14 @@ def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(stor
         store.adjusted("IBM")
 
 
-def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing_and_one_that_was_there_first_is_not_left_out(store):
+def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing_and_one_that_was_there_first_is_not_left_out(
+    store,
+):
     append(store, IBM.iloc[-100:])
     with pytest.raises(InconsistentOverlap):
-        store.record_import("IBM", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="wrong company")
+        store.record_import(
+            "IBM", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="wrong company"
+        )
     assert store.adjusted("IBM").equals(IBM.iloc[-100:])
     assert not (Path(store.root) / "history").exists()
     store.record_import("AAPL", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="test")
@@ -127,9 +155,13 @@ def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing_and_one_that_
 
 
 def test_the_same_history_is_kept_once_with_its_first_source(store):
-    assert store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="ibm.us.txt sha256:0123")
+    assert store.record_import(
+        "IBM", IBM.iloc[:2000], recorded_at=NOW, source="ibm.us.txt sha256:0123"
+    )
     kept = sha256_of(f"{store.root}/history/IBM.parquet")
-    assert not store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW + timedelta(days=1), source="again")
+    assert not store.record_import(
+        "IBM", IBM.iloc[:2000], recorded_at=NOW + timedelta(days=1), source="again"
+    )
     assert sha256_of(f"{store.root}/history/IBM.parquet") == kept
     rows = pl.read_parquet(f"{store.root}/history/IBM.parquet")
     assert rows["source"].unique().to_list() == ["ibm.us.txt sha256:0123"]
@@ -144,15 +176,27 @@ def test_a_newer_import_of_the_same_days_replaces_the_older(store):
     assert store.adjusted("IBM").equals(IBM.iloc[:2000])
 
 
-def test_a_broken_bar_stays_set_aside_where_a_history_adjusted_for_dividends_has_its_session_and_cannot_fill_it(store):
+def test_a_broken_bar_stays_set_aside_where_a_history_adjusted_for_dividends_has_its_session_and_cannot_fill_it(
+    store,
+):
     """It was told as a session without a bar; a night of that session ended as failed."""
     append(store, restated(IBM.iloc[-100:], -1, "close", np.nan))
     paid = IBM.iloc[-400:].copy()
     paid.iloc[:-30, :4] *= 0.985
-    store.record_import("IBM", paid, recorded_at=NOW + timedelta(days=1), source="adjusted for a dividend")
+    store.record_import(
+        "IBM", paid, recorded_at=NOW + timedelta(days=1), source="adjusted for a dividend"
+    )
     view = store.view("IBM")
     assert [bar.session for bar in view.set_aside] == [IBM.index[-1].date()]
     assert "close nan" in view.set_aside[0].reason
     assert view.holes(store.sessions("IBM")) == ()
-    store.judge("IBM", IBM.index[-1].date(), accepted=True, recorded_at=NOW + timedelta(days=2), source="a person")
-    assert store.view("IBM").set_aside == view.set_aside, "what is accepted is the history's bar, which is not used"
+    store.judge(
+        "IBM",
+        IBM.index[-1].date(),
+        accepted=True,
+        recorded_at=NOW + timedelta(days=2),
+        source="a person",
+    )
+    assert store.view("IBM").set_aside == view.set_aside, (
+        "what is accepted is the history's bar, which is not used"
+    )

@@ -17,16 +17,21 @@ def log_moves(bars: Bars) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("symbol", "effective"), [("AAPL", (date(2000, 6, 21), date(2005, 2, 28))), ("MSFT", (date(2003, 2, 18),))]
+    ("symbol", "effective"),
+    [("AAPL", (date(2000, 6, 21), date(2005, 2, 28))), ("MSFT", (date(2003, 2, 18),))],
 )
 def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, effective):
     bars = recorded(symbol)
     append(store, bars, ticker=symbol)
     assert store.unexplained_jumps(symbol) == effective
     answer = [Split(day, 2.0) for day in effective]
-    for later, split in enumerate(answer):  # years apart, so that one in a later answer corrects no earlier one
+    for later, split in enumerate(
+        answer
+    ):  # years apart, so that one in a later answer corrects no earlier one
         now = NOW + timedelta(days=later)
-        store.record_splits(symbol, [split], recorded_at=now, source="SPLITS", asked=[split.effective])
+        store.record_splits(
+            symbol, [split], recorded_at=now, source="SPLITS", asked=[split.effective]
+        )
     assert store.unexplained_jumps(symbol) == ()
     assert store.splits(symbol) == tuple(answer)
     adjusted = store.adjusted(symbol)
@@ -35,7 +40,9 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
     assert store.read(symbol).equals(bars)
 
 
-@pytest.mark.parametrize(("late", "hours"), [((Split(date(2003, 2, 18), 2.0),), 23), ((), 23), ((), 25)])
+@pytest.mark.parametrize(
+    ("late", "hours"), [((Split(date(2003, 2, 18), 2.0),), 23), ((), 23), ((), 25)]
+)
 def test_a_jump_is_asked_about_every_night_until_a_split_would_have_been_listed(store, late, hours):
     """Even where nights begin after midnight, as bars are final then: on that day, they were asked every other one."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
@@ -64,11 +71,16 @@ def test_a_jump_is_asked_about_every_night_until_a_split_would_have_been_listed(
 def test_a_split_on_a_wild_day_is_asked_about_and_the_move_alone_is_left(store, factor, move):
     """It was taken for a crash, and every earlier price stayed at a multiple for good."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
-    before, wild = bars.loc[:"2003-02-14"], bars.loc["2003-02-18":] * [*[2 / factor * move] * 4, 1.0]
+    before, wild = (
+        bars.loc[:"2003-02-14"],
+        bars.loc["2003-02-18":] * [*[2 / factor * move] * 4, 1.0],
+    )
     wild.iloc[0] *= [1.0, 1.2, 0.8, 1.0, 8.0]
     append(store, pd.concat([before, wild]), ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (jump,)
-    store.record_splits("MSFT", [Split(jump, factor)], recorded_at=NOW, source="SPLITS", asked=[jump])
+    store.record_splits(
+        "MSFT", [Split(jump, factor)], recorded_at=NOW, source="SPLITS", asked=[jump]
+    )
     assert store.unexplained_jumps("MSFT") == ()
     moved = store.adjusted("MSFT")["close"].loc["2003-02-14":].iloc[:2].to_numpy()
     assert moved[1] / moved[0] == pytest.approx(move, rel=0.05)
@@ -78,21 +90,35 @@ def test_a_far_fall_is_doubted_until_its_split_that_was_listed_late_is_asked_abo
     """On the last night before, earlier prices and a volatility of a fall by 95 % would be published."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     at = bars.index.get_loc(pd.Timestamp(jump))
-    after_it = bars.iloc[at:] * [0.1, 0.1, 0.1, 0.1, 10.0]  # with the real split, of two for one: twenty for one
+    after_it = bars.iloc[at:] * [
+        0.1,
+        0.1,
+        0.1,
+        0.1,
+        10.0,
+    ]  # with the real split, of two for one: twenty for one
     bars = pd.concat([bars.iloc[:at], after_it])
     for after in range(8):
-        now = bars.index[at + after].tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        now = bars.index[at + after].tz_localize("America/New_York").to_pydatetime() + timedelta(
+            hours=23
+        )
         append(store, bars.iloc[: at + after + 1], now, ticker="MSFT")
         if asked := store.unexplained_jumps("MSFT"):
             listed = [Split(jump, 20.0)] if after == 6 else []
             store.record_splits("MSFT", listed, recorded_at=now, source="SPLITS", asked=asked)
-        assert log_moves(store.adjusted("MSFT"))[at - 10 :].max() < 0.2, f"{after} sessions after the split"
+        assert log_moves(store.adjusted("MSFT"))[at - 10 :].max() < 0.2, (
+            f"{after} sessions after the split"
+        )
     assert store.splits("MSFT") == (Split(jump, 20.0),)
 
 
 def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not_final(store):
     """22:50 in New York is the next day in UTC."""
-    bars, jump, listed_by = recorded("MSFT"), date(2003, 2, 18), pd.Timestamp("2003-02-25", tz="America/New_York")
+    bars, jump, listed_by = (
+        recorded("MSFT"),
+        date(2003, 2, 18),
+        pd.Timestamp("2003-02-25", tz="America/New_York"),
+    )
     evening = (listed_by + pd.Timedelta("22h50min")).to_pydatetime().astimezone(UTC)
     append(store, bars.loc[:"2003-02-25"], evening, ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (jump,)
@@ -106,8 +132,12 @@ def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not
     assert store.unexplained_jumps("MSFT") == (jump,)
 
 
-@pytest.mark.parametrize(("last", "next_bar"), [("2002-11-29", date(2003, 6, 2)), ("2003-02-07", date(2003, 2, 21))])
-def test_a_split_within_a_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(store, last, next_bar):
+@pytest.mark.parametrize(
+    ("last", "next_bar"), [("2002-11-29", date(2003, 6, 2)), ("2003-02-07", date(2003, 2, 21))]
+)
+def test_a_split_within_a_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(
+    store, last, next_bar
+):
     bars, split = recorded("MSFT"), Split(date(2003, 2, 18), 2.0)
     append(store, pd.concat([bars.loc[:last], bars.loc[str(next_bar) :]]), ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (next_bar,)
@@ -122,7 +152,9 @@ def test_a_holes_end_without_a_split_is_asked_about_twice_and_not_every_night(st
     bars = pd.concat([bars.iloc[-100:-50], bars.iloc[-40:]])
     asked_after = []
     for after in range(12):
-        now = bars.index[50 + after].tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        now = bars.index[50 + after].tz_localize("America/New_York").to_pydatetime() + timedelta(
+            hours=23
+        )
         append(store, bars.iloc[: 51 + after], now)
         if asked := store.unexplained_jumps("IBM"):
             asked_after.append(after)
@@ -134,14 +166,18 @@ def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
     kept = []
     for day, answer in enumerate((split, split, corrected)):
-        store.record_splits("MSFT", [answer], recorded_at=NOW + timedelta(days=day), source="SPLITS")
+        store.record_splits(
+            "MSFT", [answer], recorded_at=NOW + timedelta(days=day), source="SPLITS"
+        )
         kept.append(Path(store.root, "splits", "MSFT.parquet").read_bytes())
     assert kept[0] == kept[1] != kept[2]
     assert store.splits("MSFT") == (corrected,)
     assert store.splits("MSFT", as_of=NOW) == (split,)
 
 
-def test_a_split_recorded_after_the_clock_was_set_back_is_known_right_after_the_bars_before_it(store):
+def test_a_split_recorded_after_the_clock_was_set_back_is_known_right_after_the_bars_before_it(
+    store,
+):
     append(store, recorded("MSFT").iloc[:10], ticker="MSFT")
     split = Split(date(2003, 2, 18), 2.0)
     store.record_splits("MSFT", [split], recorded_at=NOW - timedelta(days=1), source="SPLITS")
@@ -156,7 +192,9 @@ def test_a_split_whose_day_the_provider_corrects_is_applied_once(store, listed_f
     append(store, bars, ticker="MSFT")
     for days, listed in ((0, listed_first), (7, jump)):
         now = NOW + timedelta(days=days)
-        store.record_splits("MSFT", [Split(listed, 2.0)], recorded_at=now, source="SPLITS", asked=[jump])
+        store.record_splits(
+            "MSFT", [Split(listed, 2.0)], recorded_at=now, source="SPLITS", asked=[jump]
+        )
     assert store.splits("MSFT") == (Split(jump, 2.0),)
     assert store.splits("MSFT", as_of=NOW) == (Split(listed_first, 2.0),)
     assert store.adjusted("MSFT")["close"].iloc[0] == bars["close"].iloc[0] / 2
@@ -165,17 +203,25 @@ def test_a_split_whose_day_the_provider_corrects_is_applied_once(store, listed_f
     assert set(store.splits("MSFT")) == set(both), "as long as the provider lists both"
 
 
-@pytest.mark.parametrize("listed", [(date(2003, 2, 18),), (date(2003, 2, 14), date(2003, 2, 18)), ()])
+@pytest.mark.parametrize(
+    "listed", [(date(2003, 2, 18),), (date(2003, 2, 14), date(2003, 2, 18)), ()]
+)
 def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_more(store, listed):
     """A store that an earlier version wrote kept a split on its corrected day and on the first one too."""
-    bars, first, jump = recorded("MSFT"), Split(date(2003, 2, 14), 2.0), Split(date(2003, 2, 18), 2.0)
+    bars, first, jump = (
+        recorded("MSFT"),
+        Split(date(2003, 2, 14), 2.0),
+        Split(date(2003, 2, 18), 2.0),
+    )
     append(store, bars, ticker="MSFT")
     store.record_splits("MSFT", [first], recorded_at=NOW, source="SPLITS", asked=[jump.effective])
     store.record_splits("MSFT", [first, jump], recorded_at=NOW + timedelta(days=7), source="SPLITS")
     both = (first.effective, jump.effective)
     assert store.unexplained_jumps("MSFT") == both
     answer = [Split(day, 2.0) for day in listed]
-    store.record_splits("MSFT", answer, recorded_at=NOW + timedelta(days=8), source="SPLITS", asked=both)
+    store.record_splits(
+        "MSFT", answer, recorded_at=NOW + timedelta(days=8), source="SPLITS", asked=both
+    )
     assert store.unexplained_jumps("MSFT") == ()
     kept = listed or both  # an answer that lists neither corrects neither
     assert store.splits("MSFT") == tuple(Split(day, 2.0) for day in kept)
@@ -185,11 +231,18 @@ def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_mo
 def test_a_split_near_a_day_that_was_answered_to_have_none_is_not_asked_about_again(store):
     append(store, recorded("MSFT"), ticker="MSFT")
     store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[date(2003, 2, 14)])
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW + timedelta(days=1), source="SPLITS")
+    store.record_splits(
+        "MSFT",
+        [Split(date(2003, 2, 18), 2.0)],
+        recorded_at=NOW + timedelta(days=1),
+        source="SPLITS",
+    )
     assert store.unexplained_jumps("MSFT") == ()
 
 
-def test_three_splits_within_days_of_each_other_are_asked_about_once_more_and_not_every_night(store):
+def test_three_splits_within_days_of_each_other_are_asked_about_once_more_and_not_every_night(
+    store,
+):
     append(store, recorded("MSFT"), ticker="MSFT")
     listed, asked = [Split(date(2003, 2, day), 2.0) for day in (10, 18, 27)], []
     store.record_splits("MSFT", listed[:2], recorded_at=NOW, source="SPLITS")

@@ -7,7 +7,16 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
+from stockml.errors import (
+    BadKey,
+    BadPayload,
+    FeedError,
+    NoData,
+    PremiumOnly,
+    QuotaSpent,
+    RateLimited,
+    UnknownSymbol,
+)
 from stockml.provider.client import AlphaVantage
 from stockml.provider.payload_archive import Payload
 from stockml.storage.documents import FileNotes
@@ -45,7 +54,9 @@ class Connected(ExitStack):
     ) -> AlphaVantage:
         address = server if isinstance(server, str) else server.address
         environ = {"ALPHAVANTAGE_URL": address, "ALPHAVANTAGE_PLAN": plan}
-        client = AlphaVantage(environ, FileNotes(self.folder), key=key, clock=self.clock, sleep=self.clock.sleep)
+        client = AlphaVantage(
+            environ, FileNotes(self.folder), key=key, clock=self.clock, sleep=self.clock.sleep
+        )
         for name, value in {**limits, "jitter": lambda: 0.5}.items():
             setattr(client, name, value)
         return self.enter_context(client)
@@ -60,7 +71,11 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
     "reset": (loopback.reset, NoData, 3),
     "short read": (loopback.short(DAILY), NoData, 3),
     "cut off inside the JSON": (loopback.whole(DAILY[:-100]), NoData, 3),
-    "503 page": (loopback.whole((PAYLOADS / "html_503_heroku_2018.html").read_bytes(), 503), NoData, 3),
+    "503 page": (
+        loopback.whole((PAYLOADS / "html_503_heroku_2018.html").read_bytes(), 503),
+        NoData,
+        3,
+    ),
     "series under 500": (loopback.whole(DAILY, 500), NoData, 3),
     "405": (loopback.whole((PAYLOADS / "detail_405_post.json").read_bytes(), 405), NoData, 3),
     "406": (loopback.whole((PAYLOADS / "detail_406_accept.json").read_bytes(), 406), NoData, 3),
@@ -73,7 +88,11 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
     "endless body": (loopback.endless, NoData, 3),
     "deep nesting": (loopback.whole(b'{"a":' * 5_000), NoData, 3),
     "broken compression": (lambda e: e.send(b"no gzip", **{"Content-Encoding": "gzip"}), NoData, 3),
-    "compression bomb": (lambda e: e.send(gzip.compress(b" " * 5_000_000), **{"Content-Encoding": "gzip"}), NoData, 3),
+    "compression bomb": (
+        lambda e: e.send(gzip.compress(b" " * 5_000_000), **{"Content-Encoding": "gzip"}),
+        NoData,
+        3,
+    ),
     "burst": (refusing("info_burst_free_1rps.json"), RateLimited, 3),
     "minute": (refusing("info_premium_minute_limit.json"), RateLimited, 3),
     "unknown symbol": (refusing("err_invalid_symbol.json"), UnknownSymbol, 3),
@@ -89,11 +108,20 @@ def everything_about(error: BaseException) -> str:
     """All that a log, a UI or a debugger could show of an error: its text, its chain, its traceback with variables."""
     shown = [str(error), repr(error), repr(error.args), *traceback.format_exception(error)]
     frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
-    shown += [f"{frame.line} {frame.locals}" for frame in frames if "stockml" in Path(frame.filename).parts]
+    shown += [
+        f"{frame.line} {frame.locals}"
+        for frame in frames
+        if "stockml" in Path(frame.filename).parts
+    ]
     chain: list[BaseException | None] = [error]
     for link in chain:
         if link is not None and len(chain) < 20:
-            shown += [str(link), repr(link), repr(link.__dict__), pickle.dumps(link).decode("latin-1")]
+            shown += [
+                str(link),
+                repr(link),
+                repr(link.__dict__),
+                pickle.dumps(link).decode("latin-1"),
+            ]
             chain += [link.__cause__, link.__context__]
     return "\n".join(shown)
 

@@ -20,7 +20,9 @@ SPLITS = (PAYLOADS / "splits.json").read_bytes()
 FAST = Plan(requests_per_minute=1_200, requests_per_day=None)
 
 
-def test_the_client_asks_as_the_contract_says_and_returns_the_answer_unchanged(connected: Connected) -> None:
+def test_the_client_asks_as_the_contract_says_and_returns_the_answer_unchanged(
+    connected: Connected,
+) -> None:
     with Loopback(loopback.whole(DAILY), loopback.whole(SPLITS)) as server:
         client = connected(server)
         daily, splits = client.daily("ibm"), client.splits("IBM")
@@ -33,12 +35,16 @@ def test_the_client_asks_as_the_contract_says_and_returns_the_answer_unchanged(c
 
 
 @pytest.mark.parametrize("base", ["", "/", "/query", "/query/"])
-def test_the_address_may_be_given_with_or_without_its_query_path(connected: Connected, base: str) -> None:
+def test_the_address_may_be_given_with_or_without_its_query_path(
+    connected: Connected, base: str
+) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         assert connected(server.address + base).daily("IBM").content == DAILY
 
 
-def test_a_free_key_asks_at_most_once_a_second_whichever_client_asks(connected: Connected, clock: Clock) -> None:
+def test_a_free_key_asks_at_most_once_a_second_whichever_client_asks(
+    connected: Connected, clock: Clock
+) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         for _ in range(3):
             connected(server).daily("IBM")
@@ -57,8 +63,12 @@ def test_once_the_provider_calls_the_quota_spent_nobody_asks_until_the_next_day(
         assert connected(server).daily("IBM").content == DAILY
 
 
-def test_a_refusal_after_midnight_marks_the_day_of_the_request_as_spent(connected: Connected, clock: Clock) -> None:
-    clock.now = datetime(2026, 11, 21, 5, tzinfo=UTC) - timedelta(seconds=0.5)  # New York's midnight is at 05:00
+def test_a_refusal_after_midnight_marks_the_day_of_the_request_as_spent(
+    connected: Connected, clock: Clock
+) -> None:
+    clock.now = datetime(2026, 11, 21, 5, tzinfo=UTC) - timedelta(
+        seconds=0.5
+    )  # New York's midnight is at 05:00
 
     def past_midnight(exchange: Exchange) -> None:
         clock.sleep(1.0)
@@ -76,34 +86,52 @@ def test_a_key_with_spaces_around_it_counts_as_the_key_without_them(connected: C
         assert connected(server).remaining() == 24
 
 
-def test_outputsize_full_on_a_free_key_says_that_it_needs_a_premium_one(connected: Connected) -> None:
+def test_outputsize_full_on_a_free_key_says_that_it_needs_a_premium_one(
+    connected: Connected,
+) -> None:
     answer = refusing("info_outputsize_full_premium.json")
-    with Loopback(answer) as server, pytest.raises(PremiumOnly, match="outputsize=full needs a premium key"):
+    with (
+        Loopback(answer) as server,
+        pytest.raises(PremiumOnly, match="outputsize=full needs a premium key"),
+    ):
         connected(server).daily("IBM", "full")
 
 
 def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
-        environ = {"ALPHAVANTAGE_API_KEY": KEY, "ALPHAVANTAGE_PLAN": "1200/min", "ALPHAVANTAGE_URL": server.address}
+        environ = {
+            "ALPHAVANTAGE_API_KEY": KEY,
+            "ALPHAVANTAGE_PLAN": "1200/min",
+            "ALPHAVANTAGE_URL": server.address,
+        }
         with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep) as client:
             client.daily("IBM")
-        with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep, key="OTHER") as client:
+        with AlphaVantage(
+            environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep, key="OTHER"
+        ) as client:
             client.daily("IBM")
     assert [asked["apikey"] for asked in server.asked] == [KEY, "OTHER"]
     assert QuotaLedger.of(FileNotes(tmp_path), KEY, FAST).remaining(clock()) is None
 
 
-def test_the_replay_feed_and_the_client_follow_one_contract(feed: Feed, connected: Connected) -> None:
+def test_the_replay_feed_and_the_client_follow_one_contract(
+    feed: Feed, connected: Connected
+) -> None:
     session = date(2013, 3, 1)
     client = connected(feed.url, plan="1200/min")
     compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session)
     assert (len(compact), compact.index[-1].date()) == (100, session)
-    assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [2.0, 2.0]
+    assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [
+        2.0,
+        2.0,
+    ]
     with pytest.raises(PremiumOnly, match="outputsize=full"):
         client.daily("IBM", "full")
     with pytest.raises(UnknownSymbol, match=r"check the spelling$"):
         client.daily("NOSUCH")
-    with pytest.raises(UnknownSymbol, match=r"check the spelling; Yahoo's SAP\.DE is Alpha Vantage's SAP\.DEX$"):
+    with pytest.raises(
+        UnknownSymbol, match=r"check the spelling; Yahoo's SAP\.DE is Alpha Vantage's SAP\.DEX$"
+    ):
         client.daily("SAP.DE")
     premium = connected(feed.url, "premium-key", "1200/min").daily("IBM", "full").content
     assert len(parse_daily(premium, "IBM", last_final=session)) > 3_000

@@ -7,8 +7,24 @@ from datetime import timedelta
 
 import pytest
 
-from stockml.errors import BadKey, FeedError, InvalidSetting, InvalidTicker, NoData, QuotaSpent, UnknownSymbol
-from tests.stockml.provider.connected import DAILY, FAULTS, KEY, Clock, Connected, everything_about, refusing
+from stockml.errors import (
+    BadKey,
+    FeedError,
+    InvalidSetting,
+    InvalidTicker,
+    NoData,
+    QuotaSpent,
+    UnknownSymbol,
+)
+from tests.stockml.provider.connected import (
+    DAILY,
+    FAULTS,
+    KEY,
+    Clock,
+    Connected,
+    everything_about,
+    refusing,
+)
 from tests.support import loopback
 from tests.support.loopback import Answer, Loopback
 from tests.support.patience import PATIENCE_S
@@ -21,21 +37,36 @@ LASTING = ("no answer", "trickling body", "trickling header")
     [
         ("http://www.alphavantage.co", "plain http would show the key"),
         ("ftp://127.0.0.1", "https address"),
-        ("https://me:secret@www.alphavantage.co:44E", "expected ALPHAVANTAGE_URL to be an address whose port"),
+        (
+            "https://me:secret@www.alphavantage.co:44E",
+            "expected ALPHAVANTAGE_URL to be an address whose port",
+        ),
         ("file:///etc/passwd", "expected ALPHAVANTAGE_URL to be an address that begins with"),
         ("www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an address that begins with"),
-        ("https://me:secret@www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an address that begins with"),
-        ("https://www.alphavantage.co?apikey=secret", "expected ALPHAVANTAGE_URL to be an address that begins with"),
+        (
+            "https://me:secret@www.alphavantage.co",
+            "expected ALPHAVANTAGE_URL to be an address that begins with",
+        ),
+        (
+            "https://www.alphavantage.co?apikey=secret",
+            "expected ALPHAVANTAGE_URL to be an address that begins with",
+        ),
     ],
 )
-def test_an_address_that_would_give_the_key_away_is_refused(connected: Connected, address: str, expected: str) -> None:
+def test_an_address_that_would_give_the_key_away_is_refused(
+    connected: Connected, address: str, expected: str
+) -> None:
     with pytest.raises(InvalidSetting, match=expected) as caught:
         connected(address)
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [None, "", "  ", "two words", 'quo"te', "x" * 65, "YOUR_KEY", "<your key>", "API_KEY"])
-def test_without_a_usable_key_nothing_is_asked_or_counted(connected: Connected, key: str | None) -> None:
+@pytest.mark.parametrize(
+    "key", [None, "", "  ", "two words", 'quo"te', "x" * 65, "YOUR_KEY", "<your key>", "API_KEY"]
+)
+def test_without_a_usable_key_nothing_is_asked_or_counted(
+    connected: Connected, key: str | None
+) -> None:
     with Loopback(loopback.whole(DAILY)) as server, pytest.raises(BadKey):
         connected(server, key).daily("IBM")
     assert server.asked == []
@@ -60,7 +91,9 @@ def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford_a
     answer, expected, requests = FAULTS[fault]
     limit_s = 0.2 if fault in LASTING else PATIENCE_S
     with Loopback(answer) as server, pytest.raises(FeedError) as caught:
-        connected(server, plan=plan, read_timeout_s=limit_s, total_s=limit_s, max_bytes=4_000_000).daily("IBM")
+        connected(
+            server, plan=plan, read_timeout_s=limit_s, total_s=limit_s, max_bytes=4_000_000
+        ).daily("IBM")
     assert type(caught.value) is expected, caught.value
     few = 2 if expected is UnknownSymbol else 1
     assert len(server.asked) == (requests if plan != "free" else few)
@@ -72,12 +105,17 @@ def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford_a
 
 
 def test_a_body_over_the_size_limit_is_not_read_to_its_end(connected: Connected) -> None:
-    with Loopback(loopback.endless) as server, pytest.raises(NoData, match="more than 1000000 bytes"):
+    with (
+        Loopback(loopback.endless) as server,
+        pytest.raises(NoData, match="more than 1000000 bytes"),
+    ):
         connected(server, max_bytes=1_000_000, total_s=20).daily("IBM")
 
 
 def test_a_compressed_answer_is_read_as_what_it_holds(connected: Connected) -> None:
-    with Loopback(lambda exchange: exchange.send(gzip.compress(DAILY), **{"Content-Encoding": "gzip"})) as server:
+    with Loopback(
+        lambda exchange: exchange.send(gzip.compress(DAILY), **{"Content-Encoding": "gzip"})
+    ) as server:
         assert connected(server).daily("IBM").content == DAILY
 
 
@@ -130,7 +168,9 @@ def test_every_attempt_counts_and_the_26th_is_not_sent(connected: Connected) -> 
     assert len(server.asked) == 25
 
 
-def test_a_clock_set_back_between_requests_does_not_stop_the_client(connected: Connected, clock: Clock) -> None:
+def test_a_clock_set_back_between_requests_does_not_stop_the_client(
+    connected: Connected, clock: Clock
+) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         connected(server).daily("IBM")
         clock.now -= timedelta(hours=2)
@@ -138,7 +178,9 @@ def test_a_clock_set_back_between_requests_does_not_stop_the_client(connected: C
     assert max(clock.slept) < 2
 
 
-def test_a_proxy_that_is_set_is_asked_but_for_loopback(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_set_is_asked_but_for_loopback(
+    connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -146,5 +188,7 @@ def test_a_proxy_that_is_set_is_asked_but_for_loopback(connected: Connected, mon
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with Loopback(loopback.whole(DAILY)) as server:
         assert connected(server).daily("IBM").content == DAILY
-    with pytest.raises(NoData, match=r"cannot reach the price service \(no network\?\): prices\.example"):
+    with pytest.raises(
+        NoData, match=r"cannot reach the price service \(no network\?\): prices\.example"
+    ):
         connected("https://prices.example").daily("IBM")

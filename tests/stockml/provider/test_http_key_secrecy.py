@@ -47,7 +47,9 @@ def test_a_refused_connection_names_the_host_not_the_key(
     assert KEY not in everything_about(caught.value) + caplog.text
 
 
-def test_a_series_that_echoes_the_key_is_kept_without_it(connected: Connected, tmp_path: Path) -> None:
+def test_a_series_that_echoes_the_key_is_kept_without_it(
+    connected: Connected, tmp_path: Path
+) -> None:
     echoing = DAILY.replace(b"Daily Prices", f"Prices for {KEY.lower()}".encode())
     with Loopback(loopback.whole(echoing)) as server:
         payload = connected(server).daily("IBM")

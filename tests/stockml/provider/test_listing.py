@@ -21,7 +21,9 @@ NOW = datetime(2013, 3, 1, 4, 0, tzinfo=UTC)
 
 def client(home: HomePaths, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
-    return AlphaVantage(environ, FileNotes(home.quota), clock=lambda: now, sleep=lambda seconds: None)
+    return AlphaVantage(
+        environ, FileNotes(home.quota), clock=lambda: now, sleep=lambda seconds: None
+    )
 
 
 def keep_bars(home: HomePaths, ticker: str, last: date) -> None:
@@ -32,7 +34,12 @@ def keep_bars(home: HomePaths, ticker: str, last: date) -> None:
 def test_one_request_a_week_serves_all_tickers(home: HomePaths) -> None:
     keep_bars(home, "IBM", GONE)
     with ScriptedFeed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
-        for later, requests in ((0, 1), (6, 1), (7, 2), (-1, 3)):  # lastly, the clock was set back by a week
+        for later, requests in (
+            (0, 1),
+            (6, 1),
+            (7, 2),
+            (-1, 3),
+        ):  # lastly, the clock was set back by a week
             now = NOW + timedelta(days=later)
             with client(home, feed, now) as provider:
                 asked = ingest.ask_who_is_delisted(home, provider, "IBM", now)
@@ -48,7 +55,8 @@ def test_one_request_a_week_serves_all_tickers(home: HomePaths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "rests"), [(None, True), (date(2013, 2, 19), True), (GONE, True), (date(2013, 2, 28), False)]
+    ("last", "rests"),
+    [(None, True), (date(2013, 2, 19), True), (GONE, True), (date(2013, 2, 28), False)],
 )
 def test_a_symbol_is_at_rest_if_its_bars_end_by_the_delisting_and_not_if_they_go_on(
     home: HomePaths, last: date | None, rests: bool
@@ -68,7 +76,14 @@ def test_a_share_class_is_at_rest_however_it_is_spelt(home: HomePaths, ticker: s
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", b"[]", bytes(50), b'{"asked": "2013-02-28T12:00:00", "days": {}}', b'{"asked": null, "days": [1]}']
+    "damaged",
+    [
+        b"",
+        b"[]",
+        bytes(50),
+        b'{"asked": "2013-02-28T12:00:00", "days": {}}',
+        b'{"asked": null, "days": [1]}',
+    ],
 )
 def test_a_damaged_list_is_asked_for_again(home: HomePaths, damaged: bytes) -> None:
     """It ended each night of every ticker, and the morning's report, until somebody deleted it."""
@@ -80,24 +95,39 @@ def test_a_damaged_list_is_asked_for_again(home: HomePaths, damaged: bytes) -> N
     assert ingest.delisted_status(home, "IBM", NOW.date())
 
 
-def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home: HomePaths, feed: ScriptedFeed) -> None:
+def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(
+    home: HomePaths, feed: ScriptedFeed
+) -> None:
     Delistings(NOW - timedelta(days=9), {"IBM": GONE}).write(home.delistings)
     feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
     with client(home, feed) as provider, pytest.raises(UnknownSymbol):
         ingest.ask_who_is_delisted(home, provider, "IBM", NOW)
     tomorrow = NOW + timedelta(hours=23)
     with client(home, feed) as provider:
-        assert not ingest.ask_who_is_delisted(home, provider, "MSFT", NOW), "a refusal costs each share a request"
+        assert not ingest.ask_who_is_delisted(home, provider, "MSFT", NOW), (
+            "a refusal costs each share a request"
+        )
     with client(home, feed, tomorrow) as provider, pytest.raises(UnknownSymbol):
         ingest.ask_who_is_delisted(home, provider, "IBM", tomorrow)
     assert Delistings.read(home.delistings).days == {"IBM": GONE}
 
 
 def test_a_listing_is_parsed_and_any_other_answer_is_refused() -> None:
-    rows = ["AA-W,A,NYSE,Stock,1990-01-02,2016-11-01,Delisted", "fb,F,NASDAQ,Stock,2012-05-18,null,Active"]
-    rows += ["IBM,I,NYSE,Stock,1990-01-02,2001-01-02,Delisted", "IBM,I,NYSE,Stock,2002-01-02,2013-02-20,Delisted"]
+    rows = [
+        "AA-W,A,NYSE,Stock,1990-01-02,2016-11-01,Delisted",
+        "fb,F,NASDAQ,Stock,2012-05-18,null,Active",
+    ]
+    rows += [
+        "IBM,I,NYSE,Stock,1990-01-02,2001-01-02,Delisted",
+        "IBM,I,NYSE,Stock,2002-01-02,2013-02-20,Delisted",
+    ]
     content = "\r\n".join([HEADER, *rows, ""]).encode()
     assert parse_delisted(content) == {"AA-W": date(2016, 11, 1), "IBM": GONE}
-    for wrong in (b"", b"{}", b"symbol,price\r\nIBM,1\r\n", content + b'KO,"K,NYSE' + b"\r\nA,B,C" * 20_000):
+    for wrong in (
+        b"",
+        b"{}",
+        b"symbol,price\r\nIBM,1\r\n",
+        content + b'KO,"K,NYSE' + b"\r\nA,B,C" * 20_000,
+    ):
         with pytest.raises(NoData):
             parse_delisted(wrong)

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
+from stockml.errors import (
+    BadKey,
+    BadPayload,
+    FeedError,
+    NoData,
+    PremiumOnly,
+    QuotaSpent,
+    RateLimited,
+    UnknownSymbol,
+)
 from stockml.prices.bars import Bars
 from stockml.provider.parsing import days_after, parse_daily, parse_splits
 from stockml.redaction import redacted_bytes
@@ -92,11 +101,17 @@ def test_a_series_becomes_ascending_bars_with_the_numbers_of_the_file(name: str)
     assert (len(bars), bars.index[0].date(), bars.index[-1].date()) == (count, oldest, newest)
     assert bars.index.is_monotonic_increasing
     assert bars.index.is_unique
-    assert (bars.index.name, bars.index.tz, [str(t) for t in bars.dtypes]) == ("session", None, ["float64"] * 5)
+    assert (bars.index.name, bars.index.tz, [str(t) for t in bars.dtypes]) == (
+        "session",
+        None,
+        ["float64"] * 5,
+    )
     series = json.loads(content)["Time Series (Daily)"]
     for day, row in zip(bars.index, bars.to_numpy(), strict=True):
         values = [
-            v for k, v in series[f"{day:%Y-%m-%d}"].items() if k[3:] in {"open", "high", "low", "close", "volume"}
+            v
+            for k, v in series[f"{day:%Y-%m-%d}"].items()
+            if k[3:] in {"open", "high", "low", "close", "volume"}
         ]
         np.testing.assert_array_equal(row, [float(v) for v in values])
 
@@ -117,7 +132,9 @@ def test_a_refusal_raises_its_own_type(name: str, parse: Callable[[bytes, str], 
 
 
 @pytest.mark.parametrize("key", ["apikey", "invalid", "missing"])
-def test_a_refused_key_is_recognised_even_if_redacting_it_removed_words_of_the_refusal(key: str) -> None:
+def test_a_refused_key_is_recognised_even_if_redacting_it_removed_words_of_the_refusal(
+    key: str,
+) -> None:
     content = (PAYLOADS / "err_apikey_missing.json").read_bytes()
     with pytest.raises(BadKey):
         parsed(redacted_bytes(content, key))
@@ -151,7 +168,10 @@ def test_the_echoed_key_is_redacted() -> None:
 
 @pytest.mark.parametrize(
     ("name", "ticker"),
-    [("daily_entitlement_delayed_partial_bar.json", "IBM"), ("daily_legacy_2018_2020_intraday_refresh.json", "AAPL")],
+    [
+        ("daily_entitlement_delayed_partial_bar.json", "IBM"),
+        ("daily_legacy_2018_2020_intraday_refresh.json", "AAPL"),
+    ],
 )
 def test_todays_unfinished_bar_is_dropped(name: str, ticker: str) -> None:
     daily = parsed((PAYLOADS / name).read_bytes(), ticker, last_final=THURSDAY)
@@ -159,14 +179,22 @@ def test_todays_unfinished_bar_is_dropped(name: str, ticker: str) -> None:
 
 
 @pytest.mark.parametrize(("ticker", "echoed"), [("AAPL", b"aapl"), ("BRK.B", b"brk.b")])
-def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_if_parsed_later(ticker: str, echoed: bytes) -> None:
-    content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes().replace(b"aapl", echoed)
+def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_if_parsed_later(
+    ticker: str, echoed: bytes
+) -> None:
+    content = (
+        (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json")
+        .read_bytes()
+        .replace(b"aapl", echoed)
+    )
     assert newest_of(parsed(content, ticker, last_final=FRIDAY)) < FRIDAY
     after_close = content.replace(b"14:07:03", b"16:00:00")
     assert newest_of(parsed(after_close, ticker, last_final=FRIDAY)) == FRIDAY
 
 
-@pytest.mark.parametrize(("at", "newest"), [("12:59:59", date(2025, 11, 26)), ("13:00:00", date(2025, 11, 28))])
+@pytest.mark.parametrize(
+    ("at", "newest"), [("12:59:59", date(2025, 11, 26)), ("13:00:00", date(2025, 11, 28))]
+)
 def test_on_a_half_day_new_york_trades_until_one(at: str, newest: date) -> None:
     meta = {"2. Symbol": "IBM", "3. Last Refreshed": f"2025-11-28 {at}"}
     assert newest_of(parsed(answer({"2025-11-26": BAR, "2025-11-28": BAR}, meta))) == newest
@@ -200,44 +228,83 @@ def test_a_number_may_be_text_or_a_json_number(number: object) -> None:
     assert parsed(answer({"2026-11-20": bar(open=number)}))["open"].iloc[0] == float(str(number))
 
 
-BAD_NUMBERS = ["", "None", "nan", "inf", "-Infinity", "1e999", "1_000", "1,000", " 1", "٣", "0x1", None, True, [], {}]
+BAD_NUMBERS = [
+    "",
+    "None",
+    "nan",
+    "inf",
+    "-Infinity",
+    "1e999",
+    "1_000",
+    "1,000",
+    " 1",
+    "٣",
+    "0x1",
+    None,
+    True,
+    [],
+    {},
+]
 
 
 @pytest.mark.parametrize("number", BAD_NUMBERS, ids=str)
 @pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume"])
-def test_a_cell_that_is_no_finite_number_is_unknown_and_the_others_are_kept(field: str, number: object) -> None:
+def test_a_cell_that_is_no_finite_number_is_unknown_and_the_others_are_kept(
+    field: str, number: object
+) -> None:
     expected = parsed(answer({"2026-11-19": BAR, "2026-11-20": BAR}))
     expected.loc["2026-11-20", field] = np.nan
-    assert parsed(answer({"2026-11-19": BAR, "2026-11-20": bar(**{field: number})})).equals(expected)
+    assert parsed(answer({"2026-11-19": BAR, "2026-11-20": bar(**{field: number})})).equals(
+        expected
+    )
 
 
 def test_a_day_that_is_yet_to_come_is_left_out_and_named() -> None:
-    content = answer({"2026-11-20": BAR, "2026-11-24": BAR}, META | {"3. Last Refreshed": "2026-11-24"})
+    content = answer(
+        {"2026-11-20": BAR, "2026-11-24": BAR}, META | {"3. Last Refreshed": "2026-11-24"}
+    )
     assert newest_of(parsed(content)) == FRIDAY
     assert days_after(content, "IBM", FRIDAY) == (date(2026, 11, 24),)
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1" * 5_000])
 def test_a_json_number_that_is_not_finite_is_unknown(constant: str) -> None:
-    assert np.isnan(parsed(answer({"2026-11-20": BAR}).replace(b'"2.5"', constant.encode()))["close"].iloc[0])
+    assert np.isnan(
+        parsed(answer({"2026-11-20": BAR}).replace(b'"2.5"', constant.encode()))["close"].iloc[0]
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (answer({"2026-11-20": BAR}, META | {"2. Symbol": "MSFT"}), "series of IBM, found that of 'MSFT'"),
-        (answer({"2026-11-20": BAR}, {"3. Last Refreshed": "2026-11-20"}), "series of IBM, found that of 'None'"),
+        (
+            answer({"2026-11-20": BAR}, META | {"2. Symbol": "MSFT"}),
+            "series of IBM, found that of 'MSFT'",
+        ),
+        (
+            answer({"2026-11-20": BAR}, {"3. Last Refreshed": "2026-11-20"}),
+            "series of IBM, found that of 'None'",
+        ),
         (answer({"2026-11-20": BAR}, "none"), "'Meta Data'"),
         (answer({"2026-11-20": BAR}, META | {"3. Last Refreshed": "yesterday"}), "'yesterday'"),
-        (answer({"2026-11-20": BAR}, META | {"3. Last Refreshed": "2026-11-20 25:00:00"}), "25:00:00"),
+        (
+            answer({"2026-11-20": BAR}, META | {"3. Last Refreshed": "2026-11-20 25:00:00"}),
+            "25:00:00",
+        ),
         (answer({"2026-02-30": BAR}), "'2026-02-30'"),
         (answer({"0001-01-01": BAR}), "'0001-01-01'"),
         (answer({"20261120": BAR}), "'20261120'"),
         (answer({"2026-11-20 ": BAR}), "date as YYYY-MM-DD"),
         (answer({"2026-11-20": {}}), "'1. open' on 2026-11-20"),
-        (answer({"2026-11-20": {name: BAR[name] for name in list(BAR)[:4]}}), "'5. volume' on 2026-11-20"),
+        (
+            answer({"2026-11-20": {name: BAR[name] for name in list(BAR)[:4]}}),
+            "'5. volume' on 2026-11-20",
+        ),
         (answer({"2026-11-20": "bar"}), "a bar on 2026-11-20"),
-        (answer({"2026-11-20": BAR, "2026-11-19": BAR}).replace(b"2026-11-19", b"2026-11-20"), "2026-11-20' twice"),
+        (
+            answer({"2026-11-20": BAR, "2026-11-19": BAR}).replace(b"2026-11-19", b"2026-11-20"),
+            "2026-11-20' twice",
+        ),
     ],
 )
 def test_a_series_that_must_not_be_stored_is_refused_by_name(content: bytes, what: str) -> None:

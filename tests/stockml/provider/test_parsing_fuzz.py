@@ -25,14 +25,72 @@ BARS_EACH = 4
 ROUNDS = 20  # `python -m tests.faults.campaign` tries thousands
 OUTCOMES = {
     *("bars", "splits"),
-    *("NoData", "BadPayload", "RateLimited", "QuotaSpent", "BadKey", "PremiumOnly", "UnknownSymbol"),
+    *(
+        "NoData",
+        "BadPayload",
+        "RateLimited",
+        "QuotaSpent",
+        "BadKey",
+        "PremiumOnly",
+        "UnknownSymbol",
+    ),
 }
 
 HOSTILE: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 1e308, -1e308, 10**400, float("nan"), float("inf"), [], {}, [[]], {"": {}}),
-    *("", " ", "None", "null", "nan", "inf", "-inf", "1e999", "0", "-0.0", "1_0", "0x10", "9" * 5_000, "٣", "²"),
-    *("IBM", "MSFT", "ibm\x00", "\ud800", "\u202e", "😀" * 300, "../../etc/passwd", "apikey=ABC&x", "{" * 100),
-    *("2026-11-20", "2026-11-21", "2026-02-30", "0000-00-00", "9999-12-31", "2026-W01-1", "20261120", "२०२६-११-२०"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1e308,
+        -1e308,
+        10**400,
+        float("nan"),
+        float("inf"),
+        [],
+        {},
+        [[]],
+        {"": {}},
+    ),
+    *(
+        "",
+        " ",
+        "None",
+        "null",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "0",
+        "-0.0",
+        "1_0",
+        "0x10",
+        "9" * 5_000,
+        "٣",
+        "²",
+    ),
+    *(
+        "IBM",
+        "MSFT",
+        "ibm\x00",
+        "\ud800",
+        "\u202e",
+        "😀" * 300,
+        "../../etc/passwd",
+        "apikey=ABC&x",
+        "{" * 100,
+    ),
+    *(
+        "2026-11-20",
+        "2026-11-21",
+        "2026-02-30",
+        "0000-00-00",
+        "9999-12-31",
+        "2026-W01-1",
+        "20261120",
+        "२०२६-११-२०",
+    ),
     *(
         "2026-11-20 14:07:03",
         "2026-11-20 99:99:99",
@@ -70,7 +128,9 @@ def trimmed(path: Path) -> bytes:
     return json.dumps(answer).encode()
 
 
-FILES = {path.name: trimmed(path) for path in sorted(PAYLOADS.iterdir()) if path.name != "README.md"}
+FILES = {
+    path.name: trimmed(path) for path in sorted(PAYLOADS.iterdir()) if path.name != "README.md"
+}
 
 
 def mutated_bytes(content: bytes, chance: random.Random) -> bytes:
@@ -78,7 +138,9 @@ def mutated_bytes(content: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.randint(1, 4)):
         start = chance.randrange(len(content) + 1)
         end = min(len(content), start + chance.choice((0, 1, 1, 5, 50, 500)))
-        middle = chance.choice((b"", content[start:end] * 2, bytes([chance.randrange(256)]), chance.choice(FRAGMENTS)))
+        middle = chance.choice(
+            (b"", content[start:end] * 2, bytes([chance.randrange(256)]), chance.choice(FRAGMENTS))
+        )
         content = content[:start] + middle + content[end:]
     return content
 
@@ -100,7 +162,13 @@ def _changed(tree: Any, chance: random.Random) -> Any:
         return deepcopy(chance.choice(HOSTILE))
     if isinstance(tree, list):
         at = chance.randrange(len(tree))
-        return chance.choice((tree[:at], [*tree, tree[at]], [*tree[:at], _changed(tree[at], chance), *tree[at + 1 :]]))
+        return chance.choice(
+            (
+                tree[:at],
+                [*tree, tree[at]],
+                [*tree[:at], _changed(tree[at], chance), *tree[at + 1 :]],
+            )
+        )
     name = chance.choice(list(tree))
     rest = {key: value for key, value in tree.items() if key != name}
     hostile_name = str(chance.choice([*HOSTILE, *tree]))
@@ -168,7 +236,11 @@ def _fit_to_be_checked(bars: Bars) -> str:
 @pytest.mark.parametrize("name", FILES)
 def test_mutated_payloads_raise_only_typed_errors(name: str) -> None:
     chance = random.Random(name)  # the same mutations in every run
-    ticker = "AAPL" if "legacy" in name else {"new_": "NEWCO", "stal": "GONE", "with": "SPLT"}.get(name[6:10], "IBM")
+    ticker = (
+        "AAPL"
+        if "legacy" in name
+        else {"new_": "NEWCO", "stal": "GONE", "with": "SPLT"}.get(name[6:10], "IBM")
+    )
     outcomes = {check(chance.choice(MUTATIONS)(FILES[name], chance), ticker) for _ in range(ROUNDS)}
     assert outcomes | {check(FILES[name], ticker)} <= OUTCOMES
 
@@ -176,7 +248,9 @@ def test_mutated_payloads_raise_only_typed_errors(name: str) -> None:
 def test_the_mutations_reach_every_outcome_but_an_unknown_symbol() -> None:
     chance = random.Random(3)
     outcomes = {
-        check(chance.choice(MUTATIONS)(content, chance), "IBM") for content in FILES.values() for _ in range(20)
+        check(chance.choice(MUTATIONS)(content, chance), "IBM")
+        for content in FILES.values()
+        for _ in range(20)
     }
     assert outcomes >= OUTCOMES - {"UnknownSymbol"}
 
@@ -190,11 +264,15 @@ DAY = st.dates().map(str) | st.text(max_size=12)
 NUMBER = st.floats().map(str) | JSON
 FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")
 BAR = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, NUMBER))
-META = st.fixed_dictionaries({}, optional={"2. Symbol": st.just("IBM") | JSON, "3. Last Refreshed": DAY | JSON})
+META = st.fixed_dictionaries(
+    {}, optional={"2. Symbol": st.just("IBM") | JSON, "3. Last Refreshed": DAY | JSON}
+)
 
 
 @given(
-    st.fixed_dictionaries({SERIES: st.dictionaries(DAY, BAR | JSON, max_size=4)}, optional={"Meta Data": META | JSON})
+    st.fixed_dictionaries(
+        {SERIES: st.dictionaries(DAY, BAR | JSON, max_size=4)}, optional={"Meta Data": META | JSON}
+    )
 )
 def test_anything_shaped_like_a_series_raises_only_typed_errors(answer: dict[str, Any]) -> None:
     check(json.dumps(answer).encode(), "IBM")

@@ -39,7 +39,9 @@ def test_two_splits_of_a_day_act_together() -> None:
     """As of a split and a spin-off: every night of the share was refused for as long as both were listed."""
     both = [split_entry("2020-01-02"), split_entry("2020-01-02", "1.05")]
     for listed in (both, both[::-1]):
-        assert parse_splits(splits_answer(*listed), "IBM") == (Split(date(2020, 1, 2), pytest.approx(2.1)),)
+        assert parse_splits(splits_answer(*listed), "IBM") == (
+            Split(date(2020, 1, 2), pytest.approx(2.1)),
+        )
 
 
 def test_a_split_that_is_listed_twice_is_one_split() -> None:
@@ -56,7 +58,10 @@ def test_a_split_that_is_listed_twice_is_one_split() -> None:
         (splits_answer(split_entry("2020-01-02", "None")), "above 0, found 'None' on 2020-01-02"),
         (splits_answer(split_entry("2020-01-02", "0.0000")), "above 0"),
         (splits_answer(split_entry("2020-01-02", "-2")), "above 0"),
-        (splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "3")), "found [2.0, 3.0] on 2020-01-02"),
+        (
+            splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "3")),
+            "found [2.0, 3.0] on 2020-01-02",
+        ),
         (splits_answer("2020-01-02"), "effective_date"),
         (splits_answer(None), "effective_date, found 'None'"),
         (splits_answer().replace(b"IBM", b"MSFT"), "found that of 'MSFT'"),
@@ -68,7 +73,9 @@ def test_a_split_that_must_not_be_stored_is_refused_by_name(content: bytes, what
     assert what in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b'{"symbol": "IBM"}', b'{"symbol": "IBM", "data": {}}', b'{"data": []}'])
+@pytest.mark.parametrize(
+    "content", [b'{"symbol": "IBM"}', b'{"symbol": "IBM", "data": {}}', b'{"data": []}']
+)
 def test_an_answer_without_symbol_and_list_is_none_about_splits(content: bytes) -> None:
     with pytest.raises(NoData):
         parse_splits(content, "IBM")

@@ -31,7 +31,12 @@ def ledger(tmp_path: Path) -> QuotaLedger:
 
 @pytest.mark.parametrize(
     ("text", "plan"),
-    [("free", FREE), (" Free ", FREE), ("75/min", Plan(75, None)), ("1200 / minute", Plan(1_200, None))],
+    [
+        ("free", FREE),
+        (" Free ", FREE),
+        ("75/min", Plan(75, None)),
+        ("1200 / minute", Plan(1_200, None)),
+    ],
 )
 def test_a_plan_may_be_written_as_people_write_it(text: str, plan: Plan) -> None:
     assert Plan.of({"ALPHAVANTAGE_PLAN": text}) == plan
@@ -58,7 +63,9 @@ def test_a_premium_plan_has_no_cap_unless_the_provider_says_so(tmp_path: Path) -
     assert ledger.remaining(NOW) == 0
 
 
-def test_a_quota_that_the_provider_calls_spent_is_spent_for_that_day_only(ledger: QuotaLedger) -> None:
+def test_a_quota_that_the_provider_calls_spent_is_spent_for_that_day_only(
+    ledger: QuotaLedger,
+) -> None:
     ledger.spend("IBM", NOW)
     ledger.mark_spent("25 requests per day", NOW)
     with pytest.raises(QuotaSpent, match=r"MSFT.*25 requests per day"):
@@ -67,13 +74,23 @@ def test_a_quota_that_the_provider_calls_spent_is_spent_for_that_day_only(ledger
 
 
 def test_an_evening_in_new_york_falls_on_one_quota_day_all_year() -> None:
-    for evening in (datetime(2026, 1, 5), datetime(2026, 7, 6), datetime(2026, 3, 8), datetime(2026, 11, 1)):
+    for evening in (
+        datetime(2026, 1, 5),
+        datetime(2026, 7, 6),
+        datetime(2026, 3, 8),
+        datetime(2026, 11, 1),
+    ):
         local = evening.replace(tzinfo=ZoneInfo("America/New_York"))
-        assert {quota_day(local.replace(hour=h, minute=59).astimezone(UTC)) for h in range(18, 24)} == {evening.date()}
+        assert {
+            quota_day(local.replace(hour=h, minute=59).astimezone(UTC)) for h in range(18, 24)
+        } == {evening.date()}
 
 
 def test_each_key_has_its_own_ledger_and_is_never_written(tmp_path: Path) -> None:
-    mine, other = QuotaLedger.of(FileNotes(tmp_path), KEY), QuotaLedger.of(FileNotes(tmp_path), "OTHER")
+    mine, other = (
+        QuotaLedger.of(FileNotes(tmp_path), KEY),
+        QuotaLedger.of(FileNotes(tmp_path), "OTHER"),
+    )
     mine.spend("IBM", NOW)
     mine.mark_spent("spent", NOW)
     assert other.remaining(NOW) == 25
@@ -81,18 +98,25 @@ def test_each_key_has_its_own_ledger_and_is_never_written(tmp_path: Path) -> Non
     assert KEY not in repr(mine)
 
 
-@given(per_minute=st.integers(1, 1_200), pauses=st.lists(st.floats(0, 100_000), min_size=1, max_size=12))
+@given(
+    per_minute=st.integers(1, 1_200),
+    pauses=st.lists(st.floats(0, 100_000), min_size=1, max_size=12),
+)
 def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
     tmp_path_factory: pytest.TempPathFactory, per_minute: int, pauses: list[float]
 ) -> None:
-    ledger = QuotaLedger.of(FileNotes(tmp_path_factory.mktemp("quota")), KEY, Plan(per_minute, None))
+    ledger = QuotaLedger.of(
+        FileNotes(tmp_path_factory.mktemp("quota")), KEY, Plan(per_minute, None)
+    )
     now, slots = NOW, []
     for pause in pauses:
         now += timedelta(seconds=pause)
         expected = ledger.next_slot(now)
         slots.append(ledger.spend("IBM", now))
         assert slots[-1] == expected >= now
-    assert all(later - earlier >= timedelta(seconds=60 / per_minute) for earlier, later in pairwise(slots))
+    assert all(
+        later - earlier >= timedelta(seconds=60 / per_minute) for earlier, later in pairwise(slots)
+    )
     assert slots[0] == NOW + timedelta(seconds=pauses[0])
 
 
@@ -106,7 +130,9 @@ def test_however_the_clock_jumps_no_day_exceeds_its_requests_and_no_wait_is_long
     for jump in jumps:
         now += timedelta(seconds=jump)
         day = quota_day(now)
-        while day + timedelta(days=1) in sent:  # the clock was set back: requests count on the later day
+        while (
+            day + timedelta(days=1) in sent
+        ):  # the clock was set back: requests count on the later day
             day += timedelta(days=1)
         assert ledger.remaining(now) == 3 - sent.get(day, 0)
         if ledger.remaining(now):
@@ -131,8 +157,12 @@ def test_a_clock_set_back_by_a_day_gives_nothing_back(ledger: QuotaLedger) -> No
     assert ledger.remaining(NOW + timedelta(days=1)) == 25
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"requests": "3"}', '{"requests": -1}', "\x00\xff"])
-def test_an_unreadable_file_is_named_and_never_taken_for_an_unused_day(ledger: QuotaLedger, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", "{}", '{"requests": "3"}', '{"requests": -1}', "\x00\xff"]
+)
+def test_an_unreadable_file_is_named_and_never_taken_for_an_unused_day(
+    ledger: QuotaLedger, content: str
+) -> None:
     ledger.spend("IBM", NOW)
     path = Path(ledger.notes.place(ledger.name(date(2026, 11, 20))))
     path.write_text(content, encoding="latin-1")
@@ -179,12 +209,17 @@ def asking(folder: Path, cap: int, times: int) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_two_processes_at_once_share_one_quota_and_one_rate(tmp_path: Path) -> None:
     outputs = [
-        process.communicate(timeout=PATIENCE_S)[0].split() for process in [asking(tmp_path, 40, 30) for _ in range(2)]
+        process.communicate(timeout=PATIENCE_S)[0].split()
+        for process in [asking(tmp_path, 40, 30) for _ in range(2)]
     ]
-    slots = sorted(datetime.fromisoformat(line) for output in outputs for line in output if line != "spent")
+    slots = sorted(
+        datetime.fromisoformat(line) for output in outputs for line in output if line != "spent"
+    )
     assert [len(output) for output in outputs] == [30, 30]
     assert len(slots) == 40
-    assert all(later - earlier >= timedelta(seconds=60 / 1_200) for earlier, later in pairwise(slots))
+    assert all(
+        later - earlier >= timedelta(seconds=60 / 1_200) for earlier, later in pairwise(slots)
+    )
 
 
 @pytest.mark.slow

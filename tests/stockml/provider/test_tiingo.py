@@ -68,13 +68,18 @@ def tiingo(folder: Path, address: str) -> Tiingo:
 def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Each provider in turn, over real HTTP, with the recording of MSFT behind it."""
     if request.param == "tiingo":
-        with Loopback(sends(tiingo_rows("MSFT"))) as service, tiingo(tmp_path, service.address) as client:
+        with (
+            Loopback(sends(tiingo_rows("MSFT"))) as service,
+            tiingo(tmp_path, service.address) as client,
+        ):
             yield client
         return
     environ = {"ALPHAVANTAGE_API_KEY": f"premium{KEY}", "ALPHAVANTAGE_PLAN": "1200/min"}
     with Feed() as feed:
         environ["ALPHAVANTAGE_URL"] = feed.address
-        made = AlphaVantage(environ, FileNotes(tmp_path), clock=lambda: NOW, sleep=lambda seconds: None)
+        made = AlphaVantage(
+            environ, FileNotes(tmp_path), clock=lambda: NOW, sleep=lambda seconds: None
+        )
         with made as client:
             yield client
 
@@ -97,11 +102,31 @@ REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
     "no key": ({"detail": "Authentication credentials were not provided."}, 401, BadKey, 1),
     "a wrong key": ({"detail": "Invalid token."}, 403, BadKey, 1),
     "an unknown symbol": ({"detail": "Error: Ticker 'MSFT' not found"}, 404, UnknownSymbol, 3),
-    "the hour": ({"detail": "Error: You have run over your hourly request allocation."}, 429, TiingoSpent, 1),
-    "the hour, in plain text": (b"You have run over your hourly request allocation.", 429, TiingoSpent, 1),
+    "the hour": (
+        {"detail": "Error: You have run over your hourly request allocation."},
+        429,
+        TiingoSpent,
+        1,
+    ),
+    "the hour, in plain text": (
+        b"You have run over your hourly request allocation.",
+        429,
+        TiingoSpent,
+        1,
+    ),
     "the hour, it may be": (b"", 429, TiingoSpent, 1),
-    "the month": ({"detail": "Error: You have run over your 500 symbol look up for this month."}, 200, TiingoSpent, 1),
-    "the day, politely": ({"detail": "You have run over your daily request allocation."}, 200, TiingoSpent, 1),
+    "the month": (
+        {"detail": "Error: You have run over your 500 symbol look up for this month."},
+        200,
+        TiingoSpent,
+        1,
+    ),
+    "the day, politely": (
+        {"detail": "You have run over your daily request allocation."},
+        200,
+        TiingoSpent,
+        1,
+    ),
     "nothing": ([], 200, NoData, 3),
     "a fault": (b"<html>Passerelle erron\xe9e</html>", 502, NoData, 3),
     "half an answer": (b'[{"date": "2013-03-01T', 200, NoData, 3),
@@ -119,15 +144,21 @@ def test_a_refusal_raises_its_own_type_and_shows_no_key(tmp_path: Path, case: st
     assert KEY not in f"{refusal.value}{refusal.value.__context__}{service.asked}"
 
 
-@pytest.mark.parametrize("case", [case for case, expected in REFUSALS.items() if expected[2] is TiingoSpent])
-def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Path, case: str) -> None:
+@pytest.mark.parametrize(
+    "case", [case for case, expected in REFUSALS.items() if expected[2] is TiingoSpent]
+)
+def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(
+    tmp_path: Path, case: str
+) -> None:
     content, status, *_ = REFUSALS[case]
     said = rf"this {case[4:].partition(',')[0]} are used up \(.*\); once it is over, `stockml history MSFT` asks again$"
     with Loopback(sends(content, status)) as service, tiingo(tmp_path, service.address) as client:
         with pytest.raises(TiingoSpent, match=said):
             client.daily("MSFT", "full")
         assert client.remaining() == (999 if "hour" in case else 0)
-        with pytest.raises(TiingoSpent, match=said if "month" not in case else said.replace("month", "day")):
+        with pytest.raises(
+            TiingoSpent, match=said if "month" not in case else said.replace("month", "day")
+        ):
             client.daily("MSFT", "full")
         assert len(service.asked) == (2 if "hour" in case else 1)
 
@@ -136,9 +167,14 @@ def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path
     with Loopback(sends([])) as service:
         with tiingo(tmp_path, service.address) as client, pytest.raises(NotOffered) as refusal:
             client.daily("TSCO.LON")
-        assert str(refusal.value) == "TSCO.LON: Tiingo has US symbols only; import a CSV with `stockml import`"
+        assert (
+            str(refusal.value)
+            == "TSCO.LON: Tiingo has US symbols only; import a CSV with `stockml import`"
+        )
         assert client.remaining() == 1_000
-        nobody = Tiingo({"TIINGO_URL": service.address}, FileNotes(tmp_path), sleep=lambda seconds: None)
+        nobody = Tiingo(
+            {"TIINGO_URL": service.address}, FileNotes(tmp_path), sleep=lambda seconds: None
+        )
         with nobody, pytest.raises(BadKey, match="TIINGO_API_KEY"):
             nobody.daily("MSFT")
         assert service.asked == []
@@ -162,10 +198,14 @@ def test_an_answer_that_must_not_be_stored_is_refused_by_name(
     payload = Payload("MSFT", json.dumps(rows).encode(), NOW)
     client = tiingo(tmp_path, "http://127.0.0.1:9")
     with pytest.raises(BadPayload, match=why):
-        client.daily_of(payload, last_final=LAST) if "splitFactor" not in change else client.splits_of(payload)
+        client.daily_of(
+            payload, last_final=LAST
+        ) if "splitFactor" not in change else client.splits_of(payload)
 
 
-def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(home: HomePaths) -> None:
+def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(
+    home: HomePaths,
+) -> None:
     store, rows = BarStore.of(home), tiingo_rows("MSFT")
     rows[-900] |= {"close": None}
     rows[-600] |= {"volume": None}
@@ -181,7 +221,9 @@ def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(hom
 
 
 CELL = st.sampled_from([None, True, 10**400, [], {}]) | st.floats() | st.text(max_size=5)
-ROW = st.fixed_dictionaries({"date": st.dates().map(str)}, optional=dict.fromkeys((*COLUMNS, "splitFactor"), CELL))
+ROW = st.fixed_dictionaries(
+    {"date": st.dates().map(str)}, optional=dict.fromkeys((*COLUMNS, "splitFactor"), CELL)
+)
 
 
 @given(st.lists(ROW | CELL, min_size=1, max_size=4))
@@ -196,18 +238,24 @@ def test_only_typed_errors_come_out_of_anything_shaped_like_days(rows: list[obje
         assert all(split.factor > 0 for split in client.splits_of(payload))
 
 
-def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_hole(home: HomePaths) -> None:
+def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_hole(
+    home: HomePaths,
+) -> None:
     """An outage of 150 sessions on a free plan: Alpha Vantage's newest 100 do not reach back to it, Tiingo does."""
     store, bars = BarStore.of(home), recorded("MSFT")
     for part in (bars.iloc[-400:-250], bars.iloc[-100:]):
-        store.append("MSFT", part, recorded_at=NOW, source="alphavantage", session=part.index[-1].date())
+        store.append(
+            "MSFT", part, recorded_at=NOW, source="alphavantage", session=part.index[-1].date()
+        )
     assert len(store.view("MSFT").holes(store.sessions("MSFT"))) == 150
     rows = tiingo_rows("MSFT")
     restated = [rows[0] | {"volume": 1}, *rows[1:]]
     for answer, is_new in ((rows[-400:], True), (rows, True), (rows, False), (restated, False)):
         with Loopback(sends(answer)) as service, tiingo(home.quota, service.address) as client:
             assert ingest.import_history(home, client, "MSFT", calendar=None, now=NOW) is is_new
-        assert all(asked["startDate"] < "1970" for asked in service.asked), "without one, Tiingo sends its newest day"
+        assert all(asked["startDate"] < "1970" for asked in service.asked), (
+            "without one, Tiingo sends its newest day"
+        )
     view = store.view("MSFT")
     assert view.holes(store.sessions("MSFT")) == ()
     assert view.bars["close"].equals(adjusted(bars))
@@ -219,22 +267,41 @@ def test_a_spin_off_that_no_jump_shows_neither_refuses_decades_nor_is_another_sh
     home: HomePaths, factor: float
 ) -> None:
     """Alpha Vantage is not asked for the splits: its hundred sessions had one ratio before the day, one after it."""
-    store, rows, day = BarStore.of(home), tiingo_rows("MSFT"), str(recorded("MSFT").index[-40].date())
+    store, rows, day = (
+        BarStore.of(home),
+        tiingo_rows("MSFT"),
+        str(recorded("MSFT").index[-40].date()),
+    )
     for row in rows:
         row.update({name: row[name] * factor for name in PRICES if str(row["date"]) < day})
         row.update({"splitFactor": factor} if str(row["date"])[:10] == day else {})
-    bars = tiingo(home.quota, "").daily_of(Payload("MSFT", json.dumps(rows).encode(), NOW), last_final=LAST)
+    bars = tiingo(home.quota, "").daily_of(
+        Payload("MSFT", json.dumps(rows).encode(), NOW), last_final=LAST
+    )
     store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)
-    others = [row | {name: row[name] * (1 + at % 7 / 90) for name in PRICES} for at, row in enumerate(rows)]
+    others = [
+        row | {name: row[name] * (1 + at % 7 / 90) for name in PRICES}
+        for at, row in enumerate(rows)
+    ]
     for answer in (others, rows):
         ends = pytest.raises(InconsistentOverlap) if answer is others else nullcontext()
-        with Loopback(sends(answer)) as service, tiingo(home.quota, service.address) as client, ends:
+        with (
+            Loopback(sends(answer)) as service,
+            tiingo(home.quota, service.address) as client,
+            ends,
+        ):
             assert ingest.import_history(home, client, "MSFT", calendar=None, now=NOW)
-        assert store.splits("MSFT")[-1:] == (() if answer is others else (Split(date.fromisoformat(day), factor),))
-    assert store.view("MSFT").bars["close"].to_numpy() == pytest.approx(np.asarray(adjusted(recorded("MSFT"))))
+        assert store.splits("MSFT")[-1:] == (
+            () if answer is others else (Split(date.fromisoformat(day), factor),)
+        )
+    assert store.view("MSFT").bars["close"].to_numpy() == pytest.approx(
+        np.asarray(adjusted(recorded("MSFT")))
+    )
 
 
-def test_a_day_that_is_no_session_neither_refuses_decades_nor_is_asked_for_again(home: HomePaths) -> None:
+def test_a_day_that_is_no_session_neither_refuses_decades_nor_is_asked_for_again(
+    home: HomePaths,
+) -> None:
     """2012-10-29, when a hurricane kept New York closed: named, set aside, and no longer missing from the store."""
     store, bars = BarStore.of(home), recorded("MSFT")
     store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)

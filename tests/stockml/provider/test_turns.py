@@ -16,7 +16,14 @@ from stockml.prices.bars import jumps
 from stockml.prices.calendar import sessions_for
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE
-from stockml.provider.turns import FORGOTTEN_AFTER, NextTurn, next_turn, note_turns, noted_turns, stalest_first
+from stockml.provider.turns import (
+    FORGOTTEN_AFTER,
+    NextTurn,
+    next_turn,
+    note_turns,
+    noted_turns,
+    stalest_first,
+)
 from stockml.storage.documents import FileNotes
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -43,18 +50,26 @@ class Sixty:
 
     def client(self) -> AlphaVantage:
         environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": self.feed.address}
-        return AlphaVantage(environ, self.notes, clock=lambda: self.feed.now, sleep=lambda seconds: None)
+        return AlphaVantage(
+            environ, self.notes, clock=lambda: self.feed.now, sleep=lambda seconds: None
+        )
 
     def run(self, client: AlphaVantage, ticker: str, tonight: date) -> NextTurn | None:
         """Ask for the ticker's bars, and for the splits if one of its jumps is unknown; or return its next turn."""
-        left = {"remaining": client.remaining(), "per_day": FREE.requests_per_day, "sessions": NEW_YORK}
+        left = {
+            "remaining": client.remaining(),
+            "per_day": FREE.requests_per_day,
+            "sessions": NEW_YORK,
+        }
         if later := next_turn(ticker, self.waiting, tonight, today=tonight, **left):
             return later
         with suppress(UnknownSymbol, QuotaSpent):
             bars = client.daily_of(client.daily(ticker), last_final=tonight)
             self.lasts[ticker] = bars.index[-1].date()
             if not self.splits.issuperset(jumps(bars)):
-                self.splits.update(split.effective for split in client.splits_of(client.splits(ticker)))
+                self.splits.update(
+                    split.effective for split in client.splits_of(client.splits(ticker))
+                )
         self.waiting[ticker] = self.lasts.get(ticker, tonight)
         return None
 
@@ -72,7 +87,9 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
             feed.set_clock(tonight)
             before, due = feed.requests, {name for name, day in promised.items() if day == tonight}
             with sixty.client() as client:
-                later = {ticker: sixty.run(client, ticker, tonight) for ticker in order.sample(SIXTY, 60)}
+                later = {
+                    ticker: sixty.run(client, ticker, tonight) for ticker in order.sample(SIXTY, 60)
+                }
                 spent = FREE.requests_per_day - (client.remaining() or 0)
             promised = {ticker: turn.session for ticker, turn in later.items() if turn}
             assert spent == feed.requests - before
@@ -80,7 +97,9 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
             put_off = due & promised.keys()
             oldest = max(len(NEW_YORK.between(last, tonight)) - 1 for last in sixty.lasts.values())
             table.append((str(tonight), spent, len(sixty.lasts), oldest, len(put_off)))
-    print("night, requests, tickers with bars, sessions that the oldest is behind, due tonight and put off")
+    print(
+        "night, requests, tickers with bars, sessions that the oldest is behind, due tonight and put off"
+    )
     print(*(" ".join(map(str, row)) for row in table), sep="\n")
     assert [row[1] for row in table] == [25] * 20
     assert [row[2] for row in table] == [23, 48] + [59] * 18
@@ -88,10 +107,14 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
     assert max(row[4] for row in table) == 2
     asked = Counter((each.symbol, each.function) for each in feed.asked)
     assert asked["SPLIT", "SPLITS"] == 1
-    assert asked["NOPE", "TIME_SERIES_DAILY"] == 2 * 10 - 1, "once its second request found none left"
+    assert asked["NOPE", "TIME_SERIES_DAILY"] == 2 * 10 - 1, (
+        "once its second request found none left"
+    )
 
 
-def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs_no_turn(tmp_path: Path) -> None:
+def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs_no_turn(
+    tmp_path: Path,
+) -> None:
     notes, now = FileNotes(tmp_path), datetime(2026, 11, 20, 23, tzinfo=UTC)
     note_turns(notes, {"GONE": None}, now - FORGOTTEN_AFTER - timedelta(hours=1))
     note_turns(notes, {"AHEAD": None}, now + timedelta(days=365))  # the clock was, for a while
@@ -103,7 +126,9 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     later = next_turn("IBM", waiting, tonight, **left)
     said = "today's requests go to tickers that have waited longer; next fetch: Monday, 2026-11-23"
     assert str(later) == said
-    assert str(NextTurn(date(2026, 11, 23), 2)) == said, "tickers with the same next fetch share a line of the status"
+    assert str(NextTurn(date(2026, 11, 23), 2)) == said, (
+        "tickers with the same next fetch share a line of the status"
+    )
     alone = next_turn("IBM", {}, tonight, **left | {"remaining": 0})
     assert str(alone) == "today's requests are used up; next fetch: Monday, 2026-11-23"
     last_of_sixty = next_turn("Z", dict.fromkeys(SIXTY), tonight, **left | {"remaining": 10})
@@ -117,13 +142,21 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     ("today", "told"),
     [
         (date(2026, 11, 18), date(2026, 11, 20)),  # Tokyo's night: New York's day counts
-        (date(2026, 11, 19), date(2026, 11, 20)),  # in the evening, after the close of the session itself
-        (date(2026, 11, 20), date(2026, 11, 23)),  # at noon of the next: that evening's requests are the ones used up
+        (
+            date(2026, 11, 19),
+            date(2026, 11, 20),
+        ),  # in the evening, after the close of the session itself
+        (
+            date(2026, 11, 20),
+            date(2026, 11, 23),
+        ),  # at noon of the next: that evening's requests are the ones used up
         (date(2026, 11, 21), date(2026, 11, 23)),  # on a Saturday
         (date(2026, 11, 25), date(2026, 11, 27)),  # before Thanksgiving
     ],
 )
-def test_the_next_fetch_is_told_for_a_day_whose_requests_are_not_used_up(today: date, told: date) -> None:
+def test_the_next_fetch_is_told_for_a_day_whose_requests_are_not_used_up(
+    today: date, told: date
+) -> None:
     left = {"remaining": 0, "per_day": 25, "sessions": NEW_YORK}
     assert next_turn("IBM", {}, date(2026, 11, 19), today=today, **left) == NextTurn(told, 0)
 
@@ -134,13 +167,23 @@ def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.none() | st.dates(max_value=NIGHTS[-2]), min_size=1),
+    st.dictionaries(
+        st.sampled_from("ABCDEFGHIJ"), st.none() | st.dates(max_value=NIGHTS[-2]), min_size=1
+    ),
     st.integers(0, 12),
 )
-def test_the_remaining_requests_all_go_to_the_stalest_tickers(last: dict[str, date | None], remaining: int) -> None:
+def test_the_remaining_requests_all_go_to_the_stalest_tickers(
+    last: dict[str, date | None], remaining: int
+) -> None:
     turns = {
         ticker: next_turn(
-            ticker, last, NIGHTS[-1], today=NIGHTS[-1], remaining=remaining, per_day=25, sessions=NEW_YORK
+            ticker,
+            last,
+            NIGHTS[-1],
+            today=NIGHTS[-1],
+            remaining=remaining,
+            per_day=25,
+            sessions=NEW_YORK,
         )
         for ticker in last
     }
@@ -150,7 +193,9 @@ def test_the_remaining_requests_all_go_to_the_stalest_tickers(last: dict[str, da
     assert all(age[ticker] <= age[other] for ticker in asked for other in last.keys() - asked)
 
 
-def test_a_ticker_without_bars_is_the_stalest_once_and_then_waits_like_all_others(tmp_path: Path) -> None:
+def test_a_ticker_without_bars_is_the_stalest_once_and_then_waits_like_all_others(
+    tmp_path: Path,
+) -> None:
     notes, now = FileNotes(tmp_path), datetime(2026, 11, 20, 23, tzinfo=UTC)
     noted = note_turns(notes, {"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
     assert stalest_first(noted) == ["NOPE", "IBM", "KO"]
@@ -163,7 +208,9 @@ def test_an_unreadable_note_is_named(tmp_path: Path) -> None:
     path = tmp_path / "turns.json"
     for text in ('{"IBM": 1}', '{"IBM": ["noon", null]}', "[]", ""):
         path.write_text(text)
-        with pytest.raises(StoreError, match=r"turns\.json: expected whose turn it is, .*delete it, and"):
+        with pytest.raises(
+            StoreError, match=r"turns\.json: expected whose turn it is, .*delete it, and"
+        ):
             noted_turns(FileNotes(tmp_path), datetime.now(UTC))
     path.unlink()
     path.mkdir()

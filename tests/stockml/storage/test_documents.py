@@ -32,6 +32,11 @@ def test_a_lock_has_one_holder_at_a_time_and_does_not_block_others(tmp_path: Pat
 
 def test_what_the_disk_refuses_is_named_with_the_way_back(tmp_path: Path) -> None:
     (tmp_path / "today").mkdir()
-    for ask in (lambda: FileNotes(tmp_path).read("today"), lambda: FileNotes(tmp_path).write("today", b"1")):
-        with pytest.raises(StoreError, match=r"today: expected a file that can be read and written.*move it away"):
+    for ask in (
+        lambda: FileNotes(tmp_path).read("today"),
+        lambda: FileNotes(tmp_path).write("today", b"1"),
+    ):
+        with pytest.raises(
+            StoreError, match=r"today: expected a file that can be read and written.*move it away"
+        ):
             ask()

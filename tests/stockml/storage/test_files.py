@@ -25,14 +25,18 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
 
     def remembered(descriptor: int) -> None:
         place = Path(f"/proc/self/fd/{descriptor}").resolve()
-        found.append((place.name, sorted(path.name for path in place.iterdir()) if place.is_dir() else []))
+        found.append(
+            (place.name, sorted(path.name for path in place.iterdir()) if place.is_dir() else [])
+        )
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", remembered)
     return found
 
 
-def test_the_folder_is_synced_after_every_replace(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+def test_the_folder_is_synced_after_every_replace(
+    tmp_path: Path, synced: list[tuple[str, list[str]]]
+) -> None:
     for content in (b"first", b"second"):
         synced.clear()
         write_atomically(tmp_path / "promotions.jsonl", content)
@@ -41,7 +45,9 @@ def test_the_folder_is_synced_after_every_replace(tmp_path: Path, synced: list[t
         assert folder == (tmp_path.name, ["promotions.jsonl"])
 
 
-def test_ledger_and_promotions_and_their_names_are_durable(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+def test_ledger_and_promotions_and_their_names_are_durable(
+    tmp_path: Path, synced: list[tuple[str, list[str]]]
+) -> None:
     ledger, registry = Ledger(tmp_path / "ledger"), Registry(tmp_path / "models")
     promoted = night(registry.models, 1)
     for write, file in (
@@ -65,9 +71,15 @@ def test_a_backup_and_its_name_are_durable(
     assert (synced[-1][0], "b.zip" in synced[-1][1]) == (tmp_path.name, True)
 
 
-def test_folders_created_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+def test_folders_created_for_a_file_are_durable_too(
+    tmp_path: Path, synced: list[tuple[str, list[str]]]
+) -> None:
     write_atomically(tmp_path / "ledger" / "IBM" / "2026.parquet", b"rows")
-    assert synced[1:] == [("IBM", ["2026.parquet"]), ("ledger", ["IBM"]), (tmp_path.name, ["ledger"])]
+    assert synced[1:] == [
+        ("IBM", ["2026.parquet"]),
+        ("ledger", ["IBM"]),
+        (tmp_path.name, ["ledger"]),
+    ]
 
 
 def test_nothing_stays_open_after_a_write(tmp_path: Path) -> None:
@@ -77,7 +89,9 @@ def test_nothing_stays_open_after_a_write(tmp_path: Path) -> None:
     assert psutil.Process().num_fds() < before + 9
 
 
-def test_a_write_whose_folder_cannot_be_synced_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_whose_folder_cannot_be_synced_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_atomically(tmp_path / "file", b"old")
     sync = os.fsync
 

@@ -12,9 +12,15 @@ from stockml.storage.locks import file_lock
 from tests.support.patience import PATIENCE_S
 
 
-def test_a_lock_that_is_taken_is_named_after_the_wait_and_free_once_its_block_has_ended(tmp_path: Path) -> None:
+def test_a_lock_that_is_taken_is_named_after_the_wait_and_free_once_its_block_has_ended(
+    tmp_path: Path,
+) -> None:
     lock = tmp_path / "locks" / "IBM.lock"
-    with file_lock(lock, 1.0), pytest.raises(StoreBusy, match=r"IBM\.lock.*waited 0 s"), file_lock(lock, 0.01):
+    with (
+        file_lock(lock, 1.0),
+        pytest.raises(StoreBusy, match=r"IBM\.lock.*waited 0 s"),
+        file_lock(lock, 0.01),
+    ):
         pass
     with file_lock(lock, 0.01), file_lock(tmp_path / "locks" / "KO.lock", 0.01):
         pass
@@ -39,12 +45,18 @@ with file_lock(Path(sys.argv[1]), 1.0):
 
 def test_who_finds_a_lock_taken_is_told_by_which_process_and_command(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDING, str(tmp_path / "IBM.lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(StoreBusy) as busy, file_lock(tmp_path / "IBM.lock", 0.01):
             pass
-        told = f"(waited 0 s for process {holder.pid}: python" if Path("/proc/locks").exists() else "(waited 0 s)"
+        told = (
+            f"(waited 0 s for process {holder.pid}: python"
+            if Path("/proc/locks").exists()
+            else "(waited 0 s)"
+        )
         assert told in str(busy.value)
         assert "\n" not in str(busy.value)
         holder.communicate()

@@ -13,7 +13,10 @@ from stockml.storage.os_errors import RESTORING, check_home, check_links, refuse
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/home/f"), "/home/f: expected room on the disk, found none"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/home/f"),
+            "/home/f: expected room on the disk, found none",
+        ),
         (
             OSError(errno.EDQUOT, "Disk quota exceeded", "/home/f"),
             "(Disk quota exceeded); make room, then run this again",
@@ -30,7 +33,10 @@ from stockml.storage.os_errors import RESTORING, check_home, check_links, refuse
             OSError(errno.EACCES, "Permission denied", ".f.1.tmp", None, "/home/f"),
             "/home/f: Permission denied; see that",
         ),
-        (OSError("an error without a file"), "an error without a file; see that it is there, and that you may"),
+        (
+            OSError("an error without a file"),
+            "an error without a file; see that it is there, and that you may",
+        ),
     ],
 )
 def test_a_refusal_names_its_file_and_what_to_do(error: OSError, told: str) -> None:
@@ -46,7 +52,10 @@ def test_a_record_that_is_closed_to_this_user_is_not_to_be_moved_away() -> None:
     closed = PermissionError(errno.EACCES, "Permission denied")
     assert str(unreadable(Path("/home/f"), closed)).endswith("see that you may read and write it")
     damaged = str(unreadable(Path("/home/f"), ValueError("line 3")))
-    assert ("line 3" in damaged, damaged.endswith("see that you may read and write it")) == (True, False)
+    assert ("line 3" in damaged, damaged.endswith("see that you may read and write it")) == (
+        True,
+        False,
+    )
 
 
 def test_a_link_to_what_is_not_there_is_no_missing_file(tmp_path: Path) -> None:
@@ -54,12 +63,19 @@ def test_a_link_to_what_is_not_there_is_no_missing_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "there")
     check_links([tmp_path / "link", tmp_path / "there", tmp_path / "absent"])
     (tmp_path / "there").unlink()
-    with pytest.raises(StoreError, match=f"link.*found a link to {tmp_path}/there, where nothing is; mount that disk"):
+    with pytest.raises(
+        StoreError,
+        match=f"link.*found a link to {tmp_path}/there, where nothing is; mount that disk",
+    ):
         check_links([tmp_path / "absent", tmp_path / "link"])
 
 
-@pytest.mark.parametrize("name", ["store", "ledger", "nights", "models", "bases", "settings", "prices.json"])
-def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(home: HomePaths, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["store", "ledger", "nights", "models", "pretrained", "settings", "prices.json"]
+)
+def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(
+    home: HomePaths, name: str
+) -> None:
     check_home(home)
     home.root.mkdir()
     check_home(home)
@@ -73,6 +89,7 @@ def test_a_home_whose_restore_was_cut_short_is_refused_but_to_the_restore(home: 
     (home.locks / RESTORING).write_text("stockml restore b.zip")
     check_home(home, restoring=True)
     with pytest.raises(
-        StoreError, match=r"was cut short; finish it: `stockml restore b\.zip`, or, without that archive"
+        StoreError,
+        match=r"was cut short; finish it: `stockml restore b\.zip`, or, without that archive",
     ):
         check_home(home)

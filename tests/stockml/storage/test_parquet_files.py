@@ -52,7 +52,10 @@ def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next_writer_of_the_same_file(store):
     path = Path(append(store, IBM.iloc[:50]).path)
-    left, of_another = path.with_name(f".{path.name}.7-7.tmp"), path.with_name(".MSFT.parquet.7-7.tmp")
+    left, of_another = (
+        path.with_name(f".{path.name}.7-7.tmp"),
+        path.with_name(".MSFT.parquet.7-7.tmp"),
+    )
     for each in (left, of_another):
         each.touch()
     append(store, IBM.iloc[:51])
@@ -89,14 +92,19 @@ def test_a_table_reads_back_as_written_and_equal_ones_give_equal_bytes() -> None
     assert as_bytes(table(1.0, float("nan"), 5e-324), "IBM") == written
     read = from_bytes(written, "IBM", BAR_SCHEMA)
     assert as_bytes(read, "IBM") == written
-    assert (read["close"].to_pylist()[::2], read["source"].to_pylist()) == ([1.0, 5e-324], ["test"] * 3)
+    assert (read["close"].to_pylist()[::2], read["source"].to_pylist()) == (
+        [1.0, 5e-324],
+        ["test"] * 3,
+    )
 
 
 def test_values_and_texts_that_are_not_those_written_are_damage() -> None:
     """As where a page was put together anew, with checksums of its own."""
     sums = from_bytes(as_bytes(table(1.0, 2.0), "IBM"), "IBM", BAR_SCHEMA).schema.metadata
     for other in (table(1.0, 3.0), table(1.0), table(1.0, 2.0, source="another")):
-        pq.write_table(other.replace_schema_metadata(sums), content := BytesIO(), use_dictionary=["source"])
+        pq.write_table(
+            other.replace_schema_metadata(sums), content := BytesIO(), use_dictionary=["source"]
+        )
         with pytest.raises(ValueError, match="damage: the rows are not those that were written"):
             from_bytes(content.getvalue(), "IBM", BAR_SCHEMA)
 
@@ -105,7 +113,9 @@ def test_a_table_of_someone_elses_is_read_only_where_that_is_allowed() -> None:
     pq.write_table(table(1.0), content := BytesIO())
     with pytest.raises(ValueError, match="schema version none, this program reads 1"):
         from_bytes(content.getvalue(), "IBM", BAR_SCHEMA)
-    assert from_bytes(content.getvalue(), "IBM", BAR_SCHEMA, unmarked=True)["close"].to_pylist() == [1.0]
+    assert from_bytes(content.getvalue(), "IBM", BAR_SCHEMA, unmarked=True)[
+        "close"
+    ].to_pylist() == [1.0]
     with pytest.raises(ValueError, match="a file of KO, expected IBM"):
         from_bytes(as_bytes(table(1.0), "KO"), "IBM", BAR_SCHEMA, unmarked=True)
 
@@ -121,14 +131,21 @@ def test_a_missing_file_is_an_empty_table_and_reading_creates_nothing(files: Tab
 
 
 def test_a_change_that_changes_nothing_leaves_the_file_as_it_is(files: TableFiles) -> None:
-    told, sha256 = files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda before: (table(1.0), len(before)))
+    told, sha256 = files.update(
+        "IBM.parquet", "IBM", BAR_SCHEMA, lambda before: (table(1.0), len(before))
+    )
     assert (told, sha256) == (0, sha256_of(files.path("IBM.parquet")))
     before = files.path("IBM.parquet").stat()
-    assert files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda there: (None, len(there))) == (1, sha256)
+    assert files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda there: (None, len(there))) == (
+        1,
+        sha256,
+    )
     assert files.path("IBM.parquet").stat() == before
 
 
-def test_a_renamed_table_is_its_new_owners_and_never_lies_over_rows_of_another(files: TableFiles) -> None:
+def test_a_renamed_table_is_its_new_owners_and_never_lies_over_rows_of_another(
+    files: TableFiles,
+) -> None:
     def put(name: str, *closes: float) -> None:
         files.update(f"{name}.parquet", name, BAR_SCHEMA, lambda _: (table(*closes), None))
 
@@ -142,7 +159,9 @@ def test_a_renamed_table_is_its_new_owners_and_never_lies_over_rows_of_another(f
     assert files.names() == ["META.parquet"]
     assert files.read("META.parquet", "META", BAR_SCHEMA)["close"].to_pylist() == [1.0, 2.0]
     put("FB", 3.0)
-    with pytest.raises(StoreError, match=r"expected no rows there yet, found some beside FB\.parquet; move one"):
+    with pytest.raises(
+        StoreError, match=r"expected no rows there yet, found some beside FB\.parquet; move one"
+    ):
         files.rename(*asked)
     assert files.names() == ["FB.parquet", "META.parquet"]
 

@@ -26,7 +26,9 @@ def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path: Path) -> No
     assert not receipt.is_reusable()
 
 
-def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(tmp_path: Path) -> None:
+def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "weights").write_bytes(b"w")
     receipt = receipt_of(tmp_path)
     for beside in ("_timing.json", ".weights.half-written"):
@@ -42,7 +44,9 @@ def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -
     kept, session = receipt_of(path), date(2013, 3, 1)
     for newest in (date(2013, 2, 28), session):
         at = datetime(2013, 3, 2, 4, tzinfo=UTC)
-        payload = PayloadReceipt(kept.ticker, kept.path, kept.sha256, session, newest, at, rows_before=0)
+        payload = PayloadReceipt(
+            kept.ticker, kept.path, kept.sha256, session, newest, at, rows_before=0
+        )
         assert payload.is_reusable() is (newest == session)
     path.unlink()
     assert not payload.is_reusable()
@@ -64,7 +68,9 @@ def test_a_run_that_mlflow_lacks_is_logged_again_and_its_receipt_counts_as_anoth
     assert not logged.is_reusable()
 
 
-def test_a_write_to_a_full_disk_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_to_a_full_disk_leaves_only_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "ledger"
     write_atomically(path, b"old")
 

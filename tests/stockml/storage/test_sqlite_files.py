@@ -18,11 +18,15 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_change_left_half_done_by_a_killed_process_is_rolled_back_and_is_no_fault(tmp_path: Path) -> None:
+def test_a_change_left_half_done_by_a_killed_process_is_rolled_back_and_is_no_fault(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "mlflow.db"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE runs (name BLOB)")
-        database.executemany("INSERT INTO runs VALUES (zeroblob(?))", [(1_000 + n,) for n in range(50)])
+        database.executemany(
+            "INSERT INTO runs VALUES (zeroblob(?))", [(1_000 + n,) for n in range(50)]
+        )
         before = database.execute("SELECT name FROM runs").fetchall()
     subprocess.run([sys.executable, "-c", KILLED_MID_CHANGE, str(path)], check=False)
     assert path.with_name("mlflow.db-journal").stat().st_size, "the change had reached the file"

@@ -13,7 +13,9 @@ NOW = datetime(2013, 3, 1, 0, 31, tzinfo=UTC)
 def client(tracking: Tracking) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=tracking.home.tracking_uri, registry_uri=tracking.home.tracking_uri)
+    return MlflowClient(
+        tracking_uri=tracking.home.tracking_uri, registry_uri=tracking.home.tracking_uri
+    )
 
 
 def changed(tracking: Tracking, **home: Any) -> Tracking:

@@ -56,16 +56,24 @@ def nights(tracking: Tracking, night: Night) -> Nights:
 
 
 @pytest.mark.parametrize("key", ["a", "c"])
-def test_a_champion_set_by_hand_is_a_rollback_whether_it_was_champion_before_or_not(key: str, nights: Nights) -> None:
+def test_a_champion_set_by_hand_is_a_rollback_whether_it_was_champion_before_or_not(
+    key: str, nights: Nights
+) -> None:
     nights.set_by_hand(key)
     nights.tracking.follow_champion("IBM", "b" * 64)
     assert nights.alias == key, "no night undoes it before one has seen it"
     said = nights.honoured()
-    assert said.startswith(f"somebody set MLflow's alias `champion` to version {nights.versions[key]}: the model of ")
+    assert said.startswith(
+        f"somebody set MLflow's alias `champion` to version {nights.versions[key]}: the model of "
+    )
     assert nights.history == ["promote a", "promote b", f"rollback {key}"]
     champion = Registry(nights.tracking.home.models).champion("IBM")
     assert champion
-    assert (champion.key, champion.reason, champion.intact()) == (key * 64, "set by hand in MLflow", True)
+    assert (champion.key, champion.reason, champion.intact()) == (
+        key * 64,
+        "set by hand in MLflow",
+        True,
+    )
     assert (nights.honoured(), len(nights.history)) == ("", 3), "once"
     nights.tracking.follow_champion("IBM", "b" * 64)
     assert nights.alias == "b", "a night that promotes moves it again"
@@ -100,7 +108,9 @@ def test_a_version_whose_model_is_not_here_is_said_and_changes_nothing(
         next(path for path in folder.rglob("*") if path.is_file()).unlink()
     else:
         shutil.rmtree(home.nights / "IBM")
-    assert nights.honoured().endswith("whose model is not in this home: 2013-02-28's stays champion")
+    assert nights.honoured().endswith(
+        "whose model is not in this home: 2013-02-28's stays champion"
+    )
     assert nights.history == ["promote a", "promote b"]
 
 

@@ -14,24 +14,33 @@ from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
 
 
-def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Tracking, night: Night) -> None:
+def test_the_description_has_the_verdict_the_table_and_the_plots(
+    tracking: Tracking, night: Night
+) -> None:
     logged = tracking.log_night(night)
     note = client(tracking).get_run(logged.mlflow_run_id).data.tags["mlflow.note.content"]
     assert note.startswith("**IBM closed at 200.83")
     assert "- network adds: +" in note
     assert "| tonight's network" in note
     assert "| 20 sessions" in note
-    assert f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.mlflow_run_id})" in note
+    assert (
+        f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.mlflow_run_id})"
+        in note
+    )
     assert f"runs/{logged.mlflow_run_id}/artifacts/plots/forecast.png" in note
 
 
-def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(tracking: Tracking, night: Night) -> None:
+def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(
+    tracking: Tracking, night: Night
+) -> None:
     known = replace(tracking, pages="http://127.0.0.1:5000").keep_and_log(night)
     found = experiment(tracking)
     key = TAG.rpartition(".")[2]
     assert '"orderByKey":"params.`session`"' in found.tags[TAG]
     page = f"http://127.0.0.1:5000/#/experiments/{found.experiment_id}/runs"
-    assert known.mlflow_nights_url == f"{page}?viewStateShareKey={key}&workflowType=machine_learning"
+    assert (
+        known.mlflow_nights_url == f"{page}?viewStateShareKey={key}&workflowType=machine_learning"
+    )
     assert known.mlflow_run_url == f"{page}/{known.mlflow_run_id}?workflowType=machine_learning"
     assert tracking.keep_and_log(night).mlflow_nights_url is None, "no page is up"
 
@@ -45,7 +54,9 @@ def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Ni
 
 
 @pytest.mark.campaign
-def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(tracking: Tracking, night: Night) -> None:
+def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(
+    tracking: Tracking, night: Night
+) -> None:
     """MLflow's client asked again by itself: a night's model and its version stood there twice."""
     tracking.log_night(night)
     lost = ["runs/create", "logged-models", "model-versions/create"]
@@ -53,7 +64,9 @@ def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(trackin
 
         def pass_on(exchange: Exchange) -> None:
             body, kind = getattr(exchange, "posted", None), {"Content-Type": "application/json"}
-            got = requests.request(exchange.command, real + exchange.path, data=body, headers=kind, timeout=PATIENCE_S)
+            got = requests.request(
+                exchange.command, real + exchange.path, data=body, headers=kind, timeout=PATIENCE_S
+            )
             name = exchange.path.split("/mlflow/")[-1]
             is_lost = exchange.command == "POST" and name in lost
             if is_lost:
@@ -62,12 +75,16 @@ def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(trackin
 
         with Loopback(pass_on) as proxy:
             served = changed(tracking, tracking_uri=proxy.address)
-            logged = replace(served, retry_for_s=PATIENCE_S).keep_and_log(replace(night, key="e" * 64))
+            logged = replace(served, retry_for_s=PATIENCE_S).keep_and_log(
+                replace(night, key="e" * 64)
+            )
         reached = client(changed(tracking, tracking_uri=real))
         reached.create_experiment("stockml/KO", artifact_location="mlflow-artifacts:/KO")
         there = changed(tracking, tracking_uri=real).log_night(replace(night, ticker="KO"))
         files = {each.path for each in reached.list_artifacts(there.mlflow_run_id)}
-        assert files == {"plots", "night.json", "scores.csv"}, "also where the server keeps the files"
+        assert files == {"plots", "night.json", "scores.csv"}, (
+            "also where the server keeps the files"
+        )
     assert not lost
     assert {str(each.version) for each in versions(tracking)} == {"1", logged.model_version}
     assert len(runs(tracking)) == 2

@@ -27,13 +27,17 @@ from tests.stockml.tracking.logged import changed, runs
 from tests.support.loopback import Loopback, silent, whole
 
 
-@pytest.fixture(params=["refused", "error", "an hour", "silent", "another program", "login refused"])
+@pytest.fixture(
+    params=["refused", "error", "an hour", "silent", "another program", "login refused"]
+)
 def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An address where no MLflow answers: nothing listens, it fails (for an hour), is silent, another, or no login."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     answers = {"error": whole(b"", 503), "another program": whole(b"<p>no such page</p>", 404)}
-    answers["login refused"] = whole(b'{"error_code": "UNAUTHENTICATED", "message": "expired"}', 401)
+    answers["login refused"] = whole(
+        b'{"error_code": "UNAUTHENTICATED", "message": "expired"}', 401
+    )
     answers["an hour"] = lambda exchange: exchange.send(b"", 503, **{"Retry-After": "3600"})
     with Loopback(answers.get(request.param, silent)) as server:
         address = server.address
@@ -47,7 +51,9 @@ def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
     address: str, tracking: Tracking, night: Night
 ) -> None:
     away = replace(changed(tracking, tracking_uri=address), retry_for_s=0)
-    with pytest.raises(TrackingUnavailable, match=r"cannot be reached or written to \(.+\); see `stockml doctor`"):
+    with pytest.raises(
+        TrackingUnavailable, match=r"cannot be reached or written to \(.+\); see `stockml doctor`"
+    ):
         away.keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
     [logged] = tracking.log_pending()
@@ -67,7 +73,12 @@ def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
     ],
 )
 def test_a_server_that_refuses_or_failed_itself_is_unavailable_and_one_asked_wrongly_is_not(
-    code: str, status: int, said: str, is_away: bool, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+    code: str,
+    status: int,
+    said: str,
+    is_away: bool,
+    tracking: Tracking,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     answer = whole(json.dumps({"error_code": code, "message": said}).encode(), status)
@@ -95,7 +106,10 @@ def test_a_database_that_takes_connections_and_never_answers_is_given_up_after_s
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
     monkeypatch.setattr(psycopg, "connect", impatient)
     with Loopback(silent) as server:
-        database = changed(tracking, tracking_uri=server.address.replace("http:", "postgresql+psycopg:") + "/mlflow")
+        database = changed(
+            tracking,
+            tracking_uri=server.address.replace("http:", "postgresql+psycopg:") + "/mlflow",
+        )
         with pytest.raises(TrackingUnavailable, match="timeout"):
             database.keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
@@ -116,10 +130,15 @@ def test_a_database_that_a_newer_mlflow_made_is_said_with_the_release_to_install
     tracking.prepare()
     note = tracking.home.root / WRITTEN_BY
     assert note.read_text() == mlflow.__version__
-    with closing(sqlite3.connect(tracking.home.tracking_uri.removeprefix("sqlite:///"))) as database, database:
+    with (
+        closing(sqlite3.connect(tracking.home.tracking_uri.removeprefix("sqlite:///"))) as database,
+        database,
+    ):
         database.execute("UPDATE alembic_version SET version_num = 'another'")
     note.write_text("99.1.0")
-    with pytest.raises(TrackingOutdated, match=r"made by MLflow 99\.1\.0, .*`pip install 'mlflow>=99\.1\.0'`"):
+    with pytest.raises(
+        TrackingOutdated, match=r"made by MLflow 99\.1\.0, .*`pip install 'mlflow>=99\.1\.0'`"
+    ):
         in_a_process_of_its_own(tracking.keep_and_log, night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
     note.write_text("3.0.0")
@@ -134,7 +153,9 @@ def in_a_process_of_its_own(call: Callable[..., object], *arguments: object) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", None])
-def test_a_damaged_database_is_named_and_left_as_it_is(tracking: Tracking, night: Night, content: bytes | None) -> None:
+def test_a_damaged_database_is_named_and_left_as_it_is(
+    tracking: Tracking, night: Night, content: bytes | None
+) -> None:
     path = tracking.home.root / "mlflow.db"
     damaged = path.read_bytes()[:4000] + b"\xff" * 5000 if content is None else content
     path.write_bytes(damaged)
@@ -145,7 +166,9 @@ def test_a_damaged_database_is_named_and_left_as_it_is(tracking: Tracking, night
     assert path.read_bytes() == damaged
 
 
-def test_a_home_that_was_moved_says_where_a_link_has_to_lead(tracking: Tracking, night: Night, tmp_path: Path) -> None:
+def test_a_home_that_was_moved_says_where_a_link_has_to_lead(
+    tracking: Tracking, night: Night, tmp_path: Path
+) -> None:
     """MLflow keeps full addresses of files; with the link, old and new ones lie in the moved home."""
     before, root = tracking.keep_and_log(night), tracking.home.root
     moved = Tracking(current_home({"STOCKML_HOME": str(tmp_path / "moved")}))
@@ -167,10 +190,15 @@ def runs_find(tracking: Tracking, night: Night) -> str:
     return str(found.info.run_id)
 
 
-def test_an_error_that_repeats_the_address_is_told_without_its_password(address: str, tracking: Tracking) -> None:
+def test_an_error_that_repeats_the_address_is_told_without_its_password(
+    address: str, tracking: Tracking
+) -> None:
     """Neither in its text nor in a traceback, which Prefect keeps with the run's logs."""
     with_password = address.replace("//", "//me:hidden@")
-    for uri in (with_password, "postgres://me:hidden@db.example/mlflow"):  # a scheme that MLflow does not know
+    for uri in (
+        with_password,
+        "postgres://me:hidden@db.example/mlflow",
+    ):  # a scheme that MLflow does not know
         with pytest.raises(TrackingUnavailable) as told:
             changed(tracking, tracking_uri=uri).prepare()
         assert "hidden" not in "".join(traceback.format_exception(told.value))
@@ -188,5 +216,10 @@ def test_a_message_never_shows_a_password() -> None:
     )
     said = reason(with_mark, OSError(f"\nno answer from {with_mark}\nmore of it"))
     assert said == "no answer from postgresql+psycopg://db.example:5432/mlflow"
-    assert (reason(uri, TimeoutError()), len(reason(uri, OSError("?" * 999)))) == ("TimeoutError", 300)
-    assert "secret" not in repr(Tracking(current_home({"STOCKML_HOME": "/home", "MLFLOW_TRACKING_URI": uri})))
+    assert (reason(uri, TimeoutError()), len(reason(uri, OSError("?" * 999)))) == (
+        "TimeoutError",
+        300,
+    )
+    assert "secret" not in repr(
+        Tracking(current_home({"STOCKML_HOME": "/home", "MLFLOW_TRACKING_URI": uri}))
+    )

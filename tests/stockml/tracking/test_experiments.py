@@ -15,18 +15,28 @@ from stockml.tracking.views import NOTE
 from tests.stockml.tracking.logged import client, experiment, runs, versions
 
 
-def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Tracking, night: Night) -> None:
+def test_experiment_and_model_follow_a_share_to_its_new_symbol(
+    tracking: Tracking, night: Night
+) -> None:
     logged = tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
     [run] = runs(tracking, "BIM")
     assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.mlflow_run_id, "BIM")
-    assert (run.data.tags["ticker"], run.info.run_name) == ("BIM", replace(night, ticker="BIM").run_name)
+    assert (run.data.tags["ticker"], run.info.run_name) == (
+        "BIM",
+        replace(night, ticker="BIM").run_name,
+    )
     assert (runs(tracking), versions(tracking)) == ([], [])
     model = client(tracking).get_registered_model("lstm-BIM")
-    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's close")
+    assert (model.tags["ticker"], model.description.split(":")[0]) == (
+        "BIM",
+        "Forecasts BIM's close",
+    )
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
-    client(tracking).create_experiment("stockml/IBM")  # as a night under the old name since would make them
+    client(tracking).create_experiment(
+        "stockml/IBM"
+    )  # as a night under the old name since would make them
     client(tracking).create_registered_model("lstm-IBM")
     assert tracking.rename("IBM", "BIM") == []
     tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))
@@ -58,14 +68,21 @@ def test_a_renaming_that_is_killed_anywhere_is_finished_by_the_next(
         with pytest.raises(KeyboardInterrupt):
             tracking.rename("IBM", "BIM")
     tracking.rename("IBM", "BIM")
-    assert [(run.data.tags["ticker"], run.info.run_name.split()[0]) for run in runs(tracking, "BIM")] == [("BIM",) * 2]
+    assert [
+        (run.data.tags["ticker"], run.info.run_name.split()[0]) for run in runs(tracking, "BIM")
+    ] == [("BIM",) * 2]
     overview = client(tracking).get_experiment_by_name("stockml").experiment_id
     [record] = client(tracking).search_runs([overview])
     assert (record.info.run_name, record.data.tags["ticker"]) == ("BIM", "BIM")
     notes = experiment(tracking, "BIM").tags[NOTE], record.data.tags[NOTE]
-    assert [note.split(" ")[0] for note in notes] == ["BIM:", "BIM's"], "also of one that has no further night"
+    assert [note.split(" ")[0] for note in notes] == ["BIM:", "BIM's"], (
+        "also of one that has no further night"
+    )
     model = client(tracking).get_registered_model("lstm-BIM")
-    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's close")
+    assert (model.tags["ticker"], model.description.split(":")[0]) == (
+        "BIM",
+        "Forecasts BIM's close",
+    )
 
 
 @pytest.mark.parametrize("name", ["stockml/IBM", "stockml"])

@@ -26,12 +26,18 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     assert "2013-02-28 (fine-tune: 1 new session)" in version.description
 
 
-def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(tracking: Tracking, night: Night) -> None:
+def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(
+    tracking: Tracking, night: Night
+) -> None:
     tracking.log_night(night)
     client(tracking).create_experiment("a person's")
     tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 300)
-    assert client(tracking).search_experiments(order_by=["last_update_time DESC"])[0].name == "stockml"
+    assert (
+        client(tracking).search_experiments(order_by=["last_update_time DESC"])[0].name == "stockml"
+    )
     note = client(tracking).get_experiment_by_name("stockml").tags[views.NOTE]
     assert glossary.MAX_TAG_LENGTH - 200 < len(note) <= glossary.MAX_TAG_LENGTH
-    assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&")
+    assert note.startswith(
+        f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&"
+    )
     assert "| promoted | 1 if " in note

@@ -49,12 +49,22 @@ def test_no_version_is_challenger_and_champion_at_once(tracking: Tracking, night
     assert client(tracking).get_registered_model("lstm-IBM").aliases == {"champion": 2}
 
 
-def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tracking: Tracking, night: Night) -> None:
+def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(
+    tracking: Tracking, night: Night
+) -> None:
     first = tracking.log_night(night)
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True)
     tracking.follow_champion("IBM", first.key)
     tracking.log_night(replace(night, key="e" * 64))
-    line = (night.key, str(night.model_folder), str(night.model_sha256), None, night.session, "better", NOW)
+    line = (
+        night.key,
+        str(night.model_folder),
+        str(night.model_sha256),
+        None,
+        night.session,
+        "better",
+        NOW,
+    )
     Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
     assert tracking.log_night(kept).model_version == first.model_version
     assert len(versions(tracking)) == 2
@@ -67,7 +77,10 @@ def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of
     tracking.log_night(replace(night, key="f" * 64))
     for key in ("f" * 64, night.key, "0" * 64):
         tracking.follow_champion("IBM", key)
-    assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
+    assert (
+        str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
+        == first.model_version
+    )
 
 
 def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_away(
@@ -75,10 +88,21 @@ def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_aw
 ) -> None:
     with pytest.raises(TrackingUnavailable):
         changed(tracking, tracking_uri="http://127.0.0.1:9").keep_and_log(night)
-    line = (night.key, str(night.model_folder), str(night.model_sha256), None, night.session, "better", NOW)
+    line = (
+        night.key,
+        str(night.model_folder),
+        str(night.model_sha256),
+        None,
+        night.session,
+        "better",
+        NOW,
+    )
     Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
     resume_what_waited.fn(dry_run=False)
-    assert client(tracking).get_model_version_by_alias("lstm-IBM", "champion").tags["stockml.key"] == night.key
+    assert (
+        client(tracking).get_model_version_by_alias("lstm-IBM", "champion").tags["stockml.key"]
+        == night.key
+    )
 
 
 @pytest.fixture
@@ -87,7 +111,15 @@ def promoted(home: HomePaths, tracking: Tracking, night: Night) -> dict[str, str
     folder, found = write_model(home.models / "IBM" / "model"), {}
     for key in ("a" * 64, "b" * 64, "c" * 64):
         found[key] = tracking.log_night(replace(night, key=key)).model_version or ""
-        line = (key, str(folder), sha256_of(str(folder)) or "", found[key], night.session, "better", NOW)
+        line = (
+            key,
+            str(folder),
+            sha256_of(str(folder)) or "",
+            found[key],
+            night.session,
+            "better",
+            NOW,
+        )
         Registry(home.models).promote(Promotion("IBM", "promote", *line))
     tracking.follow_champion("IBM", "c" * 64)
     return found
@@ -119,10 +151,17 @@ def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command
 
 
 def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
-    tracking: Tracking, promoted: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tracking: Tracking,
+    promoted: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(["rollback", "IBM"]) == 0
-    assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {promoted['b' * 64]}")
+    assert (
+        capsys.readouterr()
+        .out.rstrip()
+        .endswith(f"MLflow's alias `champion` names version {promoted['b' * 64]}")
+    )
     assert champion(tracking) == promoted["b" * 64]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert run(["rollback", "IBM", "--json"]) == 0

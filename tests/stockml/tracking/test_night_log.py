@@ -22,19 +22,27 @@ from tests.support.walks import hole_of_a_year, walk
 
 
 def test_a_note_says_that_the_tutorials_network_learns_across_a_hole() -> None:
-    assert tutorial_notes(walk(100), "tutorial") == tutorial_notes(hole_of_a_year(100), "nightly") == ()
+    assert (
+        tutorial_notes(walk(100), "tutorial")
+        == tutorial_notes(hole_of_a_year(100), "nightly")
+        == ()
+    )
     (note,) = tutorial_notes(hole_of_a_year(100), "tutorial")
     assert "its network learns across every hole" in note
 
 
-def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_them(home: HomePaths) -> None:
+def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_them(
+    home: HomePaths,
+) -> None:
     bars = recorded("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
     publish(home, FRIDAY)
     series = PriceSeries.from_bars(bars)
     before = live_metrics(home, "IBM", series, None)
     assert (before["live/steps"], [name for name in before if "first_known" in name]) == (5, [])
-    changed = bars.assign(high=bars["high"].where(bars.index != pd.Timestamp(2013, 2, 26), bars["high"] * 1.02))
+    changed = bars.assign(
+        high=bars["high"].where(bars.index != pd.Timestamp(2013, 2, 26), bars["high"] * 1.02)
+    )
     record(home, changed, date(2013, 3, 3))
     after = live_metrics(home, "IBM", PriceSeries.from_bars(changed), None)
     assert after["live/skill"] != before["live/skill"] == after["live/first_known_skill"]
@@ -43,7 +51,11 @@ def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_th
 def left(home: HomePaths, **changes: Any) -> Night:
     """What a night leaves that is killed between its record and its promotion: a verdict, and its model."""
     folder = write_model(home.models / "IBM" / "tonight")
-    made = {"model_folder": str(folder), "model_sha256": sha256_of(folder), "verdict": Verdict(True, "better", {})}
+    made = {
+        "model_folder": str(folder),
+        "model_sha256": sha256_of(folder),
+        "verdict": Verdict(True, "better", {}),
+    }
     night = recorded_night("IBM", **{**made, **changes})
     write_night(night, night_path(home.nights, "IBM", night.key))
     keep_newest(home.nights, night)
@@ -62,7 +74,11 @@ def test_a_killed_nights_model_is_promoted_once_as_its_record_says(home: HomePat
 
 @pytest.mark.parametrize(
     "changes",
-    [{"verdict": Verdict(False, "no better", {})}, {"model_sha256": "0" * 64}, {"model_folder": "/no/such/folder"}],
+    [
+        {"verdict": Verdict(False, "no better", {})},
+        {"model_sha256": "0" * 64},
+        {"model_folder": "/no/such/folder"},
+    ],
     ids=["not to be promoted", "another model", "no model"],
 )
 def test_no_other_model_is(home: HomePaths, changes: dict[str, Any]) -> None:

@@ -17,14 +17,22 @@ from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs
 @pytest.fixture
 def nights(tracking: Tracking, night: Night) -> list[Night]:
     """Four nights of one ticker, oldest first; no version is the challenger."""
-    days = [replace(night, key=f"{day:064}", finished_at=night.finished_at + timedelta(day)) for day in range(4)]
+    days = [
+        replace(night, key=f"{day:064}", finished_at=night.finished_at + timedelta(day))
+        for day in range(4)
+    ]
     logged = [tracking.keep_and_log(each) for each in days]
     client(tracking).delete_registered_model_alias("lstm-IBM", "challenger")
     return logged
 
 
 def removed(
-    tracking: Tracking, before: datetime, newest: int, kept: Collection[str] = (), *, dry_run: bool = False
+    tracking: Tracking,
+    before: datetime,
+    newest: int,
+    kept: Collection[str] = (),
+    *,
+    dry_run: bool = False,
 ) -> tuple[int, int]:
     """How many runs went, and of how many others the model."""
     days = {"before": before, "newest": newest, "trash_days": 0, "kept_keys": kept}
@@ -41,22 +49,34 @@ def test_models_beyond_the_newest_go_then_old_runs_with_all_their_files(
     assert removed(tracking, long_ago, 1, [champion.key], dry_run=True) == (0, 2)
     assert len(versions(tracking)) == len(list(folder.rglob("MLmodel"))) == 4
     assert removed(tracking, long_ago, 1, [champion.key]) == (0, 2)
-    assert {version.run_id for version in versions(tracking)} == {champion.mlflow_run_id, newest.mlflow_run_id}
+    assert {version.run_id for version in versions(tracking)} == {
+        champion.mlflow_run_id,
+        newest.mlflow_run_id,
+    }
     assert len(list(folder.rglob("MLmodel"))) == 2
     assert len(runs(tracking)) == len(list(folder.rglob("night.json"))) == 4
     assert removed(tracking, long_ago, 1, [champion.key]) == (0, 0)
     assert removed(tracking, soon, 1, [champion.key]) == (2, 0)
-    assert {run.info.run_id for run in runs(tracking)} == {champion.mlflow_run_id, newest.mlflow_run_id}
+    assert {run.info.run_id for run in runs(tracking)} == {
+        champion.mlflow_run_id,
+        newest.mlflow_run_id,
+    }
     assert len(list(folder.rglob("night.json"))) == 2
 
 
 @pytest.mark.campaign
-def test_what_a_person_made_or_named_by_an_alias_is_never_old(tracking: Tracking, nights: list[Night]) -> None:
+def test_what_a_person_made_or_named_by_an_alias_is_never_old(
+    tracking: Tracking, nights: list[Night]
+) -> None:
     """A run of their own, a night's model that they registered under a name of theirs, and one with an alias."""
     reached, (favourite, named, gone, newest) = client(tracking), nights
-    begun = reached.create_run(experiment(tracking).experiment_id, start_time=1, run_name="a person's")
+    begun = reached.create_run(
+        experiment(tracking).experiment_id, start_time=1, run_name="a person's"
+    )
     reached.set_terminated(begun.info.run_id)
-    [source] = [each.source for each in versions(tracking) if each.run_id == favourite.mlflow_run_id]
+    [source] = [
+        each.source for each in versions(tracking) if each.run_id == favourite.mlflow_run_id
+    ]
     reached.create_registered_model("favourites")
     reached.create_model_version("favourites", source, favourite.mlflow_run_id)
     reached.set_registered_model_alias("lstm-IBM", "mine", str(named.model_version))
@@ -79,4 +99,6 @@ def test_a_trash_that_cannot_be_emptied_says_why(tracking: Tracking, tmp_path: P
     with pytest.raises(TrackingUnavailable, match=r"`mlflow gc` failed: .*file is not a database"):
         retention.empty_trash(damaged, 1)
     elsewhere = changed(tracking, tracking_uri="http://me:hidden@mlflow.example").home
-    assert retention.empty_trash(elsewhere, 7).endswith("run `mlflow gc --older-than 7d` where its server runs")
+    assert retention.empty_trash(elsewhere, 7).endswith(
+        "run `mlflow gc --older-than 7d` where its server runs"
+    )

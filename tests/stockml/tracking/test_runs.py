@@ -24,7 +24,14 @@ from tests.support.patience import PATIENCE_S
 STEPS = (
     *(
         (MlflowClient, name)
-        for name in ("create_experiment", "create_run", "log_batch", "log_inputs", "create_logged_model", "log_outputs")
+        for name in (
+            "create_experiment",
+            "create_run",
+            "log_batch",
+            "log_inputs",
+            "create_logged_model",
+            "log_outputs",
+        )
     ),
     (MlflowClient, "log_model_artifacts"),
     (MlflowClient, "finalize_logged_model"),
@@ -40,10 +47,16 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("when", "owner", "step"), [("before", *STEPS[0]), *(("after", owner, step) for owner, step in STEPS)]
+    ("when", "owner", "step"),
+    [("before", *STEPS[0]), *(("after", owner, step) for owner, step in STEPS)],
 )
 def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
-    when: str, owner: Any, step: str, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
+    when: str,
+    owner: Any,
+    step: str,
+    tracking: Tracking,
+    night: Night,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as dying:
         real = getattr(owner, step)
@@ -60,7 +73,10 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
     [run], [version] = runs(tracking), versions(tracking)
     assert (run.info.run_id, run.info.status) == (once.mlflow_run_id, "FINISHED")
     assert str(version.version) == once.model_version
-    assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version) == once.model_version
+    assert (
+        str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version)
+        == once.model_version
+    )
     assert len(run.outputs.model_outputs) == 1
     assert len(client(tracking).search_logged_models([experiment(tracking).experiment_id])) == 1
     steps = sum(row["network"] == "held_out" for row in night.history)
@@ -81,7 +97,9 @@ def test_a_killed_nights_run_is_resumed_from_its_record(tracking: Tracking, nigh
     assert [run.info.status for run in runs(tracking)] == ["RUNNING"]
     tracking.resume()
     assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
-    assert read_night(night_path(tracking.home.nights, night.ticker, night.key)).model_version == "1"
+    assert (
+        read_night(night_path(tracking.home.nights, night.ticker, night.key)).model_version == "1"
+    )
 
 
 def test_two_loggers_at_once_make_one_run(tracking: Tracking, night: Night) -> None:
@@ -91,14 +109,20 @@ def test_two_loggers_at_once_make_one_run(tracking: Tracking, night: Night) -> N
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 
-def test_a_run_holds_the_whole_night_its_scores_in_a_table(tracking: Tracking, night: Night, tmp_path: Path) -> None:
+def test_a_run_holds_the_whole_night_its_scores_in_a_table(
+    tracking: Tracking, night: Night, tmp_path: Path
+) -> None:
     logged = tracking.log_night(night)
     run = client(tracking).get_run(logged.mlflow_run_id)
     assert run.info.run_name == "IBM 2013-02-28 fine-tune"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == int(night.seconds * 1000)
     assert run.data.params == run_content.params(night)
-    expected = {"ticker": "IBM", "reason": "1 new session", "prefect_flow_run": night.flow_run_url or ""}
+    expected = {
+        "ticker": "IBM",
+        "reason": "1 new session",
+        "prefect_flow_run": night.flow_run_url or "",
+    }
     expected |= {"git_dirty": "no", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
     assert expected.items() <= run.data.tags.items()
     check_metrics(night, run.data.metrics)
@@ -111,7 +135,10 @@ def test_a_run_holds_the_whole_night_its_scores_in_a_table(tracking: Tracking, n
     assert dict(scores) == pytest.approx(night.metrics, rel=1e-5)
     kept = json.loads((tmp_path / "night.json").read_text())
     assert night.verdict
-    assert (kept["verdict"]["numbers"], set(kept["settings"])) == (night.verdict.numbers, set(night.settings))
+    assert (kept["verdict"]["numbers"], set(kept["settings"])) == (
+        night.verdict.numbers,
+        set(night.settings),
+    )
 
 
 def check_metrics(night: Night, shown: dict[str, float]) -> None:
@@ -129,9 +156,18 @@ def check_metrics(night: Night, shown: dict[str, float]) -> None:
         "vol_20": night.forecast.outlook[1].volatility,
     }
     found = {name: shown[name] for name in percent}
-    assert found == pytest.approx({name: 100 * (value or 0.0) for name, value in percent.items()}, abs=5.1e-4)
-    forecasts = {"average": "standard average", "close": "last close", "ema": "EMA", "path": "published"}
-    errors = {f"rmse_{name}": night.evaluation.scores[each].rmse for name, each in forecasts.items()}
+    assert found == pytest.approx(
+        {name: 100 * (value or 0.0) for name, value in percent.items()}, abs=5.1e-4
+    )
+    forecasts = {
+        "average": "standard average",
+        "close": "last close",
+        "ema": "EMA",
+        "path": "published",
+    }
+    errors = {
+        f"rmse_{name}": night.evaluation.scores[each].rmse for name, each in forecasts.items()
+    }
     assert {name: shown[name] for name in errors} == pytest.approx(errors, rel=1e-5)
 
 
@@ -142,10 +178,14 @@ def test_metrics_that_are_not_finite_are_left_out(tracking: Tracking, night: Nig
     assert "close" in run.data.metrics
 
 
-def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(tracking: Tracking) -> None:
+def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(
+    tracking: Tracking,
+) -> None:
     reached = client(tracking)
     run_id = reached.create_run(reached.create_experiment("many")).info.run_id
-    points = [("loss", float(step), 0, step) for step in range(250)] + [(f"m{at}", 1.0, 0, 0) for at in range(250)]
+    points = [("loss", float(step), 0, step) for step in range(250)] + [
+        (f"m{at}", 1.0, 0, 0) for at in range(250)
+    ]
     for _ in range(2):
         log_points(reached, run_id, points, {"a": "b"}, {f"p{at}": at for at in range(90)})
     assert [each.step for each in reached.get_metric_history(run_id, "loss")] == list(range(250))
@@ -153,7 +193,9 @@ def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(t
     assert (len(run.data.metrics), len(run.data.params), run.data.tags["a"]) == (251, 90, "b")
 
 
-def test_mlflow_ranks_a_tickers_models_by_a_metric_on_the_same_bars(tracking: Tracking, night: Night) -> None:
+def test_mlflow_ranks_a_tickers_models_by_a_metric_on_the_same_bars(
+    tracking: Tracking, night: Night
+) -> None:
     for key, coverage in (("a", 0.7), ("b", 0.9), ("c", 0.8)):
         figures = {**night.metrics, "answer/coverage_80_pct": 100 * coverage}
         tracking.log_night(replace(night, key=key * 64, metrics=figures))
@@ -166,9 +208,19 @@ def test_mlflow_ranks_a_tickers_models_by_a_metric_on_the_same_bars(tracking: Tr
     assert {model.tags["stockml.key"][0] for model in above} == {"b", "c"}
 
 
-def test_a_night_that_kept_the_champion_scores_the_champions_model_again(tracking: Tracking, night: Night) -> None:
+def test_a_night_that_kept_the_champion_scores_the_champions_model_again(
+    tracking: Tracking, night: Night
+) -> None:
     tracking.log_night(night)
-    line = (night.key, str(night.model_folder), str(night.model_sha256), None, night.session, "better", NOW)
+    line = (
+        night.key,
+        str(night.model_folder),
+        str(night.model_sha256),
+        None,
+        night.session,
+        "better",
+        NOW,
+    )
     Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True, data_hash="9" * 64)
     tracking.log_night(kept)

@@ -30,7 +30,14 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.models import PINNED
 from stockml.training.ticker_training import split_after_vintages
 from tests.stockml.tracking.logged import changed
-from tests.support.nights import SETTINGS, recorded_night, series_until, trained, tutorial_model, with_files
+from tests.support.nights import (
+    SETTINGS,
+    recorded_night,
+    series_until,
+    trained,
+    tutorial_model,
+    with_files,
+)
 from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
 
@@ -77,7 +84,10 @@ json.dump(all_found, open("found.json", "w"))
 def forecast() -> Forecast:
     """What the night publishes of its network when there is no champion."""
     series, settings = series_until("IBM", DAY), SETTINGS.evaluation
-    upcoming, split = sessions_for("IBM").after(DAY, settings.horizon), split_after_vintages(series, settings)
+    upcoming, split = (
+        sessions_for("IBM").after(DAY, settings.horizon),
+        split_after_vintages(series, settings),
+    )
     return assess(series, trained("IBM", DAY), None, settings, upcoming, split).forecast
 
 
@@ -103,12 +113,20 @@ def predicted(folder: Path, *models: tuple[str, str, str]) -> list[dict[str, Any
     (folder / "stockml.py").touch()
     for ticker in {ticker for _, _, ticker in models}:
         bars = _bars(ticker)
-        bars.astype({"volume": int}).to_csv(folder / f"{ticker}.csv", index=False)  # as vendors write it
+        bars.astype({"volume": int}).to_csv(
+            folder / f"{ticker}.csv", index=False
+        )  # as vendors write it
         bars.to_parquet(folder / f"{ticker}.parquet")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", PREDICT, *(word for each in models for word in each)]
     ended = subprocess.run(
-        command, cwd=folder, env=environ, check=False, timeout=PATIENCE_S, capture_output=True, text=True
+        command,
+        cwd=folder,
+        env=environ,
+        check=False,
+        timeout=PATIENCE_S,
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     return list(json.loads((folder / "found.json").read_text()))
@@ -132,9 +150,13 @@ def tutorial(installation: HomePaths, tmp_path_factory: pytest.TempPathFactory) 
     series = series_until("MSFT", DAY)
     model = tutorial_model(series, settings)
     save(model, folder / "model")
-    upcoming = sessions_for("MSFT", "24/5").after(DAY, settings.evaluation.horizon)  # Good Friday is a session there
+    upcoming = sessions_for("MSFT", "24/5").after(
+        DAY, settings.evaluation.horizon
+    )  # Good Friday is a session there
     split = split_after_vintages(series, settings.evaluation)
-    write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), folder / "evaluation")
+    write_assessment(
+        assess(series, model, None, settings.evaluation, upcoming, split), folder / "evaluation"
+    )
     folders = {f"{name}_folder": str(folder / name) for name in ("model", "evaluation")}
     path = str(folder / "series.parquet")
     series.write(folder / "series.parquet")
@@ -149,10 +171,16 @@ def predictions(
     champion: Tracking, tutorial: Tutorial, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:
     """Of the champion and of the tutorial's network, in one process; both bring the same code."""
-    code = [_folder(champion, *of) / "artifacts" / "stockml.zip" for of in (("1",), (tutorial.version, "MSFT"))]
+    code = [
+        _folder(champion, *of) / "artifacts" / "stockml.zip"
+        for of in (("1",), (tutorial.version, "MSFT"))
+    ]
     assert code[0].read_bytes() == code[1].read_bytes()
     models = ("models:/lstm-IBM@champion", "IBM"), (f"models:/lstm-MSFT/{tutorial.version}", "MSFT")
-    return predicted(tmp_path_factory.mktemp("elsewhere"), *((champion.home.tracking_uri, *each) for each in models))
+    return predicted(
+        tmp_path_factory.mktemp("elsewhere"),
+        *((champion.home.tracking_uri, *each) for each in models),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +193,10 @@ def _bars(ticker: str) -> Any:
 
     series = series_until(ticker, DAY)
     names = ("open", "high", "low", "close", "volume")
-    frame = {"session": pd.to_datetime(series.sessions), **{name: getattr(series, name) for name in names}}
+    frame = {
+        "session": pd.to_datetime(series.sessions),
+        **{name: getattr(series, name) for name in names},
+    }
     return pd.DataFrame(frame).tail(1_500)
 
 
@@ -179,21 +210,38 @@ def test_a_models_code_is_one_small_file_of_what_it_imports_and_the_same_every_n
     champion: Tracking, night: Night
 ) -> None:
     version = champion.log_night(replace(night, key="f" * 64)).model_version
-    first, second = (_folder(champion, each) / "artifacts" / "stockml.zip" for each in ("1", version))
+    first, second = (
+        _folder(champion, each) / "artifacts" / "stockml.zip" for each in ("1", version)
+    )
     assert first.read_bytes() == second.read_bytes()
     assert first.stat().st_size < 100_000
     with zipfile.ZipFile(first) as code:
         names = set(code.namelist())
-        imported = {name for each in names for name in _imported(code.read(each))} - set(sys.stdlib_module_names)
+        imported = {name for each in names for name in _imported(code.read(each))} - set(
+            sys.stdlib_module_names
+        )
     assert {"stockml/__init__.py", "stockml/errors.py", "stockml/models/trained_model.py"} < names
-    assert not [name for name in names if name.startswith(("stockml/provider", "stockml/nights", "stockml/plots"))]
-    assert imported - {"stockml", "sklearn"} == set(PINNED), "scikit-learn is needed only where something is fitted"
+    assert not [
+        name
+        for name in names
+        if name.startswith(("stockml/provider", "stockml/nights", "stockml/plots"))
+    ]
+    assert imported - {"stockml", "sklearn"} == set(PINNED), (
+        "scikit-learn is needed only where something is fitted"
+    )
 
 
 def _imported(source: bytes) -> list[str]:
     """The packages that a source imports anywhere."""
-    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    named = [[each.name for each in n.names] if isinstance(n, ast.Import) else [n.module or ""] for n in found]
+    found = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    named = [
+        [each.name for each in n.names] if isinstance(n, ast.Import) else [n.module or ""]
+        for n in found
+    ]
     return [name.split(".")[0] for names in named for name in names]
 
 
@@ -201,17 +249,25 @@ def _folder(tracking: Tracking, version: str | None, ticker: str = "IBM") -> Pat
     """The files of one of the ticker's versions."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=tracking.home.tracking_uri, registry_uri=tracking.home.tracking_uri)
-    return Path(urllib.parse.urlsplit(client.get_model_version(f"lstm-{ticker}", version or "").source).path)
+    client = MlflowClient(
+        tracking_uri=tracking.home.tracking_uri, registry_uri=tracking.home.tracking_uri
+    )
+    return Path(
+        urllib.parse.urlsplit(client.get_model_version(f"lstm-{ticker}", version or "").source).path
+    )
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_prediction_has_one_row_per_lead_with_bands_that_widen(kind: str, prediction: dict[str, Any]) -> None:
+def test_a_prediction_has_one_row_per_lead_with_bands_that_widen(
+    kind: str, prediction: dict[str, Any]
+) -> None:
     frame = prediction[kind]
     assert list(frame) == [*COLUMNS, "probability_of_rise"]
     assert frame["lead"] == list(range(1, 51))
     assert frame["session"][0] == "2013-03-01"
-    low_to_high = [frame[name] for name in ("low_95", "low_80", "low_50", "high_50", "high_80", "high_95")]
+    low_to_high = [
+        frame[name] for name in ("low_95", "low_80", "low_50", "high_50", "high_80", "high_95")
+    ]
     assert (np.diff(np.array(low_to_high), axis=0) > 0).all()
     assert (np.diff(np.array(frame["high_80"]) / np.array(frame["low_80"])) > 0).all()
     assert all(0 < chance < 1 for chance in frame["probability_of_rise"])
@@ -235,16 +291,26 @@ def test_bars_that_no_night_would_believe_are_refused_and_sessions_are_the_excha
     said = prediction["changed"]
     assert said["Tokyo's midnight"] == said["as it is"]
     assert said["one of the past is unknown"] == pytest.approx(said["as it is"], rel=1e-3)
-    assert "2013-02-28: expected finite prices above 0, found open 202.18" in said["the newest is unknown"]
-    assert "2013-02-28: expected finite prices above 0, found open 202.18" in said["the newest is 0"]
+    assert (
+        "2013-02-28: expected finite prices above 0, found open 202.18"
+        in said["the newest is unknown"]
+    )
+    assert (
+        "2013-02-28: expected finite prices above 0, found open 202.18" in said["the newest is 0"]
+    )
     assert "expected one bar a session, found another of 2013-02-28" in said["twice the newest"]
-    assert "expected each session as a date, or as text such as 2013-02-22, found 13" in said["milliseconds"]
+    assert (
+        "expected each session as a date, or as text such as 2013-02-22, found 13"
+        in said["milliseconds"]
+    )
 
 
 def test_a_models_artifact_holds_the_vintages_it_names(champion: Tracking, night: Night) -> None:
     kept = {path.name for path in _folder(champion, "1").rglob("*")}
     named = {path.name for path in vintage_files(Path(night.model_folder or ""))}
-    assert len(named) == 6, "two regressions and a base from before the scored origins, and three from before tonight"
+    assert len(named) == 6, (
+        "two regressions and a pretrained network from before the scored origins, and three from before tonight"
+    )
     assert named < kept
 
 
@@ -282,10 +348,16 @@ def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
     with mlflow_server(installation) as address:
         served = changed(champion, tracking_uri=address)
         assert served.log_night(night) == direct
-        assert _artifact(address, direct.mlflow_run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
+        assert (
+            _artifact(address, direct.mlflow_run_id, "plots/forecast.png")
+            == b"\x89PNG of a forecast"
+        )
         second = served.log_night(replace(night, key="e" * 64))
         assert second.model_version not in (None, direct.model_version)
-        assert _artifact(address, second.mlflow_run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
+        assert (
+            _artifact(address, second.mlflow_run_id, "plots/forecast.png")
+            == b"\x89PNG of a forecast"
+        )
         champion.follow_champion("IBM", "e" * 64)
         both = (
             (address, f"models:/lstm-IBM/{direct.model_version}", "IBM"),

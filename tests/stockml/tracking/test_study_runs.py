@@ -12,15 +12,36 @@ from stockml.training.tuning import SPACE
 from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, unfilled
 
 
-def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking: Tracking, tmp_path: Path) -> None:
+def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(
+    tracking: Tracking, tmp_path: Path
+) -> None:
     other = changed(tracking, root=tmp_path / "other")
-    ends: tuple[tuple[State, float | None], ...] = (("complete", 0.1), ("pruned", None), ("failed", None))
+    ends: tuple[tuple[State, float | None], ...] = (
+        ("complete", 0.1),
+        ("pruned", None),
+        ("failed", None),
+    )
     tried = dict.fromkeys(SPACE, 1)
     trials = [
-        TrialRecord("IBM", "s", number, 3, state, tried, (0.2, 0.1), loss, 0.1, NOW + timedelta(number), 1.5, 0.15)
+        TrialRecord(
+            "IBM",
+            "s",
+            number,
+            3,
+            state,
+            tried,
+            (0.2, 0.1),
+            loss,
+            0.1,
+            NOW + timedelta(number),
+            1.5,
+            0.15,
+        )
         for number, (state, loss) in enumerate(ends)
     ]
-    for home, trial in zip((other, tracking, tracking, tracking), (*trials, trials[-1]), strict=True):
+    for home, trial in zip(
+        (other, tracking, tracking, tracking), (*trials, trials[-1]), strict=True
+    ):
         log_trial(home, trial)
     logged = sorted(runs(tracking, "IBM/trials"), key=lambda run: str(run.info.run_name))
     assert [(run.info.run_name, run.info.status, run.data.tags["state"]) for run in logged] == [
@@ -32,7 +53,10 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
     assert [run.data.metrics.get("lowest_validation_loss") for run in logged] == [0.1, None, None]
     curve = client(tracking).get_metric_history(logged[1].info.run_id, "validation_loss")
     assert {point.step: point.value for point in curve} == {1: 0.2, 2: 0.1}
-    assert [unfilled(run, views.trials_view()) for run in logged] == [[], *[["metrics.`lowest_validation_loss`"]] * 2]
+    assert [unfilled(run, views.trials_view()) for run in logged] == [
+        [],
+        *[["metrics.`lowest_validation_loss`"]] * 2,
+    ]
     page = experiment(tracking, "IBM/trials").experiment_id
     for tag in (views.NOTE, views.ARRANGED):
         client(tracking).delete_experiment_tag(page, tag)  # as an earlier version made it

@@ -18,7 +18,9 @@ def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
     (run,) = client(tracking).search_runs([overview.experiment_id])
     names = run.data.metrics
     points = {name: client(tracking).get_metric_history(run.info.run_id, name) for name in names}
-    return run, {name: {point.step: point.value for point in found} for name, found in points.items()}
+    return run, {
+        name: {point.step: point.value for point in found} for name, found in points.items()
+    }
 
 
 def test_the_track_record_has_one_step_per_session_in_whatever_order_nights_are_run(
@@ -26,7 +28,13 @@ def test_the_track_record_has_one_step_per_session_in_whatever_order_nights_are_
 ) -> None:
     def other(day: date, skill: float, **changes: Any) -> Night:
         live = {**night.metrics, "live/skill": skill}
-        return replace(night, session=day, key=sha256(f"{day} {skill}".encode()).hexdigest(), metrics=live, **changes)
+        return replace(
+            night,
+            session=day,
+            key=sha256(f"{day} {skill}".encode()).hexdigest(),
+            metrics=live,
+            **changes,
+        )
 
     for each in (night, other(date(2013, 3, 1), 0.03), other(date(2013, 2, 27), 0.01), night):
         tracking.log_night(each)
@@ -59,7 +67,9 @@ def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
     later_first: bool, tracking: Tracking, night: Night
 ) -> None:
     live = {**night.metrics, "live/skill": 0.05}
-    later = replace(night, key="1" * 64, finished_at=night.finished_at + timedelta(hours=1), metrics=live)
+    later = replace(
+        night, key="1" * 64, finished_at=night.finished_at + timedelta(hours=1), metrics=live
+    )
     for each in (night, later):
         write_night(each, night_path(tracking.home.nights, "IBM", each.key))
     for each in (later, night) if later_first else (night, later):

@@ -8,13 +8,19 @@ SERIES = walk(420)
 SMALL_FORM = {
     "network": {"units": [4], "look_back": 5, "dropout": 0.0},
     "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
-    "evaluation": {"horizon": 5, "direction_step": 3, "test_sessions": 60, "validation_sessions": 60},
+    "evaluation": {
+        "horizon": 5,
+        "direction_step": 3,
+        "test_sessions": 60,
+        "validation_sessions": 60,
+    },
 }
 SMALL = settings_for(
-    "tutorial", {f"{part}.{name}": value for part, each in SMALL_FORM.items() for name, value in each.items()}
+    "tutorial",
+    {f"{part}.{name}": value for part, each in SMALL_FORM.items() for name, value in each.items()},
 )
 TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
 
 
-def search(sampler: Sampler = "tpe", base: Settings = SMALL, **changed: object) -> Search:
-    return Search("ABC", changed.pop("series", SERIES), base, sampler, TINY)  # type: ignore[arg-type]
+def search(sampler: Sampler = "tpe", pretrained: Settings = SMALL, **changed: object) -> Search:
+    return Search("ABC", changed.pop("series", SERIES), pretrained, sampler, TINY)  # type: ignore[arg-type]

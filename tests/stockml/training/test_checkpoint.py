@@ -42,7 +42,9 @@ def test_a_training_resumes_from_its_own_checkpoint_as_it_was_saved(tmp_path: Pa
             assert one.dtype == other.dtype
 
 
-def test_without_a_checkpoint_or_with_one_that_is_another_trainings_or_damaged_it_begins_anew(tmp_path: Path) -> None:
+def test_without_a_checkpoint_or_with_one_that_is_another_trainings_or_damaged_it_begins_anew(
+    tmp_path: Path,
+) -> None:
     assert resume(tmp_path, "one") == TrainingProgress()
     save(tmp_path, "another", TrainingProgress("seed 1", 4))
     assert resume(tmp_path, "one") == TrainingProgress()

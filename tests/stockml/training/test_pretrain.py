@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
-from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_vintages import digest
+from stockml.models.pretrained_network import PretrainedNetwork
+from stockml.models.vintage_store import digest
 from stockml.prices.series import PriceSeries
-from stockml.training import base_trainer
-from stockml.training.base_trainer import MemberSettings
+from stockml.training import network_trainer
+from stockml.training.network_trainer import MemberSettings
 from stockml.training.pretrain import PretrainProgress, batches, cosine_rates, pretrain
-from tests.stockml.models.test_pooled_ridge import Regressions, fit
+from tests.stockml.models.test_ridge import Regressions, fit
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
-SMALL = tuple(MemberSettings(seed=seed, units=(5, 4), dense=6, epochs=2, batch=4) for seed in (1, 2))
+SMALL = tuple(
+    MemberSettings(seed=seed, units=(5, 4), dense=6, epochs=2, batch=4) for seed in (1, 2)
+)
 
 
 def tickers() -> dict[str, PriceSeries]:
@@ -31,8 +33,12 @@ def regressions() -> Regressions:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(regressions: Regressions, tmp_path_factory: pytest.TempPathFactory) -> BaseNetwork:
-    return pretrain(tickers(), UNTIL, *regressions, folder=tmp_path_factory.mktemp("whole"), members=SMALL)[0]
+def undisturbed(
+    regressions: Regressions, tmp_path_factory: pytest.TempPathFactory
+) -> PretrainedNetwork:
+    return pretrain(
+        tickers(), UNTIL, *regressions, folder=tmp_path_factory.mktemp("whole"), members=SMALL
+    )[0]
 
 
 class Killed(Exception):
@@ -41,7 +47,7 @@ class Killed(Exception):
 
 @pytest.mark.slow
 def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
-    undisturbed: BaseNetwork, regressions: Regressions, tmp_path: Path
+    undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path
 ) -> None:
     seen: list[PretrainProgress] = []
     reported: list[PretrainProgress] = []
@@ -56,9 +62,13 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
         with pytest.raises(Killed):
             pretrain(tickers(), UNTIL, *regressions, folder=tmp_path, members=SMALL, on_epoch=kill)
     reported.clear()
-    resumed, _ = pretrain(tickers(), UNTIL, *regressions, folder=tmp_path, members=SMALL, on_epoch=kill)
+    resumed, _ = pretrain(
+        tickers(), UNTIL, *regressions, folder=tmp_path, members=SMALL, on_epoch=kill
+    )
     assert reported == seen
-    assert [(row.member, row.epoch) for row in seen] == [(each.name, epoch) for each in SMALL for epoch in (1, 2)]
+    assert [(row.member, row.epoch) for row in seen] == [
+        (each.name, epoch) for each in SMALL for epoch in (1, 2)
+    ]
     assert digest(resumed) == digest(undisturbed)
     assert all(row.seconds_left > 0 for row in seen[:-1])
     assert seen[-1].seconds_left == 0
@@ -66,7 +76,7 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
 
 @pytest.mark.slow
 def test_a_checkpoint_of_other_bars_is_not_continued(
-    undisturbed: BaseNetwork, regressions: Regressions, tmp_path: Path
+    undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path
 ) -> None:
     def kill(row: PretrainProgress) -> None:
         raise Killed
@@ -75,20 +85,27 @@ def test_a_checkpoint_of_other_bars_is_not_continued(
     with pytest.raises(Killed):
         pretrain(other, UNTIL, *regressions, folder=tmp_path, members=one, on_epoch=kill)
     found, _ = pretrain(tickers(), UNTIL, *regressions, folder=tmp_path, members=one)
-    assert digest(found) == digest(replace(undisturbed, members=undisturbed.members[:1], scores=found.scores))
+    assert digest(found) == digest(
+        replace(undisturbed, members=undisturbed.members[:1], scores=found.scores)
+    )
 
 
 @pytest.mark.slow
-def test_a_base_records_what_it_learned_from_and_later_bars_change_nothing(
-    undisturbed: BaseNetwork, regressions: Regressions, tmp_path: Path
+def test_a_pretrained_network_records_what_it_learned_from_and_later_bars_change_nothing(
+    undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path
 ) -> None:
     assert (undisturbed.through, undisturbed.tickers) == (date(2003, 5, 30), ("T0", "T1", "T2"))
-    assert (undisturbed.sessions, undisturbed.origins) == (regressions[0].sessions, regressions[1].origins)
+    assert (undisturbed.sessions, undisturbed.origins) == (
+        regressions[0].sessions,
+        regressions[1].origins,
+    )
     assert set(undisturbed.scores) == {f"loss, {member.name}" for member in SMALL}
     last = 700
     until = tickers()["T0"].sessions[last].item()
     own = fit(tickers(), until)
-    changed = {ticker: altered_after(series, last) for ticker, series in reversed(tickers().items())}
+    changed = {
+        ticker: altered_after(series, last) for ticker, series in reversed(tickers().items())
+    }
     plain, _ = pretrain(tickers(), until, *own, folder=tmp_path, members=SMALL[:1])
     again, _ = pretrain(changed, until, *own, folder=tmp_path, members=SMALL[:1])
     assert digest(again) == digest(plain)
@@ -96,11 +113,11 @@ def test_a_base_records_what_it_learned_from_and_later_bars_change_nothing(
 
 
 @pytest.mark.slow
-def test_the_numpy_network_computes_what_keras_computes(undisturbed: BaseNetwork) -> None:
+def test_the_numpy_network_computes_what_keras_computes(undisturbed: PretrainedNetwork) -> None:
     origins = np.array([10, 63, 100, 700])
     windows = undisturbed.windows(walk(800, seed=5), origins)
     for settings, member in zip(SMALL, undisturbed.members, strict=True):
-        model = base_trainer.build(settings, sessions=windows.shape[1])
+        model = network_trainer.build(settings, sessions=windows.shape[1])
         weights = [array for part in (*member.layers, member.dense, member.head) for array in part]
         model.set_weights(weights)
         said = np.asarray(model(windows, training=False))[:, 0]
@@ -110,7 +127,9 @@ def test_the_numpy_network_computes_what_keras_computes(undisturbed: BaseNetwork
 
 def test_the_learning_rate_falls_from_its_full_value_to_almost_zero_over_the_epochs() -> None:
     settings = MemberSettings()
-    rates = np.concatenate([cosine_rates(settings, epoch, 10) for epoch in range(1, settings.epochs + 1)])
+    rates = np.concatenate(
+        [cosine_rates(settings, epoch, 10) for epoch in range(1, settings.epochs + 1)]
+    )
     assert rates[0] == settings.learning_rate
     assert (np.diff(rates) < 0).all()
     assert rates[-1] < 0.01 * rates[0]
@@ -130,6 +149,8 @@ def test_a_pool_with_too_few_bars_is_refused(regressions: Regressions, tmp_path:
         pretrain({"NEW": walk(100)}, UNTIL, *regressions, folder=tmp_path, members=SMALL)
 
 
-def test_a_regression_that_has_seen_later_sessions_is_refused(regressions: Regressions, tmp_path: Path) -> None:
+def test_a_regression_that_has_seen_later_sessions_is_refused(
+    regressions: Regressions, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidSetting, match="2003-05-29 or before"):
         pretrain(tickers(), date(2003, 5, 29), *regressions, folder=tmp_path, members=SMALL)

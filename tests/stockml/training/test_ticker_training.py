@@ -12,29 +12,35 @@ import pytest
 
 from stockml.forecasts.proper_scores import crps
 from stockml.models.lead_grid import moves
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, decide
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import TrainedModel
 from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
+from stockml.models.vintage_store import SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings, TrainingSettings
-from stockml.training.base_trainer import stretches_of
 from stockml.training.fine_tuning import Course, cosine, fine_tune
+from stockml.training.network_trainer import stretches_of
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from stockml.training.train import facts_about
 from tests.support.walks import SMALL, altered_after, turning, walk
 
 RETRAIN, FINE_TUNE = Decision("retrain", "no champion yet"), Decision("fine-tune", "1 new session")
-SERIES = turning(900, turn=900)  # its moves persist throughout, so it always moves further than the pretrained says
+SERIES = turning(
+    900, turn=900
+)  # its moves persist throughout, so it always moves further than the pretrained says
 TURNED = turning(900, turn=680)  # its moves persist until the validation part begins, then reverse
 EAGER = SMALL.changed(  # so that little training does much
     evaluation=SMALL.evaluation.changed(origin_every=1),
-    training=TrainingSettings(learning_rate=3e-3, own_share=1.0, steps=10, fine_tune_learning_rate=1e-3),
+    training=TrainingSettings(
+        learning_rate=3e-3, own_share=1.0, steps=10, fine_tune_learning_rate=1e-3
+    ),
 )
 
 
-def learned(series: PriceSeries, settings: Settings = EAGER, start: TrainedModel | None = None) -> TrainedModel:
+def learned(
+    series: PriceSeries, settings: Settings = EAGER, start: TrainedModel | None = None
+) -> TrainedModel:
     return train_ticker(series, settings, FINE_TUNE if start else RETRAIN, start=start)
 
 
@@ -50,7 +56,10 @@ def network(model: TrainedModel, name: str) -> TickerNetwork:
 
 
 def same(one: TickerNetwork, two: TickerNetwork) -> bool:
-    return all(map(np.array_equal, one.weights, two.weights)) and len(one.weights) == len(two.weights) > 0
+    return (
+        all(map(np.array_equal, one.weights, two.weights))
+        and len(one.weights) == len(two.weights) > 0
+    )
 
 
 @pytest.mark.slow
@@ -69,14 +78,23 @@ def test_training_is_used_only_if_it_helped_on_the_validation_part() -> None:
     assert not_worth.decision.reason.endswith(
         "on 60 validation origins: the pretrained network is left alone (retrain: no champion yet)"
     )
-    at, leads, own = np.array(worth.parts.validation), np.array([1, 2, 3, 5]), network(worth, "held_out")
+    at, leads, own = (
+        np.array(worth.parts.validation),
+        np.array([1, 2, 3, 5]),
+        network(worth, "held_out"),
+    )
     actual = moves(SERIES, at, leads)
-    trained, alone = own.forecast(SERIES, at, leads)[1], own.vintages.network_quantiles(SERIES, at, leads)
+    trained, alone = (
+        own.forecast(SERIES, at, leads)[1],
+        own.vintages.network_quantiles(SERIES, at, leads),
+    )
     loss, reference = (np.mean(crps(each, actual) / np.sqrt(leads)) for each in (trained, alone))
     assert worth.evidence.skill == pytest.approx(1 - loss / reference)
     steps = [(row["network"], row["step"]) for row in worth.history]
     assert steps == [(name, step) for name in ("held_out", "published") for step in range(1, 11)]
-    assert {row["network"] for row in not_worth.history} == {"held_out"}, "what is not used is not trained to publish"
+    assert {row["network"] for row in not_worth.history} == {"held_out"}, (
+        "what is not used is not trained to publish"
+    )
 
 
 @pytest.mark.slow
@@ -96,26 +114,34 @@ def test_a_fine_tune_continues_the_champion_and_takes_what_is_new_first() -> Non
     before = learned(SERIES.until(890))
     model = learned(SERIES, start=before)
     assert model.retrained_at == SERIES.sessions[889]
-    assert sum(row["network"] == "held_out" for row in model.history) == EAGER.training.fine_tune_steps
+    assert (
+        sum(row["network"] == "held_out" for row in model.history) == EAGER.training.fine_tune_steps
+    )
     assert not same(network(model, "held_out"), network(before, "held_out"))
     older = replace(before.held_out, vintages=VintageSet.ending_before(date(2000, 1, 1)))
     afresh = learned(SERIES, start=replace(before, held_out=older))
-    assert same(network(afresh, "held_out"), network(usual(), "held_out")), "with another vintage it starts afresh"
+    assert same(network(afresh, "held_out"), network(usual(), "held_out")), (
+        "with another vintage it starts afresh"
+    )
 
 
 @pytest.mark.slow
 def test_every_setting_of_a_training_changes_its_weights() -> None:
     vintages = VintageSet.ending_before(date(2001, 1, 1))
-    assert vintages.base
-    own = stretches_of(SERIES, vintages.base.scale, vintages.regression, vintages.ridge)
-    replay, network_settings = replay_of(vintages.base), SMALL.network
+    assert vintages.pretrained
+    own = stretches_of(SERIES, vintages.pretrained.scale, vintages.regression, vintages.ridge)
+    replay, network_settings = replay_of(vintages.pretrained), SMALL.network
 
     def weights(dropout: float = 0.3, **changes: object) -> list[np.ndarray]:
         training = TrainingSettings(steps=2).changed(**changes)
         parts = network_settings.changed(dropout=dropout), training, np.arange(1)
-        return list(fine_tune(vintages.base, own, replay, Course.of(training, continues=False), *parts)[0].arrays())
+        return list(
+            fine_tune(
+                vintages.pretrained, own, replay, Course.of(training, continues=False), *parts
+            )[0].arrays()
+        )
 
-    plain, start = weights(), vintages.base.arrays()
+    plain, start = weights(), vintages.pretrained.arrays()
     for changes in (
         {"steps": 3},
         {"learning_rate": 1e-3},
@@ -141,13 +167,21 @@ def test_a_champion_that_has_seen_tonights_validation_part_is_not_continued() ->
     """With other settings, what the earlier model learned from may lie in tonight's validation part."""
     series = turning(1_250, turn=1_250)
     parts = {"horizon": 5, "direction_step": 3, "test_sessions": 200}
-    few, many = (SMALL.changed(evaluation=EvaluationSettings(**parts, validation_sessions=each)) for each in (200, 400))
+    few, many = (
+        SMALL.changed(evaluation=EvaluationSettings(**parts, validation_sessions=each))
+        for each in (200, 400)
+    )
     split = split_after_vintages(series.until(1_249), few.evaluation)
     then = replace(train_ticker(walk(100), SMALL, RETRAIN, start=None), settings=few)
-    then = replace(then, held_out=replace(then.held_out, learned_until=series.sessions[split.validation.start - 1]))
+    then = replace(
+        then,
+        held_out=replace(then.held_out, learned_until=series.sessions[split.validation.start - 1]),
+    )
     first = series.sessions[split_after_vintages(series, many.evaluation).validation.start]
     facts, seen = facts_about(then, series, many), then.held_out.learned_until
-    assert facts.unscored == f"it has seen sessions through {seen}, what is unseen begins on {first}"
+    assert (
+        facts.unscored == f"it has seen sessions through {seen}, what is unseen begins on {first}"
+    )
     assert decide(facts, "keep", many.policy).mode == "retrain"
 
 
@@ -159,7 +193,9 @@ def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> 
     other = learned(altered_after(SERIES, t))
     assert same(network(other, "held_out"), network(usual(), "held_out"))
     assert (other.evidence == usual().evidence) is (part == "test")
-    assert network(other, "held_out").learned_until < SERIES.sessions[usual().parts.validation.start]
+    assert (
+        network(other, "held_out").learned_until < SERIES.sessions[usual().parts.validation.start]
+    )
 
 
 @pytest.mark.parametrize("sessions", [27, 59, 100])
@@ -168,7 +204,9 @@ def test_a_short_history_leaves_the_pretrained_network_alone(sessions: int) -> N
     assert model.decision.mode == "pretrained"
     assert re.match(r"not trained: .*; the pretrained network is left alone", model.decision.reason)
     assert (model.evidence, model.held_out.weights, model.published.weights) == (None, (), ())
-    assert model.published.forecast(walk(sessions), np.array([sessions - 1]), np.arange(1, 51))[1].shape == (1, 50, 21)
+    assert model.published.forecast(walk(sessions), np.array([sessions - 1]), np.arange(1, 51))[
+        1
+    ].shape == (1, 50, 21)
 
 
 def test_a_long_history_most_of_which_every_vintage_has_seen_is_not_trained_on() -> None:
@@ -176,11 +214,11 @@ def test_a_long_history_most_of_which_every_vintage_has_seen_is_not_trained_on()
     oldest = np.datetime64(oldest_through() or "")
     series = replace(series, sessions=series.sessions + (oldest - series.sessions[-65]))
     model = train_ticker(series, SMALL, RETRAIN, start=None)
-    assert model.published.vintages.base is not None
+    assert model.published.vintages.pretrained is not None
     assert (len(model.parts.validation), model.decision.mode) == (0, "pretrained")
 
 
-@pytest.mark.parametrize("damaged", ["base", "replay"])
+@pytest.mark.parametrize("damaged", ["pretrained", "replay"])
 def test_a_damaged_vintage_or_replay_is_named_and_the_night_goes_on_without_training(
     damaged: str, tmp_path: Path
 ) -> None:
@@ -191,26 +229,36 @@ def test_a_damaged_vintage_or_replay_is_named_and_the_night_goes_on_without_trai
     assert model.decision.mode == "pretrained"
     assert model.decision.reason.startswith("not trained: ")
     assert f"{damaged}-1999-06.npz" in model.decision.reason
-    assert (model.published.forecast(SERIES, np.array([800]), np.arange(1, 6))[1] is None) is (damaged == "base")
+    assert (model.published.forecast(SERIES, np.array([800]), np.arange(1, 6))[1] is None) is (
+        damaged == "pretrained"
+    )
 
 
 def test_before_any_vintage_nothing_is_trained_and_the_simple_forecast_is_finite() -> None:
     early = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
     model = train_ticker(early, EAGER, RETRAIN, start=None)
-    assert model.decision.reason.startswith("not trained: no pooled regression ends before ")
-    assert np.isfinite(model.published.vintages.simple_quantiles(early, np.array([800]), np.arange(1, 6))).all()
+    assert model.decision.reason.startswith("not trained: no regression ends before ")
+    assert np.isfinite(
+        model.published.vintages.simple_quantiles(early, np.array([800]), np.arange(1, 6))
+    ).all()
 
 
 def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
-    sessions = SERIES.sessions - np.timedelta64(1_050, "D")  # the oldest vintage ends on session 499
+    sessions = SERIES.sessions - np.timedelta64(
+        1_050, "D"
+    )  # the oldest vintage ends on session 499
     around = replace(SERIES, sessions=sessions)
     assert split_after_vintages(SERIES, SMALL.evaluation).validation.start == 775
     first = int(np.searchsorted(around.sessions, np.datetime64("1999-06-30"), side="right"))
     assert first == 500
-    evaluation = EvaluationSettings(horizon=5, direction_step=3, test_sessions=600, validation_sessions=600)
+    evaluation = EvaluationSettings(
+        horizon=5, direction_step=3, test_sessions=600, validation_sessions=600
+    )
     found = split_after_vintages(around, evaluation)
     assert (found.test, len(found.validation)) == (range(first, 895), 0)
     before = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
-    assert split_after_vintages(before, SMALL.evaluation) == split_after_vintages(SERIES, SMALL.evaluation)
+    assert split_after_vintages(before, SMALL.evaluation) == split_after_vintages(
+        SERIES, SMALL.evaluation
+    )
     model = train_ticker(around, SMALL.changed(evaluation=evaluation), RETRAIN, start=None)
     assert model.held_out.vintages.through == date(1999, 6, 30)

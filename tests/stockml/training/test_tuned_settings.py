@@ -7,12 +7,19 @@ import pytest
 from flows.form import chosen
 from stockml.errors import InvalidFile
 from stockml.home import HomePaths
-from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings, write_tuned_settings
+from stockml.training.tuned_settings import (
+    TrialRecord,
+    path_of,
+    tuned_settings,
+    write_tuned_settings,
+)
 from stockml.training.tuning import tune
 from tests.stockml.training.small_search import search
 
 
-def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(home: HomePaths) -> None:
+def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(
+    home: HomePaths,
+) -> None:
     path_of(home, "ABC").parent.mkdir(parents=True)
     kept = {"settings": {"network.units": [7], "training.epochs": 9}, "profile": "tutorial"}
     path_of(home, "ABC").write_text(json.dumps(kept))
@@ -20,11 +27,15 @@ def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(hom
     assert (used.network.units, used.training.epochs) == ((7,), 2)
     assert chosen("tutorial", "auto", None, ticker="XYZ") == chosen("tutorial", "auto", None)
     assert chosen("nightly", "auto", None, ticker="ABC") == chosen("nightly", "auto", None)
-    path_of(home, "ABC").write_text(json.dumps(kept | {"profile": "nightly"}))  # as an earlier version wrote it
+    path_of(home, "ABC").write_text(
+        json.dumps(kept | {"profile": "nightly"})
+    )  # as an earlier version wrote it
     assert chosen("tutorial", "auto", None, ticker="ABC") == chosen("tutorial", "auto", None)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}']
+)
 def test_a_damaged_settings_file_is_an_error_that_names_it(home: HomePaths, content: str) -> None:
     path_of(home, "ABC").parent.mkdir(parents=True)
     path_of(home, "ABC").write_text(content)
@@ -45,10 +56,16 @@ def test_a_damaged_settings_file_is_not_overwritten_and_no_search_starts(home: H
     assert (path.read_text(), heard) == (damaged, [])
 
 
-def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(home: HomePaths) -> None:
+def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(
+    home: HomePaths,
+) -> None:
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
     path.write_text(path.read_text().replace('epochs": 3', 'epochs": 4'))
     with pytest.raises(InvalidFile, match=r"ABC\.json.*take its line `crc32` out"):
         tuned_settings(home, "ABC")
-    path.write_text(json.dumps({name: each for name, each in json.loads(path.read_text()).items() if name != "crc32"}))
+    path.write_text(
+        json.dumps(
+            {name: each for name, each in json.loads(path.read_text()).items() if name != "crc32"}
+        )
+    )
     assert tuned_settings(home, "ABC") == {"training.epochs": 4}

@@ -22,7 +22,16 @@ from stockml.settings import USED_BY_TUTORIAL, Settings
 from stockml.tracking.experiments import experiment_name
 from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings
-from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, _queue_grid, _study, space_beside, tune
+from stockml.training.tuning import (
+    SPACE,
+    Sampler,
+    Search,
+    TuningResult,
+    _queue_grid,
+    _study,
+    space_beside,
+    tune,
+)
 from stockml.training.tutorial import Recipe
 from tests.stockml.training.small_search import SERIES, SMALL, SMALL_FORM, search
 from tests.support.replaying import fill
@@ -31,17 +40,26 @@ from tests.support.walks import altered_after, walk
 TEST_START = 360
 
 
-def tuned(home: HomePaths, trials: int, sampler: Sampler = "tpe") -> tuple[TuningResult, list[TrialRecord]]:
+def tuned(
+    home: HomePaths, trials: int, sampler: Sampler = "tpe"
+) -> tuple[TuningResult, list[TrialRecord]]:
     heard: list[TrialRecord] = []
     return tune(home, search(sampler), trials=trials, on_trial=heard.append), heard
 
 
 @pytest.mark.slow
-def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_present_settings(home: HomePaths) -> None:
+def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_present_settings(
+    home: HomePaths,
+) -> None:
     found, heard = tuned(home, 4, "grid")
     assert [trial.number for trial in heard] == [0, 1, 2, 3]
-    assert {**heard[0].settings}.items() >= {"network.units": [4], "training.learning_rate": 1e-3}.items()
-    assert heard[0].settings["training.epochs"] == SMALL.training.epochs, "what was not searched is told too"
+    assert {**heard[0].settings}.items() >= {
+        "network.units": [4],
+        "training.learning_rate": 1e-3,
+    }.items()
+    assert heard[0].settings["training.epochs"] == SMALL.training.epochs, (
+        "what was not searched is told too"
+    )
     assert found.default_loss == heard[0].loss
     complete = [trial for trial in heard if trial.loss is not None]
     best = min(complete, key=lambda trial: trial.loss or 0.0)
@@ -62,12 +80,16 @@ def test_nothing_of_the_test_part_reaches_a_trial(home: HomePaths, tmp_path: Pat
 
 
 def test_a_search_is_the_same_whatever_bars_came_after_those_it_learns_from() -> None:
-    learned = [training_part(each, SMALL) for each in (SERIES, altered_after(SERIES, TEST_START - 1))]
+    learned = [
+        training_part(each, SMALL) for each in (SERIES, altered_after(SERIES, TEST_START - 1))
+    ]
     assert len({search(series=each).study for each in (*learned, replace(learned[0]))}) == 1
 
 
 @pytest.mark.slow
-def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(home: HomePaths) -> None:
+def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(
+    home: HomePaths,
+) -> None:
     def interrupt(trial: TrialRecord) -> None:
         if trial.number == 1:
             raise KeyboardInterrupt
@@ -79,7 +101,10 @@ def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_s
     assert [trial.number for trial in heard] == [0, 1, 2]
     assert tuned(home, 3) == (first, heard)
     assert search().study != search(series=walk(421)).study
-    assert search().study != search(base=SMALL.changed(training=SMALL.training.changed(seed=8))).study
+    assert (
+        search().study
+        != search(initial=SMALL.changed(training=SMALL.training.changed(seed=8))).study
+    )
 
 
 @pytest.mark.slow
@@ -90,7 +115,9 @@ def test_a_killed_search_resumes_with_its_finished_trials(home: HomePaths) -> No
         "def die(trial):\n    if trial.number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
         "tune(current_home(), search(), trials=3, on_trial=die)"
     )
-    killed = subprocess.run([sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False
+    )
     assert killed.returncode == -signal.SIGKILL
     found, heard = tuned(home, 3)
     assert [trial.number for trial in heard][:2] == [0, 1]
@@ -114,12 +141,16 @@ def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
     else:
         study.tell(begun, state=TrialState.FAIL)
     found, _ = tuned(home, 9, "grid")
-    tried = [trial.params for trial in study.get_trials() if trial.state.name in ("COMPLETE", "PRUNED")]
+    tried = [
+        trial.params for trial in study.get_trials() if trial.state.name in ("COMPLETE", "PRUNED")
+    ]
     assert len(tried) == len({tuple(params.values()) for params in tried}) == found.trials == 4
 
 
 @pytest.mark.slow
-def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(home: HomePaths) -> None:
+def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(
+    home: HomePaths,
+) -> None:
     """What a pruned one had reached at its last epoch is no result."""
     study, labels = _study(home, search()), search().labels()
     for state, units, losses in (
@@ -132,12 +163,16 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
                 state=state,
                 value=min(losses.values()),
                 params={"network.units": units, "training.learning_rate": "0.001"},
-                distributions={name: CategoricalDistribution(values) for name, values in labels.items()},
+                distributions={
+                    name: CategoricalDistribution(values) for name, values in labels.items()
+                },
                 intermediate_values=losses,
             )
         )
     heard: list[TrialRecord] = []
-    found = tune(home, search(base=SMALL.changed(mode="retrain")), trials=3, on_trial=heard.append)
+    found = tune(
+        home, search(initial=SMALL.changed(mode="retrain")), trials=3, on_trial=heard.append
+    )
     assert [(each.state, each.loss, each.best, each.losses) for each in heard] == [
         ("complete", 0.2, 0.2, (0.6, 0.2)),
         ("pruned", None, 0.2, (0.1,)),
@@ -146,13 +181,19 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
     assert (found.trials, found.pruned, found.loss, found.default_loss) == (3, 1, 0.2, 0.3)
     recipe = Recipe.of(SERIES.mid[: (end := train_length(len(SERIES.mid)))], end, SMALL)
     stays = recipe.prepared.values[recipe.validation - 1][:, None]
-    assert found.last_value_loss == pytest.approx(np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2)
+    assert found.last_value_loss == pytest.approx(
+        np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2
+    )
     said = "validation loss 0.20000, the lowest, so partly luck; of its first settings: 0.30000; of the last value: 0."
-    assert said in found.text, "of a random walk, a loss far below that of the first settings looked like a gain"
+    assert said in found.text, (
+        "of a random walk, a loss far below that of the first settings looked like a gain"
+    )
     assert dict(found.settings).items() >= {"network.units": [3], "training.epochs": 2}.items()
     assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
     assert "mode" not in found.settings, "of the search alone"
-    other = tune(home, search(base=SMALL.changed(network=SMALL.network.changed(cell="gru"))), trials=1)
+    other = tune(
+        home, search(initial=SMALL.changed(network=SMALL.network.changed(cell="gru"))), trials=1
+    )
     replaced = "; replaces the settings of another search, whose repetition brings them back: 3 trials, loss 0.20000"
     assert other.text.endswith(replaced), "a single trial took their place unsaid"
     assert tune(home, search(), trials=3).text.endswith(": 1 trial, loss " + f"{other.loss:.5f}")
@@ -160,7 +201,9 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
     assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
 
 
-def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look() -> None:
+def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look() -> (
+    None
+):
     assert space_beside(()) == SPACE
     given = ("network.cell", "training.learning_rate", "training.epochs")
     assert SPACE.keys() - space_beside(given).keys() == {"network.cell", "training.learning_rate"}
@@ -173,7 +216,13 @@ def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_
     with pytest.raises(InvalidSetting, match=r"network\.dropout"):
         Search("ABC", SERIES, SMALL, "tpe", {"network.dropout": (0.1, 2.0)})
     with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
-        Search("ABC", SERIES, SMALL.changed(training=SMALL.training.changed(decay_on="test")), "tpe", SPACE)
+        Search(
+            "ABC",
+            SERIES,
+            SMALL.changed(training=SMALL.training.changed(decay_on="test")),
+            "tpe",
+            SPACE,
+        )
     with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
         Search("ABC", SERIES, SMALL, "tpe", {"training.decay_on": ("validation", "test")})
     with pytest.raises(InvalidSetting, match="profile"):
@@ -201,7 +250,12 @@ def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
     lowest = min(run.data.metrics["lowest_validation_loss"] for run in runs)
     assert lowest == pytest.approx(found.loss, rel=1e-5)
     shown = runs[0].data.params
-    assert ("network.cell" in shown, shown["training.optimizer"] in SPACE["training.optimizer"]) == (False, True)
-    assert shown["training.epochs"] == str(SMALL.training.epochs), "two searches can be told apart by what was given"
+    assert (
+        "network.cell" in shown,
+        shown["training.optimizer"] in SPACE["training.optimizer"],
+    ) == (False, True)
+    assert shown["training.epochs"] == str(SMALL.training.epochs), (
+        "two searches can be told apart by what was given"
+    )
     assert tuned_settings(home, "IBM") == json.loads(json.dumps(dict(found.settings)))
     assert np.isfinite(found.loss)

@@ -16,7 +16,11 @@ WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions"
 @pytest.mark.parametrize(
     ("journal", "line", "way_on"),
     [
-        (WHOLE + WHOLE[:40], 2, "remove that line, and the search goes on from the others; or move it away"),
+        (
+            WHOLE + WHOLE[:40],
+            2,
+            "remove that line, and the search goes on from the others; or move it away",
+        ),
         (WHOLE + WHOLE.rstrip(), 2, "remove that line"),  # Optuna would write on in it
         (WHOLE + bytes(40), 2, "remove that line"),
         (WHOLE[:40] + b"\n" + WHOLE, 1, "move it away, and the search starts over"),
@@ -28,15 +32,22 @@ def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
 ) -> None:
     """By a full disk or a power loss: Optuna wrote on in the same line, and no search of that ticker began again."""
     write_atomically(path := home.root / "tuning" / "ABC.journal", journal)
-    with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* damage in line {line} of .*; {way_on}"):
+    with pytest.raises(
+        InvalidFile, match=rf"ABC\.journal: .* damage in line {line} of .*; {way_on}"
+    ):
         tune(home, search(), trials=1)
     assert path.read_bytes() == journal
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("room", [300, 3_000], ids=["before the first trial", "between trials"])
-def test_a_search_that_a_full_disk_ends_goes_on_once_there_is_room(home: HomePaths, room: int) -> None:
-    path, others = home.root / "tuning" / "ABC.journal", [WHOLE.replace(b"ano", b"%d" % n) for n in range(4_000)]
+def test_a_search_that_a_full_disk_ends_goes_on_once_there_is_room(
+    home: HomePaths, room: int
+) -> None:
+    path, others = (
+        home.root / "tuning" / "ABC.journal",
+        [WHOLE.replace(b"ano", b"%d" % n) for n in range(4_000)],
+    )
     write_atomically(path, b"".join(others))  # so that the trainings' own files fit
     full = files_of_at_most(path.stat().st_size + room)
     with full, pytest.raises(DiskFull, match=r"ABC\.journal: expected room on the disk"):

@@ -17,7 +17,13 @@ from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
 from stockml.models.tutorial.cells import CELLS
-from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, input_windows, prepare, rollout
+from stockml.models.tutorial.recipe import (
+    TutorialForecaster,
+    TutorialScale,
+    input_windows,
+    prepare,
+    rollout,
+)
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.storage.files import sha256_of
@@ -39,10 +45,14 @@ SMALL = {
 
 
 def small(**changed: Any) -> Settings:
-    return settings_for("tutorial", SMALL | {name.replace("__", "."): value for name, value in changed.items()})
+    return settings_for(
+        "tutorial", SMALL | {name.replace("__", "."): value for name, value in changed.items()}
+    )
 
 
-NIGHTLY = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=2)
+NIGHTLY = small(
+    evaluation__test_sessions=150, evaluation__validation_sessions=100, training__epochs=2
+)
 
 
 def random_prices(n: int = 700, seed: int = 0) -> np.ndarray:
@@ -86,7 +96,9 @@ def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell: str) -> 
     assert path[:, 1:] == pytest.approx(longer, abs=1e-6)
 
 
-def test_dropout_drops_a_fifth_of_outputs_and_separately_of_hidden_states_but_no_cell_state() -> None:
+def test_dropout_drops_a_fifth_of_outputs_and_separately_of_hidden_states_but_no_cell_state() -> (
+    None
+):
     layer, undropped = (network.stream_layer()("lstm", 400, rate, seed=3) for rate in (0.2, 0.0))
     inputs = np.ones((1, 200, 1), np.float32)
     hidden = undropped(inputs).numpy()[0]
@@ -98,7 +110,9 @@ def test_dropout_drops_a_fifth_of_outputs_and_separately_of_hidden_states_but_no
         assert dropped[dropped != 0] == pytest.approx(hidden[dropped != 0] / 0.8, abs=1e-6)
     assert np.mean((output == 0) & (carried == 0)) == pytest.approx(0.04, abs=0.005)
     again = layer(np.ones((2, 200, 1), np.float32)).numpy()
-    assert np.mean((again[0] == 0) & (again[1] == 0)) == pytest.approx(0.04, abs=0.005), "drawn anew at every step"
+    assert np.mean((again[0] == 0) & (again[1] == 0)) == pytest.approx(0.04, abs=0.005), (
+        "drawn anew at every step"
+    )
 
 
 @pytest.mark.parametrize("streams", [1, 2, 5])
@@ -109,7 +123,9 @@ def test_streams_trained_side_by_side_give_the_outputs_and_states_of_the_cell(st
     for x, output in zip(inputs, outputs, strict=True):
         states = CELLS["lstm"].step(np, x @ kernel, states[0] @ recurrent, rest, states)
         assert output == pytest.approx(states[0], abs=0.01), "training multiplies in bfloat16"
-    assert np.array([state.numpy() for state in layer.states]) == pytest.approx(np.array(states), abs=0.01)
+    assert np.array([state.numpy() for state in layer.states]) == pytest.approx(
+        np.array(states), abs=0.01
+    )
 
 
 def test_cell_optimiser_and_loss_settings_take_effect(tmp_path: Path) -> None:
@@ -121,12 +137,24 @@ def test_cell_optimiser_and_loss_settings_take_effect(tmp_path: Path) -> None:
     size = np.abs(real - predicted)
     bent = np.where(size < 0.01, 0.5 * size**2, 0.01 * (size - 0.005))
     for name, each in (("mse", 0.5 * size**2), ("mae", size), ("huber", bent)):
-        assert network.summed_loss(name)(real, predicted).numpy() == pytest.approx(each.sum((1, 2)), rel=1e-4), name
+        assert network.summed_loss(name)(real, predicted).numpy() == pytest.approx(
+            each.sum((1, 2)), rel=1e-4
+        ), name
     model = network.build(small(), streams=7)
-    assert (type(model.optimizer).__name__, float(model.optimizer.learning_rate)) == ("Adam", pytest.approx(1e-3))
+    assert (type(model.optimizer).__name__, float(model.optimizer.learning_rate)) == (
+        "Adam",
+        pytest.approx(1e-3),
+    )
     over_streams = float(model.compute_loss(y=real, y_pred=predicted))
-    assert over_streams == pytest.approx((0.5 * size**2).sum((1, 2)).mean(), rel=1e-4), "mse, averaged over the streams"
-    changed = small(network__cell="gru", training__optimizer="rmsprop", training__loss="huber", training__epochs=1)
+    assert over_streams == pytest.approx((0.5 * size**2).sum((1, 2)).mean(), rel=1e-4), (
+        "mse, averaged over the streams"
+    )
+    changed = small(
+        network__cell="gru",
+        training__optimizer="rmsprop",
+        training__loss="huber",
+        training__epochs=1,
+    )
     found = fitted(tmp_path, random_prices(), changed)
     assert np.isfinite(found.test_predictions).all()
     assert len(found.weights) == 2 * 3 + 2
@@ -159,27 +187,48 @@ def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_u
     """So equal seeds give equal weights across processes; test_tutorial_settings shows that another seed does not."""
     script = "from tests.stockml.training.test_tutorial import Path, stopped_after_two\n"
     script += f"stopped_after_two(Path({str(tmp_path)!r}))"
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, ""), "TensorFlow loads silently"
     epochs: list[int] = []
-    resumed = fitted(tmp_path, random_prices(), small(), on_epoch=lambda progress: epochs.append(progress.epoch))
+    resumed = fitted(
+        tmp_path, random_prices(), small(), on_epoch=lambda progress: epochs.append(progress.epoch)
+    )
     assert epochs == [3, 4]
     assert digest(resumed.weights) == digest(whole.weights)
     assert resumed.test_predictions.tolist() == whole.test_predictions.tolist()
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
     other = fitted(tmp_path, random_prices(seed=2), small())
-    assert digest(other.weights) != digest(whole.weights), "a checkpoint of another training is not continued"
+    assert digest(other.weights) != digest(whole.weights), (
+        "a checkpoint of another training is not continued"
+    )
     assert [row["epoch"] for row in other.history] == [1, 2, 3, 4]
 
 
 def test_each_epoch_records_its_losses_and_its_paths_on_the_test_part(whole: TutorialFit) -> None:
     assert whole.test_predictions.shape == (4, 10, 10)
-    assert set(whole.history[0]) >= {"epoch", "loss", "validation_loss", "test_loss", "learning_rate", "seconds"}
-    assert whole.recipe.error(whole.test_predictions[-1], whole.recipe.test) == whole.history[-1]["test_loss"]
+    assert set(whole.history[0]) >= {
+        "epoch",
+        "loss",
+        "validation_loss",
+        "test_loss",
+        "learning_rate",
+        "seconds",
+    }
+    assert (
+        whole.recipe.error(whole.test_predictions[-1], whole.recipe.test)
+        == whole.history[-1]["test_loss"]
+    )
     fed = input_windows(whole.recipe.prepared.values, whole.recipe.test, 5)
     assert fed.shape == (len(whole.recipe.test), 4)
-    assert rollout(whole.weights, fed, 10).tolist() == whole.test_predictions[whole.chosen - 1].tolist()
-    assert whole.history[whole.chosen - 1]["validation_loss"] == min(row["validation_loss"] for row in whole.history)
+    assert (
+        rollout(whole.weights, fed, 10).tolist()
+        == whole.test_predictions[whole.chosen - 1].tolist()
+    )
+    assert whole.history[whole.chosen - 1]["validation_loss"] == min(
+        row["validation_loss"] for row in whole.history
+    )
 
 
 def test_each_epochs_last_value_and_correlation_are_of_the_same_starts_and_its_time_left_of_the_rest(
@@ -200,9 +249,13 @@ def test_by_default_nothing_of_the_test_part_reaches_weights_or_rate(tmp_path: P
     later = mid.copy()
     later[600:] *= 3
     settings = small(network__units=(4,), training__epochs=8)
-    before, after = (fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later)))
+    before, after = (
+        fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later))
+    )
     assert digest(before.weights) == digest(after.weights)
-    assert [row["learning_rate"] for row in before.history] == [row["learning_rate"] for row in after.history]
+    assert [row["learning_rate"] for row in before.history] == [
+        row["learning_rate"] for row in after.history
+    ]
 
 
 def test_known_leak_2_decaying_on_the_test_part_lets_it_choose_the_weights(tmp_path: Path) -> None:
@@ -210,8 +263,12 @@ def test_known_leak_2_decaying_on_the_test_part_lets_it_choose_the_weights(tmp_p
     later = mid.copy()
     later[600:] = mid[:600].min() * 0.5  # below all training prices, so learning leads away from it
     settings = small(training__epochs=8, training__decay_on="test")
-    before, after = (fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later)))
-    assert before.recipe.learned_end == 600  # the published recipe, learning from the whole training part
+    before, after = (
+        fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later))
+    )
+    assert (
+        before.recipe.learned_end == 600
+    )  # the published recipe, learning from the whole training part
     assert digest(before.weights) != digest(after.weights)
 
 
@@ -236,9 +293,17 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_as_a_nights_model_it_is_trained_saved_and_loaded_like_any_other(tmp_path: Path, first: Path) -> None:
+def test_as_a_nights_model_it_is_trained_saved_and_loaded_like_any_other(
+    tmp_path: Path, first: Path
+) -> None:
     series, settings = random_series(), NIGHTLY
-    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "second")
+    model = train(
+        series,
+        settings,
+        Decision("retrain", "asked for"),
+        champion=None,
+        folder=tmp_path / "second",
+    )
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
     assert model.published.learned_until == series.sessions[-1]
     assert [row["network"] for row in model.history] == ["held_out"] * 2 + ["published"] * 2
@@ -251,7 +316,9 @@ def test_as_a_nights_model_it_is_trained_saved_and_loaded_like_any_other(tmp_pat
     assert paths.shape == (3, 10)
     assert np.isfinite(paths).all()
     assert sha256_of(str(first)) == sha256_of(str(tmp_path / "second"))
-    tuned = train(series, settings, Decision("fine-tune", "asked"), champion=first, folder=tmp_path / "3")
+    tuned = train(
+        series, settings, Decision("fine-tune", "asked"), champion=first, folder=tmp_path / "3"
+    )
     assert len(tuned.history) == 2 * settings.training.fine_tune_epochs
     assert digest(tuned.published.weights) != digest(model.published.weights)
 
@@ -262,7 +329,10 @@ def test_a_path_that_starts_after_the_learned_sessions_sees_no_later_bar(first: 
     for t in (600, 650):
         later = replace(series, high=np.where(np.arange(700) > t, series.high * 2, series.high))
         seen = at <= t
-        assert model.held_out.paths(series, at, 10)[seen].tolist() == model.held_out.paths(later, at, 10)[seen].tolist()
+        assert (
+            model.held_out.paths(series, at, 10)[seen].tolist()
+            == model.held_out.paths(later, at, 10)[seen].tolist()
+        )
 
 
 def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all() -> None:
@@ -277,13 +347,25 @@ def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all() -> None:
         part = PriceSeries(*(values[origin - 299 : origin + 1] for values in vars(series).values()))
         expected = model.paths(series, np.array([origin]), 10)
         assert model.paths(part, np.array([299]), 10) == pytest.approx(expected, rel=1e-6)
-        said = prepared.prices(np.array([origin]), rollout(weights, prepared.values[None, origin - 3 : origin + 1], 10))
+        said = prepared.prices(
+            np.array([origin]), rollout(weights, prepared.values[None, origin - 3 : origin + 1], 10)
+        )
         assert expected == pytest.approx(said), "scaled as in the page's recipe"
 
 
 def test_a_night_refuses_to_decay_on_its_test_part() -> None:
-    settings = small(evaluation__test_sessions=150, evaluation__validation_sessions=100, training__decay_on="test")
+    settings = small(
+        evaluation__test_sessions=150,
+        evaluation__validation_sessions=100,
+        training__decay_on="test",
+    )
     with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
-        train(random_series(), settings, Decision("retrain", "asked"), champion=None, folder=Path("nowhere"))
+        train(
+            random_series(),
+            settings,
+            Decision("retrain", "asked"),
+            champion=None,
+            folder=Path("nowhere"),
+        )
     with pytest.raises(InvalidSetting, match="decay_on"):
         chosen("tutorial", "auto", {"training": {"decay_on": "test"}})

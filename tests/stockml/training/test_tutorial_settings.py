@@ -25,24 +25,37 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
     return fitted(tmp_path_factory.mktemp("usual"), random_prices(), tutorial_settings(FEW))
 
 
-@pytest.mark.parametrize("name", [name for name in USED_BY_TUTORIAL if name != "evaluation.direction_step"])
-def test_an_accepted_setting_changes_what_is_learned(name: str, usual: TutorialFit, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name in USED_BY_TUTORIAL if name != "evaluation.direction_step"]
+)
+def test_an_accepted_setting_changes_what_is_learned(
+    name: str, usual: TutorialFit, tmp_path: Path
+) -> None:
     other = fitted(tmp_path, random_prices(), tutorial_settings({**FEW, name: CHANGED[name]}))
     learned = [(digest(each.weights), len(each.history)) for each in (usual, other)]
     assert learned[0] != learned[1]
 
 
-def test_the_direction_step_changes_what_is_counted_and_no_weights(usual: TutorialFit, tmp_path: Path) -> None:
+def test_the_direction_step_changes_what_is_counted_and_no_weights(
+    usual: TutorialFit, tmp_path: Path
+) -> None:
     changed = {**FEW, "evaluation.direction_step": CHANGED["evaluation.direction_step"]}
     other = fitted(tmp_path, random_prices(), tutorial_settings(changed))
     assert digest(other.weights) == digest(usual.weights)
-    found = [each.recipe.directions(usual.test_predictions[-1], usual.recipe.test) for each in (usual, other)]
+    found = [
+        each.recipe.directions(usual.test_predictions[-1], usual.recipe.test)
+        for each in (usual, other)
+    ]
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize("name", ["policy.scale_drift", "mode", "training.fine_tune_epochs", "evaluation.origin_every"])
+@pytest.mark.parametrize(
+    "name", ["policy.scale_drift", "mode", "training.fine_tune_epochs", "evaluation.origin_every"]
+)
 def test_a_setting_without_effect_is_refused_with_a_list_of_those_that_have_one(name: str) -> None:
-    with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.optimizer.*training\.loss") as refused:
+    with pytest.raises(
+        InvalidSetting, match=r"network\.cell.*training\.optimizer.*training\.loss"
+    ) as refused:
         tutorial_settings({name: 3})
     assert name in str(refused.value)
 

@@ -22,7 +22,10 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
     columns = CELLS[cell].gates * UNITS
     shapes = [(STEPS, STREAMS, columns), (UNITS, columns), *RESTS[cell]]
     entries = [tf.constant(rng.normal(0, 0.7, shape), tf.float32) for shape in shapes]
-    states = tuple(tf.constant(rng.normal(size=(STREAMS, UNITS)), tf.float32) for _ in range(CELLS[cell].states))
+    states = tuple(
+        tf.constant(rng.normal(size=(STREAMS, UNITS)), tf.float32)
+        for _ in range(CELLS[cell].states)
+    )
     bits = rng.integers(0, 2**16, (STEPS, STREAMS, UNITS, 2), dtype=np.uint16)
     slopes = rng.normal(size=(STEPS, STREAMS, UNITS)).astype(np.float32)
 
@@ -41,7 +44,10 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
 
     drawn = tf.constant(bits) if dropped else None
     results = []
-    for run in (plain, tf.function(unrolled(cell, RATE, drawn, states))):  # as in training, called from its own graph
+    for run in (
+        plain,
+        tf.function(unrolled(cell, RATE, drawn, states)),
+    ):  # as in training, called from its own graph
         with tf.GradientTape() as tape:
             tape.watch(entries)
             found = run(*entries)

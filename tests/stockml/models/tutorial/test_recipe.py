@@ -41,7 +41,9 @@ def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list,
     return points, labels
 
 
-@pytest.mark.parametrize(("n", "count", "unrolled"), [(110, 4, 10), (333, 7, 5), (60, 50, 10), (997, 3, 50)])
+@pytest.mark.parametrize(
+    ("n", "count", "unrolled"), [(110, 4, 10), (333, 7, 5), (60, 50, 10), (997, 3, 50)]
+)
 def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled: int) -> None:
     values = random_prices(n)
     streams, rng = Streams.of(values, count, unrolled), np.random.default_rng(1)
@@ -104,12 +106,19 @@ def test_a_window_in_which_no_price_moved_is_scaled_by_that_price() -> None:
         (901, [0]),
     ],
 )
-def test_origins_hold_2500_points_and_a_short_remainder_joins_the_last(train_end: int, expected: list[int]) -> None:
+def test_origins_hold_2500_points_and_a_short_remainder_joins_the_last(
+    train_end: int, expected: list[int]
+) -> None:
     assert windows(train_end).tolist() == expected
 
 
 def test_other_lengths_train_on_the_same_share() -> None:
-    assert [recipe.train_length(n) for n in (12_075, 12_074, 14_059, 989)] == [11_000, 10_999, 12_807, 901]
+    assert [recipe.train_length(n) for n in (12_075, 12_074, 14_059, 989)] == [
+        11_000,
+        10_999,
+        12_807,
+        901,
+    ]
 
 
 def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None:
@@ -118,7 +127,9 @@ def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None
     assert recipe.starts(901, 940, 50).tolist() == []
 
 
-def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor() -> None:
+def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor() -> (
+    None
+):
     losses = (5.0, 4.0, 4.1, 4.0, 4.2, 4.3, 4.3, 4.3, 4.3, 4.3)
     rates = [learning_rate(1e-4, losses[:epochs]) for epochs in range(1, len(losses) + 1)]
     # the second 4.0 is no worse than the best, so the count restarts, as in the tutorial
@@ -196,7 +207,9 @@ def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> N
     assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
 
 
-def test_right_directions_are_counted_at_the_direction_step_beside_how_often_the_price_rose() -> None:
+def test_right_directions_are_counted_at_the_direction_step_beside_how_often_the_price_rose() -> (
+    None
+):
     changed = {"evaluation.horizon": 10, "evaluation.direction_step": 4}
     found = Recipe.of(random_prices(2_000), 1_800, tutorial_settings(changed))
     values, at = found.prepared.values, found.test.tolist()

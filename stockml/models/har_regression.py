@@ -21,8 +21,8 @@ from stockml.storage.arrays import Floats, Indices, check_array
 
 TERMS = ("range 1", "range 5", "range 22", "range 250", "range 1000", "EWMA 20")
 
-CONSTANT, EWMA_20, EWMA_60, POOLED = "constant", "EWMA 20", "EWMA 60", "pooled regression"
-WIDTHS = (CONSTANT, EWMA_20, EWMA_60, POOLED)  # each has a pooled shape of its own
+CONSTANT, EWMA_20, EWMA_60, REGRESSION = "constant", "EWMA 20", "EWMA 60", "regression"
+WIDTHS = (CONSTANT, EWMA_20, EWMA_60, REGRESSION)  # each has a pooled shape of its own
 
 ORIGIN_STRIDE = 5
 FIRST_LEARNED = 60  # before it, the EWMA 60, the unit of everything here, has not settled
@@ -44,7 +44,7 @@ class Vintage:
 
 
 @dataclass(frozen=True, eq=False)
-class PooledRegression(Vintage):
+class HarRegression(Vintage):
     """Regression at each lead of ln(|move| / (EWMA 60 · √lead) + 0.05) on ln(TERMS / EWMA 60) (HAR, Corsi 2009).
 
     means: (6,), of the terms, used where a history is too short for one.  intercepts: (11,) and coefficients: (11, 6),
@@ -89,7 +89,10 @@ class PooledRegression(Vintage):
         weights = hat_basis(leads)
         log_ratio = np.where(np.isnan(terms), self.means, terms) @ (weights @ self.coefficients).T
         log_ratio += weights @ self.intercepts
-        return np.asarray(np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads), dtype=np.float64)
+        return np.asarray(
+            np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads),
+            dtype=np.float64,
+        )
 
     def shape(self, width: str, leads: Indices) -> Floats:
         """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one of WIDTHS."""
@@ -97,7 +100,7 @@ class PooledRegression(Vintage):
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin), rising.  Otherwise as `widths`."""
-        return self.widths(series, origins, leads)[..., None] * self.shape(POOLED, leads)
+        return self.widths(series, origins, leads)[..., None] * self.shape(REGRESSION, leads)
 
 
 def check_history(volatilities: Volatilities, origins: Indices) -> None:
@@ -110,10 +113,14 @@ def check_history(volatilities: Volatilities, origins: Indices) -> None:
 def learning_origins(series: PriceSeries) -> Indices:
     """(m,) origins to learn from: in each segment, every 5th session whose outcomes it holds."""
     edges = pairwise([*starts(series).tolist(), len(series)])
-    return np.concatenate([np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_STRIDE) for start, end in edges])
+    return np.concatenate(
+        [np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_STRIDE) for start, end in edges]
+    )
 
 
-def learning_bars(series: Mapping[str, PriceSeries], until: date, what: str) -> tuple[dict[str, PriceSeries], Vintage]:
+def learning_bars(
+    series: Mapping[str, PriceSeries], until: date, what: str
+) -> tuple[dict[str, PriceSeries], Vintage]:
     """Bars through `until` of tickers that can be learned from, and their metadata.  Raises TooFewBars."""
     known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
     counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
@@ -122,13 +129,21 @@ def learning_bars(series: Mapping[str, PriceSeries], until: date, what: str) -> 
         longest = max(map(len, known.values()), default=0)
         raise TooFewBars(FIRST_LEARNED + LEADS[-1] + ORIGIN_STRIDE * MIN_LEARNED, longest, what)
     through = max(bars.sessions[-1] for bars in usable.values()).item()
-    return usable, Vintage(through, tuple(usable), sum(map(len, usable.values())), sum(counts.values()))
+    return usable, Vintage(
+        through, tuple(usable), sum(map(len, usable.values())), sum(counts.values())
+    )
 
 
 def _training_rows(series: PriceSeries) -> tuple[Floats, Floats, Floats]:
     """Rows of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
-    volatilities, leads, origins = Volatilities.of(series), np.array(LEADS), learning_origins(series)
-    units = np.stack([volatilities.constant, volatilities.ewma_20, volatilities.ewma_60], axis=1)[origins]
+    volatilities, leads, origins = (
+        Volatilities.of(series),
+        np.array(LEADS),
+        learning_origins(series),
+    )
+    units = np.stack([volatilities.constant, volatilities.ewma_20, volatilities.ewma_60], axis=1)[
+        origins
+    ]
     return _terms(volatilities, origins), units, moves(series, origins, leads) / np.sqrt(leads)
 
 
@@ -139,10 +154,15 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
     constant, ewma_20, ewma_60 = units.T[:, :, None]
     sizes = np.log(np.abs(moved) / ewma_60 + MIN_MOVE)
     mean_term, mean_size = terms.mean(axis=0), sizes.mean(axis=0)
-    slopes = np.linalg.lstsq(terms - mean_term, sizes - mean_size)[0]  # without importing scikit-learn
+    slopes = np.linalg.lstsq(terms - mean_term, sizes - mean_size)[
+        0
+    ]  # without importing scikit-learn
     intercepts = mean_size - mean_term @ slopes
     widths = (constant, ewma_20, ewma_60, np.exp(intercepts + terms @ slopes) * ewma_60)
-    shapes = {name: np.quantile(moved / width, LEVELS, axis=0).T for name, width in zip(WIDTHS, widths, strict=True)}
+    shapes = {
+        name: np.quantile(moved / width, LEVELS, axis=0).T
+        for name, width in zip(WIDTHS, widths, strict=True)
+    }
     return {
         "means": means.round(DECIMALS),
         "intercepts": intercepts.round(DECIMALS),

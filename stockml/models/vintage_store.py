@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
 from stockml.features.width_inputs import AVERAGED, INPUTS, InputScale
-from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
+from stockml.models.har_regression import REGRESSION, TERMS, HarRegression, Vintage
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS
-from stockml.models.pooled_regression import POOLED, TERMS, PooledRegression, Vintage
-from stockml.models.pooled_ridge import RIDGE, PooledRidge
+from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
 from stockml.models.replay import Replay, Stretches
+from stockml.models.ridge_regression import RIDGE, RidgeRegression
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
 
@@ -31,7 +31,15 @@ SHIPPED = Path(__file__).parent / "vintages"
 MAX_BYTES = 16_000_000  # bytes
 AS_SHIPPED = "take the file from the release again, or make it anew (README.md beside it)"
 OWN = "learn it anew with `stockml pretrain`, or move the file away: an older one takes its place"
-READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+READ_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 Header = dict[str, Any]
 _json = partial(json.dumps, sort_keys=True, default=np.ndarray.tolist)
@@ -53,7 +61,7 @@ class VintageKind:
 
 
 def file_name(vintage: Vintage) -> str:
-    """The file's name, `base-2005-06.npz`, with the month of the last session seen."""
+    """The file's name, `network-2005-06.npz`, with the month of the last session seen."""
     return _kind(vintage).pattern.replace("*", f"{vintage.through:%Y-%m}")
 
 
@@ -77,7 +85,7 @@ def digest(vintage: Vintage) -> str:
 
 def read(path: Path) -> Any:
     """Read what `write` wrote. Raises InvalidFile, naming the file, when it is missing, damaged or something else."""
-    kind = next((kind for kind in KINDS.values() if path.match(kind.pattern)), KINDS["base"])
+    kind = next((kind for kind in KINDS.values() if path.match(kind.pattern)), KINDS["pretrained"])
     way_back = AS_SHIPPED if path.parent == SHIPPED else OWN
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
@@ -95,10 +103,16 @@ def read(path: Path) -> Any:
         learned_from = Vintage(through, tickers, int(header["sessions"]), int(header["origins"]))
         vintage = _vintage(kind, learned_from, header, arrays)
     except READ_ERRORS as problem:
-        what = ("" if type(problem) is ValueError else f"{type(problem).__name__}: ") + str(problem)[:160]
-        raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {way_back}") from problem
+        what = ("" if type(problem) is ValueError else f"{type(problem).__name__}: ") + str(
+            problem
+        )[:160]
+        raise InvalidFile(
+            str(path), f"expected a {kind.name}, found {what}; {way_back}"
+        ) from problem
     if path.name != file_name(vintage):
-        raise InvalidFile(str(path), f"expected the name {file_name(vintage)}; rename it, or {way_back}")
+        raise InvalidFile(
+            str(path), f"expected the name {file_name(vintage)}; rename it, or {way_back}"
+        )
     return vintage
 
 
@@ -109,7 +123,12 @@ def _kind(vintage: Vintage) -> VintageKind:
 def _described(vintage: Vintage) -> tuple[Header, Arrays]:
     kind = _kind(vintage)
     through, tickers = vintage.through.isoformat(), list(vintage.tickers)
-    learned_from = {"through": through, "tickers": tickers, "sessions": vintage.sessions, "origins": vintage.origins}
+    learned_from = {
+        "through": through,
+        "tickers": tickers,
+        "sessions": vintage.sessions,
+        "origins": vintage.origins,
+    }
     header, arrays = _parts(vintage)
     return {"format": kind.layout["format"], **learned_from, **kind.layout, **header}, arrays
 
@@ -130,16 +149,18 @@ def _as_arrays(content: Any) -> Any:
 
 def _parts(vintage: Vintage) -> tuple[Header, Arrays]:
     """What a vintage has learned, as entries of its header and as arrays: only networks and replay have these."""
-    if isinstance(vintage, BaseNetwork):
+    if isinstance(vintage, PretrainedNetwork):
         return _network_parts(vintage)
     if isinstance(vintage, Replay):
         part = vintage.stretches
-        halves = [each.astype("<f2") for each in (part.inputs, part.sizes, part.log_widths, part.mask)]
+        halves = [
+            each.astype("<f2") for each in (part.inputs, part.sizes, part.log_widths, part.mask)
+        ]
         return {"network": vintage.network}, [*halves, part.last.astype("<i8")]
     return {name: getattr(vintage, name) for name in _kind(vintage).fitted}, ()
 
 
-def _network_parts(network: BaseNetwork) -> tuple[Header, Arrays]:
+def _network_parts(network: PretrainedNetwork) -> tuple[Header, Arrays]:
     """Each member's weights in half precision, then its shape in single."""
     header = {
         "means": network.scale.means.tolist(),
@@ -154,9 +175,11 @@ def _network_parts(network: BaseNetwork) -> tuple[Header, Arrays]:
     return header, arrays
 
 
-def _vintage(kind: VintageKind, learned_from: Vintage, header: Header, arrays: list[NDArray[Any]]) -> Vintage:
+def _vintage(
+    kind: VintageKind, learned_from: Vintage, header: Header, arrays: list[NDArray[Any]]
+) -> Vintage:
     """The inverse of `_parts`."""
-    if kind.type is BaseNetwork:
+    if kind.type is PretrainedNetwork:
         return _network(vars(learned_from), header, arrays)
     if kind.type is Replay:
         inputs, sizes, log_widths, mask, days = arrays
@@ -164,10 +187,14 @@ def _vintage(kind: VintageKind, learned_from: Vintage, header: Header, arrays: l
             raise ValueError("an array of other numbers among the stretches")
         stretches = Stretches(inputs, sizes, log_widths, mask, days.astype("datetime64[D]"))
         return Replay(**vars(learned_from), network=str(header["network"]), stretches=stretches)
-    return kind.type(**vars(learned_from), **{name: _as_arrays(header[name]) for name in kind.fitted})
+    return kind.type(
+        **vars(learned_from), **{name: _as_arrays(header[name]) for name in kind.fitted}
+    )
 
 
-def _network(learned_from: dict[str, Any], header: Header, arrays: list[NDArray[Any]]) -> BaseNetwork:
+def _network(
+    learned_from: dict[str, Any], header: Header, arrays: list[NDArray[Any]]
+) -> PretrainedNetwork:
     for array in arrays:
         if array.dtype not in (np.dtype("<f2"), np.dtype("<f4")):
             raise ValueError(f"an array of {array.dtype} among the weights")
@@ -176,10 +203,14 @@ def _network(learned_from: dict[str, Any], header: Header, arrays: list[NDArray[
         raise ValueError(f"{len(arrays)} arrays for {members} networks")
     count = len(arrays) // members
     singles = [array.astype(np.float32) for array in arrays]
-    return BaseNetwork(
+    return PretrainedNetwork(
         **learned_from,
-        scale=InputScale(*(np.array(header[name], dtype=np.float64) for name in ("means", "deviations"))),
-        members=tuple(Member.of(singles[first : first + count]) for first in range(0, len(singles), count)),
+        scale=InputScale(
+            *(np.array(header[name], dtype=np.float64) for name in ("means", "deviations"))
+        ),
+        members=tuple(
+            Member.of(singles[first : first + count]) for first in range(0, len(singles), count)
+        ),
         scores={str(name): float(score) for name, score in header["scores"].items()},
     )
 
@@ -188,21 +219,26 @@ GRID = {"of": "close", "levels": LEVELS.tolist(), "leads": list(LEADS)}
 WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": BASIS_SIZE}
 KINDS = {
     "regression": VintageKind(
-        name=POOLED,
-        type=PooledRegression,
-        pattern="pooled-*.json",
-        layout={"format": "stockml pooled regression, 2", **GRID, "terms": list(TERMS)},
+        name=REGRESSION,
+        type=HarRegression,
+        pattern="regression-*.json",
+        layout={"format": "stockml regression, 2", **GRID, "terms": list(TERMS)},
     ),
     "ridge": VintageKind(
         name=RIDGE,
-        type=PooledRidge,
+        type=RidgeRegression,
         pattern="ridge-*.json",
-        layout={"format": "stockml ridge regression, 2", "inputs": list(AVERAGED), "curves": BASIS_SIZE, **GRID},
+        layout={
+            "format": "stockml ridge regression, 2",
+            "inputs": list(AVERAGED),
+            "curves": BASIS_SIZE,
+            **GRID,
+        },
     ),
-    "base": VintageKind(
+    "pretrained": VintageKind(
         name="pretrained network",
-        type=BaseNetwork,
-        pattern="base-*.npz",
+        type=PretrainedNetwork,
+        pattern="network-*.npz",
         layout={"format": "stockml pretrained network, 2", **WINDOWS, **GRID},
     ),
     "replay": VintageKind(

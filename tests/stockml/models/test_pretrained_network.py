@@ -1,4 +1,4 @@
-"""The base network: valid quantiles for any prices, no look-ahead, the same arithmetic as a naive loop."""
+"""The pretrained network: valid quantiles for any prices, no look-ahead, the same arithmetic as a naive loop."""
 
 from dataclasses import replace
 from datetime import date
@@ -10,10 +10,10 @@ from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.segments import starts
 from stockml.features.width_inputs import InputScale, width_inputs
-from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
+from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, symmetrised
-from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
+from stockml.models.ridge_regression import RidgeRegression
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
 
@@ -35,9 +35,9 @@ def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) ->
     return Member(tuple(layers), (drawn(before + 14, 7), drawn(7)), (drawn(7, 4), drawn(4)), shape)
 
 
-def base(*members: Member) -> BaseNetwork:
+def pretrained(*members: Member) -> PretrainedNetwork:
     scale = InputScale.fit([width_inputs(walk(1_300, seed=3))[60:]])
-    return BaseNetwork(
+    return PretrainedNetwork(
         date(2004, 6, 30),
         ("A", "B"),
         2_600,
@@ -48,14 +48,14 @@ def base(*members: Member) -> BaseNetwork:
     )
 
 
-Regressions = tuple[PooledRegression, PooledRidge]
+Regressions = tuple[HarRegression, RidgeRegression]
 
 
 @pytest.fixture(scope="module")
 def regressions() -> Regressions:
     series = {f"T{i}": walk(900, seed=i) for i in range(3)}
-    pooled = PooledRegression.fit(series, date(2004, 6, 30))
-    return pooled, PooledRidge.fit(series, date(2004, 6, 30), pooled)
+    pooled = HarRegression.fit(series, date(2004, 6, 30))
+    return pooled, RidgeRegression.fit(series, date(2004, 6, 30), pooled)
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
@@ -64,16 +64,20 @@ def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
     regressions: Regressions, series: PriceSeries, size: float
 ) -> None:
     origins = within_segment(series, np.arange(20, len(series), 7), 0)
-    found = base(member(size=size), member(1, size=size)).quantiles(series, origins, ALL, *regressions)
+    found = pretrained(member(size=size), member(1, size=size)).quantiles(
+        series, origins, ALL, *regressions
+    )
     assert found.shape == (len(origins), 50, 21)
     assert np.isfinite(found).all()
     assert (np.diff(found, axis=-1) > 0).all()
     np.testing.assert_array_equal(found, symmetrised(found))
 
 
-def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(regressions: Regressions) -> None:
+def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(
+    regressions: Regressions,
+) -> None:
     series, origins, leads = walk(1_200), np.array([300, 1_199]), np.array(LEADS)
-    both = base()
+    both = pretrained()
     windows = both.windows(series, origins)
     expected, (pooled, ridge) = np.zeros((2, 11, 21)), regressions
     width = ridge.widths(series, origins, leads, pooled)
@@ -81,12 +85,14 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(regressio
         departure = np.clip(each.coefficients(windows) @ lead_basis(leads).T, -2, 2)
         shape = np.concatenate([-each.shape[:, ::-1], np.zeros((11, 1)), each.shape], axis=1)
         expected += (width * np.exp(departure))[..., None] * shape / 3
-    np.testing.assert_allclose(both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5
+    )
     assert LEVELS[10] == 0.5
 
 
 def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
-    plain, windows = member(), base().windows(walk(300), np.array([250]))
+    plain, windows = member(), pretrained().windows(walk(300), np.array([250]))
     sequence = [row.astype(float) for row in windows[0]]
     for kernel, recurrent, bias in plain.layers:
         units = recurrent.shape[0]
@@ -99,29 +105,39 @@ def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
         sequence = states
     known = np.concatenate([sequence[-1], windows[0, -1]])
     hidden = np.maximum(known @ plain.dense[0] + plain.dense[1], 0)
-    np.testing.assert_allclose(plain.coefficients(windows)[0], hidden @ plain.head[0] + plain.head[1], atol=1e-5)
+    np.testing.assert_allclose(
+        plain.coefficients(windows)[0], hidden @ plain.head[0] + plain.head[1], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("t", [30, 100, 700, 1_100])
 def test_no_origin_sees_a_later_bar(regressions: Regressions, t: int) -> None:
     origins = np.array([t])
-    plain = base().quantiles(walk(1_300), origins, ALL, *regressions)
-    np.testing.assert_array_equal(base().quantiles(altered_after(walk(1_300), t), origins, ALL, *regressions), plain)
-    np.testing.assert_array_equal(base().quantiles(walk(1_300).until(t + 1), origins, ALL, *regressions), plain)
+    plain = pretrained().quantiles(walk(1_300), origins, ALL, *regressions)
+    np.testing.assert_array_equal(
+        pretrained().quantiles(altered_after(walk(1_300), t), origins, ALL, *regressions), plain
+    )
+    np.testing.assert_array_equal(
+        pretrained().quantiles(walk(1_300).until(t + 1), origins, ALL, *regressions), plain
+    )
 
 
 def test_many_origins_at_once_give_what_each_gives_alone(regressions: Regressions) -> None:
     series, origins = walk(1_300), np.arange(100, 1_300)
-    together = base().quantiles(series, origins, np.array([1, 20]), *regressions)
+    together = pretrained().quantiles(series, origins, np.array([1, 20]), *regressions)
     for place in (0, 600, 1_199):
-        alone = base().quantiles(series, origins[place : place + 1], np.array([1, 20]), *regressions)
+        alone = pretrained().quantiles(
+            series, origins[place : place + 1], np.array([1, 20]), *regressions
+        )
         np.testing.assert_allclose(together[place : place + 1], alone, rtol=1e-5)
-    assert base().quantiles(series, origins[:0], ALL, *regressions).shape == (0, 50, 21)
+    assert pretrained().quantiles(series, origins[:0], ALL, *regressions).shape == (0, 50, 21)
 
 
-def test_what_a_base_has_been_asked_before_changes_no_bit_of_its_coefficients() -> None:
+def test_what_a_pretrained_network_has_been_asked_before_changes_no_bit_of_its_coefficients() -> (
+    None
+):
     series, origins = walk(1_300), np.arange(900, 1_000)
-    plain, asked, another = (base(member(seed=seed, units=(48, 48))) for seed in (6, 6, 7))
+    plain, asked, another = (pretrained(member(seed=seed, units=(48, 48))) for seed in (6, 6, 7))
     first = plain.coefficients(series, origins)
     for earlier in (origins[7:9], origins[:40], origins[60:61]):
         asked.coefficients(series.until(961), earlier)
@@ -130,7 +146,7 @@ def test_what_a_base_has_been_asked_before_changes_no_bit_of_its_coefficients() 
 
 
 def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> None:
-    series, plain = hole_of_a_year(), base()
+    series, plain = hole_of_a_year(), pretrained()
     rows, second = plain.scale.apply(width_inputs(series)), int(starts(series)[1])
     found = plain.windows(series, np.array([1, second + 1]))
     assert found.shape == (2, LOOK_BACK, 14)
@@ -141,15 +157,17 @@ def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> No
 
 def test_the_basis_is_legendre_polynomials_of_ln_lead() -> None:
     place = 2 * np.log(ALL) / np.log(50) - 1
-    expected = np.stack([np.ones(50), place, (3 * place**2 - 1) / 2, (5 * place**3 - 3 * place) / 2], axis=1)
+    expected = np.stack(
+        [np.ones(50), place, (3 * place**2 - 1) / 2, (5 * place**3 - 3 * place) / 2], axis=1
+    )
     np.testing.assert_allclose(lead_basis(ALL), expected, atol=1e-12)
 
 
 def test_too_short_a_history_and_a_lead_beyond_50_are_refused(regressions: Regressions) -> None:
     with pytest.raises(TooFewBars):
-        base().quantiles(walk(100), np.array([19]), ALL, *regressions)
+        pretrained().quantiles(walk(100), np.array([19]), ALL, *regressions)
     with pytest.raises(InvalidSetting):
-        base().quantiles(walk(100), np.array([99]), np.array([51]), *regressions)
+        pretrained().quantiles(walk(100), np.array([99]), np.array([51]), *regressions)
 
 
 @pytest.mark.parametrize(
@@ -161,14 +179,16 @@ def test_too_short_a_history_and_a_lead_beyond_50_are_refused(regressions: Regre
         {"layers": member().layers[1:]},
     ],
 )
-def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused(change: dict[str, object]) -> None:
+def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused(
+    change: dict[str, object],
+) -> None:
     with pytest.raises(ValueError, match="expected"):
         replace(member(), **change)  # type: ignore[arg-type]
 
 
-def test_a_base_without_a_network_is_refused() -> None:
+def test_a_pretrained_network_without_a_network_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one network, found none"):
-        replace(base(), members=())
+        replace(pretrained(), members=())
 
 
 @pytest.mark.parametrize("part", range(11))

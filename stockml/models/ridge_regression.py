@@ -1,4 +1,4 @@
-"""The strongest simple distribution: a ridge regression of what the pooled regression misses, on a network's inputs.
+"""The strongest simple distribution: a ridge regression of what the regression misses, on a network's inputs.
 
 It reads what a network reads, averaged over a day, a week, a month, a quarter and a year. So what a network adds to it
 comes from being a network, not from its inputs.
@@ -12,14 +12,23 @@ from typing import Self
 import numpy as np
 
 from stockml.features.width_inputs import AVERAGED, input_averages, standardised
-from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, lead_basis, moves, symmetrised, width_factors
-from stockml.models.pooled_regression import (
+from stockml.models.har_regression import (
     DECIMALS,
     MIN_MOVE,
-    PooledRegression,
+    HarRegression,
     Vintage,
     learning_bars,
     learning_origins,
+)
+from stockml.models.lead_grid import (
+    BASIS_SIZE,
+    LEADS,
+    LEVELS,
+    hat_basis,
+    lead_basis,
+    moves,
+    symmetrised,
+    width_factors,
 )
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
@@ -30,8 +39,8 @@ MIN_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class PooledRidge(Vintage):
-    """Ridge regression (Hoerl and Kennard 1970) of ln(|move| / pooled width + 0.05) on AVERAGED inputs.
+class RidgeRegression(Vintage):
+    """Ridge regression (Hoerl and Kennard 1970) of ln(|move| / regression's width + 0.05) on AVERAGED inputs.
 
     means, deviations: (80,), of the inputs.  coefficients: (80, 4), of `lead_basis`.  shape: (11, 21), symmetric
     quantiles, at LEADS and LEVELS, of the move over width · √lead.
@@ -52,15 +61,21 @@ class PooledRidge(Vintage):
             raise ValueError("expected deviations above 0 and quantiles that rise, found others")
 
     @classmethod
-    def fit(cls, series: Mapping[str, PriceSeries], until: date, pooled: PooledRegression) -> Self:
-        """Learn from the origins that `PooledRegression.fit` learns from, as reproducibly.  Raises TooFewBars."""
+    def fit(cls, series: Mapping[str, PriceSeries], until: date, regression: HarRegression) -> Self:
+        """Learn from the origins that `HarRegression.fit` learns from, as reproducibly.  Raises TooFewBars."""
         from sklearn.linear_model import Ridge
 
         known, learned_from = learning_bars(series, until, "a ridge regression of the width")
         leads, parts = np.array(LEADS), []
         for bars in known.values():
             at = learning_origins(bars)
-            parts.append((input_averages(bars)[at], pooled.widths(bars, at, leads), moves(bars, at, leads)))
+            parts.append(
+                (
+                    input_averages(bars)[at],
+                    regression.widths(bars, at, leads),
+                    moves(bars, at, leads),
+                )
+            )
         inputs, widths, moved = (np.concatenate(part) for part in zip(*parts, strict=True))
         inputs[:, np.isnan(inputs).all(axis=0)] = 0
         means = np.nanmean(inputs, axis=0).round(DECIMALS)
@@ -68,17 +83,31 @@ class PooledRidge(Vintage):
         standard = standardised(inputs, means, deviations)
         onto_basis = np.linalg.pinv(lead_basis(leads)).T  # least squares over the leads
         targets = np.log(np.abs(moved) / widths + MIN_MOVE) @ onto_basis
-        regression = Ridge(alpha=PENALTY * len(standard)).fit(standard, targets)
-        coefficients = np.asarray(regression.coef_, dtype=np.float64).T.round(DECIMALS)
+        fitted = Ridge(alpha=PENALTY * len(standard)).fit(standard, targets)
+        coefficients = np.asarray(fitted.coef_, dtype=np.float64).T.round(DECIMALS)
         ratios = moved / (widths * width_factors(standard @ coefficients, leads))
         shape = symmetrised(np.quantile(ratios, LEVELS, axis=0).T).round(DECIMALS)
-        return cls(**vars(learned_from), means=means, deviations=deviations, coefficients=coefficients, shape=shape)
+        return cls(
+            **vars(learned_from),
+            means=means,
+            deviations=deviations,
+            coefficients=coefficients,
+            shape=shape,
+        )
 
-    def widths(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
-        """(m, leads) pooled widths times `width_factors` of inputs · coefficients.  pooled: usually of its vintage."""
+    def widths(
+        self, series: PriceSeries, origins: Indices, leads: Indices, regression: HarRegression
+    ) -> Floats:
+        """(m, leads) the regression's widths times `width_factors` of inputs · coefficients.  regression: usually of its vintage."""
         inputs = standardised(input_averages(series)[origins], self.means, self.deviations)
-        return pooled.widths(series, origins, leads) * width_factors(inputs @ self.coefficients, leads)
+        return regression.widths(series, origins, leads) * width_factors(
+            inputs @ self.coefficients, leads
+        )
 
-    def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
+    def quantiles(
+        self, series: PriceSeries, origins: Indices, leads: Indices, regression: HarRegression
+    ) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric about 0."""
-        return self.widths(series, origins, leads, pooled)[..., None] * (hat_basis(leads) @ self.shape)
+        return self.widths(series, origins, leads, regression)[..., None] * (
+            hat_basis(leads) @ self.shape
+        )

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
+from stockml.models.har_regression import ORIGIN_STRIDE, HarRegression, Vintage
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, width_factors
-from stockml.models.pooled_regression import ORIGIN_STRIDE, PooledRegression, Vintage
-from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.ridge_regression import RidgeRegression
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
 
 LOOK_BACK = 64  # sessions
 UPPER = LEVELS[LEVELS > 0.5]  # (10,); the lower levels mirror these
-CHUNK = 48  # origins: products this small stay on one thread, several times as fast on a busy machine
+CHUNK = (
+    48  # origins: products this small stay on one thread, several times as fast on a busy machine
+)
 SPAN = CHUNK * ORIGIN_STRIDE  # sessions from one chunk's first origin to the next chunk's
 
 Singles = NDArray[np.float32]
@@ -57,7 +59,9 @@ class Member:
         check_array("head bias", self.head[1], (BASIS_SIZE,))
         check_array("shape", self.shape, (len(LEADS), len(UPPER)))
         if (np.diff(self.shape, axis=1, prepend=0) < 0).any():
-            raise ValueError("expected quantiles of the shape that rise from 0, found some that fall")
+            raise ValueError(
+                "expected quantiles of the shape that rise from 0, found some that fall"
+            )
 
     def coefficients(self, windows: Singles) -> Singles:
         """(m, 4) coefficients of `lead_basis`.  windows: (m, 64, 14), scaled."""
@@ -70,7 +74,12 @@ class Member:
 
     def arrays(self) -> list[Singles]:
         """Its arrays in the order of the fields."""
-        return [*(array for layer in self.layers for array in layer), *self.dense, *self.head, self.shape]
+        return [
+            *(array for layer in self.layers for array in layer),
+            *self.dense,
+            *self.head,
+            self.shape,
+        ]
 
     @classmethod
     def of(cls, arrays: Sequence[Singles]) -> Self:
@@ -88,7 +97,7 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
-class BaseNetwork(Vintage):
+class PretrainedNetwork(Vintage):
     """The mean of a few networks learned from the same tickers, with regressions that saw no later session.
 
     A fine-tuned network is one as well: of the vintage that it started from, with members trained further.
@@ -104,15 +113,22 @@ class BaseNetwork(Vintage):
             raise ValueError("expected at least one network, found none")
 
     def quantiles(
-        self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression, ridge: PooledRidge
+        self,
+        series: PriceSeries,
+        origins: Indices,
+        leads: Indices,
+        regression: HarRegression,
+        ridge: RidgeRegression,
     ) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric about 0.
 
-        pooled, ridge: the regressions to correct, usually of its own vintage.  Else as `PooledRegression.widths`.
+        regression, ridge: those to correct, usually of its own vintage.  Else as `HarRegression.widths`.
         """
-        widths = ridge.widths(series, origins, leads, pooled)
+        widths = ridge.widths(series, origins, leads, regression)
         total = np.zeros((len(origins), len(leads), len(LEVELS)))
-        for member, coefficients in zip(self.members, self.coefficients(series, origins), strict=True):
+        for member, coefficients in zip(
+            self.members, self.coefficients(series, origins), strict=True
+        ):
             width = widths * width_factors(coefficients.astype(np.float64), leads)
             total += width[..., None] * member.quantiles_of(leads)
         return total / len(self.members)
@@ -133,10 +149,12 @@ class BaseNetwork(Vintage):
         Always computed for its whole chunk: a product's last bits depend on its size.
         """
         full = series.whole
-        by_base = _COEFFICIENTS.setdefault(full, WeakKeyDictionary())
-        if self not in by_base:
-            by_base[self] = np.full((len(self.members), len(full), BASIS_SIZE), np.nan, dtype=np.float32)
-        cached = by_base[self]
+        by_pretrained = _COEFFICIENTS.setdefault(full, WeakKeyDictionary())
+        if self not in by_pretrained:
+            by_pretrained[self] = np.full(
+                (len(self.members), len(full), BASIS_SIZE), np.nan, dtype=np.float32
+            )
+        cached = by_pretrained[self]
         new = origins[np.isnan(cached[0, origins, 0])]
         for first in np.unique(new // SPAN * SPAN + new % ORIGIN_STRIDE).tolist():
             at = np.minimum(np.arange(first, first + SPAN, ORIGIN_STRIDE), len(full) - 1)
@@ -154,7 +172,9 @@ class BaseNetwork(Vintage):
         return windows
 
 
-_COEFFICIENTS: WeakKeyDictionary[PriceSeries, WeakKeyDictionary[BaseNetwork, Singles]] = WeakKeyDictionary()
+_COEFFICIENTS: WeakKeyDictionary[PriceSeries, WeakKeyDictionary[PretrainedNetwork, Singles]] = (
+    WeakKeyDictionary()
+)
 """By series and network, (members, n, 4), NaN where not yet computed: a cache, which changes no result."""
 
 
@@ -163,16 +183,25 @@ def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles)
 
     sequence: (steps, inputs, m), so that each gate is one block of memory.  sigmoid(x) is (tanh(x / 2) + 1) / 2.
     """
-    (steps, size, m), units, one, half = sequence.shape, recurrent.shape[0], np.float32(1), np.float32(0.5)
+    (steps, size, m), units, one, half = (
+        sequence.shape,
+        recurrent.shape[0],
+        np.float32(1),
+        np.float32(0.5),
+    )
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
     weights = np.ascontiguousarray((np.concatenate([kernel, recurrent, bias[None]]) * halves).T)
-    column = np.ones((size + units + 1, m), dtype=np.float32)  # a step's inputs, the hidden state, and 1 for the bias
+    column = np.ones(
+        (size + units + 1, m), dtype=np.float32
+    )  # a step's inputs, the hidden state, and 1 for the bias
     hidden = column[size:-1]
     hidden[:] = 0
     gates, cell = np.empty((4 * units, m), dtype=np.float32), np.zeros((units, m), dtype=np.float32)
     input_gate, forget_gate, candidate, output_gate = gates.reshape(4, units, m)
     states = np.empty((steps, units, m), dtype=np.float32)
-    for step, inputs in enumerate(sequence):  # in place: at this size, memory traffic costs as much as the products
+    for step, inputs in enumerate(
+        sequence
+    ):  # in place: at this size, memory traffic costs as much as the products
         column[:size] = inputs
         np.tanh(np.matmul(weights, column, out=gates), out=gates)
         forget_gate += one

@@ -1,4 +1,4 @@
-"""The pooled regression: least squares, no look-ahead, and a valid distribution for any prices."""
+"""The regression: least squares, no look-ahead, and a valid distribution for any prices."""
 
 from datetime import date
 
@@ -8,11 +8,18 @@ import pytest
 from stockml.errors import TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.volatility import Volatilities
+from stockml.models.har_regression import REGRESSION, HarRegression
 from stockml.models.lead_grid import LEADS, LEVELS, moves, symmetrised
-from stockml.models.pooled_regression import POOLED, PooledRegression
-from stockml.models.pooled_vintages import digest
+from stockml.models.vintage_store import digest
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk, with_prices
+from tests.support.walks import (
+    altered_after,
+    begins_tenfold,
+    constant,
+    hole_of_a_year,
+    walk,
+    with_prices,
+)
 
 UNTIL = date(2005, 12, 31)
 ALL = np.arange(1, 51)
@@ -22,10 +29,17 @@ def breathing(n: int, seed: int) -> PriceSeries:
     """A walk whose volatility swings slowly between half and twice its mean, so there is something to learn."""
     calm = walk(n, seed)
     swing = np.exp(0.7 * np.sin(np.arange(n) / 60 + seed))
-    close = 50 * np.exp(np.cumsum(swing * np.diff(np.log(calm.close), prepend=np.log(calm.close[0]))))
-    spread = {name: close * (getattr(calm, name) / calm.close) ** swing for name in ("open", "high", "low")}
+    close = 50 * np.exp(
+        np.cumsum(swing * np.diff(np.log(calm.close), prepend=np.log(calm.close[0])))
+    )
+    spread = {
+        name: close * (getattr(calm, name) / calm.close) ** swing
+        for name in ("open", "high", "low")
+    }
     high, low = np.maximum(spread["high"], close), np.minimum(spread["low"], close)
-    return PriceSeries(calm.sessions, np.clip(spread["open"], low, high), high, low, close, calm.volume)
+    return PriceSeries(
+        calm.sessions, np.clip(spread["open"], low, high), high, low, close, calm.volume
+    )
 
 
 def tickers(count: int = 6) -> dict[str, PriceSeries]:
@@ -33,17 +47,24 @@ def tickers(count: int = 6) -> dict[str, PriceSeries]:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> PooledRegression:
-    return PooledRegression.fit(tickers(), UNTIL)
+def fitted() -> HarRegression:
+    return HarRegression.fit(tickers(), UNTIL)
 
 
-def naive_rows(series: PriceSeries, means: np.ndarray) -> tuple[list[list[float]], list[float], list[float], list[int]]:
+def naive_rows(
+    series: PriceSeries, means: np.ndarray
+) -> tuple[list[list[float]], list[float], list[float], list[int]]:
     """Terms, EWMA 60, moves at lead 10 over √10, and origins: one origin at a time."""
     seen, rows, units, found, at = Volatilities.of(series), [], [], [], []
     for t in range(60, len(series) - 50, 5):
         unit = seen.ewma_60[t]
         terms = [np.log(v / unit) for v in [*seen.range[t], seen.ewma_20[t]]]
-        rows.append([m if np.isnan(x) else min(max(x, -2.0), 2.0) for x, m in zip(terms, means, strict=True)])
+        rows.append(
+            [
+                m if np.isnan(x) else min(max(x, -2.0), 2.0)
+                for x, m in zip(terms, means, strict=True)
+            ]
+        )
         units.append(unit)
         found.append((np.log(series.close[t + 10]) - np.log(series.close[t])) / np.sqrt(10))
         at.append(t)
@@ -51,63 +72,78 @@ def naive_rows(series: PriceSeries, means: np.ndarray) -> tuple[list[list[float]
 
 
 def test_coefficients_are_those_of_least_squares_and_the_shape_is_quantiles_of_move_over_width(
-    fitted: PooledRegression,
+    fitted: HarRegression,
 ) -> None:
     parts = [naive_rows(s, fitted.means) for s in tickers().values()]
     rows, units, found = (np.concatenate([part[i] for part in parts]) for i in range(3))
     design = np.column_stack([np.ones(len(rows)), rows])
     solved = np.linalg.lstsq(design, np.log(np.abs(found) / units + 0.05))[0]
     lead = LEADS.index(10)
-    np.testing.assert_allclose([fitted.intercepts[lead], *fitted.coefficients[lead]], solved, atol=1e-6)
+    np.testing.assert_allclose(
+        [fitted.intercepts[lead], *fitted.coefficients[lead]], solved, atol=1e-6
+    )
     shape = np.quantile(found / (np.exp(design @ solved) * units), LEVELS)
-    np.testing.assert_allclose(fitted.shape(POOLED, np.array([10]))[0], shape, atol=1e-6)
+    np.testing.assert_allclose(fitted.shape(REGRESSION, np.array([10]))[0], shape, atol=1e-6)
     assert fitted.origins == len(rows)
     assert fitted.sessions == sum(map(len, tickers().values()))
 
 
-def test_quantiles_are_width_times_shape_and_cover_what_they_claim(fitted: PooledRegression) -> None:
+def test_quantiles_are_width_times_shape_and_cover_what_they_claim(fitted: HarRegression) -> None:
     unseen = breathing(3_000, seed=77)
     origins = np.arange(1_100, 2_950)
     found = fitted.quantiles(unseen, origins, ALL)
     width = fitted.widths(unseen, origins, ALL)
-    np.testing.assert_allclose(found, width[..., None] * fitted.shape(POOLED, ALL))
+    np.testing.assert_allclose(found, width[..., None] * fitted.shape(REGRESSION, ALL))
     inside = moves(unseen, origins, ALL)
-    assert ((found[..., 2] < inside) & (inside < found[..., -3])).mean() == pytest.approx(0.8, abs=0.06)
+    assert ((found[..., 2] < inside) & (inside < found[..., -3])).mean() == pytest.approx(
+        0.8, abs=0.06
+    )
 
 
-def test_moves_are_larger_where_the_learned_width_is_larger(fitted: PooledRegression) -> None:
+def test_moves_are_larger_where_the_learned_width_is_larger(fitted: HarRegression) -> None:
     unseen = breathing(3_000, seed=78)
     origins = np.arange(1_100, 2_950, 5)
-    width, moved = fitted.widths(unseen, origins, np.array([10]))[:, 0], np.abs(moves(unseen, origins, np.array([10])))
+    width, moved = (
+        fitted.widths(unseen, origins, np.array([10]))[:, 0],
+        np.abs(moves(unseen, origins, np.array([10]))),
+    )
     wide = width > np.median(width)
     assert moved[wide].mean() > 1.5 * moved[~wide].mean()
 
 
-def test_nothing_after_until_is_learned_from(fitted: PooledRegression) -> None:
+def test_nothing_after_until_is_learned_from(fitted: HarRegression) -> None:
     last = int(np.searchsorted(walk(2_000).sessions, np.datetime64("2004-06-30"), side="right")) - 1
     changed = {ticker: altered_after(series, last) for ticker, series in tickers().items()}
-    before, after = (PooledRegression.fit(each, date(2004, 6, 30)) for each in (tickers(), changed))
+    before, after = (HarRegression.fit(each, date(2004, 6, 30)) for each in (tickers(), changed))
     assert digest(before) == digest(after)
     assert before.through == date(2004, 6, 30)
     assert digest(before) != digest(fitted)
 
 
-def test_no_origin_sees_a_later_bar(fitted: PooledRegression) -> None:
+def test_no_origin_sees_a_later_bar(fitted: HarRegression) -> None:
     series, origins = walk(1_300), np.array([30, 100, 700, 1_100])
     for t in origins:
         same = fitted.quantiles(altered_after(series, int(t)), origins[origins <= t], ALL)
         np.testing.assert_array_equal(same, fitted.quantiles(series, origins[origins <= t], ALL))
 
 
-def test_equal_bars_give_equal_values_in_any_order_and_at_any_price_level(fitted: PooledRegression) -> None:
-    assert digest(PooledRegression.fit(dict(reversed(tickers().items())), UNTIL)) == digest(fitted)
+def test_equal_bars_give_equal_values_in_any_order_and_at_any_price_level(
+    fitted: HarRegression,
+) -> None:
+    assert digest(HarRegression.fit(dict(reversed(tickers().items())), UNTIL)) == digest(fitted)
     origins = np.array([200, 1_200])
     dear = with_prices(walk(1_300), 1_000.0)
-    np.testing.assert_allclose(fitted.quantiles(dear, origins, ALL), fitted.quantiles(walk(1_300), origins, ALL))
+    np.testing.assert_allclose(
+        fitted.quantiles(dear, origins, ALL), fitted.quantiles(walk(1_300), origins, ALL)
+    )
 
 
-@pytest.mark.parametrize("series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)])
-def test_quantiles_are_finite_and_never_fall_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
+@pytest.mark.parametrize(
+    "series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)]
+)
+def test_quantiles_are_finite_and_never_fall_whatever_the_prices(
+    fitted: HarRegression, series: PriceSeries
+) -> None:
     origins = within_segment(series, np.arange(20, len(series)), 0)
     quantiles = fitted.quantiles(series, origins, ALL)
     for found in (quantiles, symmetrised(quantiles)):
@@ -116,7 +152,7 @@ def test_quantiles_are_finite_and_never_fall_whatever_the_prices(fitted: PooledR
     assert (fitted.widths(series, origins, ALL) > 0).all()
 
 
-def test_a_tenfold_start_and_a_hole_of_a_year_are_forgotten(fitted: PooledRegression) -> None:
+def test_a_tenfold_start_and_a_hole_of_a_year_are_forgotten(fitted: HarRegression) -> None:
     origins, plain = np.array([1_190]), fitted.quantiles(walk(1_200), np.array([1_190]), ALL)
     np.testing.assert_allclose(fitted.quantiles(hole_of_a_year(), origins, ALL), plain, rtol=0.1)
     tenfold = fitted.quantiles(begins_tenfold(bars=100), origins, ALL)
@@ -124,32 +160,47 @@ def test_a_tenfold_start_and_a_hole_of_a_year_are_forgotten(fitted: PooledRegres
 
 
 def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
-    odd = {"FLAT": constant(), "TENFOLD": begins_tenfold(bars=100), "HOLE": hole_of_a_year(), "NEW": walk(100)}
-    found = PooledRegression.fit(tickers() | odd, UNTIL).quantiles(breathing(1_200, 5), np.arange(500, 1_200, 50), ALL)
+    odd = {
+        "FLAT": constant(),
+        "TENFOLD": begins_tenfold(bars=100),
+        "HOLE": hole_of_a_year(),
+        "NEW": walk(100),
+    }
+    found = HarRegression.fit(tickers() | odd, UNTIL).quantiles(
+        breathing(1_200, 5), np.arange(500, 1_200, 50), ALL
+    )
     assert np.isfinite(found).all()
 
 
-def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(fitted: PooledRegression) -> None:
+def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(
+    fitted: HarRegression,
+) -> None:
     seen = Volatilities.of(walk(100))
     terms = np.log(np.append(seen.range[-1], seen.ewma_20[-1]) / seen.ewma_60[-1])
     assert np.isnan(terms).tolist() == [False, False, False, True, True, False]
     filled = np.where(np.isnan(terms), fitted.means, terms)
     lead = LEADS.index(20)
-    expected = np.exp(fitted.intercepts[lead] + fitted.coefficients[lead] @ filled) * seen.ewma_60[-1] * np.sqrt(20)
+    expected = (
+        np.exp(fitted.intercepts[lead] + fitted.coefficients[lead] @ filled)
+        * seen.ewma_60[-1]
+        * np.sqrt(20)
+    )
     assert fitted.widths(walk(100), np.array([99]), np.array([20]))[0, 0] == pytest.approx(expected)
 
 
-def test_too_little_history_is_refused_with_the_sessions_needed_and_found(fitted: PooledRegression) -> None:
+def test_too_little_history_is_refused_with_the_sessions_needed_and_found(
+    fitted: HarRegression,
+) -> None:
     with pytest.raises(TooFewBars) as refusal:
         fitted.quantiles(walk(100), np.array([19, 50]), ALL)
     assert (refusal.value.needed, refusal.value.found) == (21, 20)
     with pytest.raises(TooFewBars):
-        PooledRegression.fit({"NEW": walk(100)}, UNTIL)
+        HarRegression.fit({"NEW": walk(100)}, UNTIL)
     with pytest.raises(TooFewBars):
-        PooledRegression.fit(tickers(), date(1990, 1, 1))
+        HarRegression.fit(tickers(), date(1990, 1, 1))
 
 
 def test_a_pool_too_young_for_the_long_terms_still_learns() -> None:
-    young = PooledRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
+    young = HarRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
     assert young.means[3:5].tolist() == [0.0, 0.0]
     assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()

@@ -16,11 +16,17 @@ from numpy.typing import NDArray
 from stockml.features.segments import segments
 from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
-from stockml.models.base_network import LOOK_BACK, UPPER, Member
+from stockml.models.har_regression import (
+    ORIGIN_STRIDE,
+    HarRegression,
+    Vintage,
+    learning_bars,
+    learning_origins,
+)
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, lead_basis, moves
-from stockml.models.pooled_regression import ORIGIN_STRIDE, PooledRegression, Vintage, learning_bars, learning_origins
-from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.pretrained_network import LOOK_BACK, UPPER, Member
 from stockml.models.replay import ORIGINS_A_STRETCH, STRETCH, Stretches
+from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.tensorflow import assign, tensorflow, values_of
 from stockml.models.tutorial.network import OPTIMIZERS
 from stockml.prices.series import PriceSeries
@@ -41,27 +47,39 @@ class TrainingSet:
     stretches: Stretches
 
     @classmethod
-    def of(cls, series: Mapping[str, PriceSeries], until: date, pooled: PooledRegression, ridge: PooledRidge) -> Self:
-        """Build it from the same origins that `PooledRegression.fit` learns from.  Raises TooFewBars."""
+    def of(
+        cls,
+        series: Mapping[str, PriceSeries],
+        until: date,
+        regression: HarRegression,
+        ridge: RidgeRegression,
+    ) -> Self:
+        """Build it from the same origins that `HarRegression.fit` learns from.  Raises TooFewBars."""
         known, learned_from = learning_bars(series, until, "a pretrained network")
-        scale = InputScale.fit(width_inputs(bars)[learning_origins(bars)] for bars in known.values())
-        parts = [stretches_of(bars, scale, pooled, ridge) for bars in known.values()]
+        scale = InputScale.fit(
+            width_inputs(bars)[learning_origins(bars)] for bars in known.values()
+        )
+        parts = [stretches_of(bars, scale, regression, ridge) for bars in known.values()]
         return cls(learned_from, scale, Stretches.joined(parts))
 
     def sha256(self) -> str:
         """Hash of everything here that the weights depend on."""
         part = self.stretches
-        return hashlib.sha256(packed((part.inputs, part.sizes, part.log_widths, part.mask))).hexdigest()
+        return hashlib.sha256(
+            packed((part.inputs, part.sizes, part.log_widths, part.mask))
+        ).hexdigest()
 
 
-def stretches_of(series: PriceSeries, scale: InputScale, pooled: PooledRegression, ridge: PooledRidge) -> Stretches:
+def stretches_of(
+    series: PriceSeries, scale: InputScale, regression: HarRegression, ridge: RidgeRegression
+) -> Stretches:
     """The stretches of all origins whose outcomes the series holds, oldest first; none of a short one.
 
     Each segment is cut from its first origin on, so that a longer history only adds stretches.  The last
     origin stands in, masked, for a missing one.
     """
     known = [each for each in segments(series) if len(learning_origins(each))]
-    parts = [_of_segment(each, scale, pooled, ridge) for each in known]
+    parts = [_of_segment(each, scale, regression, ridge) for each in known]
     if not parts:
         return Stretches(
             np.empty((0, STRETCH, len(INPUTS)), np.float32),
@@ -73,7 +91,9 @@ def stretches_of(series: PriceSeries, scale: InputScale, pooled: PooledRegressio
     return Stretches.joined(parts)
 
 
-def _of_segment(series: PriceSeries, scale: InputScale, pooled: PooledRegression, ridge: PooledRidge) -> Stretches:
+def _of_segment(
+    series: PriceSeries, scale: InputScale, regression: HarRegression, ridge: RidgeRegression
+) -> Stretches:
     origins, leads = learning_origins(series), np.array(LEADS)
     rows = np.pad(scale.apply(width_inputs(series)), ((LOOK_BACK - 1, STRETCH), (0, 0)))
     first = np.arange(origins[0], origins[-1] + 1, ORIGIN_STRIDE * ORIGINS_A_STRETCH)
@@ -82,8 +102,10 @@ def _of_segment(series: PriceSeries, scale: InputScale, pooled: PooledRegression
     at = np.where(mask, grid, origins[-1])
     unit = Volatilities.of(series).ewma_60[at.ravel(), None] * np.sqrt(leads)
     sizes = np.minimum(np.abs(moves(series, at.ravel(), leads)) / unit, MAX_MOVE)
-    log_widths = np.log(ridge.widths(series, at.ravel(), leads, pooled) / unit)
-    sizes, log_widths = (each.astype(np.float32).reshape(*grid.shape, len(leads)) for each in (sizes, log_widths))
+    log_widths = np.log(ridge.widths(series, at.ravel(), leads, regression) / unit)
+    sizes, log_widths = (
+        each.astype(np.float32).reshape(*grid.shape, len(leads)) for each in (sizes, log_widths)
+    )
     last = series.sessions[at.max(axis=1) + LEADS[-1]]
     inputs = rows[first[:, None] + np.arange(STRETCH)]
     return Stretches(inputs, sizes, log_widths, mask.astype(np.float32), last)
@@ -125,10 +147,14 @@ class Trainer:
         self.shape = keras.Variable(steps_of(shape), name="shape")
         self._trained = [*self.model.trainable_variables, self.shape]
         optimizer = getattr(keras.optimizers, OPTIMIZERS[settings.optimizer])
-        self._optimizer = optimizer(settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=GRADIENT_NORM)
+        self._optimizer = optimizer(
+            settings.learning_rate, weight_decay=settings.weight_decay, clipnorm=GRADIENT_NORM
+        )
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "shape"])
         self._optimizer.build(self._trained)
-        self.learned = len(self.model.weights) + 1  # arrays of `state` that are weights or the shape
+        self.learned = (
+            len(self.model.weights) + 1
+        )  # arrays of `state` that are weights or the shape
         self._variables = [*self.model.weights, self.shape, *self._optimizer.variables]
         self._step = tf.function(self._learn, jit_compile=False)
 
@@ -139,7 +165,9 @@ class Trainer:
     def restore(self, state: list[NDArray[Any]]) -> None:
         assign(self._variables, state)
 
-    def fit(self, batches: Iterable[Stretches], rates: Floats, seed: tuple[int, int]) -> list[float]:
+    def fit(
+        self, batches: Iterable[Stretches], rates: Floats, seed: tuple[int, int]
+    ) -> list[float]:
         """Make one step for each batch; return their losses.  rates: (batches,).
 
         `seed` fixes the dropout of these steps, whatever ran before.
@@ -148,12 +176,16 @@ class Trainer:
         # from one state, so both LSTM layers drop the same units; masks of their own were no better on the early cuts
         for layer in self.model.layers:
             if hasattr(layer, "seed_generator"):
-                layer.seed_generator.state.assign(np.asarray(seed, dtype=layer.seed_generator.state.dtype))
+                layer.seed_generator.state.assign(
+                    np.asarray(seed, dtype=layer.seed_generator.state.dtype)
+                )
         losses = []
         for batch, rate in zip(batches, rates, strict=True):
             self._optimizer.learning_rate.assign(rate)
             arrays = (batch.inputs, batch.log_widths, batch.sizes, batch.mask)
-            losses.append(float(self._step(*(tf.constant(each, dtype=tf.float32) for each in arrays))))
+            losses.append(
+                float(self._step(*(tf.constant(each, dtype=tf.float32) for each in arrays)))
+            )
         return losses
 
     def _learn(self, x: Any, simple: Any, size: Any, mask: Any) -> Any:
@@ -206,7 +238,9 @@ def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
         state = keras.layers.Dropout(settings.dropout, seed=next(seeds))(state)
     at_origins = keras.layers.Concatenate()([each[:, AT_ORIGINS] for each in (state, inputs)])
     kernel = keras.initializers.GlorotUniform(seed=next(seeds))
-    hidden = keras.layers.Dense(settings.dense, activation="relu", kernel_initializer=kernel)(at_origins)
+    hidden = keras.layers.Dense(settings.dense, activation="relu", kernel_initializer=kernel)(
+        at_origins
+    )
     hidden = keras.layers.Dropout(settings.dropout, seed=next(seeds))(hidden)
     return keras.Model(inputs, keras.layers.Dense(BASIS_SIZE, kernel_initializer="zeros")(hidden))
 
