@@ -34,7 +34,10 @@ class ServerFailed(StockmlError):
     def __str__(self) -> str:
         found = "no answer in time" if self.code is None else f"that it ended with code {self.code}"
         if not self.last_line:  # on a full disk the log stays empty
-            return f"expected {self.name} to run, found {found}, and {self.log} empty; `stockml doctor` looks for why"
+            return (
+                f"expected {self.name} to run, found {found}, and {self.log} empty; `stockml "
+                "doctor` looks for why"
+            )
         return (
             f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
         )
@@ -46,7 +49,10 @@ class WrongVersion(StockmlError):
     name: str
     wanted: str
     found: str
-    text = "expected {name} {wanted}, found {found}; install the versions of requirements.lock (`make run` does)"
+    text = (
+        "expected {name} {wanted}, found {found}; install the versions of "
+        "requirements.lock (`make run` does)"
+    )
 
 
 class AlreadyUp(StockmlError):
@@ -84,6 +90,6 @@ class NotRecorded(InvalidInput):
 
     def __str__(self) -> str:
         return (
-            f"expected one of the recorded tickers {', '.join(self.recorded)}, found {self.ticker}; "
-            "set ALPHAVANTAGE_API_KEY to a key of your own for any other"
+            f"expected one of the recorded tickers {', '.join(self.recorded)}, found "
+            f"{self.ticker}; set ALPHAVANTAGE_API_KEY to a key of your own for any other"
         )

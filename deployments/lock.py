@@ -1,6 +1,8 @@
-"""`make lock`: choose every package anew and write requirements.lock, which alone says what is installed.
+"""`make lock`: choose every package anew and write requirements.lock, which alone says what is
+installed.
 
-One resolution serves all. The section of an extra holds what it needs beyond the sections `install` and `run`.
+One resolution serves all. The section of an extra holds what it needs beyond the sections `install`
+and `run`.
 """
 
 import re
@@ -12,7 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 LOCK = Path("requirements.lock")
-HEAD = "# Every package that `make` installs, with its hashes, for Python 3.11 to 3.13. `make lock` writes it anew.\n"
+HEAD = (
+    "# Every package that `make` installs, with its hashes, for Python 3.11 to 3.13. "
+    "`make lock` writes it anew.\n"
+)
 TOOLS = "install"  # what installs the rest
 ALWAYS = (TOOLS, "run")
 
@@ -44,7 +49,8 @@ def entries(requirements: str) -> list[str]:
 
 
 def sectioned(parts: Sequence[tuple[str, str]]) -> str:
-    """Join named requirements into one file, without what the sections before that are always installed hold."""
+    """Join named requirements into one file, without what the sections before that are always
+    installed hold."""
     text, always = HEAD, set[str]()
     for name, requirements in parts:
         new = [entry for entry in entries(requirements) if entry not in always]

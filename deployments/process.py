@@ -14,7 +14,8 @@ INTERRUPTED = 130
 
 @contextlib.contextmanager
 def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterator[None]:
-    """Give these variables the values back that they had before the block; one that was not set is unset."""
+    """Give these variables the values back that they had before the block; one that was not set is
+    unset."""
     before = {name: environ.get(name) for name in names}
     try:
         yield
@@ -25,7 +26,8 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
 
 
 def as_program(load: Callable[[], Callable[[], int]]) -> NoReturn:
-    """Import a command, run it, and exit with its code. Files that it creates are its owner's only: 0700 and 0600.
+    """Import a command, run it, and exit with its code. Files that it creates are its owner's only:
+    0700 and 0600.
 
     Ctrl-C during the import ends it without a word.
     Processes that it starts import nothing from the working folder, as it does not itself.
@@ -50,7 +52,8 @@ def as_program(load: Callable[[], Callable[[], int]]) -> NoReturn:
 
 
 def _settle_streams() -> None:
-    """Point closed standard streams (`>&-`) at the null device, or the first file opened would take their place."""
+    """Point closed standard streams (`>&-`) at the null device, or the first file opened would take
+    their place."""
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(spare, True)
     os.close(spare)
@@ -67,7 +70,8 @@ def _settle_streams() -> None:
 
 
 class _Shown(io.TextIOWrapper):
-    """Writes what a terminal would obey (a provider's text may have it) as Python does, what it lacks as `?`."""
+    """Writes what a terminal would obey (a provider's text may have it) as Python does, what it
+    lacks as `?`."""
 
     def write(self, text: str, /) -> int:
         if not text.replace("\n", "").isprintable():
@@ -85,7 +89,8 @@ class _Lenient(io.FileIO):
 def lenient(descriptor: int, encoding: str | None) -> TextIO:
     """A stream to an open file that drops what cannot be written.
 
-    For progress and messages: a full disk, or a reader or terminal that has gone, must not end the command.
+    For progress and messages: a full disk, or a reader or terminal that has gone, must not end the
+    command.
     """
     file = io.BufferedWriter(_Lenient(descriptor, "w"))
     return io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)

@@ -1,4 +1,5 @@
-"""`make run`: `stockml nightly` for one ticker; without an API key, on recorded prices over real HTTP."""
+"""`make run`: `stockml nightly` for one ticker; without an API key, on recorded prices over real
+HTTP."""
 
 import sys
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The past of one ticker: its history, and past nights in order, each as on its own day.
 
-A night sees only bars up to its session (restated values as they are known today). The provider is asked for the range
-at once, and not at all when the store has it.
+A night sees only bars up to its session (restated values as they are known today). The provider is
+asked for the range at once, and not at all when the store has it.
 """
 
 from datetime import date, datetime
@@ -39,8 +39,8 @@ from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 def history(ticker: str = form.TICKER, calendar: form.CalendarName = form.CALENDAR) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
-    If the plan lacks it and the second provider has a key: the newest sessions, and the rest from that provider.
-    The state carries the StoreReceipt, and in words the second provider's result.
+    If the plan lacks it and the second provider has a key: the newest sessions, and the rest from
+    that provider. The state carries the StoreReceipt, and in words the second provider's result.
     """
     ticker, now, calendar_name = validated_ticker(ticker), clock.now(), calendar or None
     last = sessions_for(ticker, calendar_name).last_final(now)
@@ -67,8 +67,8 @@ def backfill(
     ),
     learn: Literal["once at the end", "every night"] = Field(
         "once at the end",
-        description="Train once, for the last session; or for every session in turn, where one that is older than "
-        "the champion may not know it and trains from scratch",
+        description="Train once, for the last session; or for every session in turn, where one "
+        "that is older than the champion may not know it and trains from scratch",
     ),
     mode: Mode = form.MODE,
     profile: Profile = form.PROFILE,
@@ -76,9 +76,11 @@ def backfill(
     force: bool = form.FORCE,
     settings: form.Changes = form.SETTINGS,
 ) -> State:
-    """Bring the range's bars into the store, then learn and publish its nights from the oldest to the newest.
+    """Bring the range's bars into the store, then learn and publish its nights from the oldest to
+    the newest.
 
-    A night that fails leaves the others alone; if all fail, the run does. The state carries a NightRow per night.
+    A night that fails leaves the others alone; if all fail, the run does. The state carries a
+    NightRow per night.
     """
     ticker, now, calendar_name = validated_ticker(ticker), clock.now(), calendar or None
     sessions = past_sessions(
@@ -129,9 +131,11 @@ def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bo
 def fetch_missing(
     request: NightRequest, sessions: tuple[date, ...], now: datetime
 ) -> tuple[date, ...]:
-    """Fetch missing bars of `sessions`: the newest 100, or all if those do not suffice and the plan allows it.
+    """Fetch missing bars of `sessions`: the newest 100, or all if those do not suffice and the plan
+    allows it.
 
-    For a new ticker, fetch all, as its first night does. Returns those still without a bar. Raises QuotaSpent.
+    For a new ticker, fetch all, as its first night does. Returns those still without a bar. Raises
+    QuotaSpent.
     """
     ticker, calendar, force = request.ticker, request.calendar, request.force
     if not without_bar(current_home(), ticker, sessions, calendar):

@@ -38,7 +38,8 @@ class Worker:
 def ends_of(
     task: Task[..., Any], parameters: Mapping[str, dict[str, Any]], address: str, at_a_time: int
 ) -> Generator[tuple[str, State | None]]:
-    """Run the task with each of the parameters; yields their names with the end states, as they end.
+    """Run the task with each of the parameters; yields their names with the end states, as they
+    end.
 
     None for one whose process died.  address: of a Dask scheduler, such as tcp://10.0.0.5:8786;
     empty for `at_a_time` processes here.  Raises InvalidSetting, StoreError.
@@ -74,7 +75,8 @@ def end_of(ended: PrefectFuture[Any]) -> State | None:
 
 @contextmanager
 def processes() -> Iterator[tuple[Start, AbstractContextManager[None]]]:
-    """Starts processes of this machine, which end with this one, and if the second's block raises."""
+    """Starts processes of this machine, which end with this one, and if the second's block
+    raises."""
     check_shared_memory()
     silence, here = get_context("spawn").Pipe(duplex=False)
     start = partial(ProcessPoolTaskRunner, 1, initializer=begin, initargs=(silence,))

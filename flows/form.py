@@ -1,4 +1,5 @@
-"""What a run's page in Prefect asks in several forms, and a night's settings from what is asked and chosen."""
+"""What a run's page in Prefect asks in several forms, and a night's settings from what is asked and
+chosen."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -24,12 +25,14 @@ from stockml.training.tuned_settings import tuned_settings
 class Form(BaseModel):
     """An empty field keeps its usual value."""
 
-    # a field's type excludes None, though None is its default: the page would offer "None" as a type
+    # a field's type excludes None, though None is its default: the page would offer "None" as a
+    # type
 
     model_config = ConfigDict(extra="forbid")
 
 
-# Prefect keeps only default and description of a parameter's Field: what else the page should check is in its type
+# Prefect keeps only default and description of a parameter's Field: what else the page should check
+# is in its type
 Retries = Annotated[int, Field(ge=0, le=12)]
 # text that `day` reads: the page would answer a wrong day with a regular expression
 Day = Annotated[date | str, WithJsonSchema({"type": "string"})]
@@ -44,8 +47,8 @@ SESSION: Any = Field(
 NO_CHANGES: Any = {}
 MODE: Any = Field(
     "auto",
-    description="retrain: from the pretrained network. fine-tune: the champion, a few steps further. keep: the "
-    "champion as it is. auto: fine-tune what is new, retrain every 20 sessions",
+    description="retrain: from the pretrained network. fine-tune: the champion, a few steps "
+    "further. keep: the champion as it is. auto: fine-tune what is new, retrain every 20 sessions",
 )
 PROFILE: Any = Field("nightly", description="nightly, or the published tutorial recipe")
 CALENDAR: Any = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix")
@@ -71,7 +74,8 @@ def day_or_none(text: date | str) -> date | None:
 
 
 def form_of(settings: FrozenSettings) -> type[Form]:
-    """A pydantic model with a field for each setting that acts; `settings` are the values of fields that stay empty."""
+    """A pydantic model with a field for each setting that acts; `settings` are the values of fields
+    that stay empty."""
     fields: dict[str, Any] = {}
     for name, schema in settings.model_json_schema()["properties"].items():
         if name == "decay_on" or not acts_in(
@@ -93,7 +97,8 @@ def form_of(settings: FrozenSettings) -> type[Form]:
 
 
 def _help_text(schema: Mapping[str, Any], default: str) -> str:
-    """The setting's meaning, bounds and default: `Passes over the training part. 1 to 1,000; usually 30`."""
+    """The setting's meaning, bounds and default: `Passes over the training part. 1 to 1,000;
+    usually 30`."""
     allowed = schema.get("items", schema)
     bounds = (
         f"{_as_text(allowed['minimum'])} to {_as_text(allowed['maximum'])}; "
@@ -129,7 +134,8 @@ def of_ticker(
     calendar: str | None,
     settings: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Profile, calendar and settings of a night: as requested, setting by setting, else the ticker's own."""
+    """Profile, calendar and settings of a night: as requested, setting by setting, else the
+    ticker's own."""
     own, changes = choices.get("settings") or {}, settings or {}
     return {
         "profile": profile or choices.get("profile", "nightly"),

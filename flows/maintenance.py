@@ -48,8 +48,8 @@ def maintenance(
 ) -> State:
     """Resume what waited, and remove what is old and not needed.
 
-    Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow lacks.
-    A step that cannot be done is reported and stops no other. The state carries the steps.
+    Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow
+    lacks. A step that cannot be done is reported and stops no other. The state carries the steps.
     """
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     reports = [

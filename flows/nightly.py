@@ -1,4 +1,5 @@
-"""One ticker, one session: fetch, append, renormalise, decide, train, evaluate, publish, log, promote."""
+"""One ticker, one session: fetch, append, renormalise, decide, train, evaluate, publish, log,
+promote."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -51,7 +52,8 @@ BUSY_WAIT_S = 3600.0
 
 
 def run_name() -> str:
-    """`IBM 2013-03-01`, with the mode if one was asked for; unreadable parameters are shown unchanged."""
+    """`IBM 2013-03-01`, with the mode if one was asked for; unreadable parameters are shown
+    unchanged."""
     parameters = flow_run.parameters
     ticker, session, mode = (
         str(parameters.get(name) or "") for name in ("ticker", "session", "mode")
@@ -86,10 +88,12 @@ def nightly(
     late_retries: form.Retries = form.LATE_RETRIES,
     settings: form.Changes = form.SETTINGS,
 ) -> State:
-    """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
+    """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions
+    after it.
 
-    The state carries the Night: completed, or skipped with the reason (no session, a late, stale or suspect bar, a
-    delisted share, quota, no answer), or Waiting where another run of the deployment asks again.
+    The state carries the Night: completed, or skipped with the reason (no session, a late, stale or
+    suspect bar, a delisted share, quota, no answer), or Waiting where another run of the deployment
+    asks again.
     """
     ticker = validated_ticker(ticker)
     night_settings = form.chosen(profile, mode, settings, ticker=ticker)
@@ -114,7 +118,8 @@ def nightly(
 
 
 def waiting_if_run_again(status: SessionStatus, retries: int) -> SessionStatus:
-    """The status as Waiting where another run of the deployment asks again for what may come within hours."""
+    """The status as Waiting where another run of the deployment asks again for what may come within
+    hours."""
     may_come = status.state in MAY_COME
     when = run_again(retries, session=str(status.session)) if may_come else None
     if when is None:

@@ -1,4 +1,5 @@
-"""Notices to a person: which tickers lack a forecast, and, without a notification block, a log of what happened."""
+"""Notices to a person: which tickers lack a forecast, and, without a notification block, a log of
+what happened."""
 
 from datetime import UTC, datetime
 from textwrap import shorten
@@ -32,7 +33,8 @@ def missing_forecasts(
         {}, description="Exchange calendar per ticker, where the suffix does not decide it"
     ),
 ) -> State:
-    """Tell the morning's digest; end as `Forecasts missing`, naming the tickers and why, or as Completed.
+    """Tell the morning's digest; end as `Forecasts missing`, naming the tickers and why, or as
+    Completed.
 
     Delisted or paused ones lack none.
     """
@@ -62,7 +64,8 @@ def notice_name() -> str:
 
 @flow(name="notice", flow_run_name=notice_name)
 def notice(what: str = Field(description="What happened")) -> State:
-    """Log it as a warning, add it to STOCKML_HOME/notices.log, and end in no colour: it may tell of a failure."""
+    """Log it as a warning, add it to STOCKML_HOME/notices.log, and end in no colour: it may tell of
+    a failure."""
     get_run_logger().warning("%s", what)
     append_notice(current_home(), what, datetime.now(UTC))
     return Cancelled(name="Notice", message=what)

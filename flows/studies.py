@@ -1,4 +1,5 @@
-"""What is learned and measured outside the nights: a pretrained network across tickers, a ticker's settings, past nights."""
+"""What is learned and measured outside the nights: a pretrained network across tickers, a ticker's
+settings, past nights."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -43,10 +44,13 @@ def pretrain(
     ),
     seeds: Annotated[int, Field(ge=1, le=10)] = Field(
         2,
-        description="Networks, from one random seed each; the pretrained network is their mean (1 to 10)",
+        description=(
+            "Networks, from one random seed each; the pretrained network is their mean (1 to 10)"
+        ),
     ),
 ) -> State:
-    """Learn a pretrained network across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
+    """Learn a pretrained network across all tickers of the store or a folder; the state carries it.
+    Too few tickers: skipped."""
     series, *_ = read_prices([], folder_named(prices), None)
     newest = (
         max(each.sessions[-1].item() for each in series.values()) if prices else clock.now().date()
@@ -56,14 +60,23 @@ def pretrain(
         return Completed(
             name=states.TOO_FEW_TICKERS, message=pretrained.message, data=pretrained.result()
         )
-    counts = f"{len(pretrained.tickers)} tickers, {pretrained.sessions:,} sessions, {pretrained.origins:,} origins"
+    counts = (
+        f"{len(pretrained.tickers)} tickers, {pretrained.sessions:,} sessions, "
+        f"{pretrained.origins:,} origins"
+    )
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in pretrained.scores.items())
-    text = f"**Through {pretrained.through}**: {counts}.\n\n{', '.join(pretrained.tickers)}.\n\n{scores}"
+    text = (
+        f"**Through {pretrained.through}**: "
+        f"{counts}.\n\n{', '.join(pretrained.tickers)}.\n\n{scores}"
+    )
     show_text(
         text, key="pretrained", description="Scores on what it learned from: no evidence of skill"
     )
     return Completed(
-        message=f"a pretrained network of {len(pretrained.tickers)} tickers through {pretrained.through}",
+        message=(
+            f"a pretrained network of {len(pretrained.tickers)} tickers through "
+            f"{pretrained.through}"
+        ),
         data=pretrained,
     )
 
@@ -77,12 +90,16 @@ def tune(
     ),
     sampler: Sampler = Field(
         "tpe",
-        description="How the next settings are chosen: from earlier trials' results, at random, or all in turn",
+        description=(
+            "How the next settings are chosen: from earlier trials' results, at random, or all "
+            "in turn"
+        ),
     ),
     calendar: form.CalendarName = form.CALENDAR,
     settings: form.Changes = Field({}, description="What all trials share"),
 ) -> State[TuningResult]:
-    """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
+    """Try settings, judge each on the validation part, and write the best as the ticker's settings
+    file."""
     ticker, pretrained = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
     fixed = [*form.dotted(settings)]
     tuned = tune_settings(
@@ -119,12 +136,13 @@ def backtest(
     ),
     vintages: str = Field(
         "",
-        description="A folder of pretrained networks and regressions to use instead of the usual ones",
+        description="A folder of networks and regressions to use instead of the usual ones",
     ),
     settings: form.Changes = form.SETTINGS,
     calendar: form.CalendarName = form.CALENDAR,
 ) -> State:
-    """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
+    """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state
+    carries the table."""
     symbols = [validated_ticker(ticker) for ticker in tickers]
     series, unreadable, doubts = read_prices(symbols, folder_named(prices), calendar or None)
     newest = max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())

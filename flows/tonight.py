@@ -54,7 +54,8 @@ class NightRequest:
         return time.monotonic() - self.began
 
     def status(self, session: date | None, newest: date | None = None) -> SessionStatus:
-        """The session's status by the clock; on a holiday, a session with a forecast is not run again."""
+        """The session's status by the clock; on a holiday, a session with a forecast is not run
+        again."""
         calendar = sessions_for(self.ticker, self.calendar)
         last, stale_after = (
             Ledger(current_home().ledger).last_session(self.ticker),
@@ -79,7 +80,8 @@ class NightRequest:
 
 
 def bars_of(request: NightRequest, session: date) -> StoreReceipt | SessionStatus:
-    """The store's receipt after this night's requests, or the status if nothing more is to be done."""
+    """The store's receipt after this night's requests, or the status if nothing more is to be
+    done."""
     ticker, store = request.ticker, BarStore.of(current_home(), request.calendar)
     may_rest = store.last_session(ticker) and delisted_status(current_home(), ticker, session)
     if may_rest and (delisted := check_delisted(ticker, session)):
@@ -104,7 +106,8 @@ def bars_of(request: NightRequest, session: date) -> StoreReceipt | SessionStatu
 
 
 def turn(request: NightRequest, session: date) -> NextTurn | None:
-    """None if today's requests of the key suffice for the ticker, else its next turn; `force` ignores it."""
+    """None if today's requests of the key suffice for the ticker, else its next turn; `force`
+    ignores it."""
     if request.force:
         return None
     store = BarStore.of(current_home(), request.calendar)
@@ -119,7 +122,8 @@ def turn(request: NightRequest, session: date) -> NextTurn | None:
 
 
 def check_delisted(ticker: str, session: date) -> SessionStatus | None:
-    """The status if the share is delisted, else None; asked weekly for all, since a share may be relisted."""
+    """The status if the share is delisted, else None; asked weekly for all, since a share may be
+    relisted."""
     try:
         ask_who_is_delisted(ticker, clock.now())
     except FeedError as refused:
@@ -130,7 +134,8 @@ def check_delisted(ticker: str, session: date) -> SessionStatus | None:
 def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionStatus]:
     """Fetch and append; without the session's bar, the others are stored all the same.
 
-    The receipt counts the bars of all this run's answers. If none is late, jumps are asked about as well.
+    The receipt counts the bars of all this run's answers. If none is late, jumps are asked about as
+    well.
     """
     ticker, calendar, now = request.ticker, request.calendar, clock.now()
     lacks_history = needs_whole_history(current_home(), ticker, calendar, session)
@@ -154,7 +159,8 @@ def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionS
 
 
 def is_beyond(payload: PayloadReceipt, calendar: str | None) -> bool:
-    """Whether the answer's newest sessions do not reach back to the one asked for, a past one that has no bar yet."""
+    """Whether the answer's newest sessions do not reach back to the one asked for, a past one that
+    has no bar yet."""
     ticker, session = payload.ticker, payload.session
     reach = sessions_for(ticker, calendar).before(payload.newest, COMPACT_SESSIONS - 1)[0]
     return session < reach and bool(without_bar(current_home(), ticker, (session,), calendar))

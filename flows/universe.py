@@ -57,11 +57,14 @@ def universe(
     late_retries: form.Retries = form.LATE_RETRIES,
     processes: AtATime = Field(
         2,
-        description="Nights at a time, each in a worker process of this machine or of Dask (1 to 64)",
+        description="Nights at a time, each in a process of this machine or of Dask (1 to 64)",
     ),
     dask_address: str = Field(
         "",
-        description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes",
+        description=(
+            "A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local "
+            "processes"
+        ),
     ),
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
     settings: form.Changes = Field(
@@ -69,14 +72,18 @@ def universe(
     ),
     choices: dict[str, dict[str, Any]] = Field(
         {},
-        description="Per ticker: the profile, calendar and settings of its own nights; those above win",
+        description=(
+            "Per ticker: the profile, calendar and settings of its own nights; those above win"
+        ),
     ),
 ) -> State:
-    """Bring every ticker up to date, those that waited longest first, as far as the day's quota allows.
+    """Bring every ticker up to date, those that waited longest first, as far as the day's quota
+    allows.
 
-    What is late or unanswered is asked again by another run of the deployment, of these tickers only.
-    Ends Failed if all failed (or as `fail_when` says), else Completed with the failures listed. All nights are in one
-    table on the run's page and in STOCKML_HOME/universe/SESSION.csv. The state carries a NightRow per ticker.
+    What is late or unanswered is asked again by another run of the deployment, of these tickers
+    only. Ends Failed if all failed (or as `fail_when` says), else Completed with the failures
+    listed. All nights are in one table on the run's page and in STOCKML_HOME/universe/SESSION.csv.
+    The state carries a NightRow per ticker.
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     form.chosen(profile, mode, settings)
@@ -129,7 +136,8 @@ def universe(
 
 
 def stalest_of(nights: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The tickers by their newest session, the stalest first; each night then asks whether its turn has come."""
+    """The tickers by their newest session, the stalest first; each night then asks whether its turn
+    has come."""
     lasts: dict[str, date | None] = {}
     for ticker, parameters in nights.items():
         with suppress(StoreError):  # its own night reports the fault
@@ -147,10 +155,11 @@ def dead(ticker: str, session: date | None) -> NightRow:
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
 def night_of(ticker: str, parameters: dict[str, Any], home: str) -> NightRow | State:
-    """One ticker's nightly run, within a worker: its row, in a state Failed if it failed. Raises no error.
+    """One ticker's nightly run, within a worker: its row, in a state Failed if it failed. Raises no
+    error.
 
-    An error that cannot be unpickled, such as httpx's, would look like a worker that died.  home: the run's; a Dask
-    worker may have been started with another.
+    An error that cannot be unpickled, such as httpx's, would look like a worker that died.  home:
+    the run's; a Dask worker may have been started with another.
     """
     try:
         if str(current_home().root) != home:
@@ -162,7 +171,8 @@ def night_of(ticker: str, parameters: dict[str, Any], home: str) -> NightRow | S
             state: State = nightly(ticker, **parameters, return_state=True)
     except Exception as error:  # noqa: BLE001 - it is in the row
         state = Failed(data=error)
-    gc.collect()  # a night leaves reference cycles: without this, a worker grows from night to night
+    # a night leaves reference cycles: without this, a worker grows from night to night
+    gc.collect()
     if not gc.get_freeze_count():  # collections after later nights skip what the first imported
         gc.freeze()
     row = row_of(ticker, parameters["session"] or None, state)

@@ -1,7 +1,8 @@
 """stockml: stock-price LSTMs, retrained and evaluated every night.
 
-The library works from a notebook: it never imports prefect, `tasks` or `flows`, and importing it has no side effects.
-`stockml.Home()` gives the stored bars, the published forecasts and the nights as data frames.
+The library works from a notebook: it never imports prefect, `tasks` or `flows`, and importing it
+has no side effects. `stockml.Home()` gives the stored bars, the published forecasts and the nights
+as data frames.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,5 @@
-"""A night's clock: the machine's, or in a replay of recorded prices the fixed moment that STOCKML_CLOCK names."""
+"""A night's clock: the machine's, or in a replay of recorded prices the fixed moment that
+STOCKML_CLOCK names."""
 
 import os
 import time
@@ -14,11 +15,15 @@ EARLIEST = datetime(
 END = datetime(2201, 1, 1, tzinfo=UTC)
 NEW_YORK = ZoneInfo("America/New_York")
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)  # of the prices that are replayed
-BOUND = f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
+BOUND = (
+    f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such as "
+    "2013-03-01T23:00:00-05:00"
+)
 
 
 def now(environ: Mapping[str, str] = os.environ) -> datetime:
-    """The current time in UTC. Raises InvalidSetting unless STOCKML_CLOCK is a time with a UTC offset, 1900 to 2200."""
+    """The current time in UTC. Raises InvalidSetting unless STOCKML_CLOCK is a time with a UTC
+    offset, 1900 to 2200."""
     text = environ.get("STOCKML_CLOCK")
     if not text:
         return datetime.now(UTC)
@@ -46,7 +51,8 @@ def wait(
     *,
     sleep: Callable[[float], None] | None = None,
 ) -> None:
-    """Sleep, as a night does except between Prefect's retries; in a replay, whose clock is frozen, return at once."""
+    """Sleep, as a night does except between Prefect's retries; in a replay, whose clock is frozen,
+    return at once."""
     if not is_frozen(environ):
         (sleep or time.sleep)(seconds)
 

@@ -18,18 +18,21 @@ TEXTS_ONLY = {"errors"}  # the wording of an error affects no number
 
 @cache
 def code_hash(*modules: str) -> str:
-    """SHA-256 of the meaning of the named stockml modules (`"training.train"`) and of all stockml modules they import.
+    """SHA-256 of the meaning of the named stockml modules (`"training.train"`) and of all stockml
+    modules they import.
 
-    Imports inside functions count; comments, docstrings and the module `errors` do not. The versions of the numerical
-    libraries are included. Sources are parsed, not imported, so that a night without training need not load TensorFlow
-    to compute its key. A process keeps the first hash it computes: later edits to the files do not change the code that
-    it runs. Raises ModuleNotFoundError.
+    Imports inside functions count; comments, docstrings and the module `errors` do not. The
+    versions of the numerical libraries are included. Sources are parsed, not imported, so that a
+    night without training need not load TensorFlow to compute its key. A process keeps the first
+    hash it computes: later edits to the files do not change the code that it runs. Raises
+    ModuleNotFoundError.
     """
     return _digest(sorted(sources(*modules, without=TEXTS_ONLY).items()))
 
 
 def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
-    """Source file of each named stockml module, and of every stockml module they import except `without`, by name."""
+    """Source file of each named stockml module, and of every stockml module they import except
+    `without`, by name."""
     files: dict[str, Path] = {}
     pending = list(modules)
     while pending:
@@ -64,7 +67,8 @@ def _version(library: str) -> str:
 
 @cache
 def checkout() -> tuple[str | None, str | None]:
-    """The commit and the SHA-256 of uncommitted tracked changes (None: none) at the first call; or neither."""
+    """The commit and the SHA-256 of uncommitted tracked changes (None: none) at the first call; or
+    neither."""
     revisions = _git(
         "rev-parse", "HEAD", "HEAD:./__init__.py"
     )  # the second fails in another project's checkout
@@ -76,7 +80,8 @@ def checkout() -> tuple[str | None, str | None]:
 
 @cache
 def files_hash(*folders: Path) -> str:
-    """SHA-256 of the sources in these folders, as they are at this process's first call: it runs no later edit."""
+    """SHA-256 of the sources in these folders, as they are at this process's first call: it runs no
+    later edit."""
     return hashlib.sha256(
         b"".join(f.read_bytes() for each in folders for f in sorted(each.rglob("*.py")))
     ).hexdigest()
@@ -100,7 +105,8 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 @cache
 def meaning_and_imports(source: str) -> tuple[str, frozenset[str]]:
-    """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules imported."""
+    """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules
+    imported."""
     tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):

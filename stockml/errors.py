@@ -1,20 +1,29 @@
 """Every error that stockml raises, in one tree.
 
     StockmlError
-    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting; InvalidFile, also one
-    │                         that can be made anew; OtherVersion, no damage; MixedPrices, replay and market in one home
-    ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
-    │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
+    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting;
+    InvalidFile, also one
+    │                         that can be made anew; OtherVersion, no damage; MixedPrices, replay
+    and market in one home
+    ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of
+    this ticker;
+    │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol;
+    BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited;
     │                             NoData, and Unreachable, no connection at all
     ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy
-    ├── HistoryError          imported history that cannot be joined: NoOverlap; InconsistentOverlap, no constant ratio
-    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast,
-    │                         UnusableForecast; RowUnavailable; LooksAhead, a number that depends on a later bar
+    ├── HistoryError          imported history that cannot be joined: NoOverlap;
+    InconsistentOverlap, no constant ratio
+    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion,
+    NoForecast,
+    │                         UnusableForecast; RowUnavailable; LooksAhead, a number that depends on
+    a later bar
     ├── NightBusy             another run of this ticker is in progress
-    └── TrackingUnavailable   MLflow cannot be reached or written to; TrackingOutdated, for it is of an older version
+    └── TrackingUnavailable   MLflow cannot be reached or written to; TrackingOutdated, for it is of
+    an older version
 
-An error carries its data as attributes and survives pickling; its text says what was expected, found, and to do.
+An error carries its data as attributes and survives pickling; its text says what was expected,
+found, and to do.
 """
 
 from dataclasses import dataclass
@@ -24,7 +33,8 @@ from typing import ClassVar, dataclass_transform
 
 @dataclass_transform(eq_default=False)
 class StockmlError(Exception):
-    """Base class. A subclass declares its data as fields, passed by position, and words them in `text` or `__str__`."""
+    """Base class. A subclass declares its data as fields, passed by position, and words them in
+    `text` or `__str__`."""
 
     text: ClassVar[str] = ""
 
@@ -65,7 +75,10 @@ class InvalidFile(InvalidInput):
 
 
 class OtherVersion(InvalidFile):
-    text = "expected the {path} it was built on, found that of another version of stockml; its next night trains anew"
+    text = (
+        "expected the {path} it was built on, found that of another version of stockml; its "
+        "next night trains anew"
+    )
 
 
 class MixedPrices(InvalidInput):
@@ -107,7 +120,10 @@ class NoData(TransientFeedError):
 
 
 class Unreachable(NoData):
-    text = "{ticker}: cannot reach the price service (no network?): {notice}; try later, and see `stockml doctor`"
+    text = (
+        "{ticker}: cannot reach the price service (no network?): {notice}; try later, and "
+        "see `stockml doctor`"
+    )
 
 
 class QuotaSpent(FeedError):
@@ -130,11 +146,17 @@ class BadKey(FeedError):
 
 
 class BadTiingoKey(BadKey):
-    text = "{ticker}: expected a valid Tiingo key in TIINGO_API_KEY, found {notice}; find it at tiingo.com/account/api"
+    text = (
+        "{ticker}: expected a valid Tiingo key in TIINGO_API_KEY, found {notice}; find it at "
+        "tiingo.com/account/api"
+    )
 
 
 class PremiumOnly(FeedError):
-    text = "{ticker}: {notice} needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
+    text = (
+        "{ticker}: {notice} needs a premium key; import a CSV with `stockml import`, or set "
+        "TIINGO_API_KEY"
+    )
 
 
 class NotOffered(FeedError):
@@ -192,8 +214,9 @@ class NoOverlap(HistoryError):
     def __str__(self) -> str:
         more = f" and {len(self.missing) - 5} more" if len(self.missing) > 5 else ""
         return (
-            f"{self.ticker}: expected the imported history to overlap the stored bars, found a gap: "
-            f"{', '.join(map(str, self.missing[:5]))}{more} missing; import a file that covers these sessions"
+            f"{self.ticker}: expected the imported history to overlap the stored bars, found a "
+            f"gap: {', '.join(map(str, self.missing[:5]))}{more} missing; import a file that "
+            "covers these sessions"
         )
 
 
@@ -203,9 +226,10 @@ class InconsistentOverlap(HistoryError):
     expected_ratio: float
     found_ratio: float
     text = (
-        "{ticker}: expected one lasting ratio between imported and stored closes, {expected_ratio:.4f}, found "
-        "{found_ratio:.4f} on {session}, permanently or too often; is it the same company, and one adjustment? Import "
-        "a newer file that ends no earlier or, after a spin-off that day, before it: `stockml import {ticker} FILE`"
+        "{ticker}: expected one lasting ratio between imported and stored closes, "
+        "{expected_ratio:.4f}, found {found_ratio:.4f} on {session}, permanently or too "
+        "often; is it the same company, and one adjustment? Import a newer file that ends no "
+        "earlier or, after a spin-off that day, before it: `stockml import {ticker} FILE`"
     )
 
 
@@ -221,8 +245,9 @@ class TooFewBars(ModelError):
     def __str__(self) -> str:
         missing = "1 is" if self.needed == self.found + 1 else f"{self.needed - self.found} are"
         return (
-            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: {missing} missing; "
-            "bring history with `stockml import`, or with a premium or a Tiingo key `stockml history`"
+            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: "
+            f"{missing} missing; bring history with `stockml import`, or with a premium or a "
+            "Tiingo key `stockml history`"
         )
 
 
@@ -232,9 +257,10 @@ class TooFewTickers(ModelError):
     until: date
     found: int
     text = (
-        "expected at least {needed} tickers of {sessions:,} sessions by {until} to pretrain a network from, found "
-        "{found}: bring history, or name a folder of such price files as `prices`, or a later day as `through`; "
-        "until then the shipped pretrained networks are used"
+        "expected at least {needed} tickers of {sessions:,} sessions by {until} to "
+        "pretrain a network from, found {found}: bring history, or name a folder of such price "
+        "files as `prices`, or a later day as `through`; until then the shipped pretrained "
+        "networks are used"
     )
 
 
@@ -256,15 +282,15 @@ class InvalidForecast(ModelError):
 class NoChampion(ModelError):
     ticker: str
     why: str
-    text = "{ticker}: expected a champion model to go on with, found none: {why}"
+    text = "{ticker}: {why}"
 
 
 class LooksAhead(ModelError):
     row: str
     session: str
     text = (
-        "expected the forecast of {row} after the close of {session} to be independent of later bars, found "
-        "that one changes it: nothing was published; please report it"
+        "expected the forecast of {row} after the close of {session} to be independent of "
+        "later bars, found that one changes it: nothing was published; please report it"
     )
 
 
@@ -277,7 +303,10 @@ class RowUnavailable(ModelError):
 class NoForecast(ModelError):
     ticker: str
     home: str
-    text = "{ticker}: expected a published forecast in {home}, found none; make one with `stockml nightly {ticker}`"
+    text = (
+        "{ticker}: expected a published forecast in {home}, found none; make one with "
+        "`stockml nightly {ticker}`"
+    )
 
 
 class UnusableForecast(ModelError):
@@ -292,7 +321,10 @@ class UnusableForecast(ModelError):
 class NightBusy(StockmlError):
     ticker: str
     waited_s: float
-    text = "{ticker}: another run of this ticker is at work, waited {waited_s:.0f} s; it will do this night's job"
+    text = (
+        "{ticker}: another run of this ticker is at work, waited {waited_s:.0f} s; it will "
+        "do this night's job"
+    )
 
 
 class TrackingUnavailable(StockmlError):
@@ -307,8 +339,8 @@ class TrackingOutdated(TrackingUnavailable):
     newest: str
     installed: str
     text = (
-        "the database at {address} was made by MLflow {newest}, and MLflow {installed} is installed, which cannot read "
-        "it; `pip install 'mlflow>={newest}'`"
+        "the database at {address} was made by MLflow {newest}, and MLflow {installed} is "
+        "installed, which cannot read it; `pip install 'mlflow>={newest}'`"
     )
 
 

@@ -1,4 +1,5 @@
-"""Where state lives: one folder, `STOCKML_HOME`, and the paths inside it. Reading them creates nothing."""
+"""Where state lives: one folder, `STOCKML_HOME`, and the paths inside it. Reading them creates
+nothing."""
 
 import json
 import os
@@ -54,8 +55,8 @@ class _Within:
 class HomePaths:
     """The folders of one installation, and the address of MLflow's files, `artifacts`.
 
-    database: the PostgreSQL server, as user:password@host:port, that holds Prefect's and MLflow's tables; None for
-    SQLite. tracking_uri: of MLflow.
+    database: the PostgreSQL server, as user:password@host:port, that holds Prefect's and MLflow's
+    tables; None for SQLite. tracking_uri: of MLflow.
     """
 
     root: Path
@@ -99,7 +100,8 @@ class HomePaths:
         return _is_home(self.root) or self.servers.exists()
 
     def server(self, name: str) -> str | None:
-        """Where `prefect`, `mlflow` or `prefect_api` is, or what else `stockml up` wrote; None if it cannot be read."""
+        """Where `prefect`, `mlflow` or `prefect_api` is, or what else `stockml up` wrote; None if
+        it cannot be read."""
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return str(json.loads(self.servers.read_text())[name])
         return None
@@ -107,7 +109,8 @@ class HomePaths:
 
 @contextmanager
 def owner_only() -> Iterator[None]:
-    """Within the block, create files for their owner only (0700, 0600), in this process and in those it starts."""
+    """Within the block, create files for their owner only (0700, 0600), in this process and in
+    those it starts."""
     before = os.umask(0o077)
     try:
         yield
@@ -116,7 +119,8 @@ def owner_only() -> Iterator[None]:
 
 
 def make_private(home: HomePaths) -> None:
-    """Take all rights to a home's folder, and so to its content, from group and others, if this user owns it.
+    """Take all rights to a home's folder, and so to its content, from group and others, if this
+    user owns it.
 
     A folder that was there before the home, and a home of an earlier version, can be open to them.
     """
@@ -161,7 +165,8 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
 
 
 def _folder(name: str, path: str, inside: Path | None = None) -> Path:
-    """The path, resolved; unless directly `inside` a home, it must not lead over a dangling link."""
+    """The path, resolved; unless directly `inside` a home, it must not lead over a dangling
+    link."""
     if path != path.strip(
         "\"' \t\r\n"
     ):  # as `docker run --env-file` leaves them: a different folder
@@ -185,7 +190,8 @@ def _folder(name: str, path: str, inside: Path | None = None) -> Path:
 
 
 def checked_address(name: str, url: str) -> str:
-    """`url`, if it is read as meant. Raises InvalidSetting, which does not repeat `url`: it may hold a password."""
+    """`url`, if it is read as meant. Raises InvalidSetting, which does not repeat `url`: it may
+    hold a password."""
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.port != 0 and not _has_unescaped_password(parts):
@@ -196,13 +202,15 @@ def checked_address(name: str, url: str) -> str:
 
 
 def _has_unescaped_password(parts: SplitResult) -> bool:
-    """Whether an unescaped `/`, `?`, `#` or `@` ends the password early: the rest would be shown, or looked up."""
+    """Whether an unescaped `/`, `?`, `#` or `@` ends the password early: the rest would be shown,
+    or looked up."""
     has_two_ats = parts.netloc.count("@") > 1 and parts.scheme not in ("http", "https")
     return has_two_ats or (bool(parts.netloc) and "@" in parts.path + parts.query + parts.fragment)
 
 
 def _check_secrets(environ: Mapping[str, str]) -> None:
-    """Raise InvalidSetting for a secret that errors, runs or stored addresses would show; it is not repeated."""
+    """Raise InvalidSetting for a secret that errors, runs or stored addresses would show; it is not
+    repeated."""
     for name in ("STOCKML_STATE", "STOCKML_STORE", "STOCKML_ARTIFACTS"):
         if LOGIN.match(environ.get(name, "")):
             raise InvalidSetting(
@@ -222,7 +230,8 @@ def _check_secrets(environ: Mapping[str, str]) -> None:
 
 
 def _tracking(environ: Mapping[str, str]) -> str:
-    """The address of MLflow that the environment names; empty without one. Raises InvalidSetting."""
+    """The address of MLflow that the environment names; empty without one. Raises
+    InvalidSetting."""
     uri = checked_address("MLFLOW_TRACKING_URI", environ.get("MLFLOW_TRACKING_URI", ""))
     scheme = urlsplit(uri).scheme
     if scheme.partition("+")[0] in TRACKING or uri in ("", "databricks"):
@@ -236,7 +245,8 @@ def _tracking(environ: Mapping[str, str]) -> str:
 
 
 def _database(environ: Mapping[str, str]) -> str | None:
-    """user:password@host:port, None without a database. Raises InvalidSetting, which does not repeat the URL."""
+    """user:password@host:port, None without a database. Raises InvalidSetting, which does not
+    repeat the URL."""
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
@@ -247,12 +257,16 @@ def _database(environ: Mapping[str, str]) -> str | None:
         if is_valid and not _has_unescaped_password(parts) and not BAD_ESCAPE.search(parts.netloc):
             if not parts.query:
                 return parts.netloc
-            bound = "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE asks for TLS"
+            bound = (
+                "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE "
+                "asks for TLS"
+            )
     raise InvalidSetting("STOCKML_DATABASE_URL", "…", bound)
 
 
 def user_root() -> Path:
-    """`~/.stockml`. Raises InvalidSetting for a user who has no home folder, which libraries need too."""
+    """`~/.stockml`. Raises InvalidSetting for a user who has no home folder, which libraries need
+    too."""
     try:
         return Path.home().absolute() / ".stockml"
     except RuntimeError as error:
@@ -262,7 +276,8 @@ def user_root() -> Path:
 
 
 def _is_home(root: Path) -> bool:
-    """Whether it holds a file: a failed command, on a full disk say, may have left empty folders."""
+    """Whether it holds a file: a failed command, on a full disk say, may have left empty
+    folders."""
     paths = (root / name for name in DATA_NAMES)
     return any(
         path.is_file() or any(file.is_file() for file in path.rglob("[!.]*")) for path in paths

@@ -34,9 +34,11 @@ class ApiKey(SecretStr):
 
 
 def redacted(text: str, key: str | None = None) -> str:
-    """`text` with `***` in place of keys: those in a URL or echoed in an answer, and each occurrence of `key`.
+    """`text` with `***` in place of keys: those in a URL or echoed in an answer, and each
+    occurrence of `key`.
 
-    A `key` of fewer than five characters (`demo`) stays: it is no secret, and could be part of any word or price.
+    A `key` of fewer than five characters (`demo`) stays: it is no secret, and could be part of any
+    word or price.
     """
     if key and len(key) >= MIN_SECRET_LENGTH:
         text = re.sub(re.escape(key), "***", text, flags=re.IGNORECASE)
@@ -50,7 +52,8 @@ def redacted_bytes(content: bytes, key: str) -> bytes:
 
 
 def excerpt(text: str, length: int = 200) -> str:
-    """At most `length` characters on one line, printable and without keys; ends in `…` if there are more."""
+    """At most `length` characters on one line, printable and without keys; ends in `…` if there are
+    more."""
     line = " ".join(redacted(text).split())
     cut = line if len(line) <= length else f"{line[: length - 1]}…"
     shown = "".join(c if c.isprintable() else "?" for c in cut)
@@ -58,7 +61,8 @@ def excerpt(text: str, length: int = 200) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` on one line; what a terminal would obey instead of print is escaped as in Python: `\\x1b`."""
+    """`text` on one line; what a terminal would obey instead of print is escaped as in Python:
+    `\\x1b`."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode()
         for c in " ".join(text.split())
@@ -66,12 +70,14 @@ def one_line(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """`text` as Markdown that shows it: nothing in it is a link, HTML or an image, which a page would fetch."""
+    """`text` as Markdown that shows it: nothing in it is a link, HTML or an image, which a page
+    would fetch."""
     return text.replace("<", "&lt;").replace("[", "&#91;")
 
 
 def brief(text: str, length: int) -> str:
-    """An excerpt that keeps the advice, which is after the last `; `, and cuts the rest between words."""
+    """An excerpt that keeps the advice, which is after the last `; `, and cuts the rest between
+    words."""
     text = " ".join(redacted(text).split())
     problem, semicolon, advice = text.rpartition("; ")
     if len(text) <= length or not semicolon or len(advice) > length // 2:
@@ -85,6 +91,7 @@ def _without_keys(record: logging.LogRecord) -> bool:
 
 
 def keep_keys_out_of_logs() -> None:
-    """Redact urllib3's log records, which hold whole URLs: of every request (DEBUG), of malformed headers (WARNING)."""
+    """Redact urllib3's log records, which hold whole URLs: of every request (DEBUG), of malformed
+    headers (WARNING)."""
     for name in LOGGERS_OF_ADDRESSES:
         logging.getLogger(name).addFilter(_without_keys)  # once, however often this is called

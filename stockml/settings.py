@@ -1,4 +1,5 @@
-"""The configuration: frozen, validated settings, each defined once with its default, bounds and description."""
+"""The configuration: frozen, validated settings, each defined once with its default, bounds and
+description."""
 
 import hashlib
 import json
@@ -45,7 +46,8 @@ Rate = Annotated[float, Field(ge=1e-7, le=1.0)]
 
 
 class FrozenSettings(BaseModel):
-    """Frozen settings. Raises InvalidSetting, with the name, for an unknown one or a value of wrong type or range."""
+    """Frozen settings. Raises InvalidSetting, with the name, for an unknown one or a value of wrong
+    type or range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     PREFIX: ClassVar[str]
@@ -89,7 +91,8 @@ class FrozenSettings(BaseModel):
         )
 
     def changed(self, /, **values: Any) -> Self:
-        """A copy with other values, checked together, so that two settings that bound each other can change at once."""
+        """A copy with other values, checked together, so that two settings that bound each other
+        can change at once."""
         return type(self)(**{**dict(self), **values})
 
 
@@ -99,7 +102,8 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 class NetworkSettings(FrozenSettings, prefix="network."):
-    """The network. Nightly, its layers are those of the pretrained one, which `stockml pretrain` learns."""
+    """The network. Nightly, its layers are those of the pretrained one, which `stockml pretrain`
+    learns."""
 
     cell: Cell = Field("lstm", description="Recurrent cell")
     units: Layers = Field((48, 48), description="Units of each recurrent layer, first to last")
@@ -117,11 +121,13 @@ class NetworkSettings(FrozenSettings, prefix="network."):
 class TrainingSettings(FrozenSettings, prefix="training."):
     """How a network learns from a ticker.
 
-    Nightly: steps from the pretrained network, on batches of stretches of the ticker and of many others.
+    Nightly: steps from the pretrained network, on batches of stretches of the ticker and of many
+    others.
     """
 
     optimizer: Optimizer = Field("adamw", description="Optimiser")
-    # forecasting.md's gentle training, which harmed in no era; higher rates gained in one and lost in two
+    # forecasting.md's gentle training, which harmed in no era; higher rates gained in one and lost
+    # in two
     learning_rate: Rate = Field(1e-4, description="Learning rate of a full training, at its start")
     batch_size: int = Field(
         64,
@@ -147,7 +153,8 @@ class TrainingSettings(FrozenSettings, prefix="training."):
     fine_tune_steps: int = Field(
         5, description="Steps when the champion is continued (nightly profile only)", ge=1, le=1_000
     )
-    # A night adds one window to thousands: at a full training's rate the weights would drift towards the newest year.
+    # A night adds one window to thousands: at a full training's rate the weights would drift
+    # towards the newest year.
     fine_tune_learning_rate: Rate = Field(
         3e-5, description="Learning rate when the champion is continued"
     )
@@ -163,7 +170,9 @@ class TrainingSettings(FrozenSettings, prefix="training."):
     )
     decay_on: DecayPart = Field(
         "validation",
-        description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)",
+        description=(
+            "Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)"
+        ),
     )
     seed: int = Field(7, description="Seed of weights, streams and dropout", ge=0, le=2**31 - 1)
 
@@ -207,7 +216,10 @@ class PolicySettings(FrozenSettings, prefix="policy."):
     )
     scale_drift: float = Field(
         2.0,
-        description="Half ranges from the last window's middle to the price that call for one (tutorial profile only)",
+        description=(
+            "Half ranges from the last window's middle to the price that call for one (tutorial "
+            "profile only)"
+        ),
         ge=1.05,
         le=100.0,
     )
@@ -222,13 +234,15 @@ class PolicySettings(FrozenSettings, prefix="policy."):
 class AgeingSettings(FrozenSettings, prefix="ageing."):
     """When something is reported as too old. Counts are sessions; no number depends on them."""
 
-    # A trading week: a bar that is only late comes sooner. By then a tenth of a path of 50 sessions has passed too, and
-    # bands around an old price are off by about the width that they have for 5 sessions.
+    # A trading week: a bar that is only late comes sooner. By then a tenth of a path of 50 sessions
+    # has passed too, and bands around an old price are off by about the width that they have for 5
+    # sessions.
     stale_bars: SessionsTo250 = Field(
         5, description="Sessions without a bar after which a feed is stale"
     )
     old_forecast: int = Field(5, description="Age at which a forecast has expired", ge=0, le=250)
-    # A champion stays as long as no challenger is as good; after a year it has seen none of the past four seasons.
+    # A champion stays as long as no challenger is as good; after a year it has seen none of the
+    # past four seasons.
     old_champion: int = Field(
         250, description="Age at which the state names a champion as old", ge=1, le=10_000
     )
@@ -254,7 +268,10 @@ class Settings(FrozenSettings):
                     NetworkSettings.model_fields[name].default,
                 )
                 if value != only:
-                    why = f"{only}: a night trains the pretrained network further, whose layers are these"
+                    why = (
+                        f"{only}: a night trains the pretrained network further, whose layers are "
+                        "these"
+                    )
                     raise InvalidSetting(f"network.{name}", value, why)
         return self
 
@@ -285,7 +302,8 @@ PROFILES: dict[str, Settings] = {
 
 
 def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The named profile with dotted overrides, such as `{"training.epochs": 3}`. Raises InvalidSetting."""
+    """The named profile with dotted overrides, such as `{"training.epochs": 3}`. Raises
+    InvalidSetting."""
     check_choice("profile", profile, tuple(PROFILES))
     base_settings = PROFILES[profile]
     changes: dict[str, Any] = {
@@ -298,7 +316,8 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`{"training.epochs": 3}` as `{"training": {"epochs": 3}}`; names without a dot are left out."""
+    """`{"training.epochs": 3}` as `{"training": {"epochs": 3}}`; names without a dot are left
+    out."""
     sections: dict[str, dict[str, Any]] = {}
     for name, value in dotted.items():
         section, dot, setting = name.partition(".")
@@ -333,14 +352,16 @@ USED_BY_TUTORIAL = (
 
 
 def tutorial_settings(overrides: Mapping[str, Any]) -> Settings:
-    """The `tutorial` profile for its own command. Raises InvalidSetting for a setting that would do nothing there."""
+    """The `tutorial` profile for its own command. Raises InvalidSetting for a setting that would do
+    nothing there."""
     for name in overrides:
         check_choice("a setting of the tutorial", name, USED_BY_TUTORIAL)
     return settings_for("tutorial", overrides)
 
 
 def night_settings(settings: Settings) -> Settings:
-    """`settings`, if fit for a night. Raises InvalidSetting for one that would do nothing in its profile.
+    """`settings`, if fit for a night. Raises InvalidSetting for one that would do nothing in its
+    profile.
 
     Also for `training.decay_on=test`: a test part only measures.
     """
@@ -354,7 +375,8 @@ def night_settings(settings: Settings) -> Settings:
 
 
 def settings_from_dict(dump: Mapping[str, Any]) -> Settings:
-    """Settings from their `model_dump` (or its JSON). Raises InvalidSetting for an unknown name or a bad value."""
+    """Settings from their `model_dump` (or its JSON). Raises InvalidSetting for an unknown name or
+    a bad value."""
     return settings_for(dump["profile"], _flat(dump))
 
 

@@ -20,18 +20,36 @@ def without_ticker(ticker: str, why: str) -> str:
     return re.sub(rf"^(\w+: )?{re.escape(ticker)}: ", r"\1", why)
 
 
-# by a ticker's suffix: the exchange's calendar, and the currency that the provider quotes in; TSX Venture (TRV) uses
-# Toronto's calendar, Shenzhen Shanghai's
+# by a ticker's suffix: the exchange's calendar, and the currency that the provider quotes in; TSX
+# Venture (TRV) uses Toronto's calendar, Shenzhen Shanghai's
 EXCHANGES = {
-    "": ("XNYS", "$"), "LON": ("XLON", "pence"), "TRT": ("XTSE", "C$"), "TRV": ("XTSE", "C$"), "DEX": ("XETR", "€"),
-    "FRK": ("XFRA", "€"), "PAR": ("XPAR", "€"), "AMS": ("XAMS", "€"), "BSE": ("XBOM", "₹"), "SHH": ("XSHG", "CN¥"),
-    "SHZ": ("XSHG", "CN¥"), "SAO": ("BVMF", "R$"),
-}  # fmt: skip
+    "": ("XNYS", "$"),
+    "LON": ("XLON", "pence"),
+    "TRT": ("XTSE", "C$"),
+    "TRV": ("XTSE", "C$"),
+    "DEX": ("XETR", "€"),
+    "FRK": ("XFRA", "€"),
+    "PAR": ("XPAR", "€"),
+    "AMS": ("XAMS", "€"),
+    "BSE": ("XBOM", "₹"),
+    "SHH": ("XSHG", "CN¥"),
+    "SHZ": ("XSHG", "CN¥"),
+    "SAO": ("BVMF", "R$"),
+}
 
 YAHOO = {  # by a suffix as Yahoo writes it: the provider's
-    "L": "LON", "TO": "TRT", "V": "TRV", "DE": "DEX", "F": "FRK", "PA": "PAR", "AS": "AMS", "BO": "BSE", "SS": "SHH",
-    "SZ": "SHZ", "SA": "SAO",
-}  # fmt: skip
+    "L": "LON",
+    "TO": "TRT",
+    "V": "TRV",
+    "DE": "DEX",
+    "F": "FRK",
+    "PA": "PAR",
+    "AS": "AMS",
+    "BO": "BSE",
+    "SS": "SHH",
+    "SZ": "SHZ",
+    "SA": "SAO",
+}
 
 
 def from_yahoo(ticker: str) -> str | None:
@@ -49,13 +67,15 @@ def spelling(ticker: str) -> str:
 
 
 def exchange(ticker: str) -> tuple[str, str]:
-    """The exchange's calendar and the currency: XNYS and `$` for IBM, BRK.B; no currency for an unknown suffix."""
+    """The exchange's calendar and the currency: XNYS and `$` for IBM, BRK.B; no currency for an
+    unknown suffix."""
     suffix = ticker.upper().rpartition(".")[2] if "." in ticker else ""
     return EXCHANGES.get("" if len(suffix) == 1 and suffix not in YAHOO else suffix, ("XNYS", ""))
 
 
 def as_key(ticker: str) -> str:
-    """The ticker as part of a Prefect artifact's key (lower-case letters, digits and dashes only): `tsco-lon`.
+    """The ticker as part of a Prefect artifact's key (lower-case letters, digits and dashes only):
+    `tsco-lon`.
 
     The same for both spellings of a share class, BRK.B and BRK-B.
     """

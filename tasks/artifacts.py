@@ -1,4 +1,5 @@
-"""What a run's page in Prefect shows besides its tasks: progress, a night's text and scores, a table of many nights."""
+"""What a run's page in Prefect shows besides its tasks: progress, a night's text and scores, a
+table of many nights."""
 
 import itertools
 import logging
@@ -54,7 +55,8 @@ def show_text(text: str, key: str | None, description: str) -> None:
 
 
 class ProgressBar:
-    """A bar on the run's page, made by its first move; of refusals in a row, the first is a warning."""
+    """A bar on the run's page, made by its first move; of refusals in a row, the first is a
+    warning."""
 
     def __init__(self, key: str, description: str) -> None:
         self._key, self._description = key, description
@@ -98,10 +100,11 @@ def epoch_callback(ticker: str, session: date) -> Callable[[EpochProgress], None
 
 @warned_if_refused()
 def show_night(night: Night) -> None:
-    """Show the night's card, the forecast's picture and the scores as Markdown, and the paths' scores as a table.
+    """Show the night's card, the forecast's picture and the scores as Markdown, and the paths'
+    scores as a table.
 
-    Those of a past or superseded night are on its run's page only: the ticker's name leads to the newest night, as
-    the status does.
+    Those of a past or superseded night are on its run's page only: the ticker's name leads to the
+    newest night, as the status does.
     """
     age, latest = (
         night_age(current_home().nights, night, clock.now()),
@@ -118,7 +121,10 @@ def show_night(night: Night) -> None:
         create_table_artifact(
             [dict(zip(heading, row, strict=True)) for row in best_first],
             key=ticker and f"scores-{ticker}",
-            description=f"{night.run_name}: same origins, best first; MSE in past range², skill over the last close",
+            description=(
+                f"{night.run_name}: same origins, best first; MSE: squared error, scaled; skill: "
+                "over the last close"
+            ),
         )
 
 
@@ -139,7 +145,8 @@ def _in_mlflow(night: Night) -> list[str]:
 
 
 def mlflow_pages(home: HomePaths) -> str | None:
-    """MLflow's page: STOCKML_MLFLOW_PAGE, else the tracking server, else the one of `stockml up`, else None.
+    """MLflow's page: STOCKML_MLFLOW_PAGE, else the tracking server, else the one of `stockml up`,
+    else None.
 
     Without a password: records of nights and pages link to it.
     """
@@ -149,7 +156,8 @@ def mlflow_pages(home: HomePaths) -> str | None:
 
 
 def prefect_page() -> str | None:
-    """The address of this flow run's page in Prefect, without a password: night records and MLflow link to it."""
+    """The address of this flow run's page in Prefect, without a password: night records and MLflow
+    link to it."""
     return without_password(flow_run.ui_url) if flow_run.ui_url else None
 
 

@@ -1,7 +1,9 @@
-"""How a step is cached: by its name, its code, and the content of its inputs; never by place or time.
+"""How a step is cached: by its name, its code, and the content of its inputs; never by place or
+time.
 
-A result is a receipt, kept as JSON under `STOCKML_HOME/results`. When what it refers to is gone or changed, the result
-is dropped and the step runs again. Two runs of one ticker never look at once: each holds the ticker's lock.
+A result is a receipt, kept as JSON under `STOCKML_HOME/results`. When what it refers to is gone or
+changed, the result is dropped and the step runs again. Two runs of one ticker never look at once:
+each holds the ticker's lock.
 """
 
 import hashlib
@@ -30,7 +32,8 @@ _step_modules: set[str] = set()  # of all steps
 
 
 def keep_code_version() -> None:
-    """Compute this process's code hashes now: what a `git pull` changes later, it has not imported."""
+    """Compute this process's code hashes now: what a `git pull` changes later, it has not
+    imported."""
     for module in sorted(_step_modules):
         code_hash(module)
     training_code(), evaluation_code(), zipped_code(), checkout(), files_hash(*NIGHT_PACKAGES)
@@ -39,7 +42,8 @@ def keep_code_version() -> None:
 def key_of(
     module: str, context: TaskRunContext, inputs: dict[str, Any], *, ignores: Collection[str]
 ) -> str:
-    """A step's key: its name, the code of the stockml `module` and what that imports, and the content of its inputs."""
+    """A step's key: its name, the code of the stockml `module` and what that imports, and the
+    content of its inputs."""
     name = context.task.name
     content = {argument: value for argument, value in inputs.items() if argument not in ignores}
     text = json.dumps([name, code_hash(module), content], sort_keys=True, default=identity)
@@ -57,12 +61,14 @@ def identity(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(
-        f"expected a receipt, a setting or plain data as a step's input, found {type(value).__name__}"
+        "expected a receipt, a setting or plain data as a step's input, found "
+        f"{type(value).__name__}"
     )
 
 
 def forget_unless_reusable(record: Path) -> None:
-    """Remove a cached result whose receipt is not reusable or another home's; the step then runs again."""
+    """Remove a cached result whose receipt is not reusable or another home's; the step then runs
+    again."""
     try:
         result: object = ResultRecord.deserialize(record.read_bytes()).result
     except FileNotFoundError:
@@ -78,9 +84,11 @@ def forget_unless_reusable(record: Path) -> None:
 def step(
     name: str, *, module: str, of: str | None = None, ignores: Collection[str] = (), **options: Any
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """A task that is cached by content. `module` is the stockml module that does its work, `options` are Prefect's.
+    """A task that is cached by content. `module` is the stockml module that does its work,
+    `options` are Prefect's.
 
-    of: the input whose ticker and session name the run.  ignores: inputs that do not affect the result.
+    of: the input whose ticker and session name the run.  ignores: inputs that do not affect the
+    result.
     """
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"

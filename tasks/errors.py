@@ -21,7 +21,8 @@ def in_words(error: BaseException) -> str:
 
 
 def failing_in_words(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
-    """A flow's function whose error of ours is its run's message: Prefect would put the error's class before it."""
+    """A flow's function whose error of ours is its run's message: Prefect would put the error's
+    class before it."""
 
     @wraps(function)
     def worded(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
@@ -36,6 +37,6 @@ def failing_in_words(function: Callable[P, State[Any]]) -> Callable[P, State[Any
 class ProcessKilled(StockmlError):
     workers: int
     text = (
-        "expected {workers} processes to finish the backtest, found one killed, most likely for want of memory; "
-        "end other programs, or name fewer tickers at a time"
+        "expected {workers} processes to finish the backtest, found one killed, most likely "
+        "for want of memory; end other programs, or name fewer tickers at a time"
     )

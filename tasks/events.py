@@ -71,12 +71,18 @@ def tell_of_night(night: Night, before: pd.DataFrame) -> None:
 def _tell_of_surprises(night: Night, before: pd.DataFrame) -> None:
     if night.forecast and (unusual := unusual_width(before, night.forecast)):
         usual = {"usual_low": unusual.low, "usual_high": unusual.high}
-        text = f"the next session's range is unusually {unusual.side}, {unusual.width:.1%} of the close"
+        text = (
+            f"the next session's range is unusually {unusual.side}, {unusual.width:.1%} of the "
+            "close"
+        )
         _emit(night, "width.unusual", text, side=unusual.side, width=unusual.width, **usual)
     closes = BarStore.of(current_home(), night.calendar).adjusted(night.ticker)["close"]
     if missed := missed_band(before, closes, night.session):
         low, high = price_text(missed.low), price_text(missed.high)
-        text = f"closed at {price_text(missed.close)}, outside the 95% range of {missed.origin}, {low} to {high}"
+        text = (
+            f"closed at {price_text(missed.close)}, outside the 95% range of {missed.origin}, "
+            f"{low} to {high}"
+        )
         band = {"low_95": missed.low, "high_95": missed.high}
         _emit(
             night, "band.missed", text, close=missed.close, **band, forecast_of=str(missed.origin)

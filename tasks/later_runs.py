@@ -1,7 +1,7 @@
 """What is not there yet, such as a late bar: another run of the same deployment asks for it again.
 
-No slot or process is held meanwhile. How often is left in the run's parameter `late_retries`, which each such run has
-one less of.
+No slot or process is held meanwhile. How often is left in the run's parameter `late_retries`, which
+each such run has one less of.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -18,10 +18,11 @@ WAIT = timedelta(minutes=20)
 
 
 def run_again(retries: int, **changes: Any) -> str | None:
-    """Schedule this run's deployment again after WAIT, with its name and parameters but for the changes; says when.
+    """Schedule this run's deployment again after WAIT, with its name and parameters but for the
+    changes; says when.
 
-    None where that may not be: without retries left or a deployment (a command's run), and in a replay, whose clock
-    stands still.  changes: as in JSON.
+    None where that may not be: without retries left or a deployment (a command's run), and in a
+    replay, whose clock stands still.  changes: as in JSON.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
@@ -35,6 +36,7 @@ def run_again(retries: int, **changes: Any) -> str | None:
         scheduled_time=due,
         timeout=0,
         as_subflow=False,
-        idempotency_key=f"after {run.id}",  # a run that is repeated after a kill asks for no second one
+        # a run that is repeated after a kill asks for no second one
+        idempotency_key=f"after {run.id}",
     )
     return f"asked again at {clock.shown(due)}"

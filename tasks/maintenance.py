@@ -1,4 +1,5 @@
-"""The steps of the weekly maintenance. In a dry run each says what it would do and changes nothing."""
+"""The steps of the weekly maintenance. In a dry run each says what it would do and changes
+nothing."""
 
 from datetime import datetime, timedelta
 
@@ -55,7 +56,8 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
 def clear_mlflow(
     keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool
 ) -> list[StepReport]:
-    """Put old runs, and models of nights that are no longer among the newest, into MLflow's trash; empty it."""
+    """Put old runs, and models of nights that are no longer among the newest, into MLflow's trash;
+    empty it."""
     removed = mlflow_retention.remove(
         current_home(),
         before=now - timedelta(days=keep.mlflow_days),

@@ -17,7 +17,8 @@ from stockml.errors import StoreError
 
 @contextmanager
 def process_pool(processes: int) -> Iterator[Executor]:
-    """A pool for the block; if it raises, or this process is interrupted or killed, its processes end at once.
+    """A pool for the block; if it raises, or this process is interrupted or killed, its processes
+    end at once.
 
     The work's functions must be importable. Its results raise BrokenProcessPool if a process is
     killed. Raises StoreError as `check_shared_memory` does.
@@ -32,7 +33,8 @@ def process_pool(processes: int) -> Iterator[Executor]:
 
 @contextmanager
 def closed_if_raised(here: Connection) -> Iterator[None]:
-    """Close this end of a pipe if the block raises: processes with `end_with` on the other end at once."""
+    """Close this end of a pipe if the block raises: processes with `end_with` on the other end at
+    once."""
     try:
         yield
     except BaseException:
@@ -41,7 +43,8 @@ def closed_if_raised(here: Connection) -> Iterator[None]:
 
 
 def check_shared_memory() -> None:
-    """Raise StoreError where processes can share no lock, as in a container whose /dev/shm is missing or read-only."""
+    """Raise StoreError where processes can share no lock, as in a container whose /dev/shm is
+    missing or read-only."""
     try:
         get_context("spawn").Lock()
     except OSError as refused:
@@ -51,7 +54,8 @@ def check_shared_memory() -> None:
 
 
 def end_with(silence: Connection) -> None:
-    """In a process of a pool: end it when the other end of this pipe closes, as it does with its process."""
+    """In a process of a pool: end it when the other end of this pipe closes, as it does with its
+    process."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a terminal sends it to all; the first process decides

@@ -20,7 +20,8 @@ from stockml.storage.documents import FileNotes
 
 
 def provider() -> AlphaVantage:
-    """The price provider, with the key of the environment or of a Secret block. Raises MixedPrices."""
+    """The price provider, with the key of the environment or of a Secret block. Raises
+    MixedPrices."""
     price_source.check(current_home(), price_source.kind_of(os.environ))
     return AlphaVantage(
         os.environ, FileNotes(current_home().quota), key=_key_from_block(), sleep=clock.wait
@@ -39,7 +40,8 @@ def plan_gives_history() -> bool:
     reraise=True,
 )
 def _key_from_block() -> str | None:
-    """The key from the Prefect Secret block `alphavantage-api-key`; None if the environment has one, or without it."""
+    """The key from the Prefect Secret block `alphavantage-api-key`; None if the environment has
+    one, or without it."""
     if os.environ.get("ALPHAVANTAGE_API_KEY"):
         return None
     from prefect.blocks.system import Secret
@@ -56,19 +58,22 @@ def second_provider() -> Tiingo:
 
 
 def history_is_elsewhere() -> bool:
-    """Whether the second provider gives the history: it has a key, the plan lacks it, and this is no replay."""
+    """Whether the second provider gives the history: it has a key, the plan lacks it, and this is
+    no replay."""
     has_key = bool(os.environ.get("TIINGO_API_KEY")) and not plan_gives_history()
     return has_key and price_source.kind_here(current_home(), os.environ) != "replay"
 
 
 def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
-    """Note that these tickers share a capped key, each with its newest session; returns the sessions as noted."""
+    """Note that these tickers share a capped key, each with its newest session; returns the
+    sessions as noted."""
     capped = Plan.of(os.environ).requests_per_day is not None
     return note_turns(FileNotes(current_home().quota), lasts, clock.now()) if capped else lasts
 
 
 def turn_of(ticker: str, session: date, calendar: Sessions) -> NextTurn | None:
-    """None if the ticker, which has joined the turns, may ask for `session` now; else its next turn."""
+    """None if the ticker, which has joined the turns, may ask for `session` now; else its next
+    turn."""
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None:
         return None

@@ -41,13 +41,15 @@ UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
 def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
-    """A filter for runs in a state of these types; `more`: other fields of Prefect's filter, as in JSON."""
+    """A filter for runs in a state of these types; `more`: other fields of Prefect's filter, as in
+    JSON."""
     return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
 @with_retries
 def is_due_again() -> bool:
-    """Whether another run of this run's deployment is due too, as after days of sleep of its machine."""
+    """Whether another run of this run's deployment is due too, as after days of sleep of its
+    machine."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:
@@ -90,9 +92,11 @@ def end_children(parent: UUID) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """Write how the ticker's night ended, unless a later end is there (dated over a day ahead: ignored).
+    """Write how the ticker's night ended, unless a later end is there (dated over a day ahead:
+    ignored).
 
-    Not if it is of a session before its newest night's, or of one to come.  Raises StockmlError, OSError.
+    Not if it is of a session before its newest night's, or of one to come.  Raises StockmlError,
+    OSError.
     """
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
     before, night = (

@@ -1,7 +1,7 @@
 """The status of all tickers on one page in Prefect, updated as nights end.
 
-Not by every night, as the page's cost grows with the tickers: by the last of those that are due, or by one that finds
-the page at least a minute old.
+Not by every night, as the page's cost grows with the tickers: by the last of those that are due, or
+by one that finds the page at least a minute old.
 """
 
 import time
@@ -37,7 +37,8 @@ PAGE_MARK = "pages-shown"
 
 
 def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """A hook: write how the ticker's run ended, and update the page; a universe updates it for its nights."""
+    """A hook: write how the ticker's run ended, and update the page; a universe updates it for its
+    nights."""
     with suppress(
         StockmlError, OSError
     ):  # an invalid ticker, or a full disk, has been reported already
@@ -47,7 +48,8 @@ def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 
 
 def show_status() -> None:
-    """Write the newest forecasts' files, and the table into the one artifact `status` and, if MLflow answers, there.
+    """Write the newest forecasts' files, and the table into the one artifact `status` and, if
+    MLflow answers, there.
 
     Never fails its caller; `stockml doctor` reports what cannot be read.
     """
@@ -91,7 +93,8 @@ def show_status() -> None:
 
 @with_retries
 def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
-    """Each ticker's next scheduled run, or its deployment if that, or all its schedules, is paused."""
+    """Each ticker's next scheduled run, or its deployment if that, or all its schedules, is
+    paused."""
     nights: dict[str, FlowRun | DeploymentResponse] = {}
     for run in runs_of(
         client, in_state([StateType.SCHEDULED]), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, NIGHTS
@@ -110,7 +113,8 @@ def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResp
 
 
 def next_runs(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, datetime | None]:
-    """The start of each ticker's next scheduled run, from `next_nights`; None of a ticker that is paused."""
+    """The start of each ticker's next scheduled run, from `next_nights`; None of a ticker that is
+    paused."""
     return {
         ticker: (night.next_scheduled_start_time or night.expected_start_time)
         if isinstance(night, FlowRun)
@@ -120,7 +124,8 @@ def next_runs(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, d
 
 
 def is_last(flow_run: FlowRun) -> bool:
-    """Whether no other night follows at once: a universe updates the page at its end, a worker takes due runs."""
+    """Whether no other night follows at once: a universe updates the page at its end, a worker
+    takes due runs."""
     if flow_run.parent_task_run_id or flow_run.deployment_id is None:
         return flow_run.parent_task_run_id is None
     due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": datetime.now(UTC)})
@@ -129,7 +134,8 @@ def is_last(flow_run: FlowRun) -> bool:
 
 
 def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
-    """Whether this night, which has ended, updates the page; `is_last` is asked only if the page is fresh."""
+    """Whether this night, which has ended, updates the page; `is_last` is asked only if the page is
+    fresh."""
     locks.mkdir(parents=True, exist_ok=True)
     mark = locks / PAGE_MARK
     if mark.exists() and time.time() - mark.stat().st_mtime < EVERY_S and not is_last():

@@ -1,4 +1,5 @@
-"""A night's steps, each cached by content: from the provider to the adjusted series, and on to the champion."""
+"""A night's steps, each cached by content: from the provider to the adjusted series, and on to the
+champion."""
 
 import os
 from datetime import date, datetime
@@ -80,7 +81,8 @@ def fetch_daily(
 def fetch_history(
     ticker: str, session: date, calendar: str | None, now: datetime
 ) -> receipts.PayloadReceipt | State:
-    """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan excludes them."""
+    """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan
+    excludes them."""
     try:
         return fetch_daily.fn(ticker, session, calendar, now, "full")
     except PremiumOnly as refused:
@@ -94,7 +96,8 @@ def fetch_history(
     task_run_name="import history {ticker}",
 )
 def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
-    """Import the second provider's bars of the ticker; returns the result in words. Refusals end no night."""
+    """Import the second provider's bars of the ticker; returns the result in words. Refusals end no
+    night."""
     with second_provider() as second:
         try:
             new = ingest.import_history(current_home(), second, ticker, calendar=calendar, now=now)
@@ -144,7 +147,8 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
 
 @step("renormalise", of="bars", module="nights.dataset")
 def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> DatasetReceipt:
-    """Write the series adjusted through the session: what the model sees, whose hash is the night's data hash.
+    """Write the series adjusted through the session: what the model sees, whose hash is the night's
+    data hash.
 
     beside: hashes of its other inputs, for the step's key.
     """
@@ -157,7 +161,8 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
 
 @step("decide", of="dataset", module="nights.decide")
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
-    """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
+    """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the
+    first time."""
     night_log.promote_pending(current_home(), dataset.ticker)
     if by_hand := champions.honour(current_home(), dataset.ticker, at=clock.now()):
         get_run_logger().warning("%s", by_hand)
@@ -172,7 +177,8 @@ def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
 def train_model(
     dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings
 ) -> ModelReceipt:
-    """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
+    """Train as decided; the tutorial's network resumes from the last epoch of an interrupted
+    run."""
     on_epoch = epoch_callback(dataset.ticker, dataset.session)
     return train.train_night(current_home(), dataset, decision, settings, on_epoch=on_epoch)
 
@@ -185,7 +191,8 @@ def evaluate_model(
     settings: EvaluationSettings,
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
-    """Score tonight's model beside the champion and the baselines, and make the forecast to publish."""
+    """Score tonight's model beside the champion and the baselines, and make the forecast to
+    publish."""
     return evaluate.evaluate_night(
         current_home(), dataset, decision, model, settings, upcoming=upcoming
     )
@@ -207,7 +214,8 @@ def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> 
 def log_run(
     done: night_log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None
 ) -> receipts.RunReceipt:
-    """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits."""
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record
+    waits."""
     return night_log.log_night(
         current_home(),
         done,

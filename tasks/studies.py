@@ -1,4 +1,5 @@
-"""What is learned and measured outside the nights: pretrained networks, settings, past nights. TensorFlow is loaded where used."""
+"""What is learned and measured outside the nights: pretrained networks, settings, past nights.
+TensorFlow is loaded where used."""
 
 import os
 import time
@@ -45,7 +46,8 @@ BAR_LENGTH = 24  # characters
 
 
 def folder_named(name: str) -> Path | None:
-    """The folder in a form's field, ~ being the worker's home; None if empty. Raises InvalidFile."""
+    """The folder in a form's field, ~ being the worker's home; None if empty. Raises
+    InvalidFile."""
     if not name:
         return None
     if not (folder := Path(name).expanduser()).is_dir():
@@ -57,8 +59,8 @@ def folder_named(name: str) -> Path | None:
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None
 ) -> tuple[dict[str, PriceSeries], dict[str, str], dict[str, str]]:
-    """The series of a folder's price files or, without a folder, of the store; why others are left out; and doubts
-    about prices that are used.
+    """The series of a folder's price files or, without a folder, of the store; why others are left
+    out; and doubts about prices that are used.
 
     Without tickers, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
     """
@@ -100,7 +102,8 @@ def read_prices(
 
 
 def _logged(series: Mapping[str, PriceSeries], doubts: Mapping[str, str]) -> dict[str, str]:
-    """The doubts that are not empty, each logged; one more where another ticker has the same prices."""
+    """The doubts that are not empty, each logged; one more where another ticker has the same
+    prices."""
     present, owners = dict[str, str](), dict[int, str]()
     for ticker, each in series.items():
         owner = owners.setdefault(hash(each.sessions.tobytes() + each.close.tobytes()), ticker)
@@ -142,7 +145,8 @@ def backtest_tickers(
 def learn_network(
     series: Mapping[str, PriceSeries], until: date, seeds: int
 ) -> PretrainedNetwork | State:
-    """Train, write and log one vintage, resuming an interrupted one; for too few tickers a state, no failure."""
+    """Train, write and log one vintage, resuming an interrupted one; for too few tickers a state,
+    no failure."""
     bar, logger, rows = (
         ProgressBar("pretraining", "the pretrained network"),
         get_run_logger(),
@@ -186,7 +190,8 @@ def tune_settings(
     sampler: Sampler,
     calendar: str | None,
 ) -> TuningResult:
-    """Search all but the fixed on the stored series; the study resumes by itself, so the task needs no cache."""
+    """Search all but the fixed on the stored series; the study resumes by itself, so the task needs
+    no cache."""
     series = PriceSeries.from_bars(store_of(current_home(), ticker, calendar).adjusted(ticker))
     training_series = training_part(series, settings, train_length)
     search = Search(ticker, training_series, settings, sampler, space_beside(fixed))
@@ -221,7 +226,10 @@ def trial_callback(ticker: str) -> Callable[[TrialRecord], None]:
 
 def show_tuned(tuned: TuningResult) -> None:
     rows = "\n".join(f"| {name} | {value} |" for name, value in tuned.as_options().items())
-    text = f"{tuned.text}. The test part was not looked at.\n\n| setting | value |\n| --- | --- |\n{rows}"
+    text = (
+        f"{tuned.text}. The test part was not looked at.\n\n| setting | value |\n| --- | "
+        f"--- |\n{rows}"
+    )
     show_text(
         text,
         key=f"tuned-{as_key(tuned.ticker)}",

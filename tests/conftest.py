@@ -40,14 +40,16 @@ def unchanged(*names: str) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_address_left_to_the_next_test() -> Iterator[None]:
-    """A server run in the test's own process sets MLflow's addresses, and the models of later tests would go there."""
+    """A server run in the test's own process sets MLflow's addresses, and the models of later tests
+    would go there."""
     with unchanged("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         yield
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_database_left_to_the_next_file() -> Iterator[None]:
-    """A command run in the test's own process sets Prefect's; a server that a later file starts would take it."""
+    """A command run in the test's own process sets Prefect's; a server that a later file starts
+    would take it."""
     with unchanged("PREFECT_HOME", "PREFECT_API_DATABASE_CONNECTION_URL"):
         yield
 
@@ -61,7 +63,8 @@ def feed() -> Iterator[ScriptedFeed]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]:
-    """An empty STOCKML_HOME of the test's own; nothing else in the environment points elsewhere, during or after it."""
+    """An empty STOCKML_HOME of the test's own; nothing else in the environment points elsewhere,
+    during or after it."""
     for name in (
         "STOCKML_STORE",
         "STOCKML_ARTIFACTS",
@@ -81,8 +84,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]
 def pytest_configure(config: pytest.Config) -> None:
     """Undo what a process inherits from where it was started, and leave the user's own home alone.
 
-    A script's `&` has Ctrl-C ignored; and where the environment says that nothing compiled is kept, hundreds of
-    processes would each compile it.
+    A script's `&` has Ctrl-C ignored; and where the environment says that nothing compiled is kept,
+    hundreds of processes would each compile it.
     """
     nobodys = tempfile.TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True)
     config.add_cleanup(nobodys.cleanup)
@@ -100,7 +103,8 @@ SERVERS = {"_sessions_server", "lasting_server", "empty_database", "browser"}
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what has a server, MLflow's tables or a browser as slow; begin with the files that have most slow tests.
+    """Mark what has a server, MLflow's tables or a browser as slow; begin with the files that have
+    most slow tests.
 
     Otherwise one process would be left with the longest file while the others have nothing to do.
     """

@@ -2,7 +2,8 @@
 
     python -m tests.newest
 
-Its environment is made in a temporary folder. Prints what is newer than requirements.lock, and what failed.
+Its environment is made in a temporary folder. Prints what is newer than requirements.lock, and what
+failed.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""The documentation is true: links lead somewhere, commands and options exist, variables are those of the code, the
-snippets run."""
+"""The documentation is true: links lead somewhere, commands and options exist, variables are those
+of the code, the snippets run."""
 
 import json
 import re

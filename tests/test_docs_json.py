@@ -1,6 +1,7 @@
 """docs/json.md names every field that `--json` prints, and no other.
 
-Commands that need a server or train are checked where they run: test_cli_commands.py, test_models.py, test_studies.py.
+Commands that need a server or train are checked where they run: test_cli_commands.py,
+test_models.py, test_studies.py.
 """
 
 import json

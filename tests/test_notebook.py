@@ -1,4 +1,5 @@
-"""The notebook beside the tutorial's page runs from its first cell to its last, with small settings."""
+"""The notebook beside the tutorial's page runs from its first cell to its last, with small
+settings."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""The product uses public names of other packages only, and changes none of their modules and classes.
+"""The product uses public names of other packages only, and changes none of their modules and
+classes.
 
 A private name may be gone with any release, which would keep users from security fixes.
 """
@@ -44,7 +45,8 @@ def dotted(node: ast.expr) -> str:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str, str]]:
-    """Each name that another package's import binds anywhere in the file, with what it stands for."""
+    """Each name that another package's import binds anywhere in the file, with what it stands
+    for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for each in filter(lambda each: is_foreign(each.name), node.names):
@@ -78,7 +80,8 @@ def constant(node: ast.expr) -> str:
 
 
 def defined(tree: ast.AST) -> Iterator[str]:
-    """The private names that a file gives to functions, classes, variables and attributes of its own."""
+    """The private names that a file gives to functions, classes, variables and attributes of its
+    own."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
@@ -92,7 +95,8 @@ def defined(tree: ast.AST) -> Iterator[str]:
 def faults(source: str, own: Set[str] = frozenset()) -> list[str]:
     """What a file takes or changes that is not another package's to give, each with its line.
 
-    own: the private names that the product defines; any other belongs to another package, whatever object has it.
+    own: the private names that the product defines; any other belongs to another package, whatever
+    object has it.
     """
     tree, found = ast.parse(source), set[tuple[int, str]]()
     taken = list(imports(tree))

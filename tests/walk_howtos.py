@@ -1,10 +1,12 @@
-"""Follows docs/data.md and docs/how-to line by line, as one person would, and prints how long each line took.
+"""Follows docs/data.md and docs/how-to line by line, as one person would, and prints how long each
+line took.
 
     python -m tests.walk_howtos [--environment .venv]
 
-The person's key is for a feed of recorded prices, in which KO is IBM under another name. Their history ends a month
-before the recording's end, where the clock stands from the second page on. What this machine cannot do is in ELSEWHERE,
-with the reason. A page's exports apply to that page; those of the first page, with the key, to all.
+The person's key is for a feed of recorded prices, in which KO is IBM under another name. Their
+history ends a month before the recording's end, where the clock stands from the second page on.
+What this machine cannot do is in ELSEWHERE, with the reason. A page's exports apply to that page;
+those of the first page, with the key, to all.
 """
 
 import re
@@ -71,7 +73,8 @@ CRON = re.compile(r"[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ")
 
 
 def commands(page: str) -> Iterator[str]:
-    """Every command that the page shows, in a block or in a sentence; a line for cron as cron runs it."""
+    """Every command that the page shows, in a block or in a sentence; a line for cron as cron runs
+    it."""
     text = PYTHON.sub("", (DOCS / f"{page}.md").read_text())
     for block, inline in SHOWN.findall(text):
         for line in (block or inline).splitlines():

@@ -2,9 +2,9 @@
 
     python -m tests.walk_readme [--environment .venv]
 
-The lines are those of README's blocks that need no key. `make up` runs until both pages answer and the three tickers
-are listed with their next nights, then gets Ctrl-C. An existing environment is used if one is named; otherwise `make`
-installs its own, as on a new machine.
+The lines are those of README's blocks that need no key. `make up` runs until both pages answer and
+the three tickers are listed with their next nights, then gets Ctrl-C. An existing environment is
+used if one is named; otherwise `make` installs its own, as on a new machine.
 """
 
 import argparse
@@ -54,7 +54,8 @@ def scheduled(port: str) -> dict[str, str]:
 
 
 def stay(line: str, folder: Path, environ: dict[str, str]) -> int:
-    """Start what keeps running, look at its schedules, stop it with Ctrl-C; return 0 if there were any."""
+    """Start what keeps running, look at its schedules, stop it with Ctrl-C; return 0 if there were
+    any."""
     program = subprocess.Popen(
         line,
         shell=True,
@@ -109,7 +110,8 @@ def environment() -> Path | None:
 
 @contextmanager
 def new_machine(environment: Path | None) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A clone of the project in a person's own empty folder, and their environment without this project's variables."""
+    """A clone of the project in a person's own empty folder, and their environment without this
+    project's variables."""
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) / "stockml"
         subprocess.run(

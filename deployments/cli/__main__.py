@@ -1,4 +1,5 @@
-"""What `stockml` and `python -m deployments.cli` run. Nothing is imported before Ctrl-C is quiet."""
+"""What `stockml` and `python -m deployments.cli` run. Nothing is imported before Ctrl-C is
+quiet."""
 
 from importlib import import_module
 

@@ -1,7 +1,8 @@
-"""The command line `stockml`. Each command imports the heavy libraries that it uses; `--help` imports none.
+"""The command line `stockml`. Each command imports the heavy libraries that it uses; `--help`
+imports none.
 
-Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage, 130 interrupted. An error is one line on standard
-error.
+Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage, 130 interrupted. An error is one
+line on standard error.
 """
 
 import errno
@@ -119,7 +120,8 @@ def _exit_code(error: BaseException) -> int:
             traceback.format_exception(error)
         ):
             _say(
-                "interrupted; run the same command again: a night or a training goes on where it stopped"
+                "interrupted; run the same command again: a night or a training goes on where it "
+                "stopped"
             )
             return INTERRUPTED
         case _:
@@ -165,12 +167,16 @@ def _os_error_text(error: OSError) -> str:
         is_closed or (error.filename and file in (root, *root.parents))
     ):
         why = error.strerror or str(error)
-        return f"expected a home that can be written, found {root} ({why}); name another folder in STOCKML_HOME"
+        return (
+            f"expected a home that can be written, found {root} ({why}); name another folder in "
+            "STOCKML_HOME"
+        )
     return refused(error)
 
 
 def _unexpected(error: BaseException) -> int:
-    """Report the error in one line; write the version and the traceback to a file for a bug report."""
+    """Report the error in one line; write the version and the traceback to a file for a bug
+    report."""
     from deployments.servers.access import fault_of_server
 
     if fault := fault_of_server(error) or _settings_fault(error):
@@ -186,13 +192,20 @@ def _unexpected(error: BaseException) -> int:
 
 
 def _settings_fault(error: BaseException | None) -> str | None:
-    """Advice on settings that Prefect's client or settings, or Python, refuse; None for any other error."""
+    """Advice on settings that Prefect's client or settings, or Python, refuse; None for any other
+    error."""
     if isinstance(error, ImportError) and "SOCKS" in str(error):
-        return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
+        return (
+            "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the "
+            "like, or unset them"
+        )
     if isinstance(error, ValueError) and "offset must be a timedelta" in str(
         error
     ):  # Python's, of the machine's zone
-        return f"expected TZ to name a zone within a day of UTC, found {os.environ.get('TZ')}; correct or unset it"
+        return (
+            f"expected TZ to name a zone within a day of UTC, found {os.environ.get('TZ')}; "
+            "correct or unset it"
+        )
     settings_class = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
     file_errors = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
     if not settings_class.endswith("Settings") and type(error).__name__ not in file_errors:
@@ -204,7 +217,10 @@ def _settings_fault(error: BaseException | None) -> str | None:
         )
         or error
     )
-    where = "profiles.toml, variables that begin with PREFECT_, or prefect.toml, pyproject.toml or .env in this folder"
+    where = (
+        "profiles.toml, variables that begin with PREFECT_, or prefect.toml, pyproject.toml or "
+        ".env in this folder"
+    )
     return f"expected settings that Prefect can read, found {found}; correct its {where}"
 
 

@@ -57,7 +57,8 @@ def import_history(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Import a ticker's price history from a CSV file. For a folder, take each ticker from its file's name."""
+    """Import a ticker's price history from a CSV file. For a folder, take each ticker from its
+    file's name."""
     from stockml.prices.csv_import import Readings
     from stockml.prices.store import BarStore
 
@@ -101,7 +102,8 @@ def _headings(columns: str | None) -> dict[str, str]:
 
 
 def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
-    """The files to import, each with its ticker as the list spells it; None where a folder's file has no such name."""
+    """The files to import, each with its ticker as the list spells it; None where a folder's file
+    has no such name."""
     from deployments.registration.ticker_list import listed_spelling
     from stockml.prices.csv_import import files_in, ticker_of
 
@@ -136,7 +138,8 @@ def _read_all(
     alone: bool,
     quiet: bool,
 ) -> tuple[list[dict[str, Any]], list[str], dict[str, StockmlError]]:
-    """The results of `read` for JSON, their lines, and the refusals by file. Raises that of a file `alone`."""
+    """The results of `read` for JSON, their lines, and the refusals by file. Raises that of a file
+    `alone`."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -167,7 +170,10 @@ def _understood(
 
     report, history = preview_import(store, path, now=clock.now(), ticker=ticker, readings=readings)
     span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
-    summary = f"{quantity(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
+    summary = (
+        f"{quantity(report.sessions, 'session')} as understood from {one_line(path.name)}; "
+        "nothing was imported"
+    )
     rows = rows_of(history.bars.loc[: str(report.last)], ends=3)
     plain = {"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span}
     return plain, [f"{report.ticker}: {summary}", rows, *_notes(report), *_set_aside(report)]
@@ -195,20 +201,25 @@ def _report_text(report: "ImportReport") -> str:
         return f"{report.ticker}: this history was there already, nothing changed"
     notes = _notes(report)
     end = f" ({'; '.join(notes)})" if notes else ""
-    line = f"{report.ticker}: {quantity(report.sessions, 'session')} from {report.first} to {report.last} imported{end}"
+    line = (
+        f"{report.ticker}: {quantity(report.sessions, 'session')} from {report.first} to "
+        f"{report.last} imported{end}"
+    )
     return "\n".join([line, *_set_aside(report)])
 
 
 def _notes(report: "ImportReport") -> list[str]:
     columns = ", ".join(report.no_volume_among)
+    missing = quantity(report.missing, "session")
+    closed = _listed(report.off_calendar)
     notes = {
-        f"{quantity(report.missing, 'session')} between the first and the last missing": report.missing,
+        f"{missing} between the first and the last missing": report.missing,
         f"left out, not over yet: {_listed(report.not_over)}": report.not_over,
         f"{quantity(report.empty, 'row')} without prices left out": report.empty,
         f"{quantity(report.repaired, 'row')} repaired within rounding": report.repaired,
         f"volumes unknown: no column volume among {columns}": columns,
         "prices scaled to its adjusted close": report.adjusted,
-        f"left out, no session of the exchange: {_listed(report.off_calendar)}": report.off_calendar,
+        f"left out, no session of the exchange: {closed}": report.off_calendar,
     }
     return [note for note, applies in notes.items() if applies]
 
@@ -304,7 +315,10 @@ def _bars(
         {"session": f"{day:{DAY}}", **row} for day, row in zip(frame.index, values, strict=True)
     ]
     lines = [
-        f"{ticker}: {quantity(len(rows), 'session')}, {rows[0]['session']} to {rows[-1]['session']}, {how}"
+        (
+            f"{ticker}: {quantity(len(rows), 'session')}, {rows[0]['session']} to "
+            f"{rows[-1]['session']}, {how}"
+        )
     ]
     lines.append(rows_of(frame.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
     if missing := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
@@ -332,7 +346,8 @@ def _holes(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:
 def _read_bars(
     store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool
 ) -> tuple["pd.DataFrame", str]:
-    """Return the bars and a description of them; a ticker that was only imported has no raw bars."""
+    """Return the bars and a description of them; a ticker that was only imported has no raw
+    bars."""
     with suppress(NoBars):
         if not adjusted:
             return store.read(ticker, as_of=as_of), "raw as traded"

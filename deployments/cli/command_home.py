@@ -1,7 +1,8 @@
-"""The home that a command works in: chosen once before it starts; the environment is restored afterwards.
+"""The home that a command works in: chosen once before it starts; the environment is restored
+afterwards.
 
-The rule: STOCKML_HOME, else `~/.stockml`, is the market's from the first key or import on; until then, and without a
-key, commands use the recorded prices in its folder `replay`.
+The rule: STOCKML_HOME, else `~/.stockml`, is the market's from the first key or import on; until
+then, and without a key, commands use the recorded prices in its folder `replay`.
 """
 
 import json
@@ -33,11 +34,13 @@ NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
 def in_home(
     command: str = "", environ: MutableMapping[str, str] = os.environ
 ) -> Iterator[HomePaths]:
-    """Yield the home that the environment names, with STOCKML_HOME set to it meanwhile. Raises InvalidFile.
+    """Yield the home that the environment names, with STOCKML_HOME set to it meanwhile. Raises
+    InvalidFile.
 
-    With no API key and no home in use, it is the replay's home, and the clock stands at the recording's end if it is
-    not set. Secrets are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's
-    own servers. The home's folder is closed to other users.
+    With no API key and no home in use, it is the replay's home, and the clock stands at the
+    recording's end if it is not set. Secrets are also read from the files named by NAME_FILE
+    variables. Proxies are bypassed for this machine's own servers. The home's folder is closed to
+    other users.
     """
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
         if any(

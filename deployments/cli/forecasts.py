@@ -1,4 +1,5 @@
-"""Commands that show the results of nights: the newest forecast, a size by it, the scores of past ones."""
+"""Commands that show the results of nights: the newest forecast, a size by it, the scores of past
+ones."""
 
 import sys
 from datetime import date
@@ -82,7 +83,8 @@ def forecast(
     print(Card.of(ticker, published, night, age, state).text())
     if timing != "live":
         print(
-            f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}"
+            f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, "
+            f"{ledger_text.WHEN[timing]}"
         )
     if age.expired or not details:
         return
@@ -96,7 +98,10 @@ def forecast(
             f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}"
         )
     if published.sessions[-1] > (last_day := sessions.holidays_known_through):
-        warning = f"the holidays of {sessions.name} are known through {last_day}: after it every weekday counts as a "
+        warning = (
+            f"the holidays of {sessions.name} are known through {last_day}: after it every "
+            "weekday counts as a "
+        )
         print(fill(f"{warning}session, so later dates may be too early", width))
     print(
         "\n".join(
@@ -106,7 +111,8 @@ def forecast(
 
 
 def _night_of(entry: "LedgerEntry") -> "Night | None":
-    """The record of the entry's night; None if maintenance has removed it, or it is damaged, which is printed."""
+    """The record of the entry's night; None if maintenance has removed it, or it is damaged, which
+    is printed."""
     from stockml.nights.record import night_path, read_night
 
     record = night_path(current_home().nights, entry.ticker, entry.key)
@@ -119,7 +125,8 @@ def _night_of(entry: "LedgerEntry") -> "Night | None":
 
 @app.command()
 def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from live ones."""
+    """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from
+    live ones."""
     from deployments.cli import ledger_text
     from deployments.registration.ticker_list import ticker_store
     from stockml.forecasts.ledger import Ledger
@@ -189,7 +196,8 @@ def size(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Say how many shares to hold for a risk. They lose at most so much of your capital, but for one case in twenty."""
+    """Say how many shares to hold for a risk. They lose at most so much of your capital, but for
+    one case in twenty."""
     from deployments.registration.ticker_list import ticker_store
     from stockml import clock
     from stockml.forecasts.position import LIMITS, position
@@ -217,7 +225,8 @@ def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
 
 
 def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
-    """The entry as JSON values; its run comes from the night's record, as the ledger is written before MLflow's run."""
+    """The entry as JSON values; its run comes from the night's record, as the ledger is written
+    before MLflow's run."""
     from stockml.evaluation.path_scores import LSTM
     from stockml.nights.record import kept_night
 

@@ -1,4 +1,5 @@
-"""The text of `stockml ledger`: counts, then each figure with its observations; late forecasts apart."""
+"""The text of `stockml ledger`: counts, then each figure with its observations; late forecasts
+apart."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,19 +38,21 @@ def record_text(
 ) -> str:
     """today, first_known: scores against the bars as known now, and as first recorded.
 
-    across, without_bar: steps that are not scored, by the change of units that they span, and by the session that has
-    no believed bar.
+    across, without_bar: steps that are not scored, by the change of units that they span, and by
+    the session that has no believed bar.
     """
     live, late, backfilled = today["live"], today["late"], today["backfilled"]
     lines = [
         f"{ticker}: {quantity(live.forecasts, 'live forecast')}, {live.matured} complete, "
-        f"{quantity(live.steps, 'step')} came due; apart: {late.forecasts} late, {backfilled.forecasts} backfilled"
+        f"{quantity(live.steps, 'step')} came due; apart: {late.forecasts} late, "
+        f"{backfilled.forecasts} backfilled"
     ]
     for timing in WHEN:
         lines += _group(timing, today[timing], first_known[timing] if restated else None)
     if live.steps or late.steps or backfilled.steps:
         lines.append(
-            f"independent: no two of them cover the same session; below {MIN_INDEPENDENT}, {TOO_FEW}"
+            f"independent: no two of them cover the same session; below {MIN_INDEPENDENT}, "
+            f"{TOO_FEW}"
         )
         lines += _restated(restated)
     lines += [
@@ -96,7 +99,10 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
     if not bars:
         yield "restated: no bar that these figures lean on was changed after it was first recorded"
         return
-    yield f"restated: {quantity(len(bars), 'bar')} changed after being first recorded; the figures differ"
+    yield (
+        f"restated: {quantity(len(bars), 'bar')} changed after being first recorded; the figures "
+        "differ"
+    )
     for bar in bars[-SHOWN_ROWS:]:
         prices = (
             f"{x:,.2f}" if x >= 1 else price_text(x) for x in (bar.first_known, bar.restated)
@@ -106,7 +112,8 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
 
 
 def entry_line(entry: LedgerEntry, sessions: Sessions, close: float, counts: bool) -> str:
-    """close: the origin's, where the path begins; NaN without a bar: the ledger keeps only the price forecast."""
+    """close: the origin's, where the path begins; NaN without a bar: the ledger keeps only the
+    price forecast."""
     end = entry.forecast
     start = (
         f"{end.price} {price_text(end.last_value)}"

@@ -1,4 +1,5 @@
-"""Commands that run many nights: past sessions in order, many tickers in parallel, and backtests."""
+"""Commands that run many nights: past sessions in order, many tickers in parallel, and
+backtests."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -130,7 +131,8 @@ def backtest(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Replay past nights as they would have been published. Prints one table with every simple forecast beside them.
+    """Replay past nights as they would have been published. Prints one table with every simple
+    forecast beside them.
 
     Without a TICKER, --prices takes every file of the folder.
     """

@@ -1,4 +1,5 @@
-"""Commands about nights: run one, fetch a ticker's history, roll back a champion, show the status."""
+"""Commands about nights: run one, fetch a ticker's history, roll back a champion, show the
+status."""
 
 import sys
 from collections.abc import Callable
@@ -57,7 +58,8 @@ def nightly(
         print(json_text(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return
     if night is None:
-        # a person waiting at a terminal is told that the bar is late, and runs the command again later
+        # a person waiting at a terminal is told that the bar is late, and runs the command again
+        # later
         arguments = params | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
@@ -69,7 +71,8 @@ def nightly(
 
 @app.command()
 def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else `stockml import`."""
+    """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else
+    `stockml import`."""
     with recorded_prices(ticker):
         exchange = night_parameters(ticker, None, calendar, None)["calendar"]
         receipt, second_provider = run_flow(
@@ -169,7 +172,8 @@ def status(tickers: Tickers = None, details: Details = False, as_json: Json = Fa
 
 
 def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
-    """Point MLflow's alias at the champion; return its version and a sentence. The local history holds either way."""
+    """Point MLflow's alias at the champion; return its version and a sentence. The local history
+    holds either way."""
     from stockml.tracking.client import Tracking
 
     try:
@@ -202,9 +206,8 @@ def _or_none(what: str, faults: list[str], look: Callable[[], T]) -> T | None:
     try:
         return look()
     except Exception as error:
-        from deployments.servers.access import (
-            fault_of_server,
-        )  # here: a status without faults need not load it
+        # here: a status without faults need not load it
+        from deployments.servers.access import fault_of_server
 
         fault = str(error) if isinstance(error, StockmlError) else fault_of_server(error)
         if not fault:

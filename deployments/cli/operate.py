@@ -1,4 +1,5 @@
-"""Commands that operate a home: its servers, worker and feed, the doctor, the clean-up, backups, and MLflow's runs."""
+"""Commands that operate a home: its servers, worker and feed, the doctor, the clean-up, backups,
+and MLflow's runs."""
 
 import os
 import signal
@@ -55,7 +56,8 @@ def up(
 
 
 def _interrupted(*_: object) -> NoReturn:
-    """Stop everything in order on the first Ctrl-C, SIGTERM or closing of the terminal; ignore further ones."""
+    """Stop everything in order on the first Ctrl-C, SIGTERM or closing of the terminal; ignore
+    further ones."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(
             number, lambda *_: None
@@ -75,8 +77,8 @@ def _say(*words: object) -> None:
 def alerts(switch: Annotated[Literal["on", "off"], Argument(help="on or off")]) -> None:
     """Switch on or off alerts and the morning digest.
 
-    They tell of unusual ranges, prices outside them, new champions and missing forecasts; what is new, every morning.
-    Each can be switched in Prefect's page too, under Automations.
+    They tell of unusual ranges, prices outside them, new champions and missing forecasts; what is
+    new, every morning. Each can be switched in Prefect's page too, under Automations.
     """
     with prefect_api(current_home()):
         from deployments.registration.automations import install, switch_alerts
@@ -90,7 +92,8 @@ def alerts(switch: Annotated[Literal["on", "off"], Argument(help="on or off")]) 
 def doctor(
     prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False
 ) -> int:
-    """Check for problems and say how to fix them. Looks at key, quota, servers, clock, ports and stored files.
+    """Check for problems and say how to fix them. Looks at key, quota, servers, clock, ports and
+    stored files.
 
     Exit code 1 if there is a problem.
     """

@@ -1,4 +1,5 @@
-"""Arguments and options of the command line; every ticker, session, time and setting is checked before it is used."""
+"""Arguments and options of the command line; every ticker, session, time and setting is checked
+before it is used."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,8 @@ def as_session(text: str) -> date:
 
 
 def as_time(text: str) -> datetime:
-    """Parse an aware time: UTC if no zone is given, the day's last second if only a day is. Raises BadParameter."""
+    """Parse an aware time: UTC if no zone is given, the day's last second if only a day is. Raises
+    BadParameter."""
     try:
         moment = datetime.fromisoformat(text)
         if moment.year not in YEARS:
@@ -69,19 +71,22 @@ def as_share(text: str) -> float:
         percent = math.nan
     if not 0 < percent <= 100:
         raise BadParameter(
-            f"expected a share of the capital above 0% and up to 100%, such as 1%, found {text[:40]!r}"
+            "expected a share of the capital above 0% and up to 100%, such as 1%, found "
+            f"{text[:40]!r}"
         )
     return percent / 100
 
 
 def as_settings(assignments: Sequence[str] | None) -> Mapping[str, Any] | None:
-    """Parse `training.epochs=3 network.units=[8,8]` to `{"training": {"epochs": 3}, "network": {"units": [8, 8]}}`."""
+    """Parse `training.epochs=3 network.units=[8,8]` to `{"training": {"epochs": 3}, "network":
+    {"units": [8, 8]}}`."""
     # bounds only: what a night refuses besides goes by its ticker's profile
     return nested(_by_name(assignments, partial(settings_for, "tutorial"))) or None
 
 
 def as_tutorial_settings(assignments: Sequence[str] | None) -> dict[str, Any]:
-    """Parse `network.cell=gru` to `{"network.cell": "gru"}`; refuse a setting that has no effect on the tutorial."""
+    """Parse `network.cell=gru` to `{"network.cell": "gru"}`; refuse a setting that has no effect on
+    the tutorial."""
     return _by_name(assignments, tutorial_settings)
 
 

@@ -1,6 +1,7 @@
 """Run flows in this process, with what they log on standard error: on a terminal, as one live line.
 
-What libraries themselves write there (TensorFlow's C++ code, MLflow's progress bars) goes to a file meanwhile.
+What libraries themselves write there (TensorFlow's C++ code, MLflow's progress bars) goes to a file
+meanwhile.
 """
 
 import gc
@@ -36,7 +37,8 @@ _OURS = tuple(
 def result_without_run(
     ticker: str, session: date | None, settings: "Settings", calendar: str | None, *, force: bool
 ) -> "Night | None":
-    """Return the night if there is nothing to do: no session, or an unchanged finished night. None if a run is needed.
+    """Return the night if there is nothing to do: no session, or an unchanged finished night. None
+    if a run is needed.
 
     Raises InvalidSession.
     """
@@ -68,7 +70,8 @@ def result_without_run(
 
 
 def run_flow(flow: str, *arguments: Any, **named: Any) -> Any:
-    """Run the flow named `module.function`, return its result; start a Prefect API if none is up."""
+    """Run the flow named `module.function`, return its result; start a Prefect API if none is
+    up."""
     with prefect_api(current_home()):
         from deployments.registration.prefect_deployments import flow_of
 
@@ -79,7 +82,8 @@ def run_flow(flow: str, *arguments: Any, **named: Any) -> Any:
 def recorded_prices(*tickers: str) -> Iterator[None]:
     """Serve a replay feed from this process if the home holds recorded prices and there is no key.
 
-    Otherwise do nothing: the run asks Alpha Vantage. Raises NotRecorded for a ticker that the feed lacks.
+    Otherwise do nothing: the run asks Alpha Vantage. Raises NotRecorded for a ticker that the feed
+    lacks.
     """
     from deployments.replay.feed import played
     from deployments.replay.recording import recorded_rows
@@ -94,7 +98,8 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
 def night_parameters(
     ticker: str, profile: "Profile | None", calendar: str | None, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """A night's profile, calendar and settings: given, else the list's. Raises InvalidFile, BadParameter."""
+    """A night's profile, calendar and settings: given, else the list's. Raises InvalidFile,
+    BadParameter."""
     from deployments.registration.ticker_list import tickers_of
     from flows.form import of_ticker
 
@@ -106,7 +111,8 @@ def night_parameters(
 
 
 def check_spelling(*tickers: str) -> None:
-    """Raise BadParameter for BRK.B where the list, or else the store, has BRK-B: it would begin a second share."""
+    """Raise BadParameter for BRK.B where the list, or else the store, has BRK-B: it would begin a
+    second share."""
     from deployments.registration.ticker_list import listed_spelling
 
     home, classes = current_home(), [ticker for ticker in tickers if not ticker.isalnum()]
@@ -128,7 +134,8 @@ def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
 
 
 def result_of(flow: "Flow[..., Any]", *arguments: Any, quiet: bool = False, **named: Any) -> Any:
-    """Run the flow and return its state's data, even of a failed state; raise what it raised. Drops None arguments.
+    """Run the flow and return its state's data, even of a failed state; raise what it raised. Drops
+    None arguments.
 
     Call it within `prefect_api()`.
     """
@@ -160,7 +167,8 @@ def progress(*, quiet: bool = False) -> Iterator[None]:
 
 @contextmanager
 def quiet_libraries() -> Iterator[TextIO]:
-    """Redirect this process's standard error to `library-noise.log` in the home; yield the original stream."""
+    """Redirect this process's standard error to `library-noise.log` in the home; yield the original
+    stream."""
     file = current_home().root / "library-noise.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()

@@ -1,4 +1,5 @@
-"""Commands about the tickers that run every night: the list in the home, and Prefect's deployments for it."""
+"""Commands about the tickers that run every night: the list in the home, and Prefect's deployments
+for it."""
 
 import os
 import sys
@@ -45,7 +46,10 @@ def list_tickers(as_json: Json = False) -> None:
         when, at = WHEN[days], f"{hour:0>2}:{minute:0>2}"
         other = "" if entry.profile == "nightly" else f", {entry.profile}"
         if days != "1-5" and at >= f"{entry.opens:%H:%M}":
-            other += f", once the market is open: {'no' if days == '0-6' else 'only a Friday'} forecast is live"
+            other += (
+                f", once the market is open: {'no' if days == '0-6' else 'only a Friday'} "
+                "forecast is live"
+            )
         print(f"{entry.ticker:<12} {when} at {at} {entry.timezone}{other}")
     own = "" if path == home.tickers else "; `stockml tickers add TICKER` begins one of your own"
     print(f"{len(lines)} in {path}{own}")
@@ -94,7 +98,8 @@ def add(
         for other in stored:
             if as_key(other) == as_key(ticker):  # an import's, before the list had a spelling
                 print(
-                    f"the bars of {ticker} are there as {other}: `stockml tickers rename {other} {ticker}`"
+                    f"the bars of {ticker} are there as {other}: `stockml tickers rename {other} "
+                    f"{ticker}`"
                 )
     with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
         shared = Plan.of(os.environ).shared_by(len(ticker_list.tickers_of(home).tickers))
@@ -104,13 +109,17 @@ def add(
 
 @mine.command()
 def remove(tickers: Named) -> None:
-    """Stop running these; their bars, models and forecasts stay. Exit code 2 if one is not in the list."""
+    """Stop running these; their bars, models and forecasts stay. Exit code 2 if one is not in the
+    list."""
     from deployments.registration import ticker_list
 
     home = current_home()
     listed = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     if missing := [ticker for ticker in tickers if ticker not in listed]:
-        fault = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}; nothing was removed"
+        fault = (
+            f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}; "
+            "nothing was removed"
+        )
         raise BadParameter(fault, param_hint="TICKER")
     _print_and_register(home, f"removed {', '.join(ticker_list.remove(home, tickers))}")
 
@@ -120,7 +129,8 @@ def rename(
     old: Annotated[str, Argument(parser=as_ticker, metavar="OLD", help="The symbol until now.")],
     new: Annotated[str, Argument(parser=as_ticker, metavar="NEW", help="The symbol from now on.")],
 ) -> None:
-    """Rename a ticker whose symbol changed. Moves its bars, forecasts, models, MLflow's runs and its deployment."""
+    """Rename a ticker whose symbol changed. Moves its bars, forecasts, models, MLflow's runs and
+    its deployment."""
     from deployments.registration import ticker_list
     from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
@@ -131,7 +141,10 @@ def rename(
         raise BadParameter(f"expected another symbol than {old}", param_hint="NEW")
     (_, before), (_, after) = exchange(old), exchange(new)
     if before != after and before and after and old in BarStore.of(home).tickers():
-        fault = f"expected a symbol quoted in {before}, as {old} is, found {new}, in {after}: their bars do not join"
+        fault = (
+            f"expected a symbol quoted in {before}, as {old} is, found {new}, in {after}: their "
+            "bars do not join"
+        )
         raise BadParameter(
             f"{fault}; to begin {new} without them: `stockml tickers add {new}`", param_hint="NEW"
         )
@@ -158,7 +171,8 @@ def rename(
     moved = move(home, old, new)
     if ticker_list.rename(home, old, new):
         moved = (*moved, "its place in the list")
-    # also where nothing was left to move: an earlier run may have been killed before it updated Prefect
+    # also where nothing was left to move: an earlier run may have been killed before it updated
+    # Prefect
     done = (
         f"{old} is {new}: {', '.join(moved)}"
         if moved
@@ -170,7 +184,8 @@ def rename(
 
 
 def register_all(home: HomePaths) -> list[str]:
-    """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
+    """Make Prefect's deployments and automations match the home's list; returns what was done, in
+    lines."""
     from deployments.registration.ticker_list import earlier_names, forget_earlier_names, tickers_of
     from deployments.servers.prefect_api import prefect_api
 
@@ -203,7 +218,8 @@ def register_all(home: HomePaths) -> list[str]:
 
 
 def _print_and_register(home: HomePaths, done: str) -> None:
-    """Print what was done; update Prefect's deployments now if it is up, else say that `stockml up` will."""
+    """Print what was done; update Prefect's deployments now if it is up, else say that `stockml up`
+    will."""
     from deployments.registration.ticker_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 

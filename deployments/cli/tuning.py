@@ -1,4 +1,5 @@
-"""Commands that run long: training a pretrained network, searching for settings, and the published tutorial."""
+"""Commands that run long: training a pretrained network, searching for settings, and the published
+tutorial."""
 
 import itertools
 import shlex
@@ -44,7 +45,8 @@ def pretrain(
     ] = 2,
     as_json: Json = False,
 ) -> None:
-    """Train a pretrained network for nights to start from. Learns from the store's tickers, or those of --prices."""
+    """Train a pretrained network for nights to start from. Learns from the store's tickers, or
+    those of --prices."""
     from stockml.models.vintage_store import file_name
 
     pretrained = run_flow(
@@ -56,12 +58,21 @@ def pretrain(
         "scores": dict(pretrained.scores),
     }
     lines = [
-        f"a pretrained network of {len(pretrained.tickers)} tickers through {pretrained.through}, {pretrained.origins:,} origins"
+        (
+            f"a pretrained network of {len(pretrained.tickers)} tickers through "
+            f"{pretrained.through}, {pretrained.origins:,} origins"
+        )
     ]
     lines += [f"  {name:<46} {value:.4g}" for name, value in pretrained.scores.items()]
     lines += [
-        "  these are of what it learned from: no evidence of skill, which `stockml backtest` measures on later nights",
-        f"  nights after {pretrained.through}, up to a newer pretrained network, start from {current_home().pretrained / file_name(pretrained)}",
+        (
+            "  these are of what it learned from: no evidence of skill, which `stockml backtest` "
+            "measures on later nights"
+        ),
+        (
+            f"  nights after {pretrained.through}, up to a newer pretrained network, start from "
+            f"{current_home().pretrained / file_name(pretrained)}"
+        ),
     ]
     print(json_text(plain) if as_json else "\n".join(lines))
 
@@ -83,14 +94,16 @@ def search(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Search for better settings of the tutorial's network. A ticker's `tutorial` nights then use what was found.
+    """Search for better settings of the tutorial's network. A ticker's `tutorial` nights then use
+    what was found.
 
-    Settings are compared on the validation part only, from the published ones on, whatever was found before. On a full
-    history, 30 trials take hours.
+    Settings are compared on the validation part only, from the published ones on, whatever was
+    found before. On a full history, 30 trials take hours.
     """
     if profile != "tutorial":
         raise BadParameter(
-            "expected tutorial: the nightly network is the pretrained one, which `stockml pretrain` learns"
+            "expected tutorial: the nightly network is the pretrained one, which `stockml "
+            "pretrain` learns"
         )
     if is_file := Path(source).is_file() or Path(source).suffix in (".csv", ".txt"):
         if calendar:
@@ -126,7 +139,8 @@ def search(
             f"--set {shlex.quote(f'{name}={value}')}" for name, value in tuned.as_options().items()
         )
         lines.append(
-            f"  the test part has not been looked at: stockml tutorial {shlex.quote(source)} {chosen}"
+            f"  the test part has not been looked at: stockml tutorial {shlex.quote(source)} "
+            f"{chosen}"
         )
     else:
         lines.append(f"  used from now on by: stockml nightly {tuned.ticker} --profile tutorial")
@@ -161,7 +175,10 @@ def _tuned_tutorial(
                 text = " ".join(
                     f"{name.split('.')[1]}={trial.settings[name]}" for name in search.space
                 )
-                done = f"trial {(n := len(seconds))} of {trial.of}, {time_left(n, trial.of, sum(seconds))}"
+                done = (
+                    f"trial {(n := len(seconds))} of {trial.of}, "
+                    f"{time_left(n, trial.of, sum(seconds))}"
+                )
                 print(f"{done}: {loss} ({trial.seconds:.0f} s) {text}", file=terminal, flush=True)
             try:
                 log_trial(Tracking(current_home()), trial)
@@ -189,7 +206,10 @@ def tutorial(
     decay_on: Annotated[
         DecayPart | None,
         Option(
-            help="Part whose loss lowers the learning rate; default validation; test is as published, but leaks."
+            help=(
+                "Part whose loss lowers the learning rate; default validation; test is as "
+                "published, but leaks."
+            )
         ),
     ] = None,
     settings: Settings = None,

@@ -1,1 +1,2 @@
-"""`stockml doctor`: read-only checks for what could make tonight's run fail, each with its remedy."""
+"""`stockml doctor`: read-only checks for what could make tonight's run fail, each with its
+remedy."""

@@ -23,7 +23,8 @@ class Check:
 
 
 def guarded(name: str, look: Callable[..., object], *arguments: object) -> Iterator[Check]:
-    """Yield each check that `look` returns or yields, if any; an error that it raises becomes a problem."""
+    """Yield each check that `look` returns or yields, if any; an error that it raises becomes a
+    problem."""
     try:
         result = look(*arguments)
         if isinstance(result, Check):

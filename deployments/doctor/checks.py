@@ -1,4 +1,5 @@
-"""Checks of the installation: Python, the home, the key, servers and ports; then those of the stored files."""
+"""Checks of the installation: Python, the home, the key, servers and ports; then those of the
+stored files."""
 
 import os
 import shutil
@@ -34,7 +35,8 @@ RELEASED = datetime(2026, 11, 24, tzinfo=UTC)
 def examine(
     home: HomePaths, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]
 ) -> Iterator[Check]:
-    """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server name."""
+    """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server
+    name."""
     yield Check("Python", "ok", python_version())
     yield from services.versions()
     yield home_folder(home)
@@ -95,7 +97,10 @@ def rights(home: HomePaths) -> Iterator[Check]:
         return
     if closed := next(closed_to_us(home.root), None):
         found = f"{closed} may not be read and written by this user, as after `sudo stockml`"
-        advice = f"`sudo chown -R $(id -un): {quote(str(home.root))}; chmod -R u+rwX {quote(str(home.root))}`"
+        advice = (
+            f"`sudo chown -R $(id -un): {quote(str(home.root))}; chmod -R u+rwX "
+            f"{quote(str(home.root))}`"
+        )
         yield Check("rights", "problem", found, advice)
         return
     yield Check("rights", "ok", "the home is for its owner only")
@@ -123,9 +128,15 @@ def prices(home: HomePaths, environ: Mapping[str, str]) -> Check:
 def key(home: HomePaths, environ: Mapping[str, str]) -> Check:
     value = environ.get("ALPHAVANTAGE_API_KEY")
     if not value:
-        advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
+        advice = (
+            "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs "
+            "then take it from"
+        )
         if _plays_recorded(home, environ):
-            advice = "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
+            advice = (
+                "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free "
+                "at alphavantage.co)"
+            )
         return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
     if value == "demo":
         return Check(

@@ -67,7 +67,10 @@ def mlflow(home: HomePaths) -> Check:
         is_there = Path(home.tracking_uri.removeprefix(SQLITE)).exists()
         is_served = home.tracking_uri == home.mlflow_database and home.server("mlflow")
         if is_served and not is_there and running_server(home):
-            found = f"{shown} was removed, and the MLflow of `stockml up` writes on into the removed file"
+            found = (
+                f"{shown} was removed, and the MLflow of `stockml up` writes on into the removed "
+                "file"
+            )
             return Check("MLflow", "problem", found, "start `stockml up` again")
         if not is_there and any(home.nights.glob("*/*/night.json")):
             return Check(
@@ -79,7 +82,10 @@ def mlflow(home: HomePaths) -> Check:
     ):  # Databricks, or what a plugin reaches
         return Check("MLflow", "note", f"{shown}, which only nights ask")
     if fault := mlflow_fault(home):
-        names = "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
+        names = (
+            "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if "
+            "it asks for them"
+        )
         variables = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else names
         advice = f"start it, or check {variables}; nights are kept and logged on the next run"
         return Check("MLflow", "problem", f"{shown}: {fault}", advice)
@@ -87,7 +93,8 @@ def mlflow(home: HomePaths) -> Check:
 
 
 def mlflow_fault(home: HomePaths) -> OSError | str | None:
-    """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
+    """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None
+    if all is well."""
     parts = urlsplit(home.tracking_uri)
     try:
         if parts.scheme.startswith("postgres"):
@@ -102,7 +109,8 @@ def mlflow_fault(home: HomePaths) -> OSError | str | None:
 
 
 def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
-    """Where the pages are, or would be, and whether they ask for a password (running ones are asked)."""
+    """Where the pages are, or would be, and whether they ask for a password (running ones are
+    asked)."""
     access, protected = Access.of(environ), None
     if api := running_server(home):
         found = ", ".join(filter(None, map(home.server, ("prefect", "mlflow"))))
@@ -126,7 +134,10 @@ def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int])
         )
     theirs, ours = {*(home.server("libraries") or "").split()}, {*number_libraries()}
     if api and theirs - ours:
-        found = f"`stockml up` has {', '.join(sorted(theirs - ours))}, this has {', '.join(sorted(ours - theirs))}"
+        found = (
+            f"`stockml up` has {', '.join(sorted(theirs - ours))}, this has "
+            f"{', '.join(sorted(ours - theirs))}"
+        )
         yield Check(
             "libraries",
             "note",
@@ -157,7 +168,8 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
 
 
 def prefect_nights(home: HomePaths) -> Iterator[Check]:
-    """Check that notices are taken, and that Prefect runs the nights of the listed tickers and no others."""
+    """Check that notices are taken, and that Prefect runs the nights of the listed tickers and no
+    others."""
     with (
         suppress(StockmlError),
         client_if_up(home) as client,
@@ -188,14 +200,18 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
             }
             if differ := sorted(missing | ours - listed | outdated):
                 more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
-                found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
+                found = (
+                    "Prefect's nights and the list of tickers differ in "
+                    f"{', '.join(differ[:MAX_NAMED])}{more}"
+                )
                 yield Check(
                     "deployments", "note", found, "`stockml up`, started again, updates Prefect"
                 )
 
 
 def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
-    """The tickers of each deployment of many that is not as this list makes it; none for a missing one."""
+    """The tickers of each deployment of many that is not as this list makes it; none for a missing
+    one."""
     from prefect.client.schemas.filters import DeploymentFilter
 
     from deployments.registration.prefect_deployments import other_deployments, spec_of

@@ -1,4 +1,5 @@
-"""Checks of the stored files: bars, forecasts, champions, settings, pretrained networks, nights, and MLflow's copies of them."""
+"""Checks of the stored files: bars, forecasts, champions, settings, pretrained networks, nights,
+and MLflow's copies of them."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -36,7 +37,8 @@ OLD_AGE = AgeingSettings().stale_bars
 
 
 def tickers(home: HomePaths, now: datetime, *, replay: bool) -> Iterator[Check]:
-    """Check that each ticker's store, ledger and champion are readable, and report its newest bar's age.
+    """Check that each ticker's store, ledger and champion are readable, and report its newest bar's
+    age.
 
     replay: whether `now` is a replayed time, while bars are recorded by the machine's clock.
     """
@@ -74,7 +76,10 @@ def _ticker(
     recorded = store.newest_record(name)
     if recorded and not replay and recorded > now + CLOCK_TOLERANCE:
         found = f"a bar is recorded at {clock.shown(recorded)}, which is still to come"
-        advice = f"the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly {name} --force`"
+        advice = (
+            "the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly "
+            f"{name} --force`"
+        )
         return Check(
             name,
             "problem",
@@ -103,7 +108,8 @@ def settings(home: HomePaths) -> Iterator[Check]:
 
 
 def nights(home: HomePaths) -> Iterator[Check]:
-    """Check that pretrained networks and night records are intact and their files exist; count the nights that wait for MLflow."""
+    """Check that pretrained networks and night records are intact and their files exist; count the
+    nights that wait for MLflow."""
     sources = {
         "a pretrained network": damaged_vintages,
         "a night": damaged_nights,
@@ -127,7 +133,8 @@ def _problems(
 
 
 def tracked(home: HomePaths) -> Iterator[Check]:
-    """Check that MLflow's database can be read by the installed MLflow, and that its files are where it says."""
+    """Check that MLflow's database can be read by the installed MLflow, and that its files are
+    where it says."""
     file = (
         Path(home.tracking_uri.removeprefix(SQLITE))
         if home.tracking_uri.startswith(SQLITE)

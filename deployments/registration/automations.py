@@ -1,12 +1,15 @@
-"""Prefect automations that report failed, lost and late runs and missing forecasts, and do again what crashed.
+"""Prefect automations that report failed, lost and late runs and missing forecasts, and do again
+what crashed.
 
 The alerts about the shares themselves are disabled until a person switches them on.
 
-They cover runs of the deployments made here, whoever starts them. An automation that a person disabled stays disabled.
+They cover runs of the deployments made here, whoever starts them. An automation that a person
+disabled stays disabled.
 
-Notices go to every Prefect notification block named `stockml-notices` (Slack, mail or another). A person creates it in
-Prefect's page, or STOCKML_WEBHOOK_URL makes one here, for a webhook that takes `{"text": …}`, as Slack's and
-Mattermost's do. Without any block, the flow `notice` logs the line and keeps it in STOCKML_HOME/notices.log.
+Notices go to every Prefect notification block named `stockml-notices` (Slack, mail or another). A
+person creates it in Prefect's page, or STOCKML_WEBHOOK_URL makes one here, for a webhook that takes
+`{"text": …}`, as Slack's and Mattermost's do. Without any block, the flow `notice` logs the line
+and keeps it in STOCKML_HOME/notices.log.
 """
 
 from collections import defaultdict
@@ -33,7 +36,10 @@ from stockml.errors import InvalidSetting
 from stockml.nights import states
 
 Notify = Callable[[str, str], list[Any]]  # text and subject, as Prefect's templates
-TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then start `stockml up` again"
+TAKE_NOTICES = (
+    "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then "
+    "start `stockml up` again"
+)
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
 BEGUN = frozenset(
@@ -49,10 +55,9 @@ RUN, CRASHED = "prefect.resource.id", "prefect.flow-run.Crashed"
 EACH, HOUR, DAY = timedelta(0), timedelta(hours=1), timedelta(days=1)
 # a run is named by its flow when it begins; before, it has a random name of Prefect's
 SUBJECT = (
-    "{% set ticker = flow_run.parameters.ticker %}"
-    "stockml: {{ flow.name ~ ' ' if not flow_run.name.startswith(flow.name) }}"
-    "{{ flow_run.name if not ticker or ticker in flow_run.name else ticker ~ ' (' ~ flow_run.name ~ ')' }} "
-    "{{ flow_run.state.name }}"
+    "{% set ticker = flow_run.parameters.ticker %}stockml: {{ flow.name ~ ' ' if not "
+    "flow_run.name.startswith(flow.name) }}{{ flow_run.name if not ticker or ticker in "
+    "flow_run.name else ticker ~ ' (' ~ flow_run.name ~ ')' }} {{ flow_run.state.name }}"
 )
 TEXT = f"{SUBJECT}: {{{{ flow_run.state.message or 'no message' }}}}"
 NIGHT_TEXT = f"{TEXT} (more failures this hour are not sent; see stockml status)"
@@ -95,7 +100,8 @@ def install(
 def templates(notify: Notify, silence: timedelta, quiet: timedelta) -> list[AutomationCore]:
     """notify: returns the actions that send a text; the times are those of `install`.
 
-    Each notice matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
+    Each notice matches a single tag: Prefect's page shows anything more complex as "a custom
+    trigger".
     """
 
     def notice_of(
@@ -118,7 +124,10 @@ def templates(notify: Notify, silence: timedelta, quiet: timedelta) -> list[Auto
 
     nights = "A night ended in an error. Only the first of an hour is sent: an outage ends all"
     failed = "A run that is no ticker's night, or a part of it, ended in an error"
-    late = "A run did not start in time: is a worker up? Only the first of an hour is sent: without one all are late"
+    late = (
+        "A run did not start in time: is a worker up? Only the first of an hour is sent: without "
+        "one all are late"
+    )
     missed = "Some tickers have no forecast of the newest session"
     # by state type: a night ended as Late, for want of its bar, is left to the digest
     scheduled = {"prefect.state-type": StateType.SCHEDULED.value}
@@ -158,7 +167,8 @@ def _alert(name: str, event: str, meaning: str, notify: Notify) -> AutomationCor
 
 
 def _silent_runs(silence: timedelta) -> AutomationCore:
-    """Ends a run of which nothing is heard any more, begun or not: that of a killed machine or worker."""
+    """Ends a run of which nothing is heard any more, begun or not: that of a killed machine or
+    worker."""
     trigger = _trigger(
         {"prefect.flow-run.*"},
         MANAGED,
@@ -170,7 +180,10 @@ def _silent_runs(silence: timedelta) -> AutomationCore:
     )
     message = f"nothing was heard of it for {silence.total_seconds():.0f} s"
     crash = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
-    meaning = "A run that was taken by a worker, and of which nothing is heard any more, is ended as Crashed"
+    meaning = (
+        "A run that was taken by a worker, and of which nothing is heard any more, is ended as "
+        "Crashed"
+    )
     return AutomationCore(
         name=f"{PREFIX}silent runs", description=meaning, trigger=trigger, actions=[crash]
     )
@@ -199,7 +212,8 @@ def _crashed_runs(quiet: timedelta) -> AutomationCore:
 
 
 def _dying_runs() -> AutomationCore:
-    """Ends a run that keeps dying as Failed, which is told; being at once, it comes before `_crashed_runs`."""
+    """Ends a run that keeps dying as Failed, which is told; being at once, it comes before
+    `_crashed_runs`."""
     deaths = AGAIN + 1
     trigger = _trigger({CRASHED}, MANAGED, {}, {RUN}, within=DAY, threshold=deaths)
     message = f"its process died {deaths} times; see the machine's memory and the worker's log"
@@ -259,7 +273,8 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:
 
 
 def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
-    """Return the function from a text (a Prefect template) to the actions that send it. Raises InvalidSetting."""
+    """Return the function from a text (a Prefect template) to the actions that send it. Raises
+    InvalidSetting."""
     if url := environ.get("STOCKML_WEBHOOK_URL"):
         webhook: Any = SlackWebhook(
             url=SecretStr(webhook_address(url))
@@ -297,9 +312,11 @@ def refused_notice(client: SyncPrefectClient, now: datetime) -> str | None:
 
 
 def webhook_address(url: str) -> str:
-    """Return Apprise's URL for posting `{"text": …}` to the webhook. Raises InvalidSetting, without the address.
+    """Return Apprise's URL for posting `{"text": …}` to the webhook. Raises InvalidSetting, without
+    the address.
 
-    Prefect's own Custom Webhook block is no alternative: it takes any answer for success, and logs the address.
+    Prefect's own Custom Webhook block is no alternative: it takes any answer for success, and logs
+    the address.
     """
     try:
         parts = urlsplit(url)
@@ -316,7 +333,8 @@ def webhook_address(url: str) -> str:
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
     }
     fields = urlencode(query | FIELDS, safe=":", quote_via=quote)
-    return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
+    scheme = "jsons" if parts.scheme == "https" else "json"
+    return f"{scheme}://{parts.netloc}{parts.path or '/'}?{fields}"
 
 
 def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:

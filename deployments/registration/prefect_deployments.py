@@ -1,8 +1,9 @@
-"""Make Prefect's deployments match `tickers.yaml`: one per ticker, nightly in the exchange's own time zone.
+"""Make Prefect's deployments match `tickers.yaml`: one per ticker, nightly in the exchange's own
+time zone.
 
-Changed ones are updated, removed ones deleted, and paused ones stay paused, as do schedules that a person added in the
-page. Every other flow that can be started from the page gets one deployment. Deployments without the tag `tickers.yaml`
-are left alone.
+Changed ones are updated, removed ones deleted, and paused ones stay paused, as do schedules that a
+person added in the page. Every other flow that can be started from the page gets one deployment.
+Deployments without the tag `tickers.yaml` are left alone.
 """
 
 import hashlib
@@ -64,7 +65,8 @@ class DeploymentSpec:
 
 @dataclass(frozen=True)
 class RegistrationResult:
-    """The names of what was created, updated, left unchanged and deleted; and of those with a person's schedules."""
+    """The names of what was created, updated, left unchanged and deleted; and of those with a
+    person's schedules."""
 
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
@@ -92,7 +94,10 @@ def ticker_deployments(
         DeploymentSpec(
             flow=NIGHTLY,
             name=entry.ticker,
-            description=f"Brings {entry.ticker} up to date every night, retrains, and publishes the forecast.",
+            description=(
+                f"Brings {entry.ticker} up to date every night, retrains, and publishes the "
+                "forecast."
+            ),
             asks=NIGHT,
             parameters=entry.parameters(),
             tags=entry.tags,
@@ -107,7 +112,8 @@ def ticker_deployments(
 def other_deployments(
     entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT
 ) -> list[DeploymentSpec]:
-    """The daily digest, yearly pretraining, maintenance on Sunday mornings (clear of clock changes); others by hand."""
+    """The daily digest, yearly pretraining, maintenance on Sunday mornings (clear of clock
+    changes); others by hand."""
     tickers = [entry.ticker for entry in entries]
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
     of_all = {
@@ -116,42 +122,71 @@ def other_deployments(
     }
     return [
         DeploymentSpec(
-            "notices.missing_forecasts", "tell of missing forecasts",
-            "The morning after: which tickers have no forecast of their newest session, and why, in one line.",
+            "notices.missing_forecasts",
+            "tell of missing forecasts",
+            "The morning after: which tickers have no forecast of their newest session, and why.",
             parameters={"tickers": tickers, "calendars": calendars},
-            cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
+            cron=f"{digest_at.minute} {digest_at.hour} * * 2-6",
+            slug="morning",
         ),
         DeploymentSpec(
-            "maintenance.maintenance", "weekly clean-up", "Resumes waiting nights, removes old data.",
+            "maintenance.maintenance",
+            "weekly clean-up",
+            "Resumes waiting nights, removes old data.",
             ("dry_run", "keep", "mlflow_trash_days"),
-            tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
-        ),
-        DeploymentSpec(NIGHTLY, "any ticker", "A night of a ticker that need not be followed.", ("ticker", *NIGHT)),
-        DeploymentSpec(
-            NIGHTLY, "tutorial", "A night by the published recipe, which trains for minutes.",
-            ("ticker", *NIGHT, "settings"), {"profile": "tutorial"},
+            tags=("maintenance",),
+            cron="30 9 * * 0",
+            slug="weekly",
+            before="weekly",
         ),
         DeploymentSpec(
-            "universe.universe", "all tickers, one night", "Many tickers' nights at once.",
-            (*NIGHT, "processes"), of_all,
+            NIGHTLY,
+            "any ticker",
+            "A night of a ticker that need not be followed.",
+            ("ticker", *NIGHT),
         ),
         DeploymentSpec(
-            "backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order.",
-            ("ticker", "first", "last", "learn", "mode", "force"), {"ticker": tickers[0]} if tickers else {},
+            NIGHTLY,
+            "tutorial",
+            "A night by the published recipe, which trains for minutes.",
+            ("ticker", *NIGHT, "settings"),
+            {"profile": "tutorial"},
         ),
         DeploymentSpec(
-            "studies.pretrain", "pretrain a network", "A pretrained network across all tickers, once a year.",
-            ("prices", "through", "seeds"), tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
+            "universe.universe",
+            "all tickers, one night",
+            "Many tickers' nights at once.",
+            (*NIGHT, "processes"),
+            of_all,
         ),
         DeploymentSpec(
-            "studies.backtest", "replay past nights", "Past nights as they would have been published.",
+            "backfill.backfill",
+            "catch up a ticker",
+            "Past sessions of a ticker, in order.",
+            ("ticker", "first", "last", "learn", "mode", "force"),
+            {"ticker": tickers[0]} if tickers else {},
+        ),
+        DeploymentSpec(
+            "studies.pretrain",
+            "pretrain a network",
+            "A pretrained network across all tickers, once a year.",
+            ("prices", "through", "seeds"),
+            tags=("pretrain",),
+            cron="0 12 2 1 *",
+            slug="yearly",
+        ),
+        DeploymentSpec(
+            "studies.backtest",
+            "replay past nights",
+            "Past nights as they would have been published.",
             ("tickers", "prices", "first", "last", "every"),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> RegistrationResult:
-    """Register these deployments on the configured Prefect API; `delete_others` deletes all others with our tag."""
+    """Register these deployments on the configured Prefect API; `delete_others` deletes all others
+    with our tag."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
@@ -227,7 +262,8 @@ def form_of(flow: str) -> dict[str, Any]:
 
 
 def asked_form(deployment: DeploymentSpec) -> dict[str, Any]:
-    """The form of what it asks. A parameter that is not shown may be given all the same, but no other ticker."""
+    """The form of what it asks. A parameter that is not shown may be given all the same, but no
+    other ticker."""
     form = form_of(deployment.flow)
     fixed = {
         name: {"const": deployment.parameters[name]}
@@ -252,7 +288,8 @@ def asked_form(deployment: DeploymentSpec) -> dict[str, Any]:
 
 
 def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
-    """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
+    """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy
+    of the flow."""
     spec = {
         "name": deployment.name,
         "description": f"{deployment.description} {LINK}",
@@ -287,7 +324,8 @@ def _apply(
     spec: DeploymentSpec,
     personal: Sequence[DeploymentSchedule],
 ) -> str:
-    """Make the deployment match `spec`, unless it does. A person's schedules of it, `personal`, stay as they are."""
+    """Make the deployment match `spec`, unless it does. A person's schedules of it, `personal`,
+    stay as they are."""
     fields, ours = (
         spec_of(spec),
         [each for each in existing.schedules if each not in personal] if existing else [],

@@ -1,4 +1,5 @@
-"""The user's list of tickers, `tickers.yaml` in the home, whose comments and order survive every change.
+"""The user's list of tickers, `tickers.yaml` in the home, whose comments and order survive every
+change.
 
 Until it exists, the list shipped with the project applies.
 """
@@ -32,7 +33,8 @@ def tickers_of(home: HomePaths) -> TickersFile:
 
 
 def listed_spelling(home: HomePaths) -> Callable[[str], str]:
-    """A function that spells a ticker as the list does, else as the store (BRK-B as BRK.B), else unchanged."""
+    """A function that spells a ticker as the list does, else as the store (BRK-B as BRK.B), else
+    unchanged."""
     from stockml.prices.store import BarStore
 
     shares = dict[str, list[str]]()
@@ -46,26 +48,30 @@ def listed_spelling(home: HomePaths) -> Callable[[str], str]:
 
 
 def own_calendars(home: HomePaths) -> dict[str, str | None]:
-    """The list's tickers, each with the calendar chosen there; none where it cannot be read, which costs no bars."""
+    """The list's tickers, each with the calendar chosen there; none where it cannot be read, which
+    costs no bars."""
     with suppress(InvalidFile):
         return {entry.ticker: entry.calendar for entry in tickers_of(home).tickers}
     return {}
 
 
 def ticker_store(home: HomePaths, ticker: str, calendar: str | None) -> "BarStore":
-    """The ticker's bars, on the calendar given, else that of the list, else that of its newest night."""
+    """The ticker's bars, on the calendar given, else that of the list, else that of its newest
+    night."""
     from stockml.nights.key_figures import store_of
 
     return store_of(home, ticker, calendar or own_calendars(home).get(ticker))
 
 
 def list_file(home: HomePaths) -> Path:
-    """The home's own list, even if only a link to a file that is away just now; else the project's."""
+    """The home's own list, even if only a link to a file that is away just now; else the
+    project's."""
     return home.tickers if home.tickers.is_symlink() or home.tickers.exists() else TICKERS_FILE
 
 
 def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
-    """Add tickers, with `choices` (calendar, at, profile) if given; return those that were not in the list yet.
+    """Add tickers, with `choices` (calendar, at, profile) if given; return those that were not in
+    the list yet.
 
     Raises InvalidFile, and then changes nothing.
     """
@@ -89,9 +95,11 @@ def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> 
 
 
 def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> bool:
-    """Rename the entry of `old` to `new`, keeping its choices; False if it is not in the list, or not any more.
+    """Rename the entry of `old` to `new`, keeping its choices; False if it is not in the list, or
+    not any more.
 
-    Raises InvalidFile, and then changes nothing. Notes the old name of its schedules until Prefect is updated.
+    Raises InvalidFile, and then changes nothing. Notes the old name of its schedules until Prefect
+    is updated.
     """
     with _lock(home):
         listed = [entry.ticker for entry in tickers_of(home).tickers]
@@ -128,7 +136,8 @@ def _earlier(home: HomePaths) -> Path:
 
 
 def remove(home: HomePaths, tickers: Sequence[str]) -> tuple[str, ...]:
-    """Remove tickers; return those listed. Raises InvalidFile, also if none would be left, and then changes nothing."""
+    """Remove tickers; return those listed. Raises InvalidFile, also if none would be left, and then
+    changes nothing."""
     with _lock(home):
         listed = [entry.ticker for entry in tickers_of(home).tickers]
         removed = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in listed)

@@ -1,4 +1,5 @@
-"""Parsing and validation of `tickers.yaml`: what runs every night, when, and with which settings."""
+"""Parsing and validation of `tickers.yaml`: what runs every night, when, and with which
+settings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,13 +29,15 @@ from stockml.tickers import validated_ticker
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 AFTER_FINAL = timedelta(minutes=15)
 DIGEST_AT = time(7)
-STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces its requests itself
+# minutes over which equal start times are spread; the price client spaces its requests itself
+STAGGER_WINDOW = 40
 _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
 
 
 def start_time(text: Any) -> str:
-    """Normalise a time to HH:MM. Raises ValueError for all else, and for times that clock changes skip or repeat."""
+    """Normalise a time to HH:MM. Raises ValueError for all else, and for times that clock changes
+    skip or repeat."""
     try:
         start = time.fromisoformat(text)
         is_early = start < _DST_ENDS
@@ -42,13 +45,15 @@ def start_time(text: Any) -> str:
         raise ValueError(f'expected a time as "23:00", found {text!r}') from error
     if is_early:
         raise ValueError(
-            f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}"
+            "expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found "
+            f"{text}"
         )
     return start.strftime("%H:%M")
 
 
 def digest_time(environ: Mapping[str, str]) -> time:
-    """The New York time to report missing forecasts at: STOCKML_DIGEST_AT, default 07:00. Raises InvalidSetting."""
+    """The New York time to report missing forecasts at: STOCKML_DIGEST_AT, default 07:00. Raises
+    InvalidSetting."""
     text = environ.get("STOCKML_DIGEST_AT")
     try:
         return time.fromisoformat(start_time(text)) if text else DIGEST_AT
@@ -96,14 +101,17 @@ class TickerEntry(BaseModel):
             close, final = _close_and_final(self)
         if self.at and close.time() <= time.fromisoformat(self.at) < final.time():
             raise ValueError(
-                f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}"
+                f"expected a start after {final:%H:%M}, when the day's bar is final, found "
+                f"{self.at}"
             )
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
-        """The cron line: weekdays at the start time, or the mornings after if it is before the exchange's close.
+        """The cron line: weekdays at the start time, or the mornings after if it is before the
+        exchange's close.
 
-        An evening start is put off till the day's bar is final, where that is after midnight, as in Frankfurt.
+        An evening start is put off till the day's bar is final, where that is after midnight, as in
+        Frankfurt.
         """
         close, final = _close_and_final(self)
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else close
@@ -113,7 +121,10 @@ class TickerEntry(BaseModel):
         start += timedelta(minutes=minutes_later)
         if evening:  # stay before midnight, after which clocks change
             start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
-        return f"{start.minute} {start.hour} * * {'0-6' if self.calendar == '24/7' else '1-5' if evening else '2-6'}"
+        return (
+            f"{start.minute} {start.hour} * * "
+            f"{'0-6' if self.calendar == '24/7' else '1-5' if evening else '2-6'}"
+        )
 
     @property
     def timezone(self) -> str:
@@ -126,7 +137,8 @@ class TickerEntry(BaseModel):
 
     @property
     def own(self) -> dict[str, Any]:
-        """The flow's parameters apart from the ticker, only those that differ from the form's defaults."""
+        """The flow's parameters apart from the ticker, only those that differ from the form's
+        defaults."""
         chosen = {
             "profile": self.profile,
             "calendar": self.calendar,
@@ -139,7 +151,8 @@ class TickerEntry(BaseModel):
 
 
 class TickersFile(BaseModel):
-    """The list: `tickers:`, each an entry or only its ticker, and `defaults:` for what entries leave out."""
+    """The list: `tickers:`, each an entry or only its ticker, and `defaults:` for what entries
+    leave out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -180,7 +193,8 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
 
 
 def parsed(text: str, where: str) -> TickersFile:
-    """Parse and check the list from YAML. Raises InvalidFile with `where`, the line and what was expected."""
+    """Parse and check the list from YAML. Raises InvalidFile with `where`, the line and what was
+    expected."""
     try:
         file = TickersFile.model_validate(YAML(typ="safe", pure=True).load(text))
     except ValidationError as error:
@@ -216,7 +230,8 @@ def _line(text: str, place: Sequence[str | int]) -> int:
 
 
 def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:
-    """Pair each entry with its cron line; equal start times are spread over the minutes that follow."""
+    """Pair each entry with its cron line; equal start times are spread over the minutes that
+    follow."""
     seen, lines = Counter[tuple[str, str]](), []
     for entry in entries:
         start = (entry.timezone, entry.cron())
@@ -229,13 +244,15 @@ def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
     ticker = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
     if not isinstance(ticker, str):  # YAML reads TRUE as a boolean, 0005 as a number
         raise ValueError(
-            f'expected a ticker, found {ticker!r}; put one that YAML reads otherwise in quotes, as "TRUE"'
+            f"expected a ticker, found {ticker!r}; "
+            'put one that YAML reads otherwise in quotes, as "TRUE"'
         )
     return {**defaults, **({"ticker": entry} if isinstance(entry, str) else entry)}
 
 
 def _close_and_final(entry: TickerEntry) -> tuple[datetime, datetime]:
-    """When the exchange closes on a winter day, and when its bar is final, by the exchange's clocks."""
+    """When the exchange closes on a winter day, and when its bar is final, by the exchange's
+    clocks."""
     final = (
         sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY).replace(tzinfo=None)
     )
@@ -243,7 +260,8 @@ def _close_and_final(entry: TickerEntry) -> tuple[datetime, datetime]:
 
 
 def _default_start(final: datetime) -> datetime:
-    """15 minutes after bars are final, or 06:00 the next morning if the stagger could then pass midnight."""
+    """15 minutes after bars are final, or 06:00 the next morning if the stagger could then pass
+    midnight."""
     start, midnight = (
         final + AFTER_FINAL,
         datetime.combine(_A_WINTER_DAY + timedelta(days=1), time.min),

@@ -1,7 +1,8 @@
-"""The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
+"""The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded
+prices.
 
-It answers GET /query as of its own clock, which is advanced to replay nights. Without an API key, a command runs a feed
-in its own process and points the night to it through the environment.
+It answers GET /query as of its own clock, which is advanced to replay nights. Without an API key, a
+command runs a feed in its own process and points the night to it through the environment.
 """
 
 import threading
@@ -59,7 +60,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Feed(ThreadingHTTPServer):
-    """A feed; ALPHAVANTAGE_URL takes its `address`. on_request: called with each request before its answer is sent."""
+    """A feed; ALPHAVANTAGE_URL takes its `address`. on_request: called with each request before its
+    answer is sent."""
 
     request_queue_size = 64
 
@@ -99,7 +101,10 @@ class Feed(ThreadingHTTPServer):
 
     @property
     def notice(self) -> str:
-        return f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {self.newest}"
+        return (
+            "no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session "
+            f"{self.newest}"
+        )
 
     def set_clock(self, now: datetime | date) -> None:
         """Set the clock to an aware time, or to 23:00 New York time of a day."""
@@ -119,8 +124,9 @@ def replay_environment(feed: Feed) -> dict[str, str]:
 
 @contextmanager
 def played(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
-    """Serve a feed from this process, with `environ` pointing to it, if the home is for recorded prices and no key is
-    set; else do nothing and yield None. Its clock is STOCKML_CLOCK, or the recording's end. Raises RecordUnreadable.
+    """Serve a feed from this process, with `environ` pointing to it, if the home is for recorded
+    prices and no key is set; else do nothing and yield None. Its clock is STOCKML_CLOCK, or the
+    recording's end. Raises RecordUnreadable.
     """
     if not plays_recorded(home, environ):
         yield None

@@ -1,7 +1,9 @@
-"""Recorded real prices, and the answers that Alpha Vantage would give from them: no sockets, no state, no clock.
+"""Recorded real prices, and the answers that Alpha Vantage would give from them: no sockets, no
+state, no clock.
 
-Source: the package `bokeh-sampledata`, raw daily bars as traded on the New York exchanges, 2000-03-01 to 2013-03-01,
-for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
+Source: the package `bokeh-sampledata`, raw daily bars as traded on the New York exchanges,
+2000-03-01 to 2013-03-01, for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a
+jump.
 """
 
 import csv
@@ -33,11 +35,12 @@ BAD_KEY = (
 )
 DEMO_KEY = (
     "The **demo** API key is for demo purposes only. Please claim your free API key at "
-    "(https://www.alphavantage.co/support/#api-key) to explore our full API offerings. It takes fewer than 20 seconds."
+    "(https://www.alphavantage.co/support/#api-key) to explore our full API offerings. It takes "
+    "fewer than 20 seconds."
 )
 FULL_IS_PREMIUM = (
-    "Thank you for using Alpha Vantage! The outputsize=full parameter value is a premium feature for the "
-    "TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans at "
+    "Thank you for using Alpha Vantage! The outputsize=full parameter value is a premium feature "
+    "for the TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans at "
     "https://www.alphavantage.co/premium/ to instantly unlock all premium features"
 )
 LISTING_HEADER = b"symbol,name,exchange,assetType,ipoDate,delistingDate,status\r\n"
@@ -103,7 +106,8 @@ class Answer:
 
 
 def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
-    """The rows of `symbol` published by `now`, oldest first; none for a symbol that was not recorded."""
+    """The rows of `symbol` published by `now`, oldest first; none for a symbol that was not
+    recorded."""
     return tuple(
         row for row in _recording().get(symbol.upper(), ()) if publication(row.session) <= now
     )
@@ -117,7 +121,8 @@ Rows = Callable[[str, datetime], Sequence[RecordedRow]]  # of a symbol, publishe
 
 
 def answer(query: Mapping[str, str], now: datetime, *, rows: Rows = published) -> Answer:
-    """Answer a GET of /query at `now` (aware). Keys that start with "premium" may request the full series."""
+    """Answer a GET of /query at `now` (aware). Keys that start with "premium" may request the full
+    series."""
     if refusal := _key_refusal(query.get("apikey", "")):
         return refusal
     function, symbol = query.get("function", "").upper(), query.get("symbol", "")
@@ -185,7 +190,10 @@ def _splits(symbol: str, now: datetime) -> Answer:
 
 def _unknown(function: str) -> Answer:
     documentation = "https://www.alphavantage.co/documentation/"
-    text = f"Invalid API call. Please retry or visit the documentation ({documentation}) for {function}."
+    text = (
+        f"Invalid API call. Please retry or visit the documentation ({documentation}) for "
+        f"{function}."
+    )
     return _json({"Error Message": text})
 
 

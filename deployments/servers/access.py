@@ -1,4 +1,5 @@
-"""Access to the two pages: the address they listen on, the host names they accept, and the password.
+"""Access to the two pages: the address they listen on, the host names they accept, and the
+password.
 
 Any web page open in a browser can send requests to 127.0.0.1, and can rebind a name of its own to
 it. The servers' own settings refuse other origins and, on this machine's own address, other names.

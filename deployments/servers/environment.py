@@ -1,4 +1,5 @@
-"""The environment variables for Prefect, MLflow and TensorFlow. Set by the command line, never at import."""
+"""The environment variables for Prefect, MLflow and TensorFlow. Set by the command line, never at
+import."""
 
 import os
 from collections.abc import Mapping, MutableMapping
@@ -12,13 +13,15 @@ RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps finished runs, and their 
 
 
 def set_environment(home: HomePaths, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Set every variable that the user has not set. Call it before Prefect, MLflow or TensorFlow is imported."""
+    """Set every variable that the user has not set. Call it before Prefect, MLflow or TensorFlow is
+    imported."""
     for name, value in settings_of(home, environ).items():
         environ.setdefault(name, value)
 
 
 def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables as this project wants them for the home; what the user has set in `environ` is to win."""
+    """The variables as this project wants them for the home; what the user has set in `environ` is
+    to win."""
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
     # this home's servers ask for it; a server elsewhere must not be sent it
     as_client = (
@@ -42,7 +45,8 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
         # retry for four minutes instead of one while others write to SQLite
         "PREFECT_CLIENT_MAX_RETRIES": "7",
-        # five hundred nights due at once queue for 20 minutes: only a run that no worker takes is late
+        # five hundred nights due at once queue for 20 minutes: only a run that no worker takes is
+        # late
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "3600",
         # Prefect's own vacuum removes what ended long ago
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -67,7 +71,8 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
 
 
 def check_database(home: HomePaths) -> None:
-    """Raise ServerUnavailable where the home's PostgreSQL is away or refuses us: a server says it in its log."""
+    """Raise ServerUnavailable where the home's PostgreSQL is away or refuses us: a server says it
+    in its log."""
     if home.database and (fault := postgres_fault(home.mlflow_database)):
         place = without_password(home.mlflow_database)
         raise ServerUnavailable("PostgreSQL", place, "check STOCKML_DATABASE_URL", fault)

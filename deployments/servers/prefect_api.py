@@ -1,4 +1,5 @@
-"""The Prefect API that a command uses: the configured one, the one that is up, or one of its own."""
+"""The Prefect API that a command uses: the configured one, the one that is up, or one of its
+own."""
 
 import os
 import socket
@@ -29,8 +30,9 @@ NAME = "Prefect's temporary server"
 def prefect_api(home: HomePaths, environ: MutableMapping[str, str] = os.environ) -> Iterator[str]:
     """Yield the address of Prefect's API, with PREFECT_API_URL set to it meanwhile.
 
-    It is PREFECT_API_URL if set; else the server of a running `stockml up`; else a server of this command's own on the
-    same database, whose runs a later `stockml up` shows. Raises InvalidSetting, ServerUnavailable.
+    It is PREFECT_API_URL if set; else the server of a running `stockml up`; else a server of this
+    command's own on the same database, whose runs a later `stockml up` shows. Raises
+    InvalidSetting, ServerUnavailable.
     """
     set_environment(home, environ)
     configured = configured_api(home, environ)
@@ -40,7 +42,8 @@ def prefect_api(home: HomePaths, environ: MutableMapping[str, str] = os.environ)
         )
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
         if not environ.get("PREFECT_UI_URL"):
-            # link to a lasting page: where `stockml up` will show the runs of a command's own server
+            # link to a lasting page: where `stockml up` will show the runs of a command's own
+            # server
             lasting = f"http://127.0.0.1:{environ.get('STOCKML_PREFECT_PORT') or 4200}"
             page = lasting if OWN_SERVER in environ else address.removesuffix("/api")
             stack.enter_context(_set("PREFECT_UI_URL", page, environ))
@@ -49,7 +52,8 @@ def prefect_api(home: HomePaths, environ: MutableMapping[str, str] = os.environ)
 
 @contextmanager
 def client_if_up(home: HomePaths) -> "Iterator[SyncPrefectClient | None]":
-    """Yield a client of the Prefect that is configured or up; None if none is. No retries: a person waits.
+    """Yield a client of the Prefect that is configured or up; None if none is. No retries: a person
+    waits.
 
     Raises InvalidSetting, ServerUnavailable.
     """
@@ -106,7 +110,8 @@ def running_server(home: HomePaths) -> str | None:
 
 @contextmanager
 def _own_server(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[str]:
-    """Run a server on a socket that listens at once: what is asked meanwhile waits for its start."""
+    """Run a server on a socket that listens at once: what is asked meanwhile waits for its
+    start."""
     from deployments.servers import prefect_app
     from deployments.servers.processes import Program, start, stop
 
@@ -139,7 +144,8 @@ def _drain() -> None:
 
 @contextmanager
 def _set(name: str, address: str, environ: MutableMapping[str, str]) -> Iterator[None]:
-    """Set a Prefect setting to this address meanwhile, even if Prefect has already read its settings."""
+    """Set a Prefect setting to this address meanwhile, even if Prefect has already read its
+    settings."""
     with restored(environ, [name]), ExitStack() as stack:
         environ[name] = address
         if "prefect" in sys.modules:
@@ -154,7 +160,8 @@ def rejects_password(address: str, environ: Mapping[str, str], home: HomePaths) 
 
     False for Prefect Cloud, which takes a key.
     """
-    import httpx  # as Prefect's client does, it sends no password on to another server that this one leads to
+    # as Prefect's client does, it sends no password on to another server that this one leads to
+    import httpx
 
     password = {**settings_of(home, environ), **environ}.get("PREFECT_API_AUTH_STRING", "")
     headers = (
@@ -174,7 +181,8 @@ def rejects_password(address: str, environ: Mapping[str, str], home: HomePaths) 
 
 
 def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:
-    """None if the API answers as a healthy one; else what is found instead, such as its own words for a refusal."""
+    """None if the API answers as a healthy one; else what is found instead, such as its own words
+    for a refusal."""
     try:
         with urlopen(f"{address}/health", timeout=timeout_s) as reply:
             is_page = (

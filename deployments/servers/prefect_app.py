@@ -1,4 +1,5 @@
-"""Prefect's application, closed to other names and pages: `python -m deployments.servers.prefect_app HOST PORT`.
+"""Prefect's application, closed to other names and pages: `python -m
+deployments.servers.prefect_app HOST PORT`.
 
 A web page can rebind its own name to this machine's address, and may open web sockets anywhere.
 """

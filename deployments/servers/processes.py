@@ -1,7 +1,8 @@
-"""Child processes that end when this one does: started with a log file, waited for, stopped with their descendants.
+"""Child processes that end when this one does: started with a log file, waited for, stopped with
+their descendants.
 
-A child runs its module through `main` here. This process holds the other end of the child's stdin, which closes when
-this process ends, even if it is killed.
+A child runs its module through `main` here. This process holds the other end of the child's stdin,
+which closes when this process ends, even if it is killed.
 """
 
 import contextlib
@@ -28,7 +29,8 @@ LOG_BYTES = 2**24  # a night of the worker's takes 3 KB
 
 @dataclass(frozen=True)
 class Program:
-    """`python -m module arguments...`; `environ` may hold secrets, arguments never: every local user sees them.
+    """`python -m module arguments...`; `environ` may hold secrets, arguments never: every local
+    user sees them.
 
     listens: (host, port) of a server.  reports: it reports how its own children ended, so they are
     stopped first.  pass_fds: inherited file descriptors.
@@ -69,7 +71,8 @@ class Child:
 def start(program: Program, log: Path) -> Child:
     """Start the program in a session of its own, so that Ctrl-C reaches only this process.
 
-    It ends with this process, however that ends. Its log is its owner's only; appended to: `shorten_log` may cut it.
+    It ends with this process, however that ends. Its log is its owner's only; appended to:
+    `shorten_log` may cut it.
     """
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,8 @@ def start(program: Program, log: Path) -> Child:
                     *program.arguments,
                 ],
                 env=dict(program.environ),
-                cwd=log.parent,  # a folder of the user's own: Prefect takes settings from the working folder's files
+                # a folder of the user's own: Prefect takes settings from the working folder's files
+                cwd=log.parent,
                 stdin=subprocess.PIPE,  # stays open as long as this process lives
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -95,7 +99,8 @@ def start(program: Program, log: Path) -> Child:
 
 
 def shorten_log(log: Path, max_bytes: int = LOG_BYTES) -> None:
-    """Leave the newest half of a log that has more than `max_bytes`, in whole lines; its program writes on."""
+    """Leave the newest half of a log that has more than `max_bytes`, in whole lines; its program
+    writes on."""
     with contextlib.suppress(OSError):  # a person may remove it; a disk may be full
         if log.stat().st_size > max_bytes:
             with log.open("rb") as source, log.open("ab") as sink:
@@ -113,7 +118,8 @@ def restart(child: Child) -> Child:
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
-    """Poll `url` until it answers 200, and that is the child. Raises ServerFailed if it ends, or at `deadline`."""
+    """Poll `url` until it answers 200, and that is the child. Raises ServerFailed if it ends, or at
+    `deadline`."""
     while time.monotonic() < deadline:
         child.check()
         with contextlib.suppress(OSError), urlopen(url, timeout=2) as reply:
@@ -137,7 +143,8 @@ def _listens(child: Child, port: int | None) -> bool:
 
 
 def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
-    """Stop the children in turn, each with its descendants: SIGTERM, then SIGKILL to those still alive."""
+    """Stop the children in turn, each with its descendants: SIGTERM, then SIGKILL to those still
+    alive."""
     for child in children:
         with child.process as process:  # closes its stdin in the end
             family = _family(process.pid) if process.poll() is None else _left_by(process.pid)
@@ -169,7 +176,8 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _left_by(session: int) -> list[psutil.Process]:
-    """What is left of the session of a child that was killed: MLflow's own server would keep the port."""
+    """What is left of the session of a child that was killed: MLflow's own server would keep the
+    port."""
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -178,7 +186,8 @@ def _left_by(session: int) -> list[psutil.Process]:
 
 
 def main(module: str, arguments: list[str]) -> None:
-    """Run `python -m module arguments...` here; when the parent is gone, end with all descendants."""
+    """Run `python -m module arguments...` here; when the parent is gone, end with all
+    descendants."""
     threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
     sys.argv[:] = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

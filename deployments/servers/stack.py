@@ -132,7 +132,8 @@ def up(
             say(feed.notice)
         elif not environ.get("ALPHAVANTAGE_API_KEY"):
             say(
-                "no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`"
+                "no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block "
+                "`alphavantage-api-key`"
             )
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
@@ -157,7 +158,8 @@ def up(
 def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
     """Watch the children forever, start again one that has ended, and shorten their logs.
 
-    One that keeps ending is started after pauses that grow from 1 s to a minute; the others stay up.
+    One that keeps ending is started after pauses that grow from 1 s to a minute; the others stay
+    up.
     """
     pauses = [1.0] * len(children)
     due: dict[int, float] = {}  # child's number to when it is started again

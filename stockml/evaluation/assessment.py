@@ -1,8 +1,10 @@
-"""Tonight's assessment: networks in; scores beside the baselines, bands, the verdict and the forecast out.
+"""Tonight's assessment: networks in; scores beside the baselines, bands, the verdict and the
+forecast out.
 
-Everything is scored on the test part, with networks that saw nothing of it, as it would have been published then.
-Tonight's forecast comes, by the same procedure, from the network that learned from all that is known. The ridge
-regression on the same inputs is scored too: the difference is what the network adds.
+Everything is scored on the test part, with networks that saw nothing of it, as it would have been
+published then. Tonight's forecast comes, by the same procedure, from the network that learned from
+all that is known. The ridge regression on the same inputs is scored too: the difference is what the
+network adds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,8 +51,9 @@ VOLATILITY_SESSIONS = 20
 class Findings:
     """What a night finds out about its models, as figures.
 
-    `publisher` says whose distribution is published: "LSTM" (tonight's), "champion" or "ridge regression".
-    `band_scores` are those of the published bands. `kept`: tonight's model is the champion, or forecasts the same.
+    `publisher` says whose distribution is published: "LSTM" (tonight's), "champion" or "ridge
+    regression". `band_scores` are those of the published bands. `kept`: tonight's model is the
+    champion, or forecasts the same.
     """
 
     session: date
@@ -66,10 +69,11 @@ class Findings:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment(Findings):
-    """The findings, with `paths` on the test part by row, (m, horizon), price, and the volatility expected then.
+    """The findings, with `paths` on the test part by row, (m, horizon), price, and the volatility
+    expected then.
 
-    unseen: (k,) origins of the validation and test parts.  volatility: (k,), annualised, of the next 20 sessions, or of
-    the horizon if that is shorter.
+    unseen: (k,) origins of the validation and test parts.  volatility: (k,), annualised, of the
+    next 20 sessions, or of the horizon if that is shorter.
     """
 
     test_origins: Indices
@@ -89,12 +93,14 @@ def assess(
     kept: bool = False,
     unreadable: str | None = None,
 ) -> Assessment:
-    """Score tonight's model beside the champion and every simple forecast, judge it, and make the forecast to publish.
+    """Score tonight's model beside the champion and every simple forecast, judge it, and make the
+    forecast to publish.
 
-    series: through tonight's session.  upcoming: the `horizon` sessions after it.  split: of the series' origins.
-    kept: `model` is the champion, or forecasts the same.  unreadable: why a champion cannot be loaded, if so.  One that
-    learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
-    Raises LooksAhead where any row rests on a bar after its origin.
+    series: through tonight's session.  upcoming: the `horizon` sessions after it.  split: of the
+    series' origins. kept: `model` is the champion, or forecasts the same.  unreadable: why a
+    champion cannot be loaded, if so.  One that learned from tonight's unseen origins (after a
+    change of the parts, say) is not scored on them. Raises LooksAhead where any row rests on a bar
+    after its origin.
     """
     unseen = ScoringData.of(series, split, settings, model)
     selection = select_model(unseen, model, champion, kept=kept, unreadable=unreadable)
@@ -128,7 +134,8 @@ def assess(
 
 @dataclass(frozen=True, eq=False)
 class ModelSelection:
-    """Each model as it would have been published, on the same origins; who is champion, who publishes, whose width."""
+    """Each model as it would have been published, on the same origins; who is champion, who
+    publishes, whose width."""
 
     candidates: dict[str, Candidate]
     table: DistributionTable
@@ -147,7 +154,8 @@ def select_model(
     unreadable: str | None = None,
     simple_rows: bool = True,
 ) -> ModelSelection:
-    """Measure the models as they would have been published, let the gate decide, and choose what is published.
+    """Measure the models as they would have been published, let the gate decide, and choose what is
+    published.
 
     simple_rows: whether the table includes the simple forecasts. Otherwise as `assess`.
     """
@@ -183,16 +191,19 @@ def select_model(
 
 
 def price_of(candidate: Candidate) -> Price:
-    """Of which price the candidate is a forecast: the tutorial's network forecasts mid prices, all others closes."""
+    """Of which price the candidate is a forecast: the tutorial's network forecasts mid prices, all
+    others closes."""
     return "close" if candidate.own_path is None else "mid"
 
 
 def _evaluated(
     unseen: ScoringData, candidates: Mapping[str, Candidate], published: Candidate
 ) -> Evaluation:
-    """Score the paths: the published one, the trend prior and the networks' own, where they forecast one.
+    """Score the paths: the published one, the trend prior and the networks' own, where they
+    forecast one.
 
-    All prices are turned into tonight's units, as averages and the scale of errors span changes of units.
+    All prices are turned into tonight's units, as averages and the scale of errors span changes of
+    units.
     """
     series, test, settings = unseen.series, unseen.test, unseen.settings
     paths = {name: each.own_path for name, each in candidates.items() if each.own_path is not None}

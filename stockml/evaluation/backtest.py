@@ -1,7 +1,9 @@
-"""Past nights as the product would have run and published them, gate and fallbacks included, without look-ahead.
+"""Past nights as the product would have run and published them, gate and fallbacks included,
+without look-ahead.
 
-Now and then a night trains, from the pretrained network; those between keep its model. Each judges and chooses what to
-publish, on the series as it stood, and is scored beside every simple forecast from the same origins.
+Now and then a night trains, from the pretrained network; those between keep its model. Each judges
+and chooses what to publish, on the series as it stood, and is scored beside every simple forecast
+from the same origins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +53,8 @@ MIN_PATH = 0.01  # of the close: a path that falls below zero has no logarithm
 
 @dataclass(frozen=True)
 class Span:
-    """Which past nights: first and last session, and how many sessions from one, and from one training, to the next.
+    """Which past nights: first and last session, and how many sessions from one, and from one
+    training, to the next.
 
     Raises InvalidSession for a last one before the first.
     """
@@ -70,7 +73,8 @@ class Span:
 
 @dataclass(frozen=True)
 class BacktestNight:
-    """A night's model and the result of its gate.  evidence: CRPS skill of its training on the validation part."""
+    """A night's model and the result of its gate.  evidence: CRPS skill of its training on the
+    validation part."""
 
     mode: str
     evidence: float | None
@@ -82,10 +86,11 @@ class BacktestNight:
 class TickerBacktest:
     """One ticker over the nights; dictionaries are by row.
 
-    sessions: of the first and the last origin.  scores: of the distributions.  widths: gains in CRPS over the
-    regression, both symmetrised; over: those of the published forecast over every other row.  whole: of the published
-    forecast as it is, over the centred regression, over itself symmetrised, and over the regression with its own
-    location.  paths: in MSE over the last close, in log price, errors over √lead so that all leads count about alike.
+    sessions: of the first and the last origin.  scores: of the distributions.  widths: gains in
+    CRPS over the regression, both symmetrised; over: those of the published forecast over every
+    other row.  whole: of the published forecast as it is, over the centred regression, over itself
+    symmetrised, and over the regression with its own location.  paths: in MSE over the last close,
+    in log price, errors over √lead so that all leads count about alike.
     """
 
     ticker: str
@@ -111,9 +116,10 @@ def backtest(
 ) -> TickerBacktest:
     """Run a ticker's nights of the span, and score what they publish.
 
-    Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and have outcomes:
-    InvalidSetting for a span too early, too late or too short, InvalidFile where there is no pretrained network, else TooFewBars.
-    LooksAhead where a forecast rests on a bar after its origin.
+    Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and
+    have outcomes: InvalidSetting for a span too early, too late or too short, InvalidFile where
+    there is no pretrained network, else TooFewBars. LooksAhead where a forecast rests on a bar
+    after its origin.
     """
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
@@ -161,7 +167,8 @@ def splits_of_nights(
 def outcome_of_backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path]
 ) -> TickerBacktest | StockmlError:
-    """What `backtest` returns or raises. It is here, as a process that imports the tasks also imports Prefect."""
+    """What `backtest` returns or raises. It is here, as a process that imports the tasks also
+    imports Prefect."""
     try:
         return backtest(ticker, series, span, settings, folders)
     except StockmlError as refusal:
@@ -189,21 +196,28 @@ def _too_few(
             f"expected regressions and pretrained networks that can be used; {why}",
         )
     if first < earliest < len(series):
-        bound = f"{series.sessions[earliest]} or later, when a pretrained network and enough bars were there"
+        bound = (
+            f"{series.sessions[earliest]} or later, when a pretrained network and enough bars "
+            "were there"
+        )
         return InvalidSetting(begins, str(span.first), bound)
     if len(series) - furthest - earliest >= MIN_NIGHTS:  # more history would not help
         ends_early = span.last < series.sessions[-furthest].item()
         which, found, better = (
             ("last", span.last, "later") if ends_early else ("first", span.first, "earlier")
         )
-        bound = f"{better}, or the nights closer together; {span.every} sessions apart, {count} can be run"
+        bound = (
+            f"{better}, or the nights closer together; {span.every} sessions apart, {count} can "
+            "be run"
+        )
         return InvalidSetting(f"the {which} of {MIN_NIGHTS} nights", str(found), bound)
     needed = len(series) + (MIN_NIGHTS - count) * span.every
     return TooFewBars(needed, len(series), f"{MIN_NIGHTS} nights from {span.first} to {span.last}")
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
-    """First session, in steps of 50, after which a night could have run with a pretrained network and an origin to score."""
+    """First session, in steps of 50, after which a night could have run with a pretrained network
+    and an origin to score."""
     for stop in range(100, len(series), 50):
         try:
             split = split_after_vintages(series.until(stop), settings.evaluation, folders)
@@ -224,7 +238,8 @@ def run_nights(
     settings: Settings,
     folders: Sequence[Path],
 ) -> tuple[tuple[BacktestNight, ...], Floats, Floats]:
-    """Run the nights in order; also return (m, horizon, 21) quantiles as published, and the ridge regression's."""
+    """Run the nights in order; also return (m, horizon, 21) quantiles as published, and the ridge
+    regression's."""
     nights, quantiles = [], []
     model = champion = None
     trained_at = 0
@@ -257,7 +272,8 @@ def run_nights(
 def _simple_rows(
     series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]
 ) -> QuantileRows:
-    """The simple rows that every vintage has, each origin's from the newest vintage that ends before it."""
+    """The simple rows that every vintage has, each origin's from the newest vintage that ends
+    before it."""
     vintage_sets = [
         VintageSet.ending_before(series.sessions[origin].item(), folders) for origin in at
     ]
@@ -286,7 +302,8 @@ def _simple_rows(
 def paths(
     series: PriceSeries, origins: Indices, leads: Indices, published: Floats
 ) -> dict[str, Floats]:
-    """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m, leads), likewise."""
+    """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m,
+    leads), likewise."""
     furthest, units = int(leads[-1]), to_newest_units(series)  # averages span changes of units
     simple = baseline_paths(units * series.close, origins, furthest)
     now = (units * series.close)[origins, None]

@@ -1,4 +1,5 @@
-"""Backtests of many tickers side by side, in percent: means, shares of tickers, Diebold-Mariano over calendar time."""
+"""Backtests of many tickers side by side, in percent: means, shares of tickers, Diebold-Mariano
+over calendar time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -42,11 +43,13 @@ Cells = list[list[str]]
 
 @dataclass(frozen=True)
 class BacktestRow:
-    """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
+    """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided
+    over all tickers.
 
-    median: over tickers.  without_best: the mean without the best ticker in twenty, at least one; None of one ticker.
-    not_worse: share of tickers at zero or above at lead 1.  coverage: of the 50, 80 and 95 % bands, none of which is
-    centred.  interval_score: what the 80 % band's saves over the regression's.
+    median: over tickers.  without_best: the mean without the best ticker in twenty, at least one;
+    None of one ticker. not_worse: share of tickers at zero or above at lead 1.  coverage: of the
+    50, 80 and 95 % bands, none of which is centred.  interval_score: what the 80 % band's saves
+    over the regression's.
     """
 
     row: str
@@ -67,12 +70,13 @@ class BacktestRow:
 
 @dataclass(frozen=True)
 class BacktestTable:
-    """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the ridge regression
-    (network adds) and over the pretrained network left alone (training adds); over: over other forecasts;
-    whole: of the published forecast as it is, as a ticker's; paths: MSE
-    skill in log price over the last close; outlook: published volatilities and chances.  missing: why some ticker
-    lacks a row, or has it from older vintages than it should.  left_out: tickers and reasons.  doubtful: tickers whose
-    prices should be looked at, and why; they count unless left out."""
+    """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the
+    ridge regression (network adds) and over the pretrained network left alone (training adds);
+    over: over other forecasts; whole: of the published forecast as it is, as a ticker's; paths: MSE
+    skill in log price over the last close; outlook: published volatilities and chances.  missing:
+    why some ticker lacks a row, or has it from older vintages than it should.  left_out: tickers
+    and reasons.  doubtful: tickers whose prices should be looked at, and why; they count unless
+    left out."""
 
     first: str
     last: str
@@ -100,7 +104,8 @@ def backtest_table(
     left_out: Mapping[str, str],
     doubtful: Mapping[str, str] | None = None,
 ) -> BacktestTable:
-    """Combine backtests, one per ticker, without prices that stood still.  Raises RowUnavailable if none is left."""
+    """Combine backtests, one per ticker, without prices that stood still.  Raises RowUnavailable if
+    none is left."""
     moved = [
         each
         for each in backtests
@@ -152,7 +157,10 @@ def backtest_table(
             "without a network": sum(night.publisher == REGRESSION for night in nights),
         },
         missing={
-            row: f"{len(why)} of {quantity(len(moved), 'ticker')} ({_some([*why])}): {next(iter(why.values()))}"
+            row: (
+                f"{len(why)} of {quantity(len(moved), 'ticker')} ({_some([*why])}): "
+                f"{next(iter(why.values()))}"
+            )
             for row, why in lacking.items()
         },
         left_out=left_out,
@@ -161,7 +169,8 @@ def backtest_table(
 
 
 def _commonest(left_out: Mapping[str, str]) -> str:
-    """The commonest reasons, each with those that it is given for: `reason: A, B, C and 4 more; …`."""
+    """The commonest reasons, each with those that it is given for: `reason: A, B, C and 4 more;
+    …`."""
     tickers: dict[str, list[str]] = {}
     for name, why in left_out.items():
         tickers.setdefault(why.partition(f"{name}: ")[2] or why, []).append(name)
@@ -226,7 +235,8 @@ def markdown(table: BacktestTable) -> list[str]:
 
 
 def contents(table: BacktestTable) -> list[str | Cells]:
-    """The table as lines of text, and as cells by row, heading first, the first column of names, all others numbers."""
+    """The table as lines of text, and as cells by row, heading first, the first column of names,
+    all others numbers."""
     fewer = {line.row for line in table.distributions if line.tickers < table.tickers}
     return [
         f"{table}.",
@@ -237,7 +247,10 @@ def contents(table: BacktestTable) -> list[str | Cells]:
             table.distributions,
         ),
         *_skills(
-            "CRPS skill of the published width over the ridge regression and the pretrained network",
+            (
+                "CRPS skill of the published width over the ridge regression and the pretrained "
+                "network"
+            ),
             table,
             table.adds,
         ),
@@ -254,9 +267,11 @@ def contents(table: BacktestTable) -> list[str | Cells]:
             table.paths,
         ),
         *_outlook(table),
-        "nights: {nights}; {training used} used a fine-tuned network ({training, mean skill:+.3f}% of CRPS on the "
-        "validation part, mean over all nights), {promoted} promoted a model, {without a network} "
-        "published without a network.".format(**table.trained),
+        "nights: {nights}; {training used} used a fine-tuned network ({training, mean "
+        "skill:+.3f}% of CRPS on the validation part, mean over all nights), {promoted} "
+        "promoted a model, {without a network} published without a network.".format(
+            **table.trained
+        ),
         *(
             f"{_short(row)}{FEWER if row in fewer else ''}: {why}."
             for row, why in table.missing.items()
@@ -267,7 +282,8 @@ def contents(table: BacktestTable) -> list[str | Cells]:
 
 
 def _skills(what: str, table: BacktestTable, lines: Sequence[BacktestRow]) -> list[str | Cells]:
-    """The skills; of several tickers, also the share of them above zero, in a table of its own: else it is too wide."""
+    """The skills; of several tickers, also the share of them above zero, in a table of its own:
+    else it is too wide."""
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
     skills = [
         [_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)]
@@ -351,7 +367,10 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
             gains.append(
                 [name, f"{each.network_adds:+z.2f}", _p_value(each), f"{each.share:.0f}{fewer}"]
             )
-    title = "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean realised value"
+    title = (
+        "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean "
+        "realised value"
+    )
     parts = (
         (title, ["forecast", "realised", "score", "constant"], scores),
         (

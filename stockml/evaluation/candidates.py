@@ -1,4 +1,5 @@
-"""A model as it is scored tonight: its forecasts as it would publish them, after past origins and tonight."""
+"""A model as it is scored tonight: its forecasts as it would publish them, after past origins and
+tonight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from stockml.storage.arrays import Floats, Indices
 class ScoringData:
     """The unseen origins, and the vintages to score with.
 
-    origins: (k,) of the validation and test parts, the first session of which is `first`.  test: (m,), the last of
-    them, of the test part.  vintages: end before `first`.  newest: those to publish with, which may have seen tonight.
+    origins: (k,) of the validation and test parts, the first session of which is `first`.  test:
+    (m,), the last of them, of the test part.  vintages: end before `first`.  newest: those to
+    publish with, which may have seen tonight.
     """
 
     series: PriceSeries
@@ -48,7 +50,8 @@ class ScoringData:
         settings: EvaluationSettings,
         model: TrainedModel,
     ) -> Self:
-        """With the vintages of the model's networks.  Raises InvalidSetting for some that saw the first session."""
+        """With the vintages of the model's networks.  Raises InvalidSetting for some that saw the
+        first session."""
         first = series.sessions[split.validation.start].item()
         vintages = vintages_of(model.held_out, first)
         newest = vintages_of(model.published, (series.sessions[-1] + A_DAY).item())
@@ -71,11 +74,13 @@ def vintages_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A model's forecasts as it would publish them: quantiles (…, horizon, 21) of log(price / close of the origin).
+    """A model's forecasts as it would publish them: quantiles (…, horizon, 21) of log(price / close
+    of the origin).
 
-    earlier: (k, horizon, 21), from all unseen origins before tonight, the m of the test part last.  tonight: (1,
-    horizon, 21).  own_path: (m, horizon), in price, None where the network forecasts none.  held_out: the network
-    behind all but `tonight`, None without one.  has_network: whether the width, or the path, is a network's.
+    earlier: (k, horizon, 21), from all unseen origins before tonight, the m of the test part last.
+    tonight: (1, horizon, 21).  own_path: (m, horizon), in price, None where the network forecasts
+    none.  held_out: the network behind all but `tonight`, None without one.  has_network: whether
+    the width, or the path, is a network's.
     """
 
     earlier: Floats
@@ -119,7 +124,8 @@ class Candidate:
         return cls(earlier, tonight, n_test, own_path, held_out, has_network)
 
     def trained_row(self, unseen: ScoringData, leads: Indices) -> Floats | None:
-        """(m, leads, 21) of what was trained on the ticker, used or not, on the test part; None if nothing was."""
+        """(m, leads, 21) of what was trained on the ticker, used or not, on the test part; None if
+        nothing was."""
         if not isinstance(self.held_out, TickerNetwork) or self.held_out.fine_tuned is None:
             return None
         forecast = self.held_out.vintages.network_quantiles
@@ -152,9 +158,11 @@ def quantiles_after(
     vintages: VintageSet,
     network: Network | None,
 ) -> Floats:
-    """(m, horizon, 21) what would be published after these origins, (m,): a median, and a width around it.
+    """(m, horizon, 21) what would be published after these origins, (m,): a median, and a width
+    around it.
 
-    The width is the network's; of one that forecasts none, or without a network, that of the ridge regression.
+    The width is the network's; of one that forecasts none, or without a network, that of the ridge
+    regression.
     """
     leads = np.arange(1, horizon + 1)
     median, width = published_median(series, origins, leads), None

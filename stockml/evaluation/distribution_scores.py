@@ -1,6 +1,8 @@
-"""Scores of forecast distributions, and tests of whether one beats another by more than luck, per ticker and across.
+"""Scores of forecast distributions, and tests of whether one beats another by more than luck, per
+ticker and across.
 
-All leads count about alike: what is averaged over them is CRPS / √lead, in log price per square root of a session.
+All leads count about alike: what is averaged over them is CRPS / √lead, in log price per square
+root of a session.
 """
 
 import math
@@ -27,7 +29,8 @@ QUARTER, MONTH = (
 class DistributionScore:
     """Scores of one forecast on its origins; those by lead go from the first to the last.
 
-    crps: mean of CRPS / √lead over all leads.  crps_by_lead, interval_scores: log price.  coverage: a share, 0 to 1.
+    crps: mean of CRPS / √lead over all leads.  crps_by_lead, interval_scores: log price.  coverage:
+    a share, 0 to 1.
     """
 
     origins: int
@@ -40,9 +43,11 @@ class DistributionScore:
 
 @dataclass(frozen=True)
 class CrpsComparison:
-    """`name` against `reference`: skill = 1 − CRPS / CRPS of the reference (> 0: better), over all leads and by lead.
+    """`name` against `reference`: skill = 1 − CRPS / CRPS of the reference (> 0: better), over all
+    leads and by lead.
 
-    symmetric: only the widths were compared.  test: of the losses per origin, over all leads; > 0 where `name` loses.
+    symmetric: only the widths were compared.  test: of the losses per origin, over all leads; > 0
+    where `name` loses.
     """
 
     name: str
@@ -59,13 +64,15 @@ class CrpsComparison:
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % confidence interval of the skill over all leads; None with too few origins to test."""
+        """The 95 % confidence interval of the skill over all leads; None with too few origins to
+        test."""
         return self.test.around(self.skill) if self.test else None
 
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """A forecast's losses.  by_origin: (m,), over all leads.  means: (1 + leads,), over all leads and then at each.
+    """A forecast's losses.  by_origin: (m,), over all leads.  means: (1 + leads,), over all leads
+    and then at each.
 
     moved: whether the price ever did; where it did not, the narrowest width would win.
     """
@@ -76,13 +83,15 @@ class Losses:
 
     @classmethod
     def of(cls, quantiles: Floats, actual: Floats, leads: Indices) -> Self:
-        """CRPS, over all leads each / √lead.  quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), outcomes."""
+        """CRPS, over all leads each / √lead.  quantiles: (m, leads, 21), at LEVELS.  actual: (m,
+        leads), outcomes."""
         each = crps(quantiles, actual)
         by_origin = (each / np.sqrt(leads)).mean(axis=1)
         return cls(by_origin, np.array([by_origin.mean(), *each.mean(axis=0)]), bool(actual.any()))
 
     def skills(self, reference: Self) -> tuple[float, ...]:
-        """1 − loss / loss of the reference, as `means`; NaN for a price that never moved or an exact reference."""
+        """1 − loss / loss of the reference, as `means`; NaN for a price that never moved or an
+        exact reference."""
         pairs = zip(self.means, reference.means, strict=True)
         return tuple(
             float(1 - one / other) if self.moved and other > 0 else math.nan for one, other in pairs
@@ -91,7 +100,8 @@ class Losses:
 
 @dataclass(frozen=True, eq=False)
 class PairedLosses:
-    """A ticker's losses of a forecast and of its reference, (m,) each, over all leads, after these sessions.
+    """A ticker's losses of a forecast and of its reference, (m,) each, over all leads, after these
+    sessions.
 
     skills: 1 − loss / reference's loss, over all leads and then at LEADS.
     """
@@ -103,7 +113,8 @@ class PairedLosses:
 
 
 def score(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScore:
-    """Score a forecast.  quantiles: (m, leads, 21), actual: (m, leads): what `losses`, in CRPS, was computed from."""
+    """Score a forecast.  quantiles: (m, leads, 21), actual: (m, leads): what `losses`, in CRPS, was
+    computed from."""
     bands = score_bands(quantiles, actual).bands
     return DistributionScore(
         origins=len(actual),
@@ -118,9 +129,11 @@ def score(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScor
 def compare_crps(
     rows: Mapping[str, Losses], overlapping: int, *, reference: str, symmetric: bool = False
 ) -> dict[str, CrpsComparison]:
-    """Compare every other row with the reference, on the same origins, of which `overlapping` in a row share sessions.
+    """Compare every other row with the reference, on the same origins, of which `overlapping` in a
+    row share sessions.
 
-    symmetric: the losses are of the widths alone.  Empty where there is no reference row, or the price never moved.
+    symmetric: the losses are of the widths alone.  Empty where there is no reference row, or the
+    price never moved.
     """
     if reference not in rows:
         return {}
@@ -138,10 +151,11 @@ def compare_crps(
 def pretrained_score(
     vintages: VintageSet, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
 ) -> tuple[float, float]:
-    """Mean CRPS skill of the pretrained network over the regression, both symmetrised, and the share (%) of tickers that gain.
+    """Mean CRPS skill of the pretrained network over the regression, both symmetrised, and the
+    share (%) of tickers that gain.
 
-    A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose price stood still is
-    left out.  Raises ValueError where no ticker is left.
+    A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose
+    price stood still is left out.  Raises ValueError where no ticker is left.
     """
     leads, skills = np.array(LEADS), []
     assert vintages.regression is not None
@@ -161,12 +175,14 @@ def pretrained_score(
 def panel_diebold_mariano(
     tickers: Sequence[PairedLosses], months: int = QUARTER
 ) -> DieboldMariano | None:
-    """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
+    """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and
+    their luck.
 
-    Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
-    observation; neighbouring blocks share outcomes. A block with less than half the median number of origins, such as
-    an era's first or last, is left out. None where too few blocks remain.  tickers: one or more, whose prices move.
-    months: of a block, in which the longest lead must be over.
+    Each ticker's losses count in units of its reference's mean. The mean over all tickers and
+    origins of a block is one observation; neighbouring blocks share outcomes. A block with less
+    than half the median number of origins, such as an era's first or last, is left out. None where
+    too few blocks remain.  tickers: one or more, whose prices move. months: of a block, in which
+    the longest lead must be over.
     """
     dates = np.concatenate(
         [each.sessions.astype("datetime64[M]").astype(np.int64) // months for each in tickers]

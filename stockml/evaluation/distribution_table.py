@@ -1,4 +1,5 @@
-"""A night's table of whole distributions: its models and every simple forecast, by CRPS on the same origins.
+"""A night's table of whole distributions: its models and every simple forecast, by CRPS on the same
+origins.
 
 Never here: who wins, or a vintage that has seen what it is scored on.
 """
@@ -35,13 +36,14 @@ SHOWN_LEADS = (1, 5, 10, 20, 50)
 
 @dataclass(frozen=True)
 class DistributionTable:
-    """Scores by row; `widths`: each against the regression, both symmetrised; `whole`: with their location.
+    """Scores by row; `widths`: each against the regression, both symmetrised; `whole`: with their
+    location.
 
-    against_champion: tonight's distribution against the champion's.  over_simple: each network's against the ridge
-    regression's, both symmetrised unless the network forecasts a path.  network_adds: the publishing network's.
-    training_adds: tonight's trained network's width, published or not, against that of the pretrained one left alone;
-    None where nothing was trained.  through: the last session that the vintages have seen.  reasons: why a row is
-    missing.
+    against_champion: tonight's distribution against the champion's.  over_simple: each network's
+    against the ridge regression's, both symmetrised unless the network forecasts a path.
+    network_adds: the publishing network's. training_adds: tonight's trained network's width,
+    published or not, against that of the pretrained one left alone; None where nothing was trained.
+    through: the last session that the vintages have seen.  reasons: why a row is missing.
     """
 
     leads: tuple[int, ...]
@@ -56,10 +58,11 @@ class DistributionTable:
     training_adds: CrpsComparison | None = None
 
     def is_worse(self, name: str, *, clearly: bool) -> bool:
-        """Whether this network's distribution is worse than the ridge regression's; clearly: beyond the noise.
+        """Whether this network's distribution is worse than the ridge regression's; clearly: beyond
+        the noise.
 
-        A network learned from a hundred tickers is trusted until this ticker's scores clearly speak against it; one
-        learned from this ticker alone is not.
+        A network learned from a hundred tickers is trusted until this ticker's scores clearly speak
+        against it; one learned from this ticker alone is not.
         """
         comparison = self.over_simple.get(name)
         return bool(
@@ -91,8 +94,8 @@ def row_of(publisher: str) -> str:
 def vintage_rows(
     series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
 ) -> QuantileRows:
-    """The pretrained network as it is, every simple row but the ridge regression, which is a candidate, and those of
-    other packages' forecasters.
+    """The pretrained network as it is, every simple row but the ridge regression, which is a
+    candidate, and those of other packages' forecasters.
 
     vintages: ends before the first of the origins, (m,).
     """
@@ -120,7 +123,8 @@ def pretrained_row(
 def distribution_table(
     unseen: ScoringData, candidates: Mapping[str, Candidate], *, simple_rows: bool = True
 ) -> DistributionTable:
-    """Score the candidates and, with `simple_rows`, the simple forecasts, on the test part's origins."""
+    """Score the candidates and, with `simple_rows`, the simple forecasts, on the test part's
+    origins."""
     series, origins, vintages = unseen.series, unseen.test, unseen.vintages
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= unseen.settings.horizon])
     actual = moves(series, origins, leads)

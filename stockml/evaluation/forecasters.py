@@ -1,6 +1,7 @@
 """Other packages' forecasters: classes that entry points `stockml.forecasters` name, a row each.
 
-It runs in a process of its own: one that fails, takes too long or crashes costs its row, not the night.
+It runs in a process of its own: one that fails, takes too long or crashes costs its row, not the
+night.
 """
 
 import pickle
@@ -31,7 +32,8 @@ class Forecaster(Protocol):
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin).
 
-        origins: (m,), ascending indices of `series`.  Each row rests on sessions up to its origin alone.
+        origins: (m,), ascending indices of `series`.  Each row rests on sessions up to its origin
+        alone.
         """
 
 

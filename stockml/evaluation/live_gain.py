@@ -1,8 +1,9 @@
-"""What the network's width is worth live: published forecasts against the ridge regression's, pooled over tickers.
+"""What the network's width is worth live: published forecasts against the ridge regression's,
+pooled over tickers.
 
-The ledger keeps seven quantiles, the median and the ends of three bands; both sides are scored on these, symmetrised,
-by the mean pinball loss, which is proper as the CRPS is. The ridge regression forecasts from the bars as known today,
-by the vintage that was the newest on the day.
+The ledger keeps seven quantiles, the median and the ends of three bands; both sides are scored on
+these, symmetrised, by the mean pinball loss, which is proper as the CRPS is. The ridge regression
+forecasts from the bars as known today, by the vintage that was the newest on the day.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,8 @@ AT = np.array(
 
 @dataclass(frozen=True)
 class LiveGain:
-    """At one lead: share of the ridge regression's loss that the network saves, over so many forecasts.
+    """At one lead: share of the ridge regression's loss that the network saves, over so many
+    forecasts.
 
     test: by months of all tickers together; None with fewer than four.
     """
@@ -47,9 +49,11 @@ class LiveGain:
 def live_losses(
     series: PriceSeries, scored: pd.DataFrame, folders: Sequence[Path]
 ) -> dict[int, PairedLosses]:
-    """By lead of LEADS, one ticker's losses; without a lead at which nothing has come due, or no price moved.
+    """By lead of LEADS, one ticker's losses; without a lead at which nothing has come due, or no
+    price moved.
 
-    series: split-adjusted, (n,).  scored: its `ledger_scores.scored_steps`; only live closes by a network count.
+    series: split-adjusted, (n,).  scored: its `ledger_scores.scored_steps`; only live closes by a
+    network count.
     """
     live = scored[
         (scored["timing"] == "live") & (scored["price"] == "close") & (scored["weight"] == 1)
@@ -77,7 +81,8 @@ def live_losses(
 
 
 def live_gains(tickers: Sequence[Mapping[int, PairedLosses]]) -> tuple[LiveGain, ...]:
-    """Pool the tickers' `live_losses`, each in units of its reference's mean; only leads that some ticker has."""
+    """Pool the tickers' `live_losses`, each in units of its reference's mean; only leads that some
+    ticker has."""
     gains = []
     for lead in LEADS:
         if losses := [each[lead] for each in tickers if lead in each]:

@@ -1,4 +1,5 @@
-"""Check a night for look-ahead: past forecasts, made again from a series with another future, must not change.
+"""Check a night for look-ahead: past forecasts, made again from a series with another future, must
+not change.
 
 Every row of the night's tables is made again as of an origin in the middle of the test part. The
 training of the network that is scored is repeated.
@@ -30,14 +31,18 @@ ORIGINS = 12  # the newest up to the one checked
 FACTOR = (
     1.7  # of every later price and volume, in reverse order: no leak is then as small as rounding
 )
-ROUNDING = 1e-6  # of an array's largest value: the last bits of a matrix product depend on its shape and the processor
+# of an array's largest value: the last bits of a matrix product depend on its shape and the
+# processor
+ROUNDING = 1e-6
 
 Rows = dict[str, list[Floats | None]]
-"""By row, the arrays that make up its forecasts as of one session; None for a row that is not available."""
+"""By row, the arrays that make up its forecasts as of one session; None for a row that is not
+available."""
 
 
 def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> Rows:
-    """Return the rows. Raises LooksAhead for the first that changes with the bars after session `at`."""
+    """Return the rows. Raises LooksAhead for the first that changes with the bars after session
+    `at`."""
     rows, others = rows_of(series), rows_of(with_altered_future(series, at))
     for name, row in rows.items():
         if name in others and not all(map(_same, row, others[name])):
@@ -61,7 +66,8 @@ def rows_of_a_night(
 ) -> Rows:
     """The forecasts of each row of both tables after the last of the origins.
 
-    origins: (m,), unseen ones up to that.  networks: those that are scored; None is the ridge regression.
+    origins: (m,), unseen ones up to that.  networks: those that are scored; None is the ridge
+    regression.
     """
     last, rows = origins[-1:], Rows()
     for name, network in networks.items():
@@ -96,8 +102,8 @@ def check_training(
 ) -> None:
     """Train the network that is scored again, on another future after what it may learn from.
 
-    start: the model that it continues, as in `train_ticker`.  Raises LooksAhead.  Not checked: the tutorial's, and a
-    training that is not used.
+    start: the model that it continues, as in `train_ticker`.  Raises LooksAhead.  Not checked: the
+    tutorial's, and a training that is not used.
     """
     network, first = model.held_out, model.parts.validation.start
     if not isinstance(network, TickerNetwork) or not network.used:

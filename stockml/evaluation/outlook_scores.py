@@ -1,4 +1,5 @@
-"""How good the published outlook was: its volatility and its chances against what came true, on a night's origins."""
+"""How good the published outlook was: its volatility and its chances against what came true, on a
+night's origins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,11 +39,12 @@ LARGE_MOVES = {f"over ±{move:.0%}": move for move in MOVES}
 class OutlookScore:
     """One statement of the outlook against what came true, on m origins.
 
-    what: VOLATILITY, scored by QLIKE; RISE, FALL or one of LARGE_MOVES, chances, by Brier's score; lower is better.
-    said, came_true: on average; the volatility annualised and from close to close, as a fraction, else a chance and the
-    share of origins.  constant: the score of always saying `came_true`, in hindsight.  network_adds: 1 − score / that
-    of the same procedure without a network; test: of that difference.  Both None without a network, and for an event
-    that happened, or did not, after fewer than MIN_ORIGINS origins; the test also with too few origins.
+    what: VOLATILITY, scored by QLIKE; RISE, FALL or one of LARGE_MOVES, chances, by Brier's score;
+    lower is better. said, came_true: on average; the volatility annualised and from close to close,
+    as a fraction, else a chance and the share of origins.  constant: the score of always saying
+    `came_true`, in hindsight.  network_adds: 1 − score / that of the same procedure without a
+    network; test: of that difference.  Both None without a network, and for an event that happened,
+    or did not, after fewer than MIN_ORIGINS origins; the test also with too few origins.
     """
 
     what: str
@@ -62,10 +64,12 @@ ScoredStatement = tuple[OutlookScore, PairedLosses | None]
 def outlook_scores(
     series: PriceSeries, origins: Indices, published: Floats, simple: Floats | None
 ) -> tuple[ScoredStatement, ...]:
-    """Score each statement about each of SPANS; not the volatility where the close stood still for a whole span.
+    """Score each statement about each of SPANS; not the volatility where the close stood still for
+    a whole span.
 
-    origins: (m,), with known outcomes.  published, simple: (m, horizon, 21), quantiles at LEVELS of log(close / close
-    of the origin), as published and by the same procedure without a network; None where that is what was published.
+    origins: (m,), with known outcomes.  published, simple: (m, horizon, 21), quantiles at LEVELS of
+    log(close / close of the origin), as published and by the same procedure without a network; None
+    where that is what was published.
     """
     scores, squares = [], np.diff(np.log(series.close)) ** 2
     overlapping = overlap(
@@ -94,7 +98,8 @@ def outlook_scores(
 
 @dataclass(frozen=True)
 class OutlookLine:
-    """A statement's scores as means over tickers.  network_adds, share: in percent, over the `compared` among them.
+    """A statement's scores as means over tickers.  network_adds, share: in percent, over the
+    `compared` among them.
 
     p_value: two-sided, of what the network adds, by calendar time over these.
     """
@@ -145,8 +150,9 @@ def touches(
 ) -> tuple[Touch, ...]:
     """Tonight's chance of touching each of FALLS, and how such chances scored from earlier origins.
 
-    series: through tonight.  origins: (m,), with known outcomes.  published: (m, horizon, 21), quantiles at LEVELS of
-    log(close / close of the origin); tonight: (horizon, 21).  Empty for a horizon below 20 sessions.
+    series: through tonight.  origins: (m,), with known outcomes.  published: (m, horizon, 21),
+    quantiles at LEVELS of log(close / close of the origin); tonight: (horizon, 21).  Empty for a
+    horizon below 20 sessions.
     """
     if len(tonight) < TOUCH_SESSIONS:
         return ()
@@ -195,7 +201,8 @@ def _scored(
     sessions: Days,
     overlapping: int,
 ) -> ScoredStatement:
-    """forecasts: (m,) each, as published and, if with a network, without one.  sessions: (m,), of the origins."""
+    """forecasts: (m,) each, as published and, if with a network, without one.  sessions: (m,), of
+    the origins."""
     loss_of, shown = (qlike, np.sqrt) if what == VOLATILITY else (brier, float)
     loss, *other = (loss_of(each, outcomes) for each in forecasts)
     mean, frequency, gain, test = float(loss.mean()), outcomes.mean(), None, None

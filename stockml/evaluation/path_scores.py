@@ -1,7 +1,8 @@
 """Score every forecast beside every baseline, on the same origins, in the same units.
 
-Errors are scaled by the price range of the sessions up to the origin, so only by the past. A figure that cannot be
-computed is None, never NaN or infinite. One-step figures are kept apart from those of whole paths.
+Errors are scaled by the price range of the sessions up to the origin, so only by the past. A figure
+that cannot be computed is None, never NaN or infinite. One-step figures are kept apart from those
+of whole paths.
 """
 
 import math
@@ -34,7 +35,8 @@ LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference
 
 @dataclass(frozen=True)
 class Direction:
-    """Is the price higher at the direction's step? `base_rate`: how often it was. `brier`: of the chance of a rise."""
+    """Is the price higher at the direction's step? `base_rate`: how often it was. `brier`: of the
+    chance of a rise."""
 
     accuracy: float | None
     base_rate: float | None
@@ -43,7 +45,8 @@ class Direction:
 
 @dataclass(frozen=True)
 class PathErrors:
-    """Of whole paths, or of first steps: the two do not compare. `half_mse`: scaled; `rmse`, `mae`: in price."""
+    """Of whole paths, or of first steps: the two do not compare. `half_mse`: scaled; `rmse`, `mae`:
+    in price."""
 
     half_mse: float | None
     rmse: float | None
@@ -55,7 +58,8 @@ class PathErrors:
 class Score(PathErrors):
     """Whole paths, all leads alike. `mse`: scaled; `mase`: in mean past steps.
 
-    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure per lead, first to last.
+    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure per lead,
+    first to last.
     """
 
     mse: float | None
@@ -67,7 +71,8 @@ class Score(PathErrors):
 
 @dataclass(frozen=True)
 class Comparison:
-    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and the test of it."""
+    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and the
+    test of it."""
 
     name: str
     against: str
@@ -84,7 +89,8 @@ class Comparison:
 @record
 @dataclass(frozen=True)
 class Evaluation:
-    """One night's figures. `first` and `last` are the outermost origins (session indices), `origins` how many."""
+    """One night's figures. `first` and `last` are the outermost origins (session indices),
+    `origins` how many."""
 
     origins: int
     first: int
@@ -96,14 +102,16 @@ class Evaluation:
 
     @property
     def stands_still(self) -> bool:
-        """Whether no price moved after any origin: nothing can be scored, and a chance of a rise means nothing."""
+        """Whether no price moved after any origin: nothing can be scored, and a chance of a rise
+        means nothing."""
         return LAST_CLOSE in self.scores and self.scores[LAST_CLOSE].rmse == 0
 
     def comparison(self, name: str, against: str) -> Comparison | None:
         return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
 
     def metrics(self) -> dict[str, dict[str, float]]:
-        """Figures by forecast (`lstm`) and name (`skill_lead_30`), the same names each night; undefined left out."""
+        """Figures by forecast (`lstm`) and name (`skill_lead_30`), the same names each night;
+        undefined left out."""
         by_forecast: dict[str, dict[str, float | None]] = {}
         for name, score in self.scores.items():
             leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
@@ -147,10 +155,11 @@ def evaluate(
 ) -> Evaluation:
     """Score the named paths and all baselines on identical origins.
 
-    prices: (n,), what is forecast, through the last outcome.  origins: (m,), ascending, with `horizon` sessions after
-    each.  paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
-    close: (n,), price.  Every path is compared with the last close and, where given, with the champion and with what
-    would have been published without a network.
+    prices: (n,), what is forecast, through the last outcome.  origins: (m,), ascending, with
+    `horizon` sessions after each.  paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance
+    of a rise at the direction's step. close: (n,), price.  Every path is compared with the last
+    close and, where given, with the champion and with what would have been published without a
+    network.
     """
     horizon = settings.horizon
     actual = prices[origins[:, None] + np.arange(1, horizon + 1)]
@@ -210,7 +219,8 @@ def slug(name: str) -> str:
 def _score(
     error: Floats, squared: Floats, naive: Floats, step: Floats, direction: Direction
 ) -> Score:
-    """error: (m, horizon), price.  squared, naive: (k, horizon), scaled, of origins whose scale is above 0."""
+    """error: (m, horizon), price.  squared, naive: (k, horizon), scaled, of origins whose scale is
+    above 0."""
     by_lead, moving = _mean_by_lead(squared), step > 0
     skills = [*map(skill_over, by_lead, _mean_by_lead(naive))]
     return Score(
@@ -226,7 +236,8 @@ def _score(
 def _direction(error: Floats, actual: Floats, start: Floats, rise: Floats | None) -> Direction:
     """All (m,), at the direction's step."""
     rose, expected = actual > start, error + actual - start
-    # a path that ends where it began says nothing about the direction: the last close has no accuracy
+    # a path that ends where it began says nothing about the direction: the last close has no
+    # accuracy
     has_direction = np.abs(expected) > 1e-9 * start
     return Direction(
         accuracy=_mean((expected[has_direction] > 0) == rose[has_direction]),

@@ -1,4 +1,5 @@
-"""The pretrain step: regressions, a network and its replay, learned across tickers, kept as the home's own vintages."""
+"""The pretrain step: regressions, a network and its replay, learned across tickers, kept as the
+home's own vintages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +23,8 @@ from stockml.training.pretrain import PretrainProgress, pretrain
 MIN_TICKERS = (
     30  # the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
 )
-MIN_SESSIONS = 2_000  # a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
+# a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
+MIN_SESSIONS = 2_000
 BUSY_WAIT_S = 5.0
 MEASURED_EVERY = 10  # learning origins, 5 sessions apart: so 50-session outcomes do not overlap
 SKILL, SHARE = "learned: CRPS over the regression", "learned: tickers that gain, %"
@@ -37,12 +39,14 @@ def pretrain_network(
     fewest_sessions: int = MIN_SESSIONS,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> tuple[PretrainedNetwork, Path]:
-    """Learn from the bars through `until`, write the four files, and return the network with its path.
+    """Learn from the bars through `until`, write the four files, and return the network with its
+    path.
 
-    Needs 30 tickers of `fewest_sessions`, and then also learns from the shorter ones.
-    An interrupted call, made again, resumes from its last epoch; a completed one learns nothing more, until
-    `maintenance` removes its checkpoints. Nights of later sessions use them; files of the same month that they
-    replace are kept aside for the models built on them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
+    Needs 30 tickers of `fewest_sessions`, and then also learns from the shorter ones. An
+    interrupted call, made again, resumes from its last epoch; a completed one learns nothing more,
+    until `maintenance` removes its checkpoints. Nights of later sessions use them; files of the
+    same month that they replace are kept aside for the models built on them. Raises TooFewTickers,
+    TooFewBars, Diverged, StoreBusy.
     """
     usable = {
         ticker: bars
@@ -68,7 +72,8 @@ def pretrain_network(
         scores = {**pretrained.scores, SKILL: round(skill, 6), SHARE: round(gaining, 1)}
         pretrained = replace(pretrained, scores=scores)
         replay = Replay.of(stretches, pretrained, digest(pretrained))
-        # only now: a night meanwhile would use the old network with the new ridge; the largest first: disks may be full
+        # only now: a night meanwhile would use the old network with the new ridge; the largest
+        # first: disks may be full
         for each in (replay, pretrained, ridge, regression):
             keep_superseded(home.pretrained, each)
             write(each, home.pretrained)

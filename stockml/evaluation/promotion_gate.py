@@ -19,13 +19,16 @@ from stockml.evaluation.path_scores import (
 )
 from stockml.evaluation.significance import is_clear, p_text
 
-NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, but less than this helps nobody
+# of the CRPS: a test finds any regular difference, however small, but less than this helps nobody
+NOTICEABLE = 1e-3
 BETTER, WORSE = "better", "worse"
+COULD_BE_LUCK = "the difference could be luck"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision: `reason` is for a person; `numbers` are what it rests on, undefined ones left out."""
+    """The decision: `reason` is for a person; `numbers` are what it rests on, undefined ones left
+    out."""
 
     promoted: bool
     reason: str
@@ -34,7 +37,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The champion that tonight may know.  age: sessions since it last learned.  unscored: why it has no score."""
+    """The champion that tonight may know.  age: sessions since it last learned.  unscored: why it
+    has no score."""
 
     age: int
     unscored: str | None = None
@@ -48,21 +52,18 @@ def judge(
     incumbent: Incumbent | None,
     replace_after: int,
 ) -> tuple[bool, str]:
-    """Decide by the whole distribution whether tonight's model becomes champion; return that and the reason.
+    """Decide by the whole distribution whether tonight's model becomes champion; return that and
+    the reason.
 
-    table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts the same.
-    replace_after: sessions after which a champion gives way to a challenger that is as good.
-    Prices must have moved, and it must have a network that is not worse, beyond the noise, than the ridge regression.
-    It then replaces a champion that is missing, unscored, noticeably and clearly worse, or no better and at least
-    `replace_after` old.
+    table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts
+    the same. replace_after: sessions after which a champion gives way to a challenger that is as
+    good. Prices must have moved, and it must have a network that is not worse, beyond the noise,
+    than the ridge regression. It then replaces a champion that is missing, unscored, noticeably and
+    clearly worse, or no better and at least `replace_after` old.
     """
     if kept:
         return False, "no other network tonight: the champion stays"
-    stays = (
-        "the champion stays"
-        if incumbent
-        else "registered, not promoted; no champion to compare with"
-    )
+    stays = "the champion stays" if incumbent else "no champion yet"
     if not has_network:
         return False, f"no network tonight: {stays}"
     over = table.over_simple.get(LSTM)
@@ -72,12 +73,7 @@ def judge(
         _, by = _difference(over)
         return False, f"worse than the ridge regression ({by}): {stays}"
     if incumbent is None:
-        finding = (
-            "not worse, by more than the noise, than"
-            if over.test
-            else "too little to compare it with"
-        )
-        return True, f"no champion to compare with: {finding} the ridge regression"
+        return True, f"first model; {'no sign that it hurts' if over.test else 'too new to judge'}"
     return _against_champion(incumbent, table.against_champion, replace_after)
 
 
@@ -112,10 +108,10 @@ def _difference(comparison: CrpsComparison | None) -> tuple[str, str]:
     whose = "the champion's" if comparison.reference == CHAMPION else "its"
     figures = f"CRPS skill {comparison.skill:+z.2%} against {whose} on the same origins"
     if comparison.test is None:
-        return "within the noise", f"{figures}, too few to test"
+        return COULD_BE_LUCK, f"{figures}, too few to test"
     figures = f"{figures}, p {p_text(comparison.test.p_value)}"
     if not is_clear(comparison.p_value):
-        return "within the noise", figures
+        return COULD_BE_LUCK, figures
     if abs(comparison.skill) < NOTICEABLE:
         return "too small a difference to matter", figures
     return (BETTER if comparison.skill > 0 else WORSE), figures

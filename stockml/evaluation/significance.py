@@ -1,7 +1,8 @@
-"""Is a difference in loss more than luck? Diebold and Mariano's test for overlapping paths, and its interval.
+"""Is a difference in loss more than luck? Diebold and Mariano's test for overlapping paths, and its
+interval.
 
-SciPy has no such test; it supplies the cosine transform and Student's t. Losses are one number per origin, on the same
-origins for both forecasts.
+SciPy has no such test; it supplies the cosine transform and Student's t. Losses are one number per
+origin, on the same origins for both forecasts.
 """
 
 import math
@@ -27,7 +28,8 @@ def p_text(p_value: float) -> str:
 
 
 def overlap(origins: Indices, horizon: int) -> int:
-    """The most consecutive origins that share a session: origins every 10 with 50 leads overlap 5 at a time.
+    """The most consecutive origins that share a session: origins every 10 with 50 leads overlap 5
+    at a time.
 
     origins: (m,), ascending session indices.
     """
@@ -42,9 +44,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class DieboldMariano:
-    """`statistic` > 0 where the first loses more.  p_value: two-sided; p_worse: one-sided, for the first losing more.
+    """`statistic` > 0 where the first loses more.  p_value: two-sided; p_worse: one-sided, for the
+    first losing more.
 
-    freedom: degrees of freedom of Student's t; None for equal losses, and in records of versions that took too many.
+    freedom: degrees of freedom of Student's t; None for equal losses, and in records of versions
+    that took too many.
     """
 
     statistic: float
@@ -53,8 +57,8 @@ class DieboldMariano:
     freedom: int | None = None
 
     def around(self, figure: float) -> Interval | None:
-        """The 95 % confidence interval of `figure`, the mean difference in other units; it holds 0 where the p-value is
-        at least 5 %. None without a standard error.
+        """The 95 % confidence interval of `figure`, the mean difference in other units; it holds 0
+        where the p-value is at least 5 %. None without a standard error.
         """
         if self.freedom is None or self.statistic == 0:
             return None
@@ -65,15 +69,17 @@ class DieboldMariano:
 
 
 def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMariano | None:
-    """Diebold and Mariano (1995), with fixed-smoothing asymptotics for few origins, as in Coroneo and Iacone (2020).
+    """Diebold and Mariano (1995), with fixed-smoothing asymptotics for few origins, as in Coroneo
+    and Iacone (2020).
 
-    loss, other: (m,), on the same origins in time order, of which `overlapping` consecutive ones share sessions.
-    A difference is then correlated with those up to `overlapping` − 1 origins away. The long-run variance is the
-    equal-weighted cosine estimator: the mean square of the B lowest type II cosine transforms of the differences, which
-    makes the statistic Student's t with B degrees of freedom (Müller 2007; Lazarus, Lewis, Stock and Watson 2018).
-    B is one for each 2 · `overlapping` − 1 origins; where none overlap this is Student's paired test. Equal
-    forecasts are called different 5 to 7 times in a hundred, however few the origins. None with fewer than
-    2 · `overlapping` origins or fewer than 3, or where the transforms are 0: no honest answer exists.
+    loss, other: (m,), on the same origins in time order, of which `overlapping` consecutive ones
+    share sessions. A difference is then correlated with those up to `overlapping` − 1 origins away.
+    The long-run variance is the equal-weighted cosine estimator: the mean square of the B lowest
+    type II cosine transforms of the differences, which makes the statistic Student's t with B
+    degrees of freedom (Müller 2007; Lazarus, Lewis, Stock and Watson 2018). B is one for each 2 ·
+    `overlapping` − 1 origins; where none overlap this is Student's paired test. Equal forecasts are
+    called different 5 to 7 times in a hundred, however few the origins. None with fewer than 2 ·
+    `overlapping` origins or fewer than 3, or where the transforms are 0: no honest answer exists.
     """
     from scipy.fft import dct
     from scipy.special import stdtr

@@ -1,8 +1,8 @@
 """The distributions that a sceptic would try: around the last close, with a width by simple means.
 
-Each is a width times a shape of 21 quantiles per lead. All are calibrated alike: by the pooled shape for that width, or
-by the ticker's own, from the last sessions before those that are scored. Nothing learned from the ticker's own history
-is later than the first origin.
+Each is a width times a shape of 21 quantiles per lead. All are calibrated alike: by the pooled
+shape for that width, or by the ticker's own, from the last sessions before those that are scored.
+Nothing learned from the ticker's own history is later than the first origin.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,11 +37,13 @@ BEFORE_SCORES = "(only those before the scored part count)"
 
 ShapeSource = Literal["pooled", "own"]  # of all tickers, or of the ticker's own past
 Width = Callable[[PriceSeries, Indices, Indices], Floats]
-"""(series, origins, leads) → (m, leads), the spread of log(close / close of the origin); row i sees nothing later."""
+"""(series, origins, leads) → (m, leads), the spread of log(close / close of the origin); row i sees
+nothing later."""
 
 
 QuantileRows = tuple[dict[str, Floats], dict[str, str]]
-"""By row, (m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin); why others are missing."""
+"""By row, (m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin); why
+others are missing."""
 
 
 def simple_distributions(
@@ -54,8 +56,9 @@ def simple_distributions(
 ) -> QuantileRows:
     """Every simple row from the same origins; a row that cannot be computed has a reason instead.
 
-    origins: (m,), ascending session indices.  leads: (leads,), 1 to 50.  shape_of: where each row's shape is learned.
-    Raises InvalidSetting for a regression that has seen the first origin's session or a later one.
+    origins: (m,), ascending session indices.  leads: (leads,), 1 to 50.  shape_of: where each row's
+    shape is learned. Raises InvalidSetting for a regression that has seen the first origin's
+    session or a later one.
     """
     first = series.sessions[origins[0]].item()
     if regression.through >= first:
@@ -72,7 +75,8 @@ def simple_distributions(
 
 
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
-    """(m,) the last 1,000 origins, or all there are, whose outcomes `known` holds. Raises TooFewBars."""
+    """(m,) the last 1,000 origins, or all there are, whose outcomes `known` holds. Raises
+    TooFewBars."""
     stop = len(known) - furthest
     origins = within_segment(
         known, np.arange(max(stop - CALIBRATION_SESSIONS, har.FIRST_LEARNED), stop), furthest
@@ -102,7 +106,8 @@ def _calibrated(
 
 
 def _width(name: str, known: PriceSeries, regression: HarRegression) -> Width:
-    """The row's width function; whatever it learns from the ticker itself comes from `known` alone."""
+    """The row's width function; whatever it learns from the ticker itself comes from `known`
+    alone."""
     if name == REGRESSION:
         return regression.widths
     if name == OWN_HAR:

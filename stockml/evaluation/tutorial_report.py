@@ -1,4 +1,5 @@
-"""The tutorial's published figures beside this project's own, from a price file: what anyone can check."""
+"""The tutorial's published figures beside this project's own, from a price file: what anyone can
+check."""
 
 import itertools
 import tempfile
@@ -27,15 +28,18 @@ PUBLISHED = {
     "LSTM": 0.00243,
 }  # the tutorial's own, on HPQ
 PAGE_SHARE, PAGE_HORIZON = "HPQ", 50
-NOISE = 0.0006  # of the LSTM's figure: from epoch 10 on the page's moves from 0.00235 to 0.00321, as ours does
+# of the LSTM's figure: from epoch 10 on the page's moves from 0.00235 to 0.00321, as ours does
+NOISE = 0.0006
 
 
 @dataclass(frozen=True, eq=False)
 class TutorialReport:
-    """A share's figures as the tutorial measures them: 0.5 · MSE, scaled. One-step and 50-step figures do not compare.
+    """A share's figures as the tutorial measures them: 0.5 · MSE, scaled. One-step and 50-step
+    figures do not compare.
 
-    sessions, mid: (n,), the file's, mid in price.  one_step: over the smoothed training part.  paths: of constant
-    forecasts, over the whole horizon from the test part's starts; the network's are the fit's `test_loss`.
+    sessions, mid: (n,), the file's, mid in price.  one_step: over the smoothed training part.
+    paths: of constant forecasts, over the whole horizon from the test part's starts; the network's
+    are the fit's `test_loss`.
     """
 
     name: str
@@ -56,7 +60,8 @@ class TutorialReport:
 
     @property
     def published(self) -> float | None:
-        """The page's error on its share over as many steps; None where the horizon is another than the page's."""
+        """The page's error on its share over as many steps; None where the horizon is another than
+        the page's."""
         return (
             PUBLISHED["LSTM"]
             if self.fitted.recipe.settings.evaluation.horizon == PAGE_HORIZON
@@ -65,7 +70,8 @@ class TutorialReport:
 
     @property
     def lstm(self) -> float:
-        """The error of the chosen epoch: the test part chose nothing, unless the rate was decayed on it."""
+        """The error of the chosen epoch: the test part chose nothing, unless the rate was decayed
+        on it."""
         return self.by_epoch[self.fitted.chosen - 1]
 
     @property
@@ -105,7 +111,8 @@ class TutorialReport:
         }
 
     def directions(self) -> tuple[int, int]:
-        """For how many starts the chosen epoch had the direction at `direction_step` right; for how many it rose."""
+        """For how many starts the chosen epoch had the direction at `direction_step` right; for how
+        many it rose."""
         recipe = self.fitted.recipe
         return recipe.directions(self.fitted.test_predictions[self.fitted.chosen - 1], recipe.test)
 
@@ -130,19 +137,26 @@ class TutorialReport:
         starts = quantity(count, "start")
         streams = f"{recipe.width} streams, as many as its length allows"
         fewer = [streams] if recipe.width < training.batch_size else []
-        page = f"the page's {PUBLISHED['LSTM']:.5f} is one run's: seeds and late epochs move it by ± {NOISE:.5f}"
+        page = (
+            f"the page's {PUBLISHED['LSTM']:.5f} is one run's: seeds and late epochs move it by ± "
+            f"{NOISE:.5f}"
+        )
         return "\n".join(
             [
                 f"{self.name}: {n:,} sessions from {self.sessions[0]} to {self.sessions[-1]}, "
-                f"{recipe.prepared.train_end:,} of them the training part; {starts}; seed {training.seed}; "
-                f"rate decayed on the {training.decay_on} part",
+                f"{recipe.prepared.train_end:,} of them the training part; {starts}; seed "
+                f"{training.seed}; rate decayed on the {training.decay_on} part",
                 *fewer,
                 f"{'0.5 · MSE, scaled':<64}{'here':>9}{'page, on HPQ':>14}",
                 *(_line(*row) for row in rows),
                 *([page] if self.published else []),
-                f"best epoch {best} of {epochs}: {self.by_epoch[best - 1]:.5f}; only the test part could have named it",
-                f"predicted with actual moves: correlation {'–' if moves is None else f'{moves:+.2f}'}; "
-                f"direction over {settings.evaluation.direction_step} sessions right after {right} of {starts}, "
+                (
+                    f"best epoch {best} of {epochs}: {self.by_epoch[best - 1]:.5f}; only the test "
+                    "part could have named it"
+                ),
+                "predicted with actual moves: correlation "
+                f"{'–' if moves is None else f'{moves:+.2f}'}; direction over "
+                f"{settings.evaluation.direction_step} sessions right after {right} of {starts}, "
                 f"the price rose after {rose}",
                 f"{self.seconds_a_step:.2f} s a step",
             ]
@@ -154,11 +168,13 @@ def _line(kind: str, name: str, error: float, published: float | None) -> str:
 
 
 def seed_table(reports: Sequence[TutorialReport]) -> str:
-    """A Markdown table, a row per share: the network's error over its seeds beside constants' on the same starts."""
+    """A Markdown table, a row per share: the network's error over its seeds beside constants' on
+    the same starts."""
     shares = list(dict.fromkeys(report.name for report in reports))
     horizon = reports[0].fitted.recipe.settings.evaluation.horizon
     lines = [
-        f"| share | page | {reports[0].cell}, mean | lowest … highest of the seeds | seeds that beat the last value "
+        f"| share | page | {reports[0].cell}, mean | lowest … highest of the seeds | seeds "
+        "that beat the last value "
         "| last value | EMA | standard average |\n|---|--:|--:|--:|--:|--:|--:|--:|"
     ]
     for share in shares:
@@ -171,8 +187,9 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
         )
         lines.append(
             f"| {share} | {page} | {np.mean(errors):.5f} | {min(errors):.5f} … {max(errors):.5f} "
-            f"| {sum(error < constants['last value'] for error in errors)} of {len(errors)} "
-            f"| {constants['last value']:.5f} | {constants['EMA']:.5f} | {constants['standard average']:.5f} |"
+            f"| {sum(error < constants['last value'] for error in errors)} of {len(errors)} | "
+            f"{constants['last value']:.5f} | {constants['EMA']:.5f} | "
+            f"{constants['standard average']:.5f} |"
         )
     training = reports[0].fitted.recipe.settings.training
     starts = ", ".join(
@@ -189,8 +206,9 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
 def prices_of(path: Path) -> tuple[Days, Floats]:
     """(n,) sessions and mid prices of a CSV file, by date, read and checked as an import is.
 
-    As in the tutorial, there is no exchange's calendar, and a day without a known volume counts. Raises InvalidFile
-    with the line or session, also for a bar that an import would set aside for its prices.
+    As in the tutorial, there is no exchange's calendar, and a day without a known volume counts.
+    Raises InvalidFile with the line or session, also for a bar that an import would set aside for
+    its prices.
     """
     bars = read_history(path, sessions_for("", "24/7"), "FILE").bars
     faults = broken(bars, None) or doubtful(bars)
@@ -200,19 +218,23 @@ def prices_of(path: Path) -> tuple[Days, Floats]:
 
 
 def check_length(path: Path, sessions: int, settings: Settings) -> None:
-    """Raise InvalidFile, with how many sessions are enough, for a file whose training part would be too short."""
+    """Raise InvalidFile, with how many sessions are enough, for a file whose training part would be
+    too short."""
     least = VALIDATION_SHARE * settings.evaluation.horizon
     if train_length(sessions) < least:
         enough = next(n for n in itertools.count(sessions) if train_length(n) >= least)
-        why = f"expected at least {enough:,} sessions for the tutorial's recipe, found {sessions:,}; use a longer file"
+        why = (
+            f"expected at least {enough:,} sessions for the tutorial's recipe, found "
+            f"{sessions:,}; use a longer file"
+        )
         raise InvalidFile(str(path), why)
 
 
 def untrained_report(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
     """The report of a price file before training, with everything that needs no network.
 
-    `changed`: dotted settings, as `{"network.cell": "gru"}`.  Raises InvalidFile, also for too short a file, and
-    InvalidSetting.
+    `changed`: dotted settings, as `{"network.cell": "gru"}`.  Raises InvalidFile, also for too
+    short a file, and InvalidSetting.
     """
     sessions, mid = prices_of(path)
     settings = tutorial_settings({"training.seed": 1, **(changed or {})})
@@ -239,8 +261,8 @@ def report(
 ) -> TutorialReport:
     """Train on the first 11,000 of 12,075 points (in proportion), predict the rest.
 
-    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `untrained_report`,
-    also TooFewBars for a look-back that is too long, and Diverged.
+    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as
+    `untrained_report`, also TooFewBars for a look-back that is too long, and Diverged.
     """
     start = untrained_report(path, changed)
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,7 +1,8 @@
 """Segments: the unbroken stretches of a series, separated by holes longer than any exchange closes.
 
-A lasting change of the price by a power of ten also starts a segment, as the bars are in other units from there, unless
-it was traded heavily, as in a crash. Each segment is computed on its own, as if the share had been listed at its start.
+A lasting change of the price by a power of ten also starts a segment, as the bars are in other
+units from there, unless it was traded heavily, as in a crash. Each segment is computed on its own,
+as if the share had been listed at its start.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,8 @@ def _starts(series: PriceSeries) -> Indices:
 
 
 def divided_by(series: PriceSeries, first: int) -> str:
-    """What separates the segment that starts at session `first` from the one before it: HOLE or UNITS."""
+    """What separates the segment that starts at session `first` from the one before it: HOLE or
+    UNITS."""
     return HOLE if len(holes(series.sessions[first - 1 : first + 1])) else UNITS
 
 
@@ -52,7 +54,8 @@ def changes_of_units(series: PriceSeries) -> NDArray[np.datetime64]:
 
 
 def to_newest_units(series: PriceSeries) -> Floats:
-    """(n,) powers of ten that turn each session's prices into the units of the newest; 1 without a change of units."""
+    """(n,) powers of ten that turn each session's prices into the units of the newest; 1 without a
+    change of units."""
     tens = np.zeros(len(series))
     for at in np.searchsorted(series.sessions, changes_of_units(series)):
         tens[:at] += np.rint(np.log10(series.close[at] / series.close[at - 1]))
@@ -60,7 +63,8 @@ def to_newest_units(series: PriceSeries) -> Floats:
 
 
 def segment_start(series: PriceSeries, at: Indices) -> Indices:
-    """(m,) first session of the segment that contains each session of `at`; after the newest, of the last segment."""
+    """(m,) first session of the segment that contains each session of `at`; after the newest, of
+    the last segment."""
     first = starts(series)
     return first[np.searchsorted(first, at, side="right") - 1]
 
@@ -74,7 +78,8 @@ def segments(series: PriceSeries) -> list[PriceSeries]:
 
 
 def cached_causal(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
-    """Decorate a function that returns a row per session, (n, …), from that session and earlier ones alone.
+    """Decorate a function that returns a row per session, (n, …), from that session and earlier
+    ones alone.
 
     It is computed once per full series; its prefixes, such as a backtest's nights, share it.
     """
@@ -88,7 +93,8 @@ def cached_causal(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSerie
 
 
 def each_segment(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
-    """Decorate a function that returns a row per session, (n, …), to compute each segment on its own."""
+    """Decorate a function that returns a row per session, (n, …), to compute each segment on its
+    own."""
 
     @wraps(rows)
     def wrapper(series: PriceSeries) -> Floats:

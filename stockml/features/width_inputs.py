@@ -1,7 +1,9 @@
-"""The fourteen inputs from which a network forecasts a share's width, all from the share's own bars.
+"""The fourteen inputs from which a network forecasts a share's width, all from the share's own
+bars.
 
-Nothing here looks ahead: row t depends only on sessions up to t of the same segment. Neither price level nor currency
-matters. Inputs are NaN where the history is too short; `InputScale` replaces these by the mean of many tickers.
+Nothing here looks ahead: row t depends only on sessions up to t of the same segment. Neither price
+level nor currency matters. Inputs are NaN where the history is too short; `InputScale` replaces
+these by the mean of many tickers.
 """
 
 from collections.abc import Iterable
@@ -56,7 +58,8 @@ SETTLED = 60  # sessions before a trailing extreme means anything
 @cached_causal
 @each_segment
 def width_inputs(series: PriceSeries) -> Floats:
-    """(n, 14) unscaled INPUTS after each session; NaN where the history is too short, else finite."""
+    """(n, 14) unscaled INPUTS after each session; NaN where the history is too short, else
+    finite."""
     volatilities = Volatilities.of(series)
     unit, close = volatilities.ewma_60, np.log(series.close)
     returns, gaps = (
@@ -82,7 +85,8 @@ def width_inputs(series: PriceSeries) -> Floats:
 @cached_causal
 @each_segment
 def input_averages(series: PriceSeries) -> Floats:
-    """(n, 80) means of INPUTS, and of the falls among FALLS, over WINDOWS, of what is known; AVERAGED names them."""
+    """(n, 80) means of INPUTS, and of the falls among FALLS, over WINDOWS, of what is known;
+    AVERAGED names them."""
     inputs = width_inputs(series)
     falls = np.minimum(inputs[:, [INPUTS.index(name) for name in FALLS]], 0)
     table = pd.DataFrame(np.column_stack([inputs, falls]))
@@ -91,7 +95,8 @@ def input_averages(series: PriceSeries) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class InputScale:
-    """Mean and standard deviation of each input, (14,), learned from many tickers and applied to any."""
+    """Mean and standard deviation of each input, (14,), learned from many tickers and applied to
+    any."""
 
     means: Floats
     deviations: Floats
@@ -104,7 +109,8 @@ class InputScale:
 
     @classmethod
     def fit(cls, inputs: Iterable[Floats]) -> "InputScale":
-        """Fit to the inputs of each ticker, (m, 14); an input that is NaN in all gets mean 0 and deviation 1."""
+        """Fit to the inputs of each ticker, (m, 14); an input that is NaN in all gets mean 0 and
+        deviation 1."""
         from sklearn.preprocessing import StandardScaler
 
         rows = np.concatenate(list(inputs))
@@ -118,7 +124,8 @@ class InputScale:
 
 
 def standardised(inputs: Floats, means: Floats, deviations: Floats) -> Floats:
-    """(m, k) inputs in standard deviations from their means, (k,) both: finite, clipped at ±5; an unknown one is 0."""
+    """(m, k) inputs in standard deviations from their means, (k,) both: finite, clipped at ±5; an
+    unknown one is 0."""
     standard = np.nan_to_num((inputs - means) / deviations)
     return np.asarray(np.clip(standard, -MAX_INPUT, MAX_INPUT), dtype=np.float64)
 
@@ -138,7 +145,8 @@ def _volume(series: PriceSeries) -> Floats:
 
 
 def _position_of_close(series: PriceSeries) -> Floats:
-    """(n,) where in its range a session closed, −½ at the low to ½ at the high; 0 without a range."""
+    """(n,) where in its range a session closed, −½ at the low to ½ at the high; 0 without a
+    range."""
     spread, above = series.high - series.low, series.close - series.low
     position = np.divide(above, spread, out=np.full(len(series), 0.5), where=spread > 0)
     return np.asarray(position - 0.5, dtype=np.float64)

@@ -1,4 +1,5 @@
-"""The published forecast as plain data, its age, and its width compared with the share's usual moves."""
+"""The published forecast as plain data, its age, and its width compared with the share's usual
+moves."""
 
 import math
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ ONE_IN_TWENTY = int(np.argmin(np.abs(LEVELS - 0.05)))
 
 @dataclass(frozen=True)
 class Band:
-    """The interval, in price, that holds the price at each lead with a probability of `coverage` percent."""
+    """The interval, in price, that holds the price at each lead with a probability of `coverage`
+    percent."""
 
     coverage: int
     low: tuple[float, ...]
@@ -59,11 +61,12 @@ StoredWeights = Annotated[
 class Forecast:
     """The published path: prices of the sessions after `origin`, with intervals.
 
-    `price`: closes or, by the tutorial's network and in earlier versions, mid prices; `last_value` is the origin's,
-    `last_close` its close. `width_by`: FINE_TUNED, PRETRAINED or RIDGE. `weights`: by lead, 1 where the width is a
-    network's, else 0; in earlier versions shares between them. `outlook`: the distribution in words for the next 5, 20
-    and 50 sessions. `touches`: the chances of touching −5 and −10 %. A forecast of the ledger or of an earlier version
-    lacks close, width_by (None), outlook and touches.
+    `price`: closes or, by the tutorial's network and in earlier versions, mid prices; `last_value`
+    is the origin's, `last_close` its close. `width_by`: FINE_TUNED, PRETRAINED or RIDGE. `weights`:
+    by lead, 1 where the width is a network's, else 0; in earlier versions shares between them.
+    `outlook`: the distribution in words for the next 5, 20 and 50 sessions. `touches`: the chances
+    of touching −5 and −10 %. A forecast of the ledger or of an earlier version lacks close,
+    width_by (None), outlook and touches.
     """
 
     origin: date
@@ -84,7 +87,8 @@ class Forecast:
         return next(band for band in self.bands if band.coverage == coverage)
 
     def quantiles(self) -> Floats:
-        """(leads, 21) log(price / `now`) at LEVELS: the bands' ends and, between them, by normal scores."""
+        """(leads, 21) log(price / `now`) at LEVELS: the bands' ends and, between them, by normal
+        scores."""
         known = [(0.5, self.path)]
         for band in self.bands:
             known += [(0.5 - band.coverage / 200, band.low), (0.5 + band.coverage / 200, band.high)]
@@ -94,17 +98,20 @@ class Forecast:
         return np.array([np.interp(scores, knots, each) for each in moves])
 
     def losses(self) -> Floats:
-        """(leads,) share of `now` that one price in twenty is below it by, or by more; negative above it."""
+        """(leads,) share of `now` that one price in twenty is below it by, or by more; negative
+        above it."""
         return np.asarray(-np.expm1(self.quantiles()[:, ONE_IN_TWENTY]), dtype=np.float64)
 
     @property
     def now(self) -> float:
-        """The newest price known at the origin: the close, or what was forecast where no close was kept."""
+        """The newest price known at the origin: the close, or what was forecast where no close was
+        kept."""
         return self.last_value if self.last_close is None else self.last_close
 
     @property
     def without_network(self) -> bool:
-        """Whether no network has a share of the width; a network that forecasts a path has none either."""
+        """Whether no network has a share of the width; a network that forecasts a path has none
+        either."""
         return not any(self.weights)
 
 
@@ -131,7 +138,8 @@ class Age:
 
 
 def price_text(price: float) -> str:
-    """A price for display: 1,202.91; below 1, where parts of a cent are quoted, 0.02884; from 10,000 on 757,789."""
+    """A price for display: 1,202.91; below 1, where parts of a cent are quoted, 0.02884; from
+    10,000 on 757,789."""
     places = 3 - math.floor(math.log10(price)) if 0 < price < 1 else 2 if price < 10_000 else 0
     return f"{price:,.{places}f}"
 
@@ -144,10 +152,11 @@ def age_of(
 
 
 def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None:
-    """Log width of the 80 % band at the direction's step over that of the middle 80 % of ten years' moves: 1 is usual.
+    """Log width of the 80 % band at the direction's step over that of the middle 80 % of ten years'
+    moves: 1 is usual.
 
-    series: through the origin; only its last segment says anything of today.  None with fewer than 250 known moves, or
-    where the price never moved (or only by what rounding leaves).
+    series: through the origin; only its last segment says anything of today.  None with fewer than
+    250 known moves, or where the price never moved (or only by what rounding leaves).
     """
     series = segments(series)[-1]
     step, band = forecast.direction_step, forecast.band(80)

@@ -1,8 +1,8 @@
 """The ledger: every published forecast, and how it turned out.
 
-One Parquet file per ticker, one row per lead of a path, readable by pandas, DuckDB and Polars without this project.
-Only what was published is stored; errors are computed from the bars on demand.
-Never here: a row that is changed or removed, or a model.
+One Parquet file per ticker, one row per lead of a path, readable by pandas, DuckDB and Polars
+without this project. Only what was published is stored; errors are computed from the bars on
+demand. Never here: a row that is changed or removed, or a model.
 """
 
 from contextlib import AbstractContextManager
@@ -63,7 +63,8 @@ OF_MID_PRICES = SCHEMA.remove(
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One night's published forecast. `published_at` has its UTC offset; run and version are None without MLflow."""
+    """One night's published forecast. `published_at` has its UTC offset; run and version are None
+    without MLflow."""
 
     ticker: str
     key: str
@@ -88,7 +89,8 @@ class Ledger:
         return self.folder / f"{validated_ticker(ticker)}.parquet"
 
     def publish(self, entry: LedgerEntry) -> Receipt:
-        """Append the entry, unless its key is already there.  Raises InvalidForecast, RecordUnreadable, StoreBusy."""
+        """Append the entry, unless its key is already there.  Raises InvalidForecast,
+        RecordUnreadable, StoreBusy."""
         path = self.file(entry.ticker)
         rows = _rows(entry)
         with self._lock(entry.ticker):
@@ -98,7 +100,8 @@ class Ledger:
             return Receipt(entry.ticker, str(path), sha256_of(path) or "")
 
     def rename(self, old: str, new: str) -> bool:
-        """Move the forecasts of `old` to `new`; False where there are none.  Raises as `check_free`, and StoreBusy."""
+        """Move the forecasts of `old` to `new`; False where there are none.  Raises as
+        `check_free`, and StoreBusy."""
         before, after = self.file(old), self.file(new)
         with self._lock(old), self._lock(new):
             if not before.exists():
@@ -113,7 +116,10 @@ class Ledger:
         if self.file(old).exists():
             existing = self._table(new)
             if not existing.equals(self._table(old)[: len(existing)]):
-                found = f"expected nothing there yet, found forecasts beside {self.file(old)}; move one of them away"
+                found = (
+                    f"expected nothing there yet, found forecasts beside {self.file(old)}; move "
+                    "one of them away"
+                )
                 raise StoreError(str(self.file(new)), found)
 
     def _lock(self, ticker: str) -> AbstractContextManager[None]:
@@ -134,7 +140,8 @@ class Ledger:
         return _steps(self._table(ticker))
 
     def newest(self, ticker: str) -> pd.DataFrame:
-        """The `steps` of the newest forecast, among equals the last.  Raises NoForecast, RecordUnreadable."""
+        """The `steps` of the newest forecast, among equals the last.  Raises NoForecast,
+        RecordUnreadable."""
         if (steps := self.steps(ticker)).empty:
             raise NoForecast(ticker, str(self.folder.parent))
         return steps[
@@ -143,7 +150,8 @@ class Ledger:
         ]
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
-        """The steps of the forecasts that are scored, by `ledger_scores.one_forecast_per_session`."""
+        """The steps of the forecasts that are scored, by
+        `ledger_scores.one_forecast_per_session`."""
         path = self.file(ticker)
         try:
             return _counting(self, ticker, sessions, sha256_of(path))
@@ -159,8 +167,8 @@ class Ledger:
     ) -> dict[Timing, RealisedScores]:
         """The record so far, with live, late and backfilled forecasts scored apart.
 
-        series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
-        units: as for `ledger_scores.scored_steps`.
+        series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions:
+        of the exchange. units: as for `ledger_scores.scored_steps`.
         """
         counting = self.counting(ticker, sessions)
         scored = scored_steps(counting, series, units)
@@ -194,7 +202,8 @@ class Ledger:
 
 
 def _parsed(content: bytes, ticker: str) -> pa.Table:
-    """The file's table; forecasts of earlier versions get the price that they are of.  Raises ValueError."""
+    """The file's table; forecasts of earlier versions get the price that they are of.  Raises
+    ValueError."""
     try:
         return from_bytes(content, ticker, SCHEMA, unmarked=True)
     except ValueError:
@@ -210,7 +219,8 @@ def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | Non
 
 
 def _check_unmarked(ticker: str, table: pa.Table) -> None:
-    """Raise ValueError unless the rows, of an early version or written by hand, are those of forecasts."""
+    """Raise ValueError unless the rows, of an early version or written by hand, are those of
+    forecasts."""
     try:
         published = entries_of(ticker, _steps(table))
         as_published = pa.concat_tables([SCHEMA.empty_table(), *map(_rows, published)])

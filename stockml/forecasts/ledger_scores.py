@@ -1,15 +1,19 @@
-"""How published forecasts turned out: which are live, their steps beside the outcomes, and the record so far.
+"""How published forecasts turned out: which are live, their steps beside the outcomes, and the
+record so far.
 
-Each is scored against the price that it is of: the close or, of the tutorial's network and in earlier versions, the mid
-price. Everything is relative (path / last value against price / price at the origin), so that a later split changes
-nothing. Where the origin's price was restated, the last value replaces it, in today's shares: the path stays as
-published. Skill and rises are measured from the last close, relative to the origin's price.
+Each is scored against the price that it is of: the close or, of the tutorial's network and in
+earlier versions, the mid price. Everything is relative (path / last value against price / price at
+the origin), so that a later split changes nothing. Where the origin's price was restated, the last
+value replaces it, in today's shares: the path stays as published. Skill and rises are measured from
+the last close, relative to the origin's price.
 
-A *live* forecast was published before the market opened on its first session, a *late* one after that open, and a
-*backfilled* one once that session's bar was final. Only live forecasts count; the others are scored apart.
+A *live* forecast was published before the market opened on its first session, a *late* one after
+that open, and a *backfilled* one once that session's bar was final. Only live forecasts count; the
+others are scored apart.
 
-Neighbouring forecasts share most of their sessions, and so their luck. Each number of observations is therefore shown
-with the number of *independent* ones: the most forecasts of which no two cover the same session.
+Neighbouring forecasts share most of their sessions, and so their luck. Each number of observations
+is therefore shown with the number of *independent* ones: the most forecasts of which no two cover
+the same session.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,11 +43,12 @@ SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by r
 class RealisedScores:
     """Scores of the forecasts of one timing; a figure is None until something has come due.
 
-    forecasts: sessions with such a forecast.  matured: forecasts whose steps are all past.  steps: those that came due.
-    late: sessions whose forecast is not live, so in no live figure.  directions: forecasts whose direction is known.
-    decided: those of them whose chance of a rise is not one half.  independent…: how many share no session.
-    skill: 1 − MSE / MSE(last close) over all steps that came due.  coverage: share of them inside the band.
-    direction_accuracy is over `decided`, base_rate (the share that rose) and brier over `directions`.
+    forecasts: sessions with such a forecast.  matured: forecasts whose steps are all past.  steps:
+    those that came due. late: sessions whose forecast is not live, so in no live figure.
+    directions: forecasts whose direction is known. decided: those of them whose chance of a rise is
+    not one half.  independent…: how many share no session. skill: 1 − MSE / MSE(last close) over
+    all steps that came due.  coverage: share of them inside the band. direction_accuracy is over
+    `decided`, base_rate (the share that rose) and brier over `directions`.
     """
 
     forecasts: int
@@ -79,7 +84,8 @@ class RealisedScores:
 
 
 def first_known(figures: Mapping[str, float], name: str) -> float | None:
-    """The live score against prices as first known; `live/…` itself where no restatement changed it."""
+    """The live score against prices as first known; `live/…` itself where no restatement changed
+    it."""
     return figures.get(f"live/first_known_{name}", figures.get(f"live/{name}"))
 
 
@@ -94,10 +100,12 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class RestatedBar:
-    """A bar that scores rest on and that was changed after it was first recorded; prices in today's shares.
+    """A bar that scores rest on and that was changed after it was first recorded; prices in today's
+    shares.
 
-    price: which one is shown, the mid price where that changes an outcome, else the close.  steps: how many scored
-    steps have the restated close as their origin's, or the restated price as their outcome.
+    price: which one is shown, the mid price where that changes an outcome, else the close.  steps:
+    how many scored steps have the restated close as their origin's, or the restated price as their
+    outcome.
     """
 
     session: date
@@ -108,13 +116,15 @@ class RestatedBar:
 
 
 def with_independent(value: str, independent: int) -> str:
-    """Append the number of independent observations to a figure, and TOO_FEW where it is below 30."""
+    """Append the number of independent observations to a figure, and TOO_FEW where it is below
+    30."""
     few = f", {TOO_FEW}" if independent < MIN_INDEPENDENT else ""
     return f"{value} ({independent} independent{few})"
 
 
 def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
-    """The most stretches (origin, last session covered] of which no two share a session: greedy, by earliest end."""
+    """The most stretches (origin, last session covered] of which no two share a session: greedy, by
+    earliest end."""
     count, ended = 0, None
     for start, end in sorted(stretches, key=itemgetter(1)):
         if ended is None or start >= ended:
@@ -123,17 +133,19 @@ def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
 
 
 def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Timing:
-    """Timing of a forecast, by its publishing time (with UTC offset) and the exchange's hours on its first session."""
+    """Timing of a forecast, by its publishing time (with UTC offset) and the exchange's hours on
+    its first session."""
     if published_at < sessions.open_time(first_due):
         return "live"
     return "late" if published_at < sessions.final_time(first_due) else "backfilled"
 
 
 def one_forecast_per_session(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
-    """Choose one forecast per session, and add its `timing`: the last live one, else the last late one, else the last.
+    """Choose one forecast per session, and add its `timing`: the last live one, else the last late
+    one, else the last.
 
-    So a night run again the same evening replaces its forecast; run again weeks later, when part of the outcome is
-    known, it does not.
+    So a night run again the same evening replaces its forecast; run again weeks later, when part of
+    the outcome is known, it does not.
     """
     entries = steps[steps["lead"] == 1].copy()
     moments = zip(entries["published_at"], entries["due"], strict=True)
@@ -152,9 +164,10 @@ def scored_steps(
 ) -> pd.DataFrame:
     """The counting steps that came due, with their outcomes.  series: split-adjusted, any length.
 
-    units: as for `origin_prices`.  Added columns, relative to the origin's price: start (its close), actual, error,
-    naive_error; the price in the origin's shares: reached; inside_50/80/95; matured: whether every step
-    of its forecast is past. Steps from or to a session without a bar, or across a change of units, are left out.
+    units: as for `origin_prices`.  Added columns, relative to the origin's price: start (its
+    close), actual, error, naive_error; the price in the origin's shares: reached; inside_50/80/95;
+    matured: whether every step of its forecast is past. Steps from or to a session without a bar,
+    or across a change of units, are left out.
     """
     close = _by_session(series, series.close)
     origin = origin_prices(counting, series, units)
@@ -182,10 +195,11 @@ def scored_steps(
 def origin_prices(
     counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None
 ) -> "pd.Series[float]":
-    """The price that each step was forecast from, in the series' units; NaN where it has no bar of the origin.
+    """The price that each step was forecast from, in the series' units; NaN where it has no bar of
+    the origin.
 
-    units: by `BarStore.restated_price_factors`, today's value of one unit as traded, since a restated price is not the
-    one forecast from. None if no origin was restated.
+    units: by `BarStore.restated_price_factors`, today's value of one unit as traded, since a
+    restated price is not the one forecast from. None if no origin was restated.
     """
     now = _prices_on(counting["session"], counting, series)
     then = now if units is None else counting["session"].map(units) * counting["last_value"]
@@ -195,7 +209,8 @@ def origin_prices(
 def _prices_on(
     days: "pd.Series[Any]", counting: pd.DataFrame, series: PriceSeries
 ) -> "pd.Series[float]":
-    """The series' price on each step's day of `days`, the close or the mid price: what the forecast is of."""
+    """The series' price on each step's day of `days`, the close or the mid price: what the forecast
+    is of."""
     closes, mids = (days.map(_by_session(series, prices)) for prices in (series.close, series.mid))
     return closes.where(counting["price"] == "close", mids)
 
@@ -203,20 +218,23 @@ def _prices_on(
 def last_closes(
     steps: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None
 ) -> "pd.Series[float]":
-    """The close that each step was forecast from, in the origin's shares; NaN and units as for `origin_prices`."""
+    """The close that each step was forecast from, in the origin's shares; NaN and units as for
+    `origin_prices`."""
     close = steps["session"].map(_by_session(series, series.close))
     return close / origin_prices(steps, series, units) * steps["last_value"]
 
 
 def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
-    """How many steps that came due are not scored as they cross a change of units, by its first session."""
+    """How many steps that came due are not scored as they cross a change of units, by its first
+    session."""
     due = counting[counting["due"] <= series.sessions[-1]]
     counts = {day.item(): int(_lies_across(due, day).sum()) for day in changes_of_units(series)}
     return {day: steps for day, steps in counts.items() if steps}
 
 
 def steps_without_bar(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
-    """How many steps that came due are not scored, by the session without a valid bar: their outcome's or origin's."""
+    """How many steps that came due are not scored, by the session without a valid bar: their
+    outcome's or origin's."""
     due = counting[counting["due"] <= series.sessions[-1]]
     lacks = {
         name: ~due[name].isin(series.sessions.astype("datetime64[us]"))
@@ -267,7 +285,8 @@ def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> R
 
 
 def _independent(scored: pd.DataFrame) -> int:
-    """How many of these steps' forecasts share no session; each covers its origin to its last step here."""
+    """How many of these steps' forecasts share no session; each covers its origin to its last step
+    here."""
     ends = scored.groupby(["key", "session"])["due"].max()
     return independent_count((session, end) for (_, session), end in ends.items())
 
@@ -279,7 +298,8 @@ def _mean(values: "pd.Series[float]") -> float | None:
 def restated_bars(
     counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries
 ) -> tuple[RestatedBar, ...]:
-    """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted alike."""
+    """The bars whose restatement changes the error of a scored step, oldest first; both series
+    adjusted alike."""
     bars, scored = dict[date, RestatedBar](), scored_steps(counting, series)
     of_closes = scored["price"] == "close"
     # of an origin, the close counts, from which the last close's error is measured

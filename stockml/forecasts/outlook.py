@@ -1,4 +1,5 @@
-"""How far the price may move in the next 5, 20 and 50 sessions: a published distribution in everyday terms."""
+"""How far the price may move in the next 5, 20 and 50 sessions: a published distribution in
+everyday terms."""
 
 from dataclasses import dataclass
 
@@ -12,10 +13,11 @@ MOVES = (0.05, 0.1)
 USUAL_PERCENTILES = (40, 60)  # between them a volatility is neither calm nor wild
 SESSIONS_A_YEAR = 252
 MIN_USUAL = 20  # earlier forecasts, at least, to say what is usual
-# the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
+# the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5
+# score alike
 TAIL_INDEX = 4.0
-# mean square beyond the outermost quantile over that quantile's square; for the moves of 50 tickers up to each of 1989,
-# 1991 … 1997 it is 1.99 to 2.07, for a normal's, 1.37
+# mean square beyond the outermost quantile over that quantile's square; for the moves of 50 tickers
+# up to each of 1989, 1991 … 1997 it is 1.99 to 2.07, for a normal's, 1.37
 TAIL_MEAN_SQUARE = TAIL_INDEX / (TAIL_INDEX - 2)
 
 
@@ -23,9 +25,10 @@ TAIL_MEAN_SQUARE = TAIL_INDEX / (TAIL_INDEX - 2)
 class Outlook:
     """The distribution at one lead.
 
-    volatility: expected, annualised, of the log close; 0.2 is 20 %.  usual: range of the middle 80 % of earlier
-    forecasts' volatilities; percentile: share of them that were lower, equal ones half, 0 to 100; both None with fewer
-    than 20.  rise: chance of a price above the close.  beyond: of a move up or down by more than each of MOVES.
+    volatility: expected, annualised, of the log close; 0.2 is 20 %.  usual: range of the middle 80
+    % of earlier forecasts' volatilities; percentile: share of them that were lower, equal ones
+    half, 0 to 100; both None with fewer than 20.  rise: chance of a price above the close.  beyond:
+    of a move up or down by more than each of MOVES.
     """
 
     sessions: int
@@ -65,7 +68,8 @@ class Outlook:
 
 
 def outlooks(quantiles: Floats, newest: Floats) -> tuple[Outlook, ...]:
-    """One per span.  quantiles: (m, leads, 21), earlier log(price / close) at LEVELS.  newest: (leads, 21)."""
+    """One per span.  quantiles: (m, leads, 21), earlier log(price / close) at LEVELS.  newest:
+    (leads, 21)."""
     rows, has_enough = [], len(quantiles) >= MIN_USUAL
     for span in (span for span in SPANS if span <= len(newest)):
         current = newest[span - 1]
@@ -82,7 +86,8 @@ def outlooks(quantiles: Floats, newest: Floats) -> tuple[Outlook, ...]:
 
 
 def annualised(quantiles: Floats, lead: int) -> Floats:
-    """(…) annualised close-to-close volatility, by quantiles (…, 21) of log(close at `lead` / close), symmetrised."""
+    """(…) annualised close-to-close volatility, by quantiles (…, 21) of log(close at `lead` /
+    close), symmetrised."""
     squares = symmetrised(quantiles) ** 2
     variance = (
         np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * TAIL_MEAN_SQUARE * squares[..., -1]
@@ -91,7 +96,8 @@ def annualised(quantiles: Floats, lead: int) -> Floats:
 
 
 def chance_above(quantiles: Floats, move: float) -> Floats:
-    """(…) chances of a move above `move`, by rising quantiles (…, 21): linear between them, a Pareto tail beyond."""
+    """(…) chances of a move above `move`, by rising quantiles (…, 21): linear between them, a
+    Pareto tail beyond."""
     low, median, high = (quantiles[..., at] for at in (0, MEDIAN, -1))
     at = np.clip(np.count_nonzero(quantiles <= move, axis=-1) - 1, 0, len(LEVELS) - 2)
     left, right = (
@@ -108,10 +114,12 @@ def chance_above(quantiles: Floats, move: float) -> Floats:
 
 
 def chance_beyond(quantiles: Floats, move: float) -> Floats:
-    """(…) chances of a price more than `move`, a fraction, above or below the close, by quantiles (…, 21)."""
+    """(…) chances of a price more than `move`, a fraction, above or below the close, by quantiles
+    (…, 21)."""
     return chance_above(quantiles, float(np.log1p(move))) + chance_of_fall(quantiles, move)
 
 
 def chance_of_fall(quantiles: Floats, move: float) -> Floats:
-    """(…) chances of a price more than `move`, a fraction, below the close, by quantiles (…, 21)."""
+    """(…) chances of a price more than `move`, a fraction, below the close, by quantiles (…,
+    21)."""
     return np.asarray(1 - chance_above(quantiles, float(np.log1p(-move))), dtype=np.float64)

@@ -9,17 +9,20 @@ from stockml.errors import InvalidSetting, UnusableForecast, quantity
 from stockml.forecasts.forecast import Age, Forecast, price_text
 
 LIMITS = (
-    "Not advice, and no upper bound: one time in twenty it costs more, and nothing here says how much more. It leaves "
-    "out the prices on the way, what you hold besides (shares fall together), fees, taxes and other currencies."
+    "Not advice, and no upper bound: one time in twenty it costs more, and nothing here says how "
+    "much more. It leaves out the prices on the way, what you hold besides (shares fall "
+    "together), fees, taxes and other currencies."
 )
 
 
 @dataclass(frozen=True)
 class Position:
-    """origin: of the forecast, whose `close` is what a share costs.  session: `lead` sessions later.
+    """origin: of the forecast, whose `close` is what a share costs.  session: `lead` sessions
+    later.
 
-    loss: share of the close that the forecast loses, or more, in one case of twenty.  risk: of the capital, a share.
-    shares: whole ones, for at most the capital.  at_risk: what they lose then, in the currency of the capital.
+    loss: share of the close that the forecast loses, or more, in one case of twenty.  risk: of the
+    capital, a share. shares: whole ones, for at most the capital.  at_risk: what they lose then, in
+    the currency of the capital.
     """
 
     ticker: str
@@ -52,20 +55,23 @@ class Position:
             f"{self.loss:.1%} of the close of {self.origin}",
         )
         return (
-            f"{self.ticker}: {quantity(self.shares, 'share')} at {price_text(self.close)}, {self.cost:,.2f} in all. "
-            f"One time in twenty a share loses more than {each}, {of_close}, by {self.session} "
-            f"({quantity(self.lead, 'session')}): these {self.at_risk:,.2f}, of at most "
-            f"{self.capital * self.risk:,.2f} ({100 * self.risk:g}% of {self.capital:,.2f}). {LIMITS}"
+            f"{self.ticker}: {quantity(self.shares, 'share')} at {price_text(self.close)}, "
+            f"{self.cost:,.2f} in all. One time in twenty a share loses more than {each}, "
+            f"{of_close}, by {self.session} ({quantity(self.lead, 'session')}): these "
+            f"{self.at_risk:,.2f}, of at most {self.capital * self.risk:,.2f} "
+            f"({100 * self.risk:g}% of {self.capital:,.2f}). {LIMITS}"
         )
 
 
 def position(
     ticker: str, forecast: Forecast, age: Age, *, capital: float, risk: float, lead: int = 1
 ) -> Position:
-    """The most whole shares for the capital that lose at most `risk` of it at `lead`, but for one case in twenty.
+    """The most whole shares for the capital that lose at most `risk` of it at `lead`, but for one
+    case in twenty.
 
-    capital: in the currency of the prices.  risk: above 0, up to 1.  lead: sessions from the forecast's origin.
-    Raises InvalidSetting; UnusableForecast for one that has expired, is of mid prices, or whose lead is over by `age`.
+    capital: in the currency of the prices.  risk: above 0, up to 1.  lead: sessions from the
+    forecast's origin. Raises InvalidSetting; UnusableForecast for one that has expired, is of mid
+    prices, or whose lead is over by `age`.
     """
     if not (math.isfinite(capital) and capital > 0):
         raise InvalidSetting("capital", capital, "an amount above 0")

@@ -1,7 +1,8 @@
-"""Proper scores of a forecast distribution, and its bands: lower is better, and only the truth is best on average.
+"""Proper scores of a forecast distribution, and its bands: lower is better, and only the truth is
+best on average.
 
-A distribution is its quantiles at LEVELS, (…, 21), rising; a score has one number for each outcome, (…).
-Units are those of the outcome (log price, say); Brier's score has none.
+A distribution is its quantiles at LEVELS, (…, 21), rising; a score has one number for each outcome,
+(…). Units are those of the outcome (log price, say); Brier's score has none.
 """
 
 from collections.abc import Sequence
@@ -25,17 +26,19 @@ BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 
 def pinball(quantiles: Floats, actual: Floats, levels: Floats = LEVELS) -> Floats:
-    """(…, levels) pinball loss of each quantile, of 21, against actual (…).  Koenker and Bassett 1978."""
+    """(…, levels) pinball loss of each quantile, of 21, against actual (…).  Koenker and Bassett
+    1978."""
     loss = np.asarray(actual[..., None] - quantiles, dtype=np.float64)
     loss *= levels - (loss < 0)  # in place: memory traffic costs more than the products
     return loss
 
 
 def crps(quantiles: Floats, actual: Floats) -> Floats:
-    """(…) continuous ranked probability score against actual (…): twice the mean pinball loss of the quantiles.
+    """(…) continuous ranked probability score against actual (…): twice the mean pinball loss of
+    the quantiles.
 
-    The score is the integral over all levels (Gneiting and Raftery 2007; Laio and Tamea 2007); this is the mean over
-    LEVELS, which is proper too.
+    The score is the integral over all levels (Gneiting and Raftery 2007; Laio and Tamea 2007); this
+    is the mean over LEVELS, which is proper too.
     """
     return np.asarray(2 * pinball(quantiles, actual).mean(axis=-1), dtype=np.float64)
 
@@ -47,25 +50,29 @@ def band(quantiles: Floats, coverage: float) -> tuple[Floats, Floats]:
 
 
 def interval_score(low: Floats, high: Floats, actual: Floats, coverage: float) -> Floats:
-    """(…) width of the band plus 2 / (1 − coverage) times the miss (Gneiting and Raftery 2007, eq. 43)."""
+    """(…) width of the band plus 2 / (1 − coverage) times the miss (Gneiting and Raftery 2007, eq.
+    43)."""
     missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
     return np.asarray(high - low + 2 / (1 - coverage) * missed, dtype=np.float64)
 
 
 def brier(chance: Floats, happened: NDArray[np.bool_] | Floats | Sequence[bool]) -> Floats:
-    """(…) squared difference between a chance, (…), 0 to 1, and the outcome, 0 or 1.  Half of Brier 1950."""
+    """(…) squared difference between a chance, (…), 0 to 1, and the outcome, 0 or 1.  Half of Brier
+    1950."""
     return np.asarray((chance - np.asarray(happened, dtype=np.float64)) ** 2, dtype=np.float64)
 
 
 def qlike(variance: Floats, actual: Floats) -> Floats:
-    """(…) loss of a forecast variance against an actual one, a noisy estimate, both (…) and above 0.  Patton 2011."""
+    """(…) loss of a forecast variance against an actual one, a noisy estimate, both (…) and above
+    0.  Patton 2011."""
     ratio = actual / variance
     return np.asarray(ratio - np.log(ratio) - 1, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class BandScore:
-    """Share of outcomes in a band, bounds included, pooled and by lead, and its interval score (lower is better)."""
+    """Share of outcomes in a band, bounds included, pooled and by lead, and its interval score
+    (lower is better)."""
 
     coverage: float
     coverage_by_lead: tuple[float, ...]
@@ -74,7 +81,8 @@ class BandScore:
 
 @dataclass(frozen=True)
 class BandScores:
-    """Scores of the bands on origins they were not calibrated on, keyed by the nominal percentage: "50", "80", "95"."""
+    """Scores of the bands on origins they were not calibrated on, keyed by the nominal percentage:
+    "50", "80", "95"."""
 
     bands: dict[str, BandScore]
 
@@ -89,7 +97,8 @@ class BandScores:
 
 
 def score_bands(quantiles: Floats, actual: Floats) -> BandScores:
-    """Score the bands of COVERAGES.  quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), in the same units."""
+    """Score the bands of COVERAGES.  quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), in
+    the same units."""
     scores = {}
     for coverage in COVERAGES:
         low, high = band(quantiles, coverage)

@@ -1,4 +1,5 @@
-"""What is unusual tonight beside a share's own past: a width, a close outside its band, the bands' coverage."""
+"""What is unusual tonight beside a share's own past: a width, a close outside its band, the bands'
+coverage."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ RIGHT = (0.7, 0.9)  # share of closes that such bands should hold
 
 @dataclass(frozen=True)
 class UnusualWidth:
-    """The width of the next session's 80 % band, log(high / low), outside `low` to `high`, the usual."""
+    """The width of the next session's 80 % band, log(high / low), outside `low` to `high`, the
+    usual."""
 
     width: float
     low: float
@@ -30,7 +32,8 @@ class UnusualWidth:
 
 @dataclass(frozen=True)
 class MissedBand:
-    """A close, in the shares of its forecast, outside the 95 % band that was published after `origin`."""
+    """A close, in the shares of its forecast, outside the 95 % band that was published after
+    `origin`."""
 
     origin: date
     close: float
@@ -39,7 +42,8 @@ class MissedBand:
 
 
 def unusual_width(before: pd.DataFrame, forecast: Forecast) -> UnusualWidth | None:
-    """The forecast's width if it is unusual and that of the session before was not, on the same side; else None.
+    """The forecast's width if it is unusual and that of the session before was not, on the same
+    side; else None.
 
     before: the ledger's steps; only those of earlier sessions count.
     """
@@ -55,9 +59,11 @@ def unusual_width(before: pd.DataFrame, forecast: Forecast) -> UnusualWidth | No
 def missed_band(
     before: pd.DataFrame, closes: "pd.Series[float]", session: date
 ) -> MissedBand | None:
-    """The band for `session` of the newest forecast before it, if the close fell outside; else None.
+    """The band for `session` of the newest forecast before it, if the close fell outside; else
+    None.
 
-    before: the ledger's steps.  closes: split-adjusted, by session; as moves, so that a split misses no band.
+    before: the ledger's steps.  closes: split-adjusted, by session; as moves, so that a split
+    misses no band.
     """
     day = pd.Timestamp(session)
     earlier = before[before["session"] < day]
@@ -73,7 +79,8 @@ def missed_band(
 
 
 def wrong_coverage(before: pd.DataFrame, closes: "pd.Series[float]", session: date) -> float | None:
-    """The share of the newest RECENT forecasts whose 80 % band held the next close, if it left RIGHT with `session`'s.
+    """The share of the newest RECENT forecasts whose 80 % band held the next close, if it left
+    RIGHT with `session`'s.
 
     before, closes: as for `missed_band`.
     """
@@ -102,7 +109,8 @@ def _widths(steps: pd.DataFrame) -> list[float]:
 
 
 def _unusual(width: float, past: list[float]) -> UnusualWidth | None:
-    """The width if it lies outside the usual of the newest past ones; None too if these are too few."""
+    """The width if it lies outside the usual of the newest past ones; None too if these are too
+    few."""
     newest = pd.Series(past[-AT_MOST:])
     if len(newest) < AT_LEAST:
         return None

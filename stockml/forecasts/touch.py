@@ -1,8 +1,9 @@
-"""Chances that a session's low touches a barrier below the last close, by the published distribution.
+"""Chances that a session's low touches a barrier below the last close, by the published
+distribution.
 
-Reflection principle: of the paths without drift that touch a barrier, half end below it, so that a touch is twice as
-likely as an end below (Karatzas and Shreve 1991, section 2.6). Prices jump over barriers at night, so that a little
-less than half of them return: `REFLECTION` is 1.95, not 2.
+Reflection principle: of the paths without drift that touch a barrier, half end below it, so that a
+touch is twice as likely as an end below (Karatzas and Shreve 1991, section 2.6). Prices jump over
+barriers at night, so that a little less than half of them return: `REFLECTION` is 1.95, not 2.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from stockml.storage.arrays import Floats, Indices
 
 TOUCH_SESSIONS = 20
 FALLS = (0.05, 0.1)  # of the last close
-# of 1.8, 1.85 … 2 that with the best Brier score on the tickers learned from, in the eras from 1995-09 to 2011-09
+# of 1.8, 1.85 … 2 that with the best Brier score on the tickers learned from, in the eras from
+# 1995-09 to 2011-09
 REFLECTION = 1.95
 PAST_WINDOWS = 2_500  # ten years, as in the published comparisons
 MIN_WINDOWS = 250  # fewer say little of the share
@@ -25,13 +27,15 @@ MIN_WINDOWS = 250  # fewer say little of the share
 
 @dataclass(frozen=True)
 class Touch:
-    """Whether the lowest low of the next `sessions` sessions is `fall` (0.05: 5 %) or more below the last close.
+    """Whether the lowest low of the next `sessions` sessions is `fall` (0.05: 5 %) or more below
+    the last close.
 
-    chance: by the published distribution.  own_frequency: share of the past windows, at most 2,500, in which it was;
-    None with fewer than 250.  skill: 1 − Brier score / that of the own frequency until then, over `origins` earlier
-    forecasts; None where either outcome is too rare among them to tell.  happened: share of these origins.
+    chance: by the published distribution.  own_frequency: share of the past windows, at most 2,500,
+    in which it was; None with fewer than 250.  skill: 1 − Brier score / that of the own frequency
+    until then, over `origins` earlier forecasts; None where either outcome is too rare among them
+    to tell.  happened: share of these origins.
 
-    >>> Touch(20, 0.05, chance=0.3, own_frequency=0.4, skill=-0.01, origins=150, happened=0.38).shown
+    >>> Touch(20, 0.05, 0.3, own_frequency=0.4, skill=-0.01, origins=150, happened=0.38).shown
     0.4
     """
 
@@ -59,8 +63,8 @@ class Touch:
 def touch_chance(quantiles: Floats, fall: float) -> Floats:
     """(…) chances, 0 to 1, that a low by the quantiles' lead is `fall` or more below the close.
 
-    min(1, 1.95 F(ln(1 − fall))).  quantiles: (…, 21), rising, at LEVELS, of log(close at the lead / close); F is their
-    distribution, symmetrised.  fall: 0 to 1, exclusive.
+    min(1, 1.95 F(ln(1 − fall))).  quantiles: (…, 21), rising, at LEVELS, of log(close at the lead /
+    close); F is their distribution, symmetrised.  fall: 0 to 1, exclusive.
 
     >>> float(touch_chance(np.zeros(21), 0.05))  # a price that stands still
     0.0
@@ -70,7 +74,8 @@ def touch_chance(quantiles: Floats, fall: float) -> Floats:
 
 
 def lowest_lows(series: PriceSeries, sessions: int = TOUCH_SESSIONS) -> Floats:
-    """(n,) log(lowest low of the next `sessions` sessions / close); NaN where unknown or across segments."""
+    """(n,) log(lowest low of the next `sessions` sessions / close); NaN where unknown or across
+    segments."""
     found = np.full(len(series), np.nan)
     at = np.arange(len(series) - sessions)
     if len(at):
@@ -83,7 +88,8 @@ def lowest_lows(series: PriceSeries, sessions: int = TOUCH_SESSIONS) -> Floats:
 def own_frequencies(
     lows: Floats, origins: Indices, fall: float, sessions: int = TOUCH_SESSIONS
 ) -> Floats:
-    """(m,) share of the newest 2,500 windows over by each origin that touched; NaN with fewer than 250 known.
+    """(m,) share of the newest 2,500 windows over by each origin that touched; NaN with fewer than
+    250 known.
 
     lows: (n,), of `lowest_lows` over `sessions`.  origins: (m,), session indices.
     """

@@ -70,8 +70,9 @@ def _faults(check: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
 
 
 def check_champion(home: HomePaths, ticker: str) -> None:
-    """Raise StoreError or InvalidFile if the champion or one of its pretrained networks has changed since the promotion, or if its
-    evaluation, from which MLflow's model is made, is missing or damaged."""
+    """Raise StoreError or InvalidFile if the champion or one of its pretrained networks has changed
+    since the promotion, or if its evaluation, from which MLflow's model is made, is missing or
+    damaged."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
         with suppress(OtherVersion):  # the next night trains anew
@@ -82,7 +83,8 @@ def check_champion(home: HomePaths, ticker: str) -> None:
 
 
 def _check_evaluation(folder: Path) -> None:
-    """Check only the files: other figures, as of an earlier version, are no damage. Raises InvalidFile."""
+    """Check only the files: other figures, as of an earlier version, are no damage. Raises
+    InvalidFile."""
     try:
         json.loads(unsealed((folder / "assessment.json").read_bytes()))
         unpacked_by_name((folder / "paths.npz").read_bytes())
@@ -98,7 +100,8 @@ def _check_evaluation(folder: Path) -> None:
 
 
 def promoted_tickers(home: HomePaths) -> list[str]:
-    """The tickers with a promotion history; folders of other names, such as a copy made by hand, are ignored."""
+    """The tickers with a promotion history; folders of other names, such as a copy made by hand,
+    are ignored."""
     return _valid_tickers(path.parent.name for path in home.models.glob(f"*/{FILE}"))
 
 

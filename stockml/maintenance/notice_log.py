@@ -12,7 +12,8 @@ MAX_LINES = 1_000
 
 
 def append_notice(home: HomePaths, what: str, at: datetime) -> None:
-    """Append the time and what happened, without line breaks or keys, to `notices.log`. Raises StoreBusy, DiskFull."""
+    """Append the time and what happened, without line breaks or keys, to `notices.log`. Raises
+    StoreBusy, DiskFull."""
     path = home.root / "notices.log"
     with file_lock(home.locks / "notices.lock", timeout_s=30):
         earlier = path.read_bytes().split(b"\n")[:-1] if path.exists() else []

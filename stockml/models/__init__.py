@@ -1,1 +1,2 @@
-"""Baselines, networks, forecasters, the registry of champions, when to retrain. Never here: the course of training."""
+"""Baselines, networks, forecasters, the registry of champions, when to retrain. Never here: the
+course of training."""

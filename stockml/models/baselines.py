@@ -1,4 +1,5 @@
-"""The simple forecasts against which every model is measured, and the trend prior: no fitting, no look-ahead."""
+"""The simple forecasts against which every model is measured, and the trend prior: no fitting, no
+look-ahead."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ USUAL_RISE = (
     0.0003  # log return per session at the usual volatility, 8 % a year; found walk-forward
 )
 USUAL_VOLATILITY = 0.018  # daily, from close to close
-RISE_POWER = 0.75  # of volatility / usual; 0: the same rise for every share, 1: the same return for each unit of risk
+# of volatility / usual; 0: the same rise for every share, 1: the same return for each unit of risk
+RISE_POWER = 0.75
 RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
 MAX_VOLATILITY = (
     0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
@@ -31,21 +33,24 @@ PAST_YEAR = (
 
 
 def trailing_mean(prices: Floats, window: int = AVERAGE_WINDOW) -> Floats:
-    """Mean of the last `window` values, or of as many as there are.  prices: (n,).  Returns (n,)."""
+    """Mean of the last `window` values, or of as many as there are.  prices: (n,).  Returns
+    (n,)."""
     return np.asarray(pd.Series(prices).rolling(window, min_periods=1).mean(), dtype=np.float64)
 
 
 def exponential_mean(
     prices: Floats, decay: float = EMA_DECAY, start: float | None = None
 ) -> Floats:
-    """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first or `start`.  prices: (n,)."""
+    """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first or `start`.
+    prices: (n,)."""
     first = prices[:1] if start is None else np.array([start])
     means = pd.Series(np.concatenate([first, prices])).ewm(alpha=1 - decay, adjust=False).mean()
     return np.asarray(means, dtype=np.float64)[1:]
 
 
 def mean_step(prices: Floats, sessions: int) -> Floats:
-    """Mean change per session over the last `sessions` changes, or as many as there are.  prices: (n,)."""
+    """Mean change per session over the last `sessions` changes, or as many as there are.  prices:
+    (n,)."""
     newest = np.arange(len(prices))
     oldest = np.maximum(newest - sessions, 0)
     return np.asarray((prices - prices[oldest]) / np.maximum(newest - oldest, 1), dtype=np.float64)
@@ -54,7 +59,8 @@ def mean_step(prices: Floats, sessions: int) -> Floats:
 def baseline_paths(prices: Floats, origins: Indices, horizon: int) -> dict[str, Floats]:
     """{name: (m, horizon)} price at leads 1 … horizon by every baseline, from the same origins.
 
-    prices: (n,), price.  origins: (m,), session indices.  Each forecast depends on prices up to its origin alone.
+    prices: (n,), price.  origins: (m,), session indices.  Each forecast depends on prices up to its
+    origin alone.
     """
     last, still, straight = prices[origins, None], np.zeros(horizon), np.arange(1.0, horizon + 1)
     damped = np.cumsum(
@@ -69,11 +75,12 @@ def baseline_paths(prices: Floats, origins: Indices, horizon: int) -> dict[str, 
 
 
 def trend_prior_moves(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
-    """(m, horizon) log move from each origin's close that is expected of any share, whatever its own drift.
+    """(m, horizon) log move from each origin's close that is expected of any share, whatever its
+    own drift.
 
-    It starts between the close and the past week's mean, and rises with the share's volatility and trend: not
-    at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift over more than a year
-    is left out: it says less about its next years than this does.
+    It starts between the close and the past week's mean, and rises with the share's volatility and
+    trend: not at all after a bad year, twice as fast after a good one; it never falls. A ticker's
+    own drift over more than a year is left out: it says less about its next years than this does.
     """
     rise = expected_drift(series) * (1 + year_momentum(series))
     start = _start(series)[origins, None]
@@ -89,20 +96,23 @@ def _start(series: PriceSeries) -> Floats:
 
 @cached_causal
 def expected_drift(series: PriceSeries) -> Floats:
-    """(n,) usual log return per session of a share with this volatility: the same for all beyond MAX_VOLATILITY.
+    """(n,) usual log return per session of a share with this volatility: the same for all beyond
+    MAX_VOLATILITY.
 
-    On 105 tickers it was the highest from 1983 to 1998, and lower bounds (0.02 to 0.1) lost there. In later eras it
-    gained 0.1 to 0.2 % of CRPS on the 56 origins beyond it, after which prices fell by a fifth in 50 sessions.
+    On 105 tickers it was the highest from 1983 to 1998, and lower bounds (0.02 to 0.1) lost there.
+    In later eras it gained 0.1 to 0.2 % of CRPS on the 56 origins beyond it, after which prices
+    fell by a fifth in 50 sessions.
     """
     bounded = np.minimum(Volatilities.of(series).ewma_60, MAX_VOLATILITY)
     return np.asarray(USUAL_RISE * (bounded / USUAL_VOLATILITY) ** RISE_POWER, dtype=np.float64)
 
 
 def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise a session.
+    """(m, leads) log moves from each origin's close that are published as the median: half of the
+    usual rise a session.
 
-    On 99 tickers, in eras from 2003 and from 2009, half of the rise gained on nine of ten; adding the trend gained in
-    one era and lost in the other.
+    On 99 tickers, in eras from 2003 and from 2009, half of the rise gained on nine of ten; adding
+    the trend gained in one era and lost in the other.
     """
     return np.asarray(
         PUBLISHED_SHARE * expected_drift(series)[origins, None] * leads, dtype=np.float64
@@ -111,7 +121,8 @@ def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> F
 
 @each_segment
 def year_momentum(series: PriceSeries) -> Floats:
-    """(n,) the past year's log return without its newest month, over a random walk's deviation; clipped at ±1.
+    """(n,) the past year's log return without its newest month, over a random walk's deviation;
+    clipped at ±1.
 
     With less than a year of history it counts from the first session.
     """

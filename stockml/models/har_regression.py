@@ -1,7 +1,9 @@
-"""A simple distribution (HAR): one regression of the width, and one shape, pooled over many tickers.
+"""A simple distribution (HAR): one regression of the width, and one shape, pooled over many
+tickers.
 
-One ticker's history is too short to learn a width from; that of a hundred tickers is not. The forecast is of
-log(close at a lead / close of the origin), centred on that close: how far, not which way.
+One ticker's history is too short to learn a width from; that of a hundred tickers is not. The
+forecast is of log(close at a lead / close of the origin), centred on that close: how far, not which
+way.
 """
 
 from collections.abc import Mapping
@@ -35,7 +37,8 @@ DECIMALS = 8  # stored: the last bits of a fit differ between processors
 
 @dataclass(frozen=True, eq=False)
 class Vintage:
-    """Metadata of everything learned across tickers: the last session seen, and what it is made of."""
+    """Metadata of everything learned across tickers: the last session seen, and what it is made
+    of."""
 
     through: date
     tickers: tuple[str, ...]
@@ -45,10 +48,12 @@ class Vintage:
 
 @dataclass(frozen=True, eq=False)
 class HarRegression(Vintage):
-    """Regression at each lead of ln(|move| / (EWMA 60 · √lead) + 0.05) on ln(TERMS / EWMA 60) (HAR, Corsi 2009).
+    """Regression at each lead of ln(|move| / (EWMA 60 · √lead) + 0.05) on ln(TERMS / EWMA 60) (HAR,
+    Corsi 2009).
 
-    means: (6,), of the terms, used where a history is too short for one.  intercepts: (11,) and coefficients: (11, 6),
-    at LEADS.  shapes: for each of WIDTHS, (11, 21) quantiles at LEVELS of the move over width · √lead.
+    means: (6,), of the terms, used where a history is too short for one.  intercepts: (11,) and
+    coefficients: (11, 6), at LEADS.  shapes: for each of WIDTHS, (11, 21) quantiles at LEVELS of
+    the move over width · √lead.
     """
 
     means: Floats
@@ -68,20 +73,23 @@ class HarRegression(Vintage):
 
     @classmethod
     def fit(cls, series: Mapping[str, PriceSeries], until: date) -> Self:
-        """Learn from every 5th session of each ticker whose 50 following sessions are known by `until`.
+        """Learn from every 5th session of each ticker whose 50 following sessions are known by
+        `until`.
 
-        series: by ticker; nothing after `until` is looked at.  Equal bars give equal values, whatever the order
-        of the tickers.  Raises TooFewBars.
+        series: by ticker; nothing after `until` is looked at.  Equal bars give equal values,
+        whatever the order of the tickers.  Raises TooFewBars.
         """
         known, learned_from = learning_bars(series, until, "a regression of the width")
         parts = zip(*map(_training_rows, known.values()), strict=True)
         return cls(**vars(learned_from), **_fitted(*map(np.concatenate, parts)))
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads) widths, e^regression · EWMA 60 · √lead: times a shape, the quantiles of log(close / close).
+        """(m, leads) widths, e^regression · EWMA 60 · √lead: times a shape, the quantiles of
+        log(close / close).
 
-        Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.
-        Raises TooFewBars where an origin has less than a month before it, InvalidSetting for other leads.
+        Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads:
+        (leads,), 1 to 50. Raises TooFewBars where an origin has less than a month before it,
+        InvalidSetting for other leads.
         """
         volatilities = Volatilities.of(series)
         check_history(volatilities, origins)
@@ -95,11 +103,13 @@ class HarRegression(Vintage):
         )
 
     def shape(self, width: str, leads: Indices) -> Floats:
-        """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one of WIDTHS."""
+        """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one
+        of WIDTHS."""
         return np.asarray(hat_basis(leads) @ self.shapes[width], dtype=np.float64)
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin), rising.  Otherwise as `widths`."""
+        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin), rising.
+        Otherwise as `widths`."""
         return self.widths(series, origins, leads)[..., None] * self.shape(REGRESSION, leads)
 
 
@@ -121,7 +131,8 @@ def learning_origins(series: PriceSeries) -> Indices:
 def learning_bars(
     series: Mapping[str, PriceSeries], until: date, what: str
 ) -> tuple[dict[str, PriceSeries], Vintage]:
-    """Bars through `until` of tickers that can be learned from, and their metadata.  Raises TooFewBars."""
+    """Bars through `until` of tickers that can be learned from, and their metadata.  Raises
+    TooFewBars."""
     known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
     counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
     usable = {ticker: bars for ticker, bars in known.items() if counts[ticker]}
@@ -135,7 +146,8 @@ def learning_bars(
 
 
 def _training_rows(series: PriceSeries) -> tuple[Floats, Floats, Floats]:
-    """Rows of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
+    """Rows of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over
+    √lead."""
     volatilities, leads, origins = (
         Volatilities.of(series),
         np.array(LEADS),

@@ -19,7 +19,8 @@ MAX_LOG_CHANGE = 2.0  # by at most a factor of e²
 
 
 def symmetrised(quantiles: Floats) -> Floats:
-    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without location (the era's rise) or skew.  (…, 21)."""
+    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without location (the era's rise) or skew.  (…,
+    21)."""
     return np.asarray((quantiles - quantiles[..., ::-1]) / 2, dtype=np.float64)
 
 
@@ -30,7 +31,8 @@ def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
 
 
 def hat_basis(leads: Indices) -> Floats:
-    """(leads, 11) hat functions, to interpolate values at LEADS in ln(lead).  Raises InvalidSetting beyond them."""
+    """(leads, 11) hat functions, to interpolate values at LEADS in ln(lead).  Raises InvalidSetting
+    beyond them."""
     if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
         raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
     knots = np.log(LEADS)
@@ -44,7 +46,8 @@ def lead_basis(leads: Indices) -> Floats:
 
 
 def width_factors(coefficients: Floats, leads: Indices) -> Floats:
-    """(m, leads) factors of the width, at most e² or its inverse.  coefficients: (m, 4), of `lead_basis`."""
+    """(m, leads) factors of the width, at most e² or its inverse.  coefficients: (m, 4), of
+    `lead_basis`."""
     return np.asarray(
         np.exp(np.clip(coefficients @ lead_basis(leads).T, -MAX_LOG_CHANGE, MAX_LOG_CHANGE))
     )

@@ -1,7 +1,9 @@
-"""The pretrained network: a few LSTMs learned across many tickers, which forecast how far any price will spread.
+"""The pretrained network: a few LSTMs learned across many tickers, which forecast how far any price
+will spread.
 
-Weights are plain arrays and inference is NumPy, so a night that does not train loads no TensorFlow. The forecast is of
-log(close at a lead / close of the origin), symmetric about that close: how far, not which way.
+Weights are plain arrays and inference is NumPy, so a night that does not train loads no TensorFlow.
+The forecast is of log(close at a lead / close of the origin), symmetric about that close: how far,
+not which way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,11 +34,12 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A trained network: LSTM layers, whose last state joins the newest inputs in a dense layer (ReLU); a linear head.
+    """A trained network: LSTM layers, whose last state joins the newest inputs in a dense layer
+    (ReLU); a linear head.
 
-    It changes the ridge regression's ln width.  layers: each (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)),
-    gates in the order input, forget, candidate, output.
-    dense, head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
+    It changes the ridge regression's ln width.  layers: each (kernel (inputs, 4u), recurrent (u,
+    4u), bias (4u,)), gates in the order input, forget, candidate, output. dense, head: (kernel,
+    bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
     """
 
     layers: tuple[tuple[Singles, Singles, Singles], ...]
@@ -98,10 +101,11 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class PretrainedNetwork(Vintage):
-    """The mean of a few networks learned from the same tickers, with regressions that saw no later session.
+    """The mean of a few networks learned from the same tickers, with regressions that saw no later
+    session.
 
-    A fine-tuned network is one as well: of the vintage that it started from, with members trained further.
-    scores: by name, training losses; where measured, CRPS skill (a fraction).
+    A fine-tuned network is one as well: of the vintage that it started from, with members trained
+    further. scores: by name, training losses; where measured, CRPS skill (a fraction).
     """
 
     scale: InputScale
@@ -120,9 +124,11 @@ class PretrainedNetwork(Vintage):
         regression: HarRegression,
         ridge: RidgeRegression,
     ) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric about 0.
+        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric
+        about 0.
 
-        regression, ridge: those to correct, usually of its own vintage.  Else as `HarRegression.widths`.
+        regression, ridge: those to correct, usually of its own vintage.  Else as
+        `HarRegression.widths`.
         """
         widths = ridge.widths(series, origins, leads, regression)
         total = np.zeros((len(origins), len(leads), len(LEVELS)))
@@ -144,7 +150,8 @@ class PretrainedNetwork(Vintage):
         return replace(self, members=tuple(map(Member.of, parts)))
 
     def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(members, m, 4) coefficients of `lead_basis` after each origin, computed once per full series.
+        """(members, m, 4) coefficients of `lead_basis` after each origin, computed once per full
+        series.
 
         Always computed for its whole chunk: a product's last bits depend on its size.
         """
@@ -163,7 +170,8 @@ class PretrainedNetwork(Vintage):
         return cached[:, origins]
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(m, 64, 14) scaled inputs of the sessions up to each origin; 0, the mean, before its segment's first."""
+        """(m, 64, 14) scaled inputs of the sessions up to each origin; 0, the mean, before its
+        segment's first."""
         first = max(int(origins.min(initial=len(series))) - LOOK_BACK + 1, 0)
         rows = self.scale.apply(width_inputs(series)[first : int(origins.max(initial=0)) + 1])
         indices = origins[:, None] + np.arange(1 - LOOK_BACK, 1)
@@ -175,13 +183,16 @@ class PretrainedNetwork(Vintage):
 _COEFFICIENTS: WeakKeyDictionary[PriceSeries, WeakKeyDictionary[PretrainedNetwork, Singles]] = (
     WeakKeyDictionary()
 )
-"""By series and network, (members, n, 4), NaN where not yet computed: a cache, which changes no result."""
+"""By series and network, (members, n, 4), NaN where not yet computed: a cache, which changes no
+result."""
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:
-    """(steps, u, m) hidden states of an LSTM that starts from zero (Hochreiter and Schmidhuber 1997).
+    """(steps, u, m) hidden states of an LSTM that starts from zero (Hochreiter and Schmidhuber
+    1997).
 
-    sequence: (steps, inputs, m), so that each gate is one block of memory.  sigmoid(x) is (tanh(x / 2) + 1) / 2.
+    sequence: (steps, inputs, m), so that each gate is one block of memory.  sigmoid(x) is (tanh(x /
+    2) + 1) / 2.
     """
     (steps, size, m), units, one, half = (
         sequence.shape,

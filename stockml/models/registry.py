@@ -1,7 +1,9 @@
-"""Which model is champion, and how it became so: an append-only file per ticker, mirrored by MLflow's aliases.
+"""Which model is champion, and how it became so: an append-only file per ticker, mirrored by
+MLflow's aliases.
 
-Each line ends with the CRC-32 of everything before it in the file; lines of earlier versions have none.
-Never here: the decision itself (that is the gate's), or a change to a written line, except to rename a ticker.
+Each line ends with the CRC-32 of everything before it in the file; lines of earlier versions have
+none. Never here: the decision itself (that is the gate's), or a change to a written line, except to
+rename a ticker.
 """
 
 import json
@@ -28,10 +30,12 @@ CHECK = b', "crc32": "'
 @record
 @dataclass(frozen=True)
 class Promotion:
-    """One line: from `at` (with its UTC offset) on, the model in `path` with content `sha256` is the champion.
+    """One line: from `at` (with its UTC offset) on, the model in `path` with content `sha256` is
+    the champion.
 
-    key, version, session, reason: of the night that made the model; a rollback repeats them with its own reason.
-    path: the model's folder, kept relative to the models' folder so that an installation can be moved.
+    key, version, session, reason: of the night that made the model; a rollback repeats them with
+    its own reason. path: the model's folder, kept relative to the models' folder so that an
+    installation can be moved.
     """
 
     ticker: str
@@ -92,7 +96,8 @@ class Registry:
         return next(reversed(self.history(ticker)), None)
 
     def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
-        """The champions up to the current one, oldest first; a rollback drops later ones.  Raises RecordUnreadable."""
+        """The champions up to the current one, oldest first; a rollback drops later ones.  Raises
+        RecordUnreadable."""
         champions: list[Promotion] = []
         for line in self.history(ticker):
             keys = [champion.key for champion in champions]
@@ -103,7 +108,8 @@ class Registry:
         return tuple(champions)
 
     def promote(self, promotion: Promotion) -> bool:
-        """Append it, unless its night's key is there: no rollback is undone.  Raises RecordUnreadable, StoreBusy."""
+        """Append it, unless its night's key is there: no rollback is undone.  Raises
+        RecordUnreadable, StoreBusy."""
         with self._locked(promotion.ticker):
             if any(line.key == promotion.key for line in self.history(promotion.ticker)):
                 return False
@@ -118,29 +124,25 @@ class Registry:
         reason: str,
         beforehand: Callable[[Promotion], object] = lambda _: None,
     ) -> Promotion:
-        """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy.
+        """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable,
+        StoreBusy.
 
-        beforehand: called before the line is written: killed in it, a repeated call goes back no further.
+        beforehand: called before the line is written: killed in it, a repeated call goes back no
+        further.
         """
-        from stockml.models.trained_model import (
-            load_model,
-        )  # which the nights' status need not load
+        # which the nights' status need not load
+        from stockml.models.trained_model import load_model
 
         if not self.file(ticker).exists():  # locking would create its folder
-            raise NoChampion(ticker, f"no earlier one in {self.models}")
+            raise NoChampion(ticker, f"nothing to roll back to in {self.models}")
         with self._locked(ticker):
             champions = self.champion_history(ticker)
             if len(champions) < 2:
-                first = (
-                    f"; the present one, of {champions[0].session}, is the first"
-                    if champions
-                    else ""
-                )
-                raise NoChampion(ticker, f"no earlier one in {self.models}{first}")
+                first = f": {champions[0].session}'s is the first" if champions else ""
+                raise NoChampion(ticker, f"nothing to roll back to in {self.models}{first}")
             if not champions[-2].intact():
-                raise NoChampion(
-                    ticker, f"the earlier champion in {champions[-2].path} is gone or was changed"
-                )
+                lost = f"the earlier champion in {champions[-2].path} is gone or changed"
+                raise NoChampion(ticker, lost)
             try:
                 load_model(Path(champions[-2].path))
             except InvalidFile as missing:
@@ -157,7 +159,8 @@ class Registry:
             self._append(line)
 
     def rename(self, old: str, new: str) -> bool:
-        """Rewrite `old` to `new` in the lines of the renamed folder; False when none is left to rewrite."""
+        """Rewrite `old` to `new` in the lines of the renamed folder; False when none is left to
+        rewrite."""
         if not self.file(new).exists():
             return False
         with self._locked(new):
@@ -199,9 +202,11 @@ class Registry:
 
 
 def champion_for(home: HomePaths, ticker: str, session: date) -> Promotion | None:
-    """The champion that a night of `session` may know: None where the current one is of a later session.
+    """The champion that a night of `session` may know: None where the current one is of a later
+    session.
 
-    Raises StoreError where its folder is gone or was changed: nothing is then scored against it or takes its place.
+    Raises StoreError where its folder is gone or was changed: nothing is then scored against it or
+    takes its place.
     """
     champion = Registry(home.models).champion(ticker)
     if champion is None or champion.session > session:

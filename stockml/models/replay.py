@@ -1,4 +1,5 @@
-"""Stretches of many tickers from which a pretrained network learned, replayed while it is trained on one ticker."""
+"""Stretches of many tickers from which a pretrained network learned, replayed while it is trained
+on one ticker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -22,9 +23,10 @@ STRETCH = LOOK_BACK + ORIGIN_STRIDE * (ORIGINS_A_STRETCH - 1)  # sessions
 class Stretches:
     """What a network learns from: s stretches of eight origins each, five sessions apart.
 
-    inputs: (s, 99, 14), scaled.  sizes: (s, 8, 11), |move| at LEADS in units of the EWMA 60 volatility · √lead.
-    log_widths: (s, 8, 11), ln of the ridge regression's widths in these.  mask: (s, 8), 1 for an origin that counts.
-    last: (s,), the last session that each stretch knows, that of its last outcome.
+    inputs: (s, 99, 14), scaled.  sizes: (s, 8, 11), |move| at LEADS in units of the EWMA 60
+    volatility · √lead. log_widths: (s, 8, 11), ln of the ridge regression's widths in these.  mask:
+    (s, 8), 1 for an origin that counts. last: (s,), the last session that each stretch knows, that
+    of its last outcome.
     """
 
     inputs: NDArray[np.floating]
@@ -50,7 +52,8 @@ class Stretches:
 
 @dataclass(frozen=True, eq=False)
 class Replay(Vintage):
-    """A sample of a vintage's stretches, in half precision.  network: SHA-256 of the one that learned from them.
+    """A sample of a vintage's stretches, in half precision.  network: SHA-256 of the one that
+    learned from them.
 
     Raises ValueError for a stretch that ends after the vintage, or arrays that do not fit.
     """

@@ -13,10 +13,11 @@ Chosen = Literal["retrain", "fine-tune", "keep", "pretrained"]  # the last: trai
 class Facts:
     """What is known tonight. Counts are sessions; without a champion only `no_champion` matters.
 
-    `no_champion`: why there is none to continue from, None where there is one; `unscored`: why it cannot be scored on
-    tonight's unseen origins, None where it can; `changed`: what differs tonight from when it learned.
-    `scale_drift`, the tutorial's only: half ranges from the middle of the last window to the price, at least 1.
-    `live_skill`, the tutorial's only: of the published paths in the ledger, None until enough have come due.
+    `no_champion`: why there is none to continue from, None where there is one; `unscored`: why it
+    cannot be scored on tonight's unseen origins, None where it can; `changed`: what differs tonight
+    from when it learned. `scale_drift`, the tutorial's only: half ranges from the middle of the
+    last window to the price, at least 1. `live_skill`, the tutorial's only: of the published paths
+    in the ledger, None until enough have come due.
     """
 
     no_champion: str | None = None
@@ -37,7 +38,8 @@ class Decision:
 
 
 def decide(facts: Facts, mode: Mode, policy: PolicySettings) -> Decision:
-    """Choose tonight's mode: `mode` where possible, else retrain; for `auto`, what the facts call for."""
+    """Choose tonight's mode: `mode` where possible, else retrain; for `auto`, what the facts call
+    for."""
     if mode == "retrain":
         return Decision("retrain", "asked for")
     matters = [
@@ -68,7 +70,10 @@ def _stale(facts: Facts, policy: PolicySettings) -> str | None:
         age = f"{facts.sessions_since_retrain} sessions since the last full training"
         return f"{age}, more than {policy.retrain_after_sessions}"
     if facts.scale_drift > policy.scale_drift:
-        drift = f"the price is {facts.scale_drift:.2f} half ranges from the middle of the last window that was learned"
+        drift = (
+            f"the price is {facts.scale_drift:.2f} half ranges from the middle of the last window "
+            "that was learned"
+        )
         return f"scale drifted: {drift}, more than {policy.scale_drift:.2f}"
     if facts.live_skill is not None and facts.live_skill < policy.live_skill_floor:
         return f"live skill {facts.live_skill:+.3f} fell below {policy.live_skill_floor:+.3f}"

@@ -1,7 +1,8 @@
-"""The strongest simple distribution: a ridge regression of what the regression misses, on a network's inputs.
+"""The strongest simple distribution: a ridge regression of what the regression misses, on a
+network's inputs.
 
-It reads what a network reads, averaged over a day, a week, a month, a quarter and a year. So what a network adds to it
-comes from being a network, not from its inputs.
+It reads what a network reads, averaged over a day, a week, a month, a quarter and a year. So what a
+network adds to it comes from being a network, not from its inputs.
 """
 
 from collections.abc import Mapping
@@ -34,16 +35,18 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
 
 RIDGE = "ridge regression"
-PENALTY = 0.3  # per origin, of inputs in standard deviations; chosen, as the windows, on cuts from 1989 to 1997
+# per origin, of inputs in standard deviations; chosen, as the windows, on cuts from 1989 to 1997
+PENALTY = 0.3
 MIN_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class RidgeRegression(Vintage):
-    """Ridge regression (Hoerl and Kennard 1970) of ln(|move| / regression's width + 0.05) on AVERAGED inputs.
+    """Ridge regression (Hoerl and Kennard 1970) of ln(|move| / regression's width + 0.05) on
+    AVERAGED inputs.
 
-    means, deviations: (80,), of the inputs.  coefficients: (80, 4), of `lead_basis`.  shape: (11, 21), symmetric
-    quantiles, at LEADS and LEVELS, of the move over width · √lead.
+    means, deviations: (80,), of the inputs.  coefficients: (80, 4), of `lead_basis`.  shape: (11,
+    21), symmetric quantiles, at LEADS and LEVELS, of the move over width · √lead.
     """
 
     means: Floats
@@ -62,7 +65,8 @@ class RidgeRegression(Vintage):
 
     @classmethod
     def fit(cls, series: Mapping[str, PriceSeries], until: date, regression: HarRegression) -> Self:
-        """Learn from the origins that `HarRegression.fit` learns from, as reproducibly.  Raises TooFewBars."""
+        """Learn from the origins that `HarRegression.fit` learns from, as reproducibly.  Raises
+        TooFewBars."""
         from sklearn.linear_model import Ridge
 
         known, learned_from = learning_bars(series, until, "a ridge regression of the width")
@@ -98,7 +102,8 @@ class RidgeRegression(Vintage):
     def widths(
         self, series: PriceSeries, origins: Indices, leads: Indices, regression: HarRegression
     ) -> Floats:
-        """(m, leads) the regression's widths times `width_factors` of inputs · coefficients.  regression: usually of its vintage."""
+        """(m, leads) the regression's widths times `width_factors` of inputs · coefficients.
+        regression: usually of its vintage."""
         inputs = standardised(input_averages(series)[origins], self.means, self.deviations)
         return regression.widths(series, origins, leads) * width_factors(
             inputs @ self.coefficients, leads
@@ -107,7 +112,8 @@ class RidgeRegression(Vintage):
     def quantiles(
         self, series: PriceSeries, origins: Indices, leads: Indices, regression: HarRegression
     ) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric about 0."""
+        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric
+        about 0."""
         return self.widths(series, origins, leads, regression)[..., None] * (
             hat_basis(leads) @ self.shape
         )

@@ -1,4 +1,5 @@
-"""Load TensorFlow: deterministic, with fixed thread counts, without the notices that no variable can silence."""
+"""Load TensorFlow: deterministic, with fixed thread counts, without the notices that no variable
+can silence."""
 
 import os
 import re
@@ -16,7 +17,7 @@ THREADS = (
 )
 NOTICE = re.compile(
     rb"WARNING: All log messages before absl"
-    rb"|[IWE]\d{4} .*(port\.cc|cudart_stub\.cc|cuda_platform\.cc|cuda_executor\.cc|cpu_feature_guard\.cc)"
+    rb"|[IWE]\d{4} .*(port|cudart_stub|cuda_platform|cuda_executor|cpu_feature_guard)\.cc"
 )
 
 
@@ -38,7 +39,8 @@ def tensorflow() -> Any:
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Capture what the process writes to standard error, then pass it on without the known notices."""
+    """Capture what the process writes to standard error, then pass it on without the known
+    notices."""
     terminal = os.dup(STDERR)
     with tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), STDERR)

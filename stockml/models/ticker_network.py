@@ -18,9 +18,11 @@ FINE_TUNED, PRETRAINED = "fine-tuned network", "pretrained network"
 
 @dataclass(frozen=True, eq=False)
 class TickerNetwork:
-    """Forecasts a ticker's width, by the fine-tuned network if `used`, else by its vintages' pretrained one.
+    """Forecasts a ticker's width, by the fine-tuned network if `used`, else by its vintages'
+    pretrained one.
 
-    fine_tuned: None where nothing was trained.  learned_until: the last session that any of it has seen.
+    fine_tuned: None where nothing was trained.  learned_until: the last session that any of it has
+    seen.
     """
 
     vintages: VintageSet
@@ -33,7 +35,8 @@ class TickerNetwork:
 
     @property
     def weights(self) -> tuple[NDArray[np.float32], ...]:
-        """The fine-tuned network's, as `PretrainedNetwork.arrays`; the pretrained one's are in its vintage's file."""
+        """The fine-tuned network's, as `PretrainedNetwork.arrays`; the pretrained one's are in its
+        vintage's file."""
         return self.fine_tuned.arrays() if self.fine_tuned else ()
 
     @property
@@ -46,7 +49,8 @@ class TickerNetwork:
     def forecast(
         self, series: PriceSeries, origins: Indices, leads: Indices
     ) -> tuple[Floats, Floats | None]:
-        """(m, leads) medians, and (m, leads, 21) quantiles symmetric about 0; None without a network."""
+        """(m, leads) medians, and (m, leads, 21) quantiles symmetric about 0; None without a
+        network."""
         median = published_median(series, origins, leads)
         if self.vintages.pretrained is None:
             return median, None

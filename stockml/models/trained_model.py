@@ -29,7 +29,8 @@ Network = TickerNetwork | TutorialForecaster
 @record
 @dataclass(frozen=True)
 class Provenance:
-    """What a model was made of, kept in its folder: hashes of price adjustment, training code and dataset."""
+    """What a model was made of, kept in its folder: hashes of price adjustment, training code and
+    dataset."""
 
     adjustment: str
     code: str
@@ -53,7 +54,8 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What training gained over the pretrained network on `origins` of the validation part: skill of CRPS / √lead."""
+    """What training gained over the pretrained network on `origins` of the validation part: skill
+    of CRPS / √lead."""
 
     skill: float
     origins: int
@@ -61,12 +63,14 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """Both networks of a night, how they were made, and how they did on the validation part while learning.
+    """Both networks of a night, how they were made, and how they did on the validation part while
+    learning.
 
-    `held_out` saw nothing of the validation and test parts and is scored; `published` learned in the same way from
-    every session whose outcome is known. `evidence`: None where there was too little to learn from or to try it on.
-    `history`: a row per step with network, step, loss, learning_rate and seconds; the tutorial's, a row per epoch, with
-    epoch in place of step, validation_loss and more.
+    `held_out` saw nothing of the validation and test parts and is scored; `published` learned in
+    the same way from every session whose outcome is known. `evidence`: None where there was too
+    little to learn from or to try it on. `history`: a row per step with network, step, loss,
+    learning_rate and seconds; the tutorial's, a row per epoch, with epoch in place of step,
+    validation_loss and more.
     """
 
     settings: Settings
@@ -82,7 +86,8 @@ class TrainedModel:
 
 
 def save(model: TrainedModel, folder: Path) -> None:
-    """Write the folder, the vintages as names and hashes only; equal models give equal bytes but for `_timing.json`."""
+    """Write the folder, the vintages as names and hashes only; equal models give equal bytes but
+    for `_timing.json`."""
     for name in NETWORKS:
         if weights := getattr(model, name).weights:
             write_atomically(folder / f"{name}.npz", packed(weights))
@@ -109,7 +114,8 @@ def save(model: TrainedModel, folder: Path) -> None:
 
 
 def load_model(folder: Path) -> TrainedModel:
-    """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's."""
+    """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier
+    version's."""
     try:
         content = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
@@ -164,7 +170,8 @@ def _network(
 
 
 def vintage_folders(folder: Path) -> tuple[Path, ...]:
-    """Where the vintages of a model in `folder` may be: beside it, as in MLflow; in the installation; as shipped."""
+    """Where the vintages of a model in `folder` may be: beside it, as in MLflow; in the
+    installation; as shipped."""
     return (folder, folder.parent.parent.parent / "pretrained", SHIPPED)
 
 
@@ -181,7 +188,8 @@ def vintage_files(folder: Path) -> tuple[Path, ...]:
 
 
 def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
-    """Why the model cannot be scored from session `first` on; None where it has seen no session from then on."""
+    """Why the model cannot be scored from session `first` on; None where it has seen no session
+    from then on."""
     seen = model.held_out.learned_until
     return (
         None

@@ -1,7 +1,9 @@
-"""The newest vintages as of a day: of the regression, the ridge regression and the pretrained network.
+"""The newest vintages as of a day: of the regression, the ridge regression and the pretrained
+network.
 
-They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without it and says why:
-the regressions without the network, the one across tickers without the ridge, or the EWMA 60 with normal quantiles.
+They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without
+it and says why: the regressions without the network, the one across tickers without the ridge, or
+the EWMA 60 with normal quantiles.
 """
 
 import hashlib
@@ -39,7 +41,8 @@ FORECASTING = (
 
 @dataclass(frozen=True, eq=False)
 class VintageSet:
-    """The regressions and a network, or None.  reasons: by kind, why there is none, or which damaged files were passed.
+    """The regressions and a network, or None.  reasons: by kind, why there is none, or which
+    damaged files were passed.
 
     Neither ridge regression nor network is used without what it corrects.
     """
@@ -92,7 +95,8 @@ class VintageSet:
         return cls(files.get("regression"), files.get("ridge"), files.get("pretrained"))
 
     def simple_quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned.
+        """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the
+        longest lead learned.
 
         Those of the ridge regression, symmetric about 0; without one, of what it would correct.
         """
@@ -119,7 +123,8 @@ class VintageSet:
         leads: Indices,
         fine_tuned: PretrainedNetwork | None = None,
     ) -> Floats:
-        """(m, leads, 21) symmetric quantiles of the pretrained or a fine-tuned network; else as `simple_quantiles`."""
+        """(m, leads, 21) symmetric quantiles of the pretrained or a fine-tuned network; else as
+        `simple_quantiles`."""
         network = fine_tuned or self.pretrained
         assert network is not None
         assert self.regression is not None
@@ -130,7 +135,8 @@ class VintageSet:
 
 
 def replay_of(pretrained: PretrainedNetwork, folders: Sequence[Path] = (SHIPPED,)) -> Replay:
-    """The stretches from which this pretrained network learned.  Raises InvalidFile where no folder has them."""
+    """The stretches from which this pretrained network learned.  Raises InvalidFile where no folder
+    has them."""
     name = f"replay-{pretrained.through:%Y-%m}.npz"
     for path in (folder / name for folder in folders if (folder / name).is_file()):
         replay: Replay = _read(path)
@@ -144,18 +150,21 @@ def replay_of(pretrained: PretrainedNetwork, folders: Sequence[Path] = (SHIPPED,
 
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
-    """The last session of the oldest readable regression, before which nothing is scored; None without any."""
+    """The last session of the oldest readable regression, before which nothing is scored; None
+    without any."""
     return next((each.through for each in _vintages(folders, ["regression"])), None)
 
 
 def vintages_sha256(day: date, folder: Path) -> str:
-    """Hash of all vintages in the folder that have seen no session after `day`; "" where there is none."""
+    """Hash of all vintages in the folder that have seen no session after `day`; "" where there is
+    none."""
     identities = [_identity(each) for each in _vintages([folder]) if each.through <= day]
     return hashlib.sha256("\n".join(identities).encode()).hexdigest() if identities else ""
 
 
 def keep_superseded(folder: Path, new: Vintage) -> None:
-    """Copy the vintage that `new` is about to overwrite, for models that name it, unless both are the same."""
+    """Copy the vintage that `new` is about to overwrite, for models that name it, unless both are
+    the same."""
     path = folder / vintage_store.file_name(new)
     if (old := _readable(path)) and (identity := _identity(old)) != _identity(new):
         write_atomically(_superseded_path(folder, *identity.split()), path.read_bytes())
@@ -166,7 +175,8 @@ _CACHE: ContextVar[dict[Any, Any] | None] = ContextVar("_CACHE", default=None)
 
 @contextmanager
 def vintage_cache() -> Iterator[None]:
-    """List and read vintages only once within this context: what is written meanwhile is not seen."""
+    """List and read vintages only once within this context: what is written meanwhile is not
+    seen."""
     token = _CACHE.set({})
     try:
         yield
@@ -175,7 +185,8 @@ def vintage_cache() -> Iterator[None]:
 
 
 def _cached(lookup: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function that reads the disk, to call it only once for equal arguments within `vintage_cache`."""
+    """Decorate a function that reads the disk, to call it only once for equal arguments within
+    `vintage_cache`."""
 
     @wraps(lookup)
     def wrapper(*arguments: Any) -> Any:
@@ -189,7 +200,8 @@ def _cached(lookup: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
-    """The newest vintage before `day` in all folders, and a note: damaged files skipped, or why there is none."""
+    """The newest vintage before `day` in all folders, and a note: damaged files skipped, or why
+    there is none."""
     notes: list[str] = []
     oldest = None
     for path in reversed(_by_date(kind, tuple(folders))):
@@ -211,7 +223,8 @@ def _few(notes: Sequence[str]) -> list[str]:
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
-    """The file, superseded or not, with this name and content. Raises InvalidFile where no folder has it."""
+    """The file, superseded or not, with this name and content. Raises InvalidFile where no folder
+    has it."""
     name, sha256 = identity.split()
     for path in (
         path
@@ -239,7 +252,8 @@ def _superseded_path(folder: Path, name: str, sha256: str) -> Path:
 
 @_cached
 def _by_date(kind: str, folders: tuple[Path, ...]) -> list[Path]:
-    """Files of all folders, oldest first, as names sort; within a month, the first folder's counts as newest."""
+    """Files of all folders, oldest first, as names sort; within a month, the first folder's counts
+    as newest."""
     paths = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
     return sorted(paths, key=lambda path: path.name)
 

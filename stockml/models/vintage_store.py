@@ -1,8 +1,9 @@
-"""Vintages of both regressions, the pretrained network and its replay as small files, refused if they were changed.
+"""Vintages of both regressions, the pretrained network and its replay as small files, refused if
+they were changed.
 
-A file holds a header of names and numbers, and plain arrays, nothing executable. A regression's is JSON; the others
-are .npz, the header first, then weights or stretches in the half precision in which they are used. The header's
-SHA-256 covers everything else, names and numbers.
+A file holds a header of names and numbers, and plain arrays, nothing executable. A regression's is
+JSON; the others are .npz, the header first, then weights or stretches in the half precision in
+which they are used. The header's SHA-256 covers everything else, names and numbers.
 """
 
 import hashlib
@@ -47,7 +48,8 @@ _json = partial(json.dumps, sort_keys=True, default=np.ndarray.tolist)
 
 @dataclass(frozen=True)
 class VintageKind:
-    """How a kind of vintage is kept in a file.  layout: header entries that must match, or the file is refused."""
+    """How a kind of vintage is kept in a file.  layout: header entries that must match, or the file
+    is refused."""
 
     name: str
     type: type[Vintage]
@@ -66,7 +68,8 @@ def file_name(vintage: Vintage) -> str:
 
 
 def write(vintage: Vintage, folder: Path) -> Path:
-    """Write the vintage, atomically, under the name of its last month; equal values give equal bytes."""
+    """Write the vintage, atomically, under the name of its last month; equal values give equal
+    bytes."""
     path, (header, arrays) = folder / file_name(vintage), _described(vintage)
     header |= {"sha256": _digest(header, arrays)}
     if arrays:
@@ -84,7 +87,8 @@ def digest(vintage: Vintage) -> str:
 
 
 def read(path: Path) -> Any:
-    """Read what `write` wrote. Raises InvalidFile, naming the file, when it is missing, damaged or something else."""
+    """Read what `write` wrote. Raises InvalidFile, naming the file, when it is missing, damaged or
+    something else."""
     kind = next((kind for kind in KINDS.values() if path.match(kind.pattern)), KINDS["pretrained"])
     way_back = AS_SHIPPED if path.parent == SHIPPED else OWN
     try:
@@ -148,7 +152,8 @@ def _as_arrays(content: Any) -> Any:
 
 
 def _parts(vintage: Vintage) -> tuple[Header, Arrays]:
-    """What a vintage has learned, as entries of its header and as arrays: only networks and replay have these."""
+    """What a vintage has learned, as entries of its header and as arrays: only networks and replay
+    have these."""
     if isinstance(vintage, PretrainedNetwork):
         return _network_parts(vintage)
     if isinstance(vintage, Replay):

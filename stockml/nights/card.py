@@ -1,4 +1,5 @@
-"""The few lines that every page opens with: a share's close and range, and what its forecast is worth."""
+"""The few lines that every page opens with: a share's close and range, and what its forecast is
+worth."""
 
 import textwrap
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ HELPS = {
 
 @dataclass(frozen=True)
 class Chance:
-    """usual: how often it happened to this share, where the forecast's own chance scored no better."""
+    """usual: how often it happened to this share, where the forecast's own chance scored no
+    better."""
 
     value: float
     usual: bool = False
@@ -56,11 +58,11 @@ class Range:
 class Card:
     """One share's forecast in a person's terms; shares and changes are fractions of the close.
 
-    state: what went wrong since; empty if last night worked.  age: None on pages that stay as they are.
-    change: of the close on its day.  outlook: of SPAN sessions.  loss: what the next session loses
-    in one case of twenty.  fall: of a price over 5 % lower after SPAN sessions.  touches: of trading so much
-    lower at some time within them.  helps: whether the network does, beyond luck.  leaks: whether the model is
-    the tutorial's, which saw what it is scored on.
+    state: what went wrong since; empty if last night worked.  age: None on pages that stay as they
+    are. change: of the close on its day.  outlook: of SPAN sessions.  loss: what the next session
+    loses in one case of twenty.  fall: of a price over 5 % lower after SPAN sessions.  touches: of
+    trading so much lower at some time within them.  helps: whether the network does, beyond luck.
+    leaks: whether the model is the tutorial's, which saw what it is scored on.
     """
 
     ticker: str
@@ -123,8 +125,9 @@ class Card:
             return f"closed at {price_text(self.close)} on {self.origin}"
         within = [each for each in self.ranges if each.lead <= SPAN][-1]
         return (
-            f"closed at {price_text(self.close)}; 80% of {self.price}s in {quantity(within.lead, 'session')} "
-            f"between {price_text(within.low)} and {price_text(within.high)}"
+            f"closed at {price_text(self.close)}; 80% of {self.price}s in "
+            f"{quantity(within.lead, 'session')} between {price_text(within.low)} and "
+            f"{price_text(within.high)}"
             + (f", {self.outlook.mood}" if self.outlook and self.outlook.mood else "")
         )
 
@@ -174,7 +177,10 @@ class Card:
             if age.sessions
             else ", the newest close"
         )
-        opening = f"{self.ticker} closed at {price_text(self.close)}{change} on {_day(self.origin, '%A', '%B')}{when}."
+        opening = (
+            f"{self.ticker} closed at {price_text(self.close)}{change} on "
+            f"{_day(self.origin, '%A', '%B')}{when}."
+        )
         state = f"Last night: {one_line(self.state)}." if self.state else "Last night worked."
         if age and age.expired:
             return [opening, state, f"No figures: {self._expired}."]
@@ -184,7 +190,8 @@ class Card:
         sentences.append(f"One session in twenty loses more than {self.loss:.1%}, {loss} a share.")
         if self.fall:
             sentences.append(
-                f"Chance of a {self.price} over {MOVES[0]:.0%} lower after {SPAN} sessions: {self.fall}."
+                f"Chance of a {self.price} over {MOVES[0]:.0%} lower after {SPAN} sessions: "
+                f"{self.fall}."
             )
         sentences += self._touched()
         if self.leaks:
@@ -221,11 +228,15 @@ class Card:
     @property
     def _expired(self) -> str:
         assert self.age
-        return f"the forecast has expired, {quantity(self.age.sessions, 'session')} old (limit {self.age.expires_after})"
+        return (
+            f"the forecast has expired, {quantity(self.age.sessions, 'session')} old (limit "
+            f"{self.age.expires_after})"
+        )
 
 
 def chance_of(what: str, sessions: int, chance: float, night: Night | None) -> Chance:
-    """The forecast's `chance`, or the share's frequency on the test part where the forecast scored no better.
+    """The forecast's `chance`, or the share's frequency on the test part where the forecast scored
+    no better.
 
     what: as in `OutlookScore`. A frequency that rests on few cases is none.
     """

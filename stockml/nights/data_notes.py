@@ -1,4 +1,5 @@
-"""A night's notes on its data: bars set aside, sessions without a bar, doubtful splits, imports that disagree."""
+"""A night's notes on its data: bars set aside, sessions without a bar, doubtful splits, imports
+that disagree."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -32,8 +33,8 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
         for bar in named
     ]
     notes += [
-        f"the open of {day} moved as at a split, none is known, and its bar is taken as it is: if it is a misprint, "
-        f"`stockml bars {ticker} --reject {day}`"
+        f"the open of {day} moved as at a split, none is known, and its bar is taken as it is: if "
+        f"it is a misprint, `stockml bars {ticker} --reject {day}`"
         for day in jumps(view.bars)
         if day in days[-SESSIONS_TO_LIST:]
     ]
@@ -46,12 +47,13 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
     ]
     if repeated := [day for day in repeats(view.bars) if day >= recent]:
         notes.append(
-            f"prices and volume of {listed(repeated)} are those of the bar before once more, as of a feed that stands "
-            f"still: if they are not real, `stockml bars {ticker} --reject {repeated[0]}`"
+            f"prices and volume of {listed(repeated)} are those of the bar before once more, as "
+            f"of a feed that stands still: if they are not real, `stockml bars {ticker} --reject "
+            f"{repeated[0]}`"
         )
     notes += [
-        f"a split of {split.factor:g} to 1 on {split.effective} is listed, and no close near it moved that way: prices "
-        "before it are left as they are"
+        f"a split of {split.factor:g} to 1 on {split.effective} is listed, and no close near it "
+        "moved that way: prices before it are left as they are"
         for split in view.contradicted
     ]
     if older := len(view.set_aside) - len(named):
@@ -61,7 +63,8 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
         notes.append(f"no bar of {listed(new)}: asked for again every night")
     if old := [day for day in holes if day < recent]:
         notes.append(
-            f"no bar of {quantity(len(old), 'older session')}: {command}; `stockml import` can bring them"
+            f"no bar of {quantity(len(old), 'older session')}: {command}; `stockml import` can "
+            "bring them"
         )
     if split := divided(PriceSeries.from_bars(view.bars), sessions):
         notes.append(split)
@@ -73,11 +76,12 @@ def of_joins(view: AdjustedSeries) -> list[str]:
     notes = []
     if odd := sorted({day for join in view.joins for day in join.odd}):
         notes.append(
-            f"imported history disagrees with the bars on {listed(odd)}; joined by the other sessions' ratio"
+            f"imported history disagrees with the bars on {listed(odd)}; joined by the other "
+            "sessions' ratio"
         )
     notes += [
-        f"imported history is joined by the close of {join.cut} alone, which nothing confirms: import a file "
-        "that has more of the bars' sessions"
+        f"imported history is joined by the close of {join.cut} alone, which nothing confirms: "
+        "import a file that has more of the bars' sessions"
         for join in view.joins
         if join.overlap == 1
     ]
@@ -85,7 +89,8 @@ def of_joins(view: AdjustedSeries) -> list[str]:
 
 
 def repeats(bars: Bars) -> list[date]:
-    """The sessions whose bar repeats the one before, though it has a range: no market does that, volume included."""
+    """The sessions whose bar repeats the one before, though it has a range: no market does that,
+    volume included."""
     same = (bars.diff().fillna({"volume": 0}) == 0).all(axis=1) & (bars["high"] > bars["low"])
     sessions: list[date] = days_of(bars[same]).tolist()
     return sessions
@@ -97,13 +102,15 @@ def listed(days: Sequence[date]) -> str:
 
 
 def of_answer(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
-    """Sentences on the newest answer: its days that are yet to come, and the closes that it changed."""
+    """Sentences on the newest answer: its days that are yet to come, and the closes that it
+    changed."""
     future = f"left out, yet to come: {listed(bars.left_out)} (is this machine's clock behind?)"
     return (*([future] if bars.left_out else []), *_restated(store, bars))
 
 
 def _restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
-    """Sentences naming the closes that the newest answer changed, if any; other restated columns are not named."""
+    """Sentences naming the closes that the newest answer changed, if any; other restated columns
+    are not named."""
     if not bars.restated:
         return ()
     changes = store.restatements(bars.ticker)
@@ -125,7 +132,8 @@ def _restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
 
 
 def divided(series: PriceSeries, sessions: Sessions) -> str:
-    """A sentence on what long holes and changes of units do to the series, and what that costs; "" without any."""
+    """A sentence on what long holes and changes of units do to the series, and what that costs; ""
+    without any."""
     after = starts(series)[1:]
     if not len(after):
         return ""
@@ -137,7 +145,7 @@ def divided(series: PriceSeries, sessions: Sessions) -> str:
         what = f"{UNITS}, a lasting change of the price by a power of ten,"
     lost = len(series) - len(within_segment(series, np.arange(len(series)), LEADS[-1]))
     return (
-        f"the series is divided{times} by a {what} between {last} and {first}: {lost} of {len(series):,} "
-        "sessions are neither learned from nor scored, since window or outcome would span it; after it the share "
-        "is seen as one that was listed then"
+        f"the series is divided{times} by a {what} between {last} and {first}: {lost} of "
+        f"{len(series):,} sessions are neither learned from nor scored, since window or outcome "
+        "would span it; after it the share is seen as one that was listed then"
     )

@@ -16,13 +16,15 @@ from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
 def side_inputs_sha256(home: HomePaths, ticker: str, session: date) -> str:
-    """Hashes of a night's inputs besides the ticker's bars: its splits, imports and judgements, and the pretrained networks."""
+    """Hashes of a night's inputs besides the ticker's bars: its splits, imports and judgements, and
+    the pretrained networks."""
     hashes = (sha256_of(address) or "none" for address in BarStore.of(home).side_files(ticker))
     return " ".join([*hashes, inputs_sha256(home, session)])
 
 
 def inputs_sha256(home: HomePaths, session: date) -> str:
-    """Hash of what was learned across tickers: everything shipped, and what the home had learned by the session."""
+    """Hash of what was learned across tickers: everything shipped, and what the home had learned by
+    the session."""
     return f"{_shipped()} {vintages_sha256(session, home.pretrained)}"
 
 
@@ -35,7 +37,8 @@ def _shipped() -> str:
 
 
 def renormalise(home: HomePaths, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
-    """Write the series adjusted through the session; its SHA-256 is the data hash. Raises NoBars, HistoryError."""
+    """Write the series adjusted through the session; its SHA-256 is the data hash. Raises NoBars,
+    HistoryError."""
     store = BarStore.of(home, calendar)
     view = store.view(bars.ticker, until=bars.session)
     if (newest := view.bars.index[-1].date()) < bars.session:

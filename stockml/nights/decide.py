@@ -1,4 +1,5 @@
-"""The decision to retrain, fine-tune or keep: facts are gathered here, `retrain_policy` decides, the result is kept."""
+"""The decision to retrain, fine-tune or keep: facts are gathered here, `retrain_policy` decides,
+the result is kept."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ from stockml.training.train import facts_about
 @record
 @dataclass(frozen=True)
 class DecisionRecord:
-    """A decision, the champion that it was based on, and the reason if that champion could not be read."""
+    """A decision, the champion that it was based on, and the reason if that champion could not be
+    read."""
 
     session: date
     champion: str | None
@@ -40,8 +42,9 @@ def decide_mode(
 ) -> DecisionReceipt:
     """Decide for tonight, given the present champion, and keep the decision with that champion.
 
-    The file is named after what makes the night's key (data, pretrained networks, settings, code of the numbers): a repeated night
-    finds what was decided before its own promotion, even if other code changed or the cached result is gone.
+    The file is named after what makes the night's key (data, pretrained networks, settings, code of
+    the numbers): a repeated night finds what was decided before its own promotion, even if other
+    code changed or the cached result is gone.
 
     by_hand: what a person did to the champion since, for the reason.
     """
@@ -65,7 +68,8 @@ def decide_mode(
 
 
 def champion_of_decision(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
-    """The champion's folder, or None, and the reason if it could not be read. Raises StoreError if it is damaged."""
+    """The champion's folder, or None, and the reason if it could not be read. Raises StoreError if
+    it is damaged."""
     stored = read_record(DecisionRecord, Path(decision.path).read_bytes())
     if stored.champion is None:
         return None, stored.unreadable
@@ -89,7 +93,8 @@ def _earlier_decision(path: Path) -> DecisionRecord | None:
 def _champion_and_facts(
     home: HomePaths, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
-    """The champion that tonight may use, the facts to decide by, and the reason if it cannot be read."""
+    """The champion that tonight may use, the facts to decide by, and the reason if it cannot be
+    read."""
     champion = champion_for(home, dataset.ticker, dataset.session)
     if champion is None:
         newest = Registry(home.models).champion(dataset.ticker)

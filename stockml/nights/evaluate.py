@@ -1,4 +1,5 @@
-"""The evaluation step: tonight's model and the champion of its decision, scored on the same origins."""
+"""The evaluation step: tonight's model and the champion of its decision, scored on the same
+origins."""
 
 import hashlib
 from datetime import date
@@ -30,7 +31,8 @@ def evaluate_night(
     *,
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
-    """Score, judge, and make the forecast to publish; write all to one folder named by its inputs."""
+    """Score, judge, and make the forecast to publish; write all to one folder named by its
+    inputs."""
     champion_folder, unreadable = champion_of_decision(decision)
     challenger = load_model(Path(model.path))
     champion = load_model(champion_folder) if champion_folder else None

@@ -22,9 +22,11 @@ FILE = "finished.json"
 @record
 @dataclass(frozen=True)
 class FinishedNight:
-    """The newest night.  request: hash of the request and of all that decides the answer, as the night began.
+    """The newest night.  request: hash of the request and of all that decides the answer, as the
+    night began.
 
-    files: SHA-256 of what it left, by path.  record: the path of its `night.json`, one of the files.
+    files: SHA-256 of what it left, by path.  record: the path of its `night.json`, one of the
+    files.
     """
 
     request: str
@@ -65,6 +67,7 @@ def finished_night(
 def request_sha256(
     ticker: str, session: date, settings: Settings, calendar: str | None, beside: str
 ) -> str:
-    """Hash of a request for a night, and of the code and side inputs (`beside`) that decide its answer."""
+    """Hash of a request for a night, and of the code and side inputs (`beside`) that decide its
+    answer."""
     asked = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries())
     return hashlib.sha256("|".join((*asked, files_hash(*NIGHT_PACKAGES))).encode()).hexdigest()

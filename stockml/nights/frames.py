@@ -1,12 +1,15 @@
-"""Bars, forecasts, ledger and nights as data frames, for notebooks. Reads only; needs no server and no TensorFlow.
+"""Bars, forecasts, ledger and nights as data frames, for notebooks. Reads only; needs no server and
+no TensorFlow.
 
     import stockml
     home = stockml.Home()
     home.bars("IBM"); home.forecast("IBM"); home.ledger("IBM"); home.nights("IBM")
     home.size("IBM", capital=50_000, risk=0.01).shares
-    pd.concat({ticker: home.ledger(ticker) for ticker in home.tickers()}, names=["ticker"])  # of all tickers
+    pd.concat({ticker: home.ledger(ticker) for ticker in home.tickers()}, names=["ticker"])  # of
+    all tickers
 
-Prices are in the currency in which the exchange quotes the ticker. Frames are copies: changes to them are not kept.
+Prices are in the currency in which the exchange quotes the ticker. Frames are copies: changes to
+them are not kept.
 """
 
 import os
@@ -37,7 +40,8 @@ BOUNDS = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
 
 
 class Home:
-    """One installation; `folder=None` is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay."""
+    """One installation; `folder=None` is the one that the commands use: STOCKML_HOME, `~/.stockml`,
+    or its replay."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
         environ = {**os.environ, **({"STOCKML_HOME": str(folder)} if folder else {})}
@@ -55,10 +59,12 @@ class Home:
     def bars(
         self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None
     ) -> pd.DataFrame:
-        """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume in shares.
+        """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close;
+        volume in shares.
 
-        adjusted: for splits, with imported history in front; otherwise raw as traded, restated sessions at their
-        newest value.  as_of: only what was recorded by this time, UTC if it has no zone.  Raises NoBars, StoreError.
+        adjusted: for splits, with imported history in front; otherwise raw as traded, restated
+        sessions at their newest value.  as_of: only what was recorded by this time, UTC if it has
+        no zone.  Raises NoBars, StoreError.
         """
         store, ticker = self._store(ticker), validated_ticker(ticker)
         return store.adjusted(ticker, as_of=as_of) if adjusted else store.read(ticker, as_of=as_of)
@@ -66,11 +72,12 @@ class Home:
     def forecast(self, ticker: str) -> pd.DataFrame:
         """The newest published forecast: index `session`, the sessions after its origin; closes.
 
-        Columns: lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
-        of the width, 0 without a network. `attrs`: probability_of_rise: the chance (0 to 1) that the price is higher
-        at lead `direction_step`; and as text, which Parquet files keep, origin and published_at (ISO 8601), key, age,
-        which says when the forecast has expired, and rise: that chance beside how often the price rose.
-        Raises NoForecast, RecordUnreadable.
+        Columns: lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight:
+        the network's share of the width, 0 without a network. `attrs`: probability_of_rise: the
+        chance (0 to 1) that the price is higher at lead `direction_step`; and as text, which
+        Parquet files keep, origin and published_at (ISO 8601), key, age, which says when the
+        forecast has expired, and rise: that chance beside how often the price rose. Raises
+        NoForecast, RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
         last, published = (
@@ -92,10 +99,12 @@ class Home:
         return frame
 
     def size(self, ticker: str, *, capital: float, risk: float, lead: int = 1) -> Position:
-        """How many shares lose at most `risk` (0.01: 1 %) of the capital after `lead` sessions, but for 1 case in 20.
+        """How many shares lose at most `risk` (0.01: 1 %) of the capital after `lead` sessions, but
+        for 1 case in 20.
 
-        `stockml.forecasts.position.LIMITS` says what it is not. capital: in the currency of the ticker's prices.
-        Raises InvalidSetting, NoForecast, UnusableForecast where it has expired, RecordUnreadable.
+        `stockml.forecasts.position.LIMITS` says what it is not. capital: in the currency of the
+        ticker's prices. Raises InvalidSetting, NoForecast, UnusableForecast where it has expired,
+        RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
         published = newest_published(self._paths, ticker)
@@ -104,13 +113,14 @@ class Home:
         )
 
     def ledger(self, ticker: str) -> pd.DataFrame:
-        """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
+        """Every published step that counts (one forecast per session), beside its outcome: one row
+        per (origin, lead).
 
-        Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; key: the night's, as in
-        `nights`; probability_of_rise: above last_close at lead direction_step; forecast, low_50 … high_95, actual:
-        closes or, in earlier versions, mid prices; last_close: the origin's. Prices are in the origin's share units;
-        actual is NaN until it is known.
-        Empty without forecasts. Raises NoBars, RecordUnreadable.
+        Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; key: the
+        night's, as in `nights`; probability_of_rise: above last_close at lead direction_step;
+        forecast, low_50 … high_95, actual: closes or, in earlier versions, mid prices; last_close:
+        the origin's. Prices are in the origin's share units; actual is NaN until it is known. Empty
+        without forecasts. Raises NoBars, RecordUnreadable.
         """
         store, ticker = self._store(ticker), validated_ticker(ticker)
         counting = Ledger(self._paths.ledger).counting(ticker, store.sessions(ticker))
@@ -135,10 +145,11 @@ class Home:
         return joined.rename(columns=new_names)[[*first, *BOUNDS, "last_close", "actual"]]
 
     def nights(self, ticker: str) -> pd.DataFrame:
-        """Every completed night, oldest first: index `session` (naive midnights); fields of `NightRow`, and key.
+        """Every completed night, oldest first: index `session` (naive midnights); fields of
+        `NightRow`, and key.
 
-        `help(stockml.nights.universe.NightRow)` says what they are. Skills and changes are fractions: 0.05 is 5 %.
-        Missing figures are NaN. Empty without nights. Raises InvalidFile.
+        `help(stockml.nights.universe.NightRow)` says what they are. Skills and changes are
+        fractions: 0.05 is 5 %. Missing figures are NaN. Empty without nights. Raises InvalidFile.
         """
         paths = sorted((self._paths.nights / validated_ticker(ticker)).glob("*/night.json"))
         nights = sorted(

@@ -1,4 +1,5 @@
-"""Fetched payloads into the store: bars, splits, delistings, another provider's history; and what it still lacks."""
+"""Fetched payloads into the store: bars, splits, delistings, another provider's history; and what
+it still lacks."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -36,8 +37,9 @@ def append(
 ) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
-    They are recorded at the time of their receipt, so that an old answer does not undo later restatements. The
-    receipt counts what the answer brought, now or when it was first added. Raises StoreError, BadPayload.
+    They are recorded at the time of their receipt, so that an old answer does not undo later
+    restatements. The receipt counts what the answer brought, now or when it was first added. Raises
+    StoreError, BadPayload.
     """
     store = BarStore.of(home, calendar)
     sessions = store.sessions(payload.ticker)
@@ -67,13 +69,16 @@ def append(
 def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
     if store.rows(ticker) and (restated := foreign_return_count(store.read(ticker), answer)):
         found = f"expected the closes that are stored, found {restated} moves restated"
-        advice = f"begin anew by `stockml tickers rename {ticker} NEW`, then `stockml tickers add {ticker}`"
+        advice = (
+            f"begin anew by `stockml tickers rename {ticker} NEW`, then `stockml tickers add "
+            f"{ticker}`"
+        )
         raise BadPayload(ticker, f"{found}: if the symbol is another company's by now, {advice}")
 
 
 def needs_whole_history(home: HomePaths, ticker: str, calendar: str | None, session: date) -> bool:
-    """Whether the newest 100 sessions are too few: no bar yet, or a longer outage; weekly also older holes, or a
-    history so short that its first request may have failed.
+    """Whether the newest 100 sessions are too few: no bar yet, or a longer outage; weekly also
+    older holes, or a history so short that its first request may have failed.
     """
     store = BarStore.of(home, calendar)
     last, sessions = store.last_session(ticker), store.sessions(ticker)
@@ -121,7 +126,8 @@ def explain_jumps(
     calendar: str | None,
     now: datetime,
 ) -> StoreReceipt:
-    """Ask for the ticker's splits if its bars have unexplained jumps, and keep the answer. Raises FeedError."""
+    """Ask for the ticker's splits if its bars have unexplained jumps, and keep the answer. Raises
+    FeedError."""
     store = BarStore.of(home, calendar)
     if jumps := store.unexplained_jumps(bars.ticker):
         payload = provider.splits(bars.ticker)
@@ -134,7 +140,8 @@ def explain_jumps(
 def why_no_forecast(
     home: HomePaths, bars: StoreReceipt, calendar: str | None, fewest: int
 ) -> SessionStatus | None:
-    """The status if the session's bar is set aside, or a new share has fewer than `fewest` sessions; else None."""
+    """The status if the session's bar is set aside, or a new share has fewer than `fewest`
+    sessions; else None."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     if aside := next((bar for bar in view.set_aside if bar.session == bars.session), None):
         advice = (
@@ -142,10 +149,16 @@ def why_no_forecast(
             if aside.broken
             else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
         )
-        text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it, if any, stands{advice}"
+        text = (
+            f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it, if "
+            f"any, stands{advice}"
+        )
         return SessionStatus(bars.session, text, states.SET_ASIDE)
     if (found := len(view.bars)) < fewest:
-        text = f"{TooFewBars(fewest, found, 'a forecast')}; a newly listed share has them {fewest - found} sessions on"
+        text = (
+            f"{TooFewBars(fewest, found, 'a forecast')}; a newly listed share has them "
+            f"{fewest - found} sessions on"
+        )
         return SessionStatus(bars.session, text, states.TOO_FEW_SESSIONS)
     return None
 
@@ -153,7 +166,8 @@ def why_no_forecast(
 def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatus | None:
     """The status if the share is known to be delisted by `session`; else None. Raises StoreError.
 
-    Bars, models and forecasts stay. A symbol with later bars is another company's by now; one without any may be."""
+    Bars, models and forecasts stay. A symbol with later bars is another company's by now; one
+    without any may be."""
     day = Delistings.read(home.delistings).day_of(ticker)
     if day is None or day > session or (BarStore.of(home).last_session(ticker) or day) > day:
         return None
@@ -169,7 +183,8 @@ def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatu
 def ask_who_is_delisted(
     home: HomePaths, provider: AlphaVantage, ticker: str, now: datetime
 ) -> bool:
-    """Ask, on behalf of `ticker`, who is delisted, weekly for all; return whether it did. Raises FeedError."""
+    """Ask, on behalf of `ticker`, who is delisted, weekly for all; return whether it did. Raises
+    FeedError."""
     delistings = Delistings.read(home.delistings)
     if not delistings.due(now):
         return False
@@ -183,7 +198,8 @@ def ask_who_is_delisted(
 def import_history(
     home: HomePaths, provider: PriceProvider, ticker: str, *, calendar: str | None, now: datetime
 ) -> bool:
-    """Import, adjusted, all bars that another provider has; False if none is new. Raises FeedError, HistoryError."""
+    """Import, adjusted, all bars that another provider has; False if none is new. Raises FeedError,
+    HistoryError."""
     store = BarStore.of(home, calendar)
     sessions = store.sessions(ticker)
     payload = provider.daily(ticker, "full")
@@ -216,7 +232,8 @@ def fetch(
     now: datetime,
     outputsize: OutputSize = "compact",
 ) -> PayloadReceipt:
-    """Ask for the daily bars known after `session`, and archive the answer if it parses. Raises FeedError."""
+    """Ask for the daily bars known after `session`, and archive the answer if it parses. Raises
+    FeedError."""
     rows_before = BarStore.of(home).rows(ticker)
     payload = provider.daily(ticker, outputsize)
     bars = provider.daily_of(payload, last_final=sessions.last_final(now))

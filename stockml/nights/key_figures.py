@@ -1,6 +1,8 @@
-"""A night's key facts, all that pages need: the verdict, what is published, what the network adds to it.
+"""A night's key facts, all that pages need: the verdict, what is published, what the network adds
+to it.
 
-Kept beside a ticker's nights as `newest.json`, so that a hundred tickers are shown without reading their records.
+Kept beside a ticker's nights as `newest.json`, so that a hundred tickers are shown without reading
+their records.
 """
 
 from dataclasses import dataclass, replace
@@ -28,15 +30,17 @@ GainAndP = tuple[float | None, float | None]  # what the network adds, and its p
 @record
 @dataclass(frozen=True)
 class KeyFigures:
-    """One completed night. Skills, gains and coverages are fractions (0.01 is one percent); None where unknown.
+    """One completed night. Skills, gains and coverages are fractions (0.01 is one percent); None
+    where unknown.
 
-    network_adds: CRPS skill of the network that would publish, over the ridge regression; …_p: its p-value.
-    training_adds: of tonight's trained network, published or not, over the pretrained one.
-    path_adds: where the published network forecasts a path, how much of that path's skill is lost without it.
-    published_skill: of the published path, over the last close.  crps_skill: of the published distribution, over the
-    regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of forecasts
-    published in time; live_independent: how many of them share no session.  close, low, high: prices; the range holds
-    80 % in 20 sessions.  mood: as an outlook has it; mood_before: on the session before.
+    network_adds: CRPS skill of the network that would publish, over the ridge regression; …_p: its
+    p-value. training_adds: of tonight's trained network, published or not, over the pretrained one.
+    path_adds: where the published network forecasts a path, how much of that path's skill is lost
+    without it. published_skill: of the published path, over the last close.  crps_skill: of the
+    published distribution, over the regression's.  width_against_usual: 1 is as wide as ten years
+    of this share's moves.  live_…: of forecasts published in time; live_independent: how many of
+    them share no session.  close, low, high: prices; the range holds 80 % in 20 sessions.  mood: as
+    an outlook has it; mood_before: on the session before.
     """
 
     ticker: str
@@ -141,9 +145,11 @@ class KeyFigures:
         )
 
     def metrics(self) -> dict[str, float]:
-        """The track record's known figures under MLflow's names: in percent, one count, and promoted as 1 or 0.
+        """The track record's known figures under MLflow's names: in percent, one count, and
+        promoted as 1 or 0.
 
-        Without the test part's figures where it has too few origins: a lucky one would top every chart.
+        Without the test part's figures where it has too few origins: a lucky one would top every
+        chart.
         """
         of_test_part = {
             "skill": self.published_skill,
@@ -166,13 +172,15 @@ class KeyFigures:
 
 
 def is_untested(*gains: GainAndP) -> bool:
-    """Whether gains were measured, but on too few origins to test; so were the skills, on the same origins."""
+    """Whether gains were measured, but on too few origins to test; so were the skills, on the same
+    origins."""
     measured = [p for gain, p in gains if gain is not None]
     return bool(measured) and not any(p is not None for p in measured)
 
 
 def keep_newest(nights: Path, night: Night) -> None:
-    """Write the night's key figures beside the ticker's nights, unless those of a later night are there."""
+    """Write the night's key figures beside the ticker's nights, unless those of a later night are
+    there."""
     before, figures = newest(nights, night.ticker), KeyFigures.of(night)
     if before is None or (before.session, before.finished_at) <= (
         figures.session,
@@ -185,7 +193,8 @@ def keep_newest(nights: Path, night: Night) -> None:
 
 
 def newest(nights: Path, ticker: str) -> KeyFigures | None:
-    """The ticker's newest completed night; None before its first.  Raises RecordUnreadable where it may not be read."""
+    """The ticker's newest completed night; None before its first.  Raises RecordUnreadable where it
+    may not be read."""
     path = nights / ticker / NEWEST_FILE
     try:
         figures = read_record(KeyFigures, unsealed(path.read_bytes()))

@@ -1,17 +1,18 @@
-"""Every ticker's newest forecast in `latest.parquet` and `latest.csv`: for a spreadsheet, Grafana, another program.
+"""Every ticker's newest forecast in `latest.parquet` and `latest.csv`: for a spreadsheet, Grafana,
+another program.
 
-A row a ticker and lead, in this order. Prices are in the currency in which the exchange quotes the ticker; an empty
-cell is not known.
+A row a ticker and lead, in this order. Prices are in the currency in which the exchange quotes the
+ticker; an empty cell is not known.
 
 | column | |
 | --- | --- |
-| session | the day whose close the forecast was made after: an old one, where nothing newer was published |
+| session | the forecast was made after its close; an old day, where nothing newer was published |
 | ticker, lead, target | `lead` sessions after `session` is `target` |
 | close | the price of `session` |
 | price | what is forecast: `close`, or `mid` by the tutorial's network |
-| median, low_80, high_80, low_95, high_95 | the forecast price of `target`, and the ends of its bands |
+| median, low_80, high_80, low_95, high_95 | of the price of `target`, and the ends of its bands |
 | loss | share of the close that it loses, or more, in one case of twenty; 0.05 is 5 % |
-| touch_5, touch_10 | the chance, 0 to 1, of a low 5 or 10 % below the close within 20 sessions of `session` |
+| touch_5, touch_10 | the chance, 0 to 1, of a low 5 or 10 % below the close within 20 sessions |
 """
 
 from contextlib import suppress
@@ -47,7 +48,8 @@ def write_latest(home: HomePaths) -> None:
 
 
 def latest(home: HomePaths) -> pd.DataFrame:
-    """The table, its days as naive midnights.  A ticker whose ledger is damaged is left out: its own night fails."""
+    """The table, its days as naive midnights.  A ticker whose ledger is damaged is left out: its
+    own night fails."""
     tables = []
     for ticker in sorted(known_tickers(home)):
         with suppress(StoreError, NoForecast):

@@ -1,4 +1,5 @@
-"""What the network is worth live, over all tickers, beside what the newest nights' backtests say, in a sentence."""
+"""What the network is worth live, over all tickers, beside what the newest nights' backtests say,
+in a sentence."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -55,7 +56,8 @@ def _worded(gains: Iterable[LiveGain], backtests: dict[int, float]) -> str:
         p = f"p {p_text(each.test.p_value)}" if each.test else "too few months to test"
         backtest = f", {backtests[each.lead]:+z.1%} in backtests" if each.lead in backtests else ""
         parts.append(
-            f"after {quantity(each.lead, 'session')} {each.gain:+z.1%} ({p}; {quantity(each.forecasts, 'forecast')} of "
+            f"after {quantity(each.lead, 'session')} {each.gain:+z.1%} ({p}; "
+            f"{quantity(each.forecasts, 'forecast')} of "
             f"{quantity(each.tickers, 'share')}{backtest})"
         )
     if not parts:

@@ -9,7 +9,8 @@ from stockml.storage.receipts import DatasetReceipt
 
 
 def night_key(dataset: DatasetReceipt, settings: Settings) -> str:
-    """The identity of a night: ticker, session, data hash, pretrained networks, configuration and code hash; 64 hex digits."""
+    """The identity of a night: ticker, session, data hash, pretrained networks, configuration and
+    code hash; 64 hex digits."""
     data = (dataset.sha256, dataset.pretrained)
     parts = (dataset.ticker, str(dataset.session), *data, settings.sha256(), evaluation_code())
     return hashlib.sha256("|".join(parts).encode()).hexdigest()

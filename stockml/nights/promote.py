@@ -1,7 +1,8 @@
 """The promote step: the verdict goes into the promotion history.
 
-No champion of a later session is displaced, no rollback undone: `final_verdict` checks this before the night's record
-is written, so that every page shows the same, and `promote` again. If killed in between: `night_log.promote_pending`.
+No champion of a later session is displaced, no rollback undone: `final_verdict` checks this before
+the night's record is written, so that every page shows the same, and `promote` again. If killed in
+between: `night_log.promote_pending`.
 """
 
 from dataclasses import replace
@@ -17,13 +18,14 @@ from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 def final_verdict(
     home: HomePaths, ticker: str, session: date, key: str, verdict: Verdict
 ) -> Verdict:
-    """The gate's verdict, or "not promoted" where a later session has a champion, or the night's was replaced since."""
+    """The gate's verdict, or "not promoted" where a later session has a champion, or the night's
+    was replaced since."""
     registry = Registry(home.models)
     champion = registry.champion(ticker)
     if not verdict.promoted or champion is None or champion.key == key:
         return verdict
     if champion.session > session:
-        reason = f"a later session's champion stays, {champion.session}'s; the gate said: {verdict.reason}"
+        reason = f"a past night: today's model, of {champion.session}, is unchanged"
     elif any(line.key == key for line in registry.history(ticker)):
         reason = f"it was before; the champion since then, {champion.session}'s, stays"
     else:
@@ -40,9 +42,11 @@ def promote(
     *,
     at: datetime,
 ) -> PromotionReceipt:
-    """Write the verdict into the promotion history, once per the night's key.  version: the model's in MLflow.
+    """Write the verdict into the promotion history, once per the night's key.  version: the model's
+    in MLflow.
 
-    The receipt says whether the model is champion afterwards, which it is not when a rollback took it out before.
+    The receipt says whether the model is champion afterwards, which it is not when a rollback took
+    it out before.
     """
     registry = Registry(home.models)
     verdict = final_verdict(home, model.ticker, model.session, key, verdict)

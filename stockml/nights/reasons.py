@@ -17,7 +17,8 @@ def by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def grouped_line(pairs: Sequence[tuple[str, str]], template: str, *, others: str = "") -> str:
-    """Fill `template`, such as `{names}: {why}`, for each reason, join the texts, and count the names left out.
+    """Fill `template`, such as `{names}: {why}`, for each reason, join the texts, and count the
+    names left out.
 
     others: where those are, as `: stockml status`.
     """

@@ -1,4 +1,5 @@
-"""What one night did, as plain data: logged to MLflow, printed in the terminal, kept in `night.json`."""
+"""What one night did, as plain data: logged to MLflow, printed in the terminal, kept in
+`night.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -34,14 +35,15 @@ Status = Literal["completed", "skipped"]
 class Night:
     """One ticker's night. A skipped one has no evaluation, verdict or forecast.
 
-    `reason`: why this mode was chosen, or why the night did not complete. `metrics`: the night's numbers by
-    name (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN. `history`: one row per step of a
-    training, of the tutorial's per epoch. `model_folder`: tonight's model; `champion_kept`: whether that is the
-    champion unchanged. `plots_folder`: those of the `figures` that are drawn, as PNG files.
-    `evaluation_folder`: the assessment.
-    `dataset_path`: the series that the model saw. `calendar`: the exchange's, where the ticker's suffix does not tell.
-    `data_notes`: what a reader should know about the bars, in sentences. `finished_at`: when the night was measured; it
-    stamps every metric, so that logging a night again adds nothing.
+    `reason`: why this mode was chosen, or why the night did not complete. `metrics`: the night's
+    numbers by name (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN.
+    `history`: one row per step of a training, of the tutorial's per epoch. `model_folder`:
+    tonight's model; `champion_kept`: whether that is the champion unchanged. `plots_folder`: those
+    of the `figures` that are drawn, as PNG files. `evaluation_folder`: the assessment.
+    `dataset_path`: the series that the model saw. `calendar`: the exchange's, where the ticker's
+    suffix does not tell. `data_notes`: what a reader should know about the bars, in sentences.
+    `finished_at`: when the night was measured; it stamps every metric, so that logging a night
+    again adds nothing.
     """
 
     ticker: str
@@ -97,19 +99,23 @@ class Night:
 
     @property
     def keeps_champion(self) -> bool:
-        """Whether the night made no model of its own; records of earlier versions say so by mode."""
+        """Whether the night made no model of its own; records of earlier versions say so by
+        mode."""
         return self.mode == "keep" if self.champion_kept is None else self.champion_kept
 
     @property
     def expires_after(self) -> int:
-        """The age in sessions beyond which the forecast has expired, by the night's own settings."""
+        """The age in sessions beyond which the forecast has expired, by the night's own
+        settings."""
         return int(self.settings.get("ageing.old_forecast", EXPIRES_AFTER))
 
     @property
     def publishes_a_path(self) -> bool:
-        """Whether the published network forecasts a path, as the tutorial's does, rather than a width.
+        """Whether the published network forecasts a path, as the tutorial's does, rather than a
+        width.
 
-        False where tonight's network does but a champion of the other kind is published in its place.
+        False where tonight's network does but a champion of the other kind is published in its
+        place.
         """
         if self.forecast and self.forecast.outlook:
             return self.by_network and self.forecast.without_network
@@ -117,7 +123,8 @@ class Night:
 
     @property
     def path_adds(self) -> Comparison | None:
-        """The published path, where it is a network's, against the same procedure without the network."""
+        """The published path, where it is a network's, against the same procedure without the
+        network."""
         if self.evaluation is None or not self.publishes_a_path:
             return None
         return self.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
@@ -129,7 +136,8 @@ class Night:
 
     @property
     def network_helps(self) -> bool | None:
-        """Whether the network's gain, in width or path, is beyond luck; None where luck may explain it."""
+        """Whether the network's gain, in width or path, is beyond luck; None where luck may explain
+        it."""
         width, path = self.network_adds, self.path_adds
         clear = [width.skill > 0] if width and is_clear(width.p_value) else []
         if path and path.skill_difference and is_clear(path.p_value):
@@ -138,7 +146,8 @@ class Night:
 
     @property
     def training_adds(self) -> CrpsComparison | None:
-        """The width of tonight's trained network against the pretrained one's; None where that is published."""
+        """The width of tonight's trained network against the pretrained one's; None where that is
+        published."""
         return self.distributions.training_adds if self.distributions else None
 
     @property
@@ -181,13 +190,15 @@ def night_in(path: Path) -> Night | None:
 
 
 def put_aside(path: Path) -> None:
-    """Rename an unreadable record to `<name>.damaged`, so that the new one does not overwrite it."""
+    """Rename an unreadable record to `<name>.damaged`, so that the new one does not overwrite
+    it."""
     if path.is_file():
         path.rename(path.with_name(f"{path.name}.damaged"))
 
 
 def kept_nights(nights: Path, ticker: str) -> list[Night]:
-    """The ticker's nights by session, oldest first, without unreadable records. A skipped night has none."""
+    """The ticker's nights by session, oldest first, without unreadable records. A skipped night has
+    none."""
     nights_read = filter(None, map(night_in, nights.glob(f"{ticker}/*/night.json")))
     return sorted(nights_read, key=lambda night: (night.session, night.finished_at))
 
@@ -198,7 +209,8 @@ def write_night(night: Night, path: Path) -> None:
 
 
 def read_night(path: Path, *, of: str = "") -> Night:
-    """Read what `write_night` wrote, its paths corrected where the home has moved. Raises InvalidFile.
+    """Read what `write_night` wrote, its paths corrected where the home has moved. Raises
+    InvalidFile.
 
     of: the night's ticker, if its folder is named after another already.
     """
@@ -223,7 +235,8 @@ def read_night(path: Path, *, of: str = "") -> Night:
 
 
 def check_night(path: Path) -> None:
-    """Raise InvalidFile as `read_night` does, in a tenth of the time: a record that fits its seal needs no parsing."""
+    """Raise InvalidFile as `read_night` does, in a tenth of the time: a record that fits its seal
+    needs no parsing."""
     try:
         content = path.read_bytes()
         ticker, key = path.parts[-3:-1]
@@ -238,7 +251,8 @@ def check_night(path: Path) -> None:
 
 
 def _relocated(record: Path, path: str | None, *, even_gone: bool = False) -> str | None:
-    """`path` as <kind>/<ticker>/<name> in the home of `record`, if it exists there or `even_gone`."""
+    """`path` as <kind>/<ticker>/<name> in the home of `record`, if it exists there or
+    `even_gone`."""
     record = record.absolute()
     if path is None or record.parts[-4:-3] != ("nights",) or len(parts := Path(path).parts) < 3:
         return path

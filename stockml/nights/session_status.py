@@ -1,4 +1,5 @@
-"""Which past sessions may be requested; and what kind of night it is: no session, ordinary, late, or stale."""
+"""Which past sessions may be requested; and what kind of night it is: no session, ordinary, late,
+or stale."""
 
 from calendar import SATURDAY
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ MAX_SESSIONS = 1_000  # at a time
 
 @dataclass(frozen=True)
 class SessionStatus:
-    """What kind of night it is.  state: its run's end state; None where the night goes on to train and publish."""
+    """What kind of night it is.  state: its run's end state; None where the night goes on to train
+    and publish."""
 
     session: date
     text: str
@@ -34,12 +36,14 @@ def session_status(
     newest: date | None = None,
     stale_after: int = AgeingSettings().stale_bars,
 ) -> SessionStatus:
-    """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
+    """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of
+    its answer.
 
-    `requested` None means the newest session that is final at `now`. On a day without a session, or before
-    the open after a weekday without one, there is nothing to do, unless `last_stored`, the newest session done, is
-    behind. A feed that lacks fewer than `stale_after` sessions is late, and asked again tonight; otherwise it is stale.
-    Raises InvalidSession for a requested day whose bar is not final at `now`.
+    `requested` None means the newest session that is final at `now`. On a day without a session, or
+    before the open after a weekday without one, there is nothing to do, unless `last_stored`, the
+    newest session done, is behind. A feed that lacks fewer than `stale_after` sessions is late, and
+    asked again tonight; otherwise it is stale. Raises InvalidSession for a requested day whose bar
+    is not final at `now`.
     """
     last_final = sessions.last_final(now)
     today = now.astimezone(sessions.tz).date()
@@ -68,7 +72,10 @@ def session_status(
         len(sessions.between(newest + timedelta(days=1), session)),
         sessions.holidays_known_through,
     )
-    warning = f"; the holidays of {sessions.name} are known through {known_through}: update exchange-calendars"
+    warning = (
+        f"; the holidays of {sessions.name} are known through {known_through}: update "
+        "exchange-calendars"
+    )
     doubt = warning if session > known_through else ""
     if age < stale_after:
         return SessionStatus(
@@ -76,12 +83,16 @@ def session_status(
             f"the bar of {session} is late; the newest published is {newest}{doubt}",
             states.LATE,
         )
-    text = f"the feed is stale: its last bar is of {newest}, {quantity(age, 'session')} before {session}{doubt}"
+    text = (
+        f"the feed is stale: its last bar is of {newest}, {quantity(age, 'session')} before "
+        f"{session}{doubt}"
+    )
     return SessionStatus(session, text, states.STALE)
 
 
 def past_sessions(calendar: Sessions, first: date, last: date, now: datetime) -> tuple[date, ...]:
-    """The sessions from `first` to `last`, oldest first. Raises InvalidSession if none, too many or not all over."""
+    """The sessions from `first` to `last`, oldest first. Raises InvalidSession if none, too many or
+    not all over."""
     if last < first:
         raise InvalidSession(
             str(last), f"the last day of a range that begins on {first}; exchange the two"

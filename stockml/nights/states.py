@@ -1,4 +1,5 @@
-"""Names of the end states that this project adds to Prefect's; automations recognise them by name."""
+"""Names of the end states that this project adds to Prefect's; automations recognise them by
+name."""
 
 NO_SESSION = "No session"
 NO_BAR = "No bar"

@@ -1,4 +1,5 @@
-"""The morning at a glance, one row per ticker, for the terminal and both pages; and which tickers lack a forecast."""
+"""The morning at a glance, one row per ticker, for the terminal and both pages; and which tickers
+lack a forecast."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,9 +33,9 @@ LEGEND = (
     "since yesterday: the close, and what else is new; next run: time in New York"
 )
 DETAILS_LEGEND = (
-    "network adds: CRPS saved over a regression on its inputs, p: how likely by luck; training adds: over the network "
-    "before tonight; held: share of closes inside the 80% band; width: of that band, 100% is this share's usual range; "
-    "too few: fewer origins than a test needs"
+    "network adds: CRPS saved over a regression on its inputs, p: how likely by luck; training "
+    "adds: over the network before tonight; held: share of closes inside the 80% band; width: of "
+    "that band, 100% is this share's usual range; too few: fewer origins than a test needs"
 )
 NO_NIGHT, UP_TO_DATE = "no night yet", "up to date"
 LINE = 80  # columns of a terminal whose width is not known
@@ -50,7 +51,8 @@ DETAILS = ("ticker", "session", "network adds", "p", "training adds", "held", "w
 @record
 @dataclass(frozen=True)
 class LastRun:
-    """How the ticker's last run ended; state: Completed, No session, Skipped: quota, Failed, …; why: its message."""
+    """How the ticker's last run ended; state: Completed, No session, Skipped: quota, Failed, …;
+    why: its message."""
 
     state: str
     why: str
@@ -67,8 +69,8 @@ class LastRun:
 
 @dataclass(frozen=True)
 class TickerRow:
-    """One ticker this morning. `session`: its newest forecast's; `key_figures`: that night's, if it completed;
-    `brief`: a short form of `state`.
+    """One ticker this morning. `session`: its newest forecast's; `key_figures`: that night's, if it
+    completed; `brief`: a short form of `state`.
     """
 
     ticker: str
@@ -82,7 +84,8 @@ class TickerRow:
     paused: bool = False
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text, one cell for each of COLUMNS; – where nothing is known, or the forecast has expired."""
+        """The row as text, one cell for each of COLUMNS; – where nothing is known, or the forecast
+        has expired."""
         figures, place = (
             None if self.expired else self.key_figures,
             "paused" if self.paused else "–",
@@ -153,7 +156,8 @@ def rows(
     calendars: Mapping[str, str | None] | None = None,
     followed: Collection[str] | None = None,
 ) -> list[TickerRow]:
-    """One row per ticker, by name.  now: with its zone.  next_runs: None if paused.  followed: None if not known."""
+    """One row per ticker, by name.  now: with its zone.  next_runs: None if paused.  followed: None
+    if not known."""
     listed = []
     for ticker in sorted(set(tickers)):
         try:
@@ -218,7 +222,8 @@ def last_run(nights: Path, ticker: str) -> LastRun | None:
 def too_old(
     home: HomePaths, ticker: str, calendar: Sessions, now: datetime, limits: AgeingSettings
 ) -> list[str]:
-    """A sentence for the forecast, and one for the champion, if past its age limit; none if a record is unreadable."""
+    """A sentence for the forecast, and one for the champion, if past its age limit; none if a
+    record is unreadable."""
     sentences = []
     try:
         last, champion = (
@@ -238,11 +243,15 @@ def too_old(
 def share_sentence(listed: Sequence[TickerRow]) -> str:
     """On how many shares the network is known to help."""
     helps = [row.key_figures.network_helps for row in listed if row.key_figures]
-    return f"The network's gain is beyond luck on {helps.count(True)} of {quantity(len(helps), 'share')}."
+    return (
+        f"The network's gain is beyond luck on {helps.count(True)} of "
+        f"{quantity(len(helps), 'share')}."
+    )
 
 
 def text(listed: Sequence[TickerRow], width: int = LINE, *, details: bool = False) -> str:
-    """For the terminal: the table, the states that it shortens in full, the share sentence; the model's figures.
+    """For the terminal: the table, the states that it shortens in full, the share sentence; the
+    model's figures.
 
     width: of the terminal, to which sentences are wrapped.
     """
@@ -260,7 +269,8 @@ def text(listed: Sequence[TickerRow], width: int = LINE, *, details: bool = Fals
 
 
 def markdown(listed: Sequence[TickerRow], links: Mapping[str, str] | None = None) -> str:
-    """The table, in full the states that it shortens, the share sentence; `links`: ticker → its page."""
+    """The table, in full the states that it shortens, the share sentence; `links`: ticker → its
+    page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
         ticker, *cells = (escape_markdown(cell).replace("|", "/") for cell in row.cells())
@@ -279,7 +289,8 @@ def _states_in_full(listed: Sequence[TickerRow]) -> list[str]:
 
 
 def digest(listed: Sequence[TickerRow], lacking: Sequence[TickerRow]) -> str:
-    """What is new this morning, at most a line a ticker.  lacking: those without the newest forecast."""
+    """What is new this morning, at most a line a ticker.  lacking: those without the newest
+    forecast."""
     lines = [f"{row.ticker}: no forecast, {one_line(row.state)}" for row in lacking]
     named = {row.ticker for row in lacking}
     for row in listed:
@@ -296,7 +307,8 @@ def digest(listed: Sequence[TickerRow], lacking: Sequence[TickerRow]) -> str:
 def long_missing(
     home: HomePaths, lacking: Sequence[TickerRow], now: datetime, calendars: Mapping[str, str]
 ) -> list[TickerRow]:
-    """Of the `lacking`, those whose second session without a forecast ended since yesterday at this time."""
+    """Of the `lacking`, those whose second session without a forecast ended since yesterday at this
+    time."""
     before = rows(
         home, [row.ticker for row in lacking], now - timedelta(days=1), calendars=calendars
     )
@@ -307,10 +319,11 @@ def long_missing(
 def missing(
     home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]
 ) -> list[TickerRow]:
-    """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
+    """A row for each ticker, by name, without a forecast of the newest session whose night should
+    be over at `now`.
 
-    A ticker delisted after its last forecast lacks none, nor does a new share whose newest night had too few bars.
-    now: with its zone.  calendars: where the suffix does not decide.
+    A ticker delisted after its last forecast lacks none, nor does a new share whose newest night
+    had too few bars. now: with its zone.  calendars: where the suffix does not decide.
     """
     delisted, today = Delistings.read(home.delistings), now.date()
     return [

@@ -1,4 +1,5 @@
-"""A night in words: short text for the terminal, Markdown for Prefect and MLflow, one JSON object for scripts."""
+"""A night in words: short text for the terminal, Markdown for Prefect and MLflow, one JSON object
+for scripts."""
 
 import os
 import textwrap
@@ -38,7 +39,8 @@ AS_THEY_ARE = (  # fields that `--json` prints unchanged, in its order
 
 
 def text(night: Night, age: Age | None = None, *, details: bool = False) -> str:
-    """The night for the terminal: its card and, with `details`, its scores in lines of at most 100 columns.
+    """The night for the terminal: its card and, with `details`, its scores in lines of at most 100
+    columns.
 
     age: of its forecast, now.
     """
@@ -157,7 +159,8 @@ def _adds(comparison: CrpsComparison | None) -> str:
 
 
 def _path_adds(night: Night) -> str:
-    """The skill that a network's path gains over the same procedure without it, as `_adds` has it."""
+    """The skill that a network's path gains over the same procedure without it, as `_adds` has
+    it."""
     comparison = night.path_adds
     if not comparison or comparison.skill_difference is None:
         return ""
@@ -166,18 +169,22 @@ def _path_adds(night: Night) -> str:
         if comparison.interval
         else ""
     )
-    return f"{comparison.skill_difference:+.3f} of the path's skill{interval}, {_significance(comparison.p_value)}"
+    return (
+        f"{comparison.skill_difference:+.3f} of the path's skill{interval}, "
+        f"{_significance(comparison.p_value)}"
+    )
 
 
 def _significance(p_value: float | None) -> str:
     if p_value is None:
         return "too few origins to test"
     p = f"p {p_text(p_value)}"
-    return p if is_clear(p_value) else f"within the noise ({p})"
+    return p if is_clear(p_value) else f"could be luck ({p})"
 
 
 def _labelled(label: str, value: str) -> list[str]:
-    """`label` and `value` on lines of at most 100 columns; none for an empty value. An address is never broken."""
+    """`label` and `value` on lines of at most 100 columns; none for an empty value. An address is
+    never broken."""
     lines = textwrap.wrap(value, 100 - 18, break_long_words=False, break_on_hyphens=False)
     return [
         f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)
@@ -223,7 +230,10 @@ def _live(night: Night) -> str:
     parts = [f"skill {skill:+.3f}"] if skill is not None else []
     parts += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     scores = ", ".join(parts)  # a record of an earlier version lacks the number of independent ones
-    return f"{complete}: {scores if independent is None else with_independent(scores, int(independent))}"
+    return (
+        f"{complete}: "
+        f"{scores if independent is None else with_independent(scores, int(independent))}"
+    )
 
 
 def _up() -> str:
@@ -250,8 +260,8 @@ def _short_history(night: Night) -> str:
     if not unknown:
         return ""
     return (
-        f"too short for the volatility of {' and '.join(unknown)} sessions, for which the mean of many tickers stands: "
-        "bring history with `stockml import`"
+        f"too short for the volatility of {' and '.join(unknown)} sessions, for which the mean of "
+        "many tickers stands: bring history with `stockml import`"
     )
 
 

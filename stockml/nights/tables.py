@@ -35,7 +35,8 @@ OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, heading first; none for nothing to show.  shape: a terminal line's format.  notes: below the table."""
+    """Rows, heading first; none for nothing to show.  shape: a terminal line's format.  notes:
+    below the table."""
 
     rows: Sequence[tuple[str, ...]]
     shape: str
@@ -58,14 +59,16 @@ class Table:
 
 
 def aligned(rows: Sequence[Sequence[str]], sides: str, gap: str = "  ") -> list[str]:
-    """The rows as lines for the terminal, columns fitted to their cells.  sides: < or > for each column."""
+    """The rows as lines for the terminal, columns fitted to their cells.  sides: < or > for each
+    column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     template = gap.join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
     return [template.format(*row).rstrip() for row in rows]
 
 
 def rise(night: Night | None, forecast: Forecast) -> str:
-    """The chance of a rise, or how often the price rose where that was no worse.  night: None if it is gone."""
+    """The chance of a rise, or how often the price rose where that was no worse.  night: None if it
+    is gone."""
     if night and night.stands_still:
         return "none given, as no price moved"
     chance, published = (
@@ -82,7 +85,8 @@ def rise(night: Night | None, forecast: Forecast) -> str:
 
 
 def paths(night: Night) -> Table:
-    """Each path's errors on the test part's origins: MSE in squared shares of the range, RMSE in price, direction."""
+    """Each path's errors on the test part's origins: MSE in squared shares of the range, RMSE in
+    price, direction."""
     origins = quantity(night.evaluation.origins, "origin") if night.evaluation else "no origins"
     rate = _base_rate(night)
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
@@ -124,7 +128,8 @@ def _base_rate(night: Night) -> float | None:
 
 
 def distributions(night: Night) -> Table:
-    """Each distribution's CRPS, CRPS skill over the regression, that of its width alone, and coverage."""
+    """Each distribution's CRPS, CRPS skill over the regression, that of its width alone, and
+    coverage."""
     table, template = night.distributions, "{:<36} {:>7} {:>20} {:>12} {:>17}"
     if table is None or not table.scores:
         return Table([], template)
@@ -161,7 +166,8 @@ def distributions(night: Night) -> Table:
 
 
 def distributions_by_lead(night: Night) -> Table:
-    """Each distribution's CRPS skill over the regression at each lead, and its 80 % band's interval score.
+    """Each distribution's CRPS skill over the regression at each lead, and its 80 % band's interval
+    score.
 
     No wider than Prefect's page on a screen of 1,280 pixels.
     """
@@ -205,12 +211,16 @@ def past_outlooks(night: Night) -> Table:
         scores = (f"{score:.3f}" for score in (scored.score, scored.constant))
         label = f"{scored.what}, {scored.sessions} sessions"
         rows.append((label, f"{scored.said:.1%}", f"{scored.came_true:.1%}", *scores, adds))
-    note = "score: QLIKE of volatilities, Brier's of chances (lower is better); constant: that of the realised value"
+    note = (
+        "score: QLIKE of volatilities, Brier's of chances (lower is better); constant: that of "
+        "the realised value"
+    )
     return Table(rows, "{:<24} {:>8} {:>8} {:>6} {:>8} {:>14}", (note,))
 
 
 def outlook(forecast: Forecast, night: Night | None) -> Table:
-    """Annualised volatility, usual and tonight's, and chances of a rise and of a large move, by sessions."""
+    """Annualised volatility, usual and tonight's, and chances of a rise and of a large move, by
+    sessions."""
     rows = [OUTLOOK] if forecast.outlook else []
     for entry in forecast.outlook:
         usual = (

@@ -26,7 +26,10 @@ def train_night(
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> ModelReceipt:
     """Train as decided; the same inputs end with the same model. Raises TooFewBars, Diverged."""
-    name = f"{dataset.sha256} {dataset.pretrained} {decision.sha256} {learning_sha256(settings)} {training_code()}"
+    name = (
+        f"{dataset.sha256} {dataset.pretrained} {decision.sha256} {learning_sha256(settings)} "
+        f"{training_code()}"
+    )
     folder = home.models / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     Provenance(dataset.adjustment, training_code(), dataset.sha256).write(folder)
     model = train(

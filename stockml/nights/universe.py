@@ -47,25 +47,28 @@ PAGE_CELLS = {
     "noise_p": p_text,
 }
 LEGEND = (
-    "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise; "
-    f"{FEW}: fewer origins than a test needs; rise: the probability of a rise, rose: how often the price rose"
+    "skill: of the published path over the last close; adds: CRPS saved by the network, ~: "
+    f"could be luck; {FEW}: fewer origins than a test needs; rise: the probability of a rise, "
+    "rose: how often the price rose"
 )
 PAGE_LEGEND = (
-    "Change: from the last close to the forecast's end; Rise: the probability of a rise, Rose: how often the price "
-    f"rose; Network adds: CRPS saved by the network; p: how likely as much is by luck; {FEW}: fewer origins than a "
-    "test needs"
+    "Change: from the last close to the forecast's end; Rise: the probability of a rise, Rose: "
+    "how often the price rose; Network adds: CRPS saved by the network; p: how likely as much is "
+    f"by luck; {FEW}: fewer origins than a test needs"
 )
 
 
 @dataclass(frozen=True)
 class NightRow:
-    """One night; missing values are None. A skill always comes with the two errors that it compares.
+    """One night; missing values are None. A skill always comes with the two errors that it
+    compares.
 
-    mse, naive_mse: of the published path and of the last close, on the same origins; skill is 1 − their ratio.
-    network_adds: CRPS skill over the same procedure without the network; noise_p: its p-value.
-    crps_skill: of the whole published distribution, over the regression's.  now, forecast: prices, the last
-    close and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
-    direction's lead; rose: how often it was, over the test part's origins.  seconds: wall time of the night.
+    mse, naive_mse: of the published path and of the last close, on the same origins; skill is 1 −
+    their ratio. network_adds: CRPS skill over the same procedure without the network; noise_p: its
+    p-value. crps_skill: of the whole published distribution, over the regression's.  now, forecast:
+    prices, the last close and the published path's end; change: their ratio − 1.  rise: probability
+    that the price is higher at the direction's lead; rose: how often it was, over the test part's
+    origins.  seconds: wall time of the night.
     """
 
     ticker: str
@@ -127,14 +130,16 @@ class NightRow:
 
 
 def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows as plain values: failed ones first, then skipped, then completed, each by ticker and session."""
+    """The rows as plain values: failed ones first, then skipped, then completed, each by ticker and
+    session."""
     order = {"failed": 0, "skipped": 1, "completed": 2}
     ordered = sorted(rows, key=lambda row: (order[row.status], row.ticker, row.session or date.min))
     return [asdict(row) | {"session": row.session and row.session.isoformat()} for row in ordered]
 
 
 def text(rows: Sequence[NightRow]) -> str:
-    """The rows by ticker, for the terminal: gains within the noise marked, chances beside their base rate."""
+    """The rows by ticker, for the terminal: gains within the noise marked, chances beside their
+    base rate."""
     cells: list[Sequence[str]] = [COLUMNS]
     for row in sorted(rows, key=lambda row: row.ticker):  # nights of many tickers end in any order
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
@@ -151,7 +156,8 @@ def text(rows: Sequence[NightRow]) -> str:
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows for a page 1,280 pixels wide, which does not sort them; reasons come last, if any night failed."""
+    """The rows for a page 1,280 pixels wide, which does not sort them; reasons come last, if any
+    night failed."""
     headings = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change"}
     headings |= {"rise": "Rise", "rose": "Rose", "network_adds": "Network adds", "noise_p": "p"}
     if any(row.status == "failed" for row in rows):
@@ -169,7 +175,8 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 
 def write_csv(home: HomePaths, rows: Sequence[NightRow]) -> Path:
-    """Write `universe/SESSION.csv`, named after the newest session; a rerun replaces its tickers. Returns its path."""
+    """Write `universe/SESSION.csv`, named after the newest session; a rerun replaces its tickers.
+    Returns its path."""
     frame = pd.DataFrame(records(rows), columns=[*NightRow.__dataclass_fields__], dtype=object)
     newest = max((row.session for row in rows if row.session), default=None)
     path = home.universe / f"{newest or 'none'}.csv"
@@ -183,7 +190,8 @@ def write_csv(home: HomePaths, rows: Sequence[NightRow]) -> Path:
 def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
     """The state in which the run of all nights ends, and one line: counts, and who failed and why.
 
-    All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped.
+    All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped →
+    Skipped.
     """
     counts: Counter[str] = Counter(row.status for row in rows)
     line = ", ".join(

@@ -48,7 +48,8 @@ SAME = 0.005  # of the MSE: one session more and one fewer move it as much
 def nights(
     previous: Night, latest: Night, sessions: Days, prices: Mapping[Price, Floats]
 ) -> "Figure":
-    """Both forecasts over the last sessions, and the figures side by side. sessions, prices: (n,), through tonight."""
+    """Both forecasts over the last sessions, and the figures side by side. sessions, prices: (n,),
+    through tonight."""
     subtitle = "; ".join(changed(previous, latest))
     figure, (axes, table) = canvas(
         _finding(previous, latest), subtitle, columns=2, width_ratios=(1.15, 1)
@@ -92,7 +93,8 @@ def changed(previous: Night, latest: Night) -> list[str]:
 
 
 def _new_bars(previous: Night, latest: Night) -> str:
-    """How many bars tonight's answer added, or that the new sessions' bars came with an earlier answer."""
+    """How many bars tonight's answer added, or that the new sessions' bars came with an earlier
+    answer."""
     new = latest.sessions - previous.sessions
     if latest.rows_added or new <= 0:
         return f"{quantity(latest.rows_added, 'bar')} added"
@@ -101,20 +103,28 @@ def _new_bars(previous: Night, latest: Night) -> str:
 
 
 def _finding(previous: Night, latest: Night) -> str:
-    """The title: expected volatility, or a path network's own MSE, as its skill may fall with the last close's."""
+    """The title: expected volatility, or a path network's own MSE, as its skill may fall with the
+    last close's."""
     last, now = (night.metrics.get("answer/volatility_20_pct") for night in (previous, latest))
     old, new = (night.metrics.get("lstm/mse") for night in (previous, latest))
     if old and new is not None:
         change = new / old - 1
         word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
-        return f"{latest.ticker}: tonight's model is {word} the one of {previous.session}, MSE {change:+z.1%}"
+        return (
+            f"{latest.ticker}: tonight's model is {word} the one of {previous.session}, MSE "
+            f"{change:+z.1%}"
+        )
     if last is not None and now is not None:
-        return f"{latest.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on {previous.session}"
+        return (
+            f"{latest.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on "
+            f"{previous.session}"
+        )
     return f"{latest.ticker}: {latest.session} beside {previous.session}"
 
 
 def _figures(axes: "Axes", previous: Night, latest: Night, ends: Sequence[str]) -> None:
-    """Draw the table: a row per figure, last night and tonight.  ends: the forecasts' ends, in tonight's shares."""
+    """Draw the table: a row per figure, last night and tonight.  ends: the forecasts' ends, in
+    tonight's shares."""
     axes.axis("off")
     both, rows = (previous, latest), []
     for label, name, template in ROWS:

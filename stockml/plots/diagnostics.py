@@ -1,4 +1,5 @@
-"""How good the forecasts are: residuals, calibration, realised volatility, and outcomes of published ones."""
+"""How good the forecasts are: residuals, calibration, realised volatility, and outcomes of
+published ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -40,16 +41,21 @@ LEDGER_SHOWN = 6
 def residuals(
     ticker: str, sessions: Days, prices: Floats, close: Floats, origins: Indices, paths: Floats
 ) -> "Figure":
-    """The published path's error at the last lead, over time and as a distribution, beside the last close's.
+    """The published path's error at the last lead, over time and as a distribution, beside the last
+    close's.
 
-    sessions, prices, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), of `prices`.
+    sessions, prices, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), of
+    `prices`.
     """
     horizon = paths.shape[1]
     actual = prices[origins + horizon]
     errors, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     span = quantity(horizon, "session")
     bias = f"{errors.mean():+z.1%} from the forecast on average{too_few(len(origins))}"
-    subtitle = f"What happened against what was said {span} before, {quantity(len(origins), 'origin')} of the test part"
+    subtitle = (
+        f"What happened against what was said {span} before, {quantity(len(origins), 'origin')} "
+        "of the test part"
+    )
     title = f"{ticker}: after {span}, the price was {bias}"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
@@ -70,7 +76,8 @@ def residuals(
 
 
 def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
-    """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins that they had not seen."""
+    """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins that they
+    had not seen."""
     pooled = scores.bands["80"].coverage
     title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices{too_few(origins)}"
     subtitle = (
@@ -111,10 +118,12 @@ def volatility(
     outlook: Outlook | None,
     span: int,
 ) -> "Figure":
-    """The volatility expected of the `span` sessions after each origin, over the realised one; then tonight's.
+    """The volatility expected of the `span` sessions after each origin, over the realised one; then
+    tonight's.
 
-    The line breaks between two parts of the origins, whose outcomes must not touch: nothing was expected there.
-    origins, expected: (m,), annualised, as fractions.  outlook: tonight's; None without one of this span.
+    The line breaks between two parts of the origins, whose outcomes must not touch: nothing was
+    expected there. origins, expected: (m,), annualised, as fractions.  outlook: tonight's; None
+    without one of this span.
     """
     finding, usual = (
         "how far the price was expected to go, and how far it went",
@@ -125,7 +134,10 @@ def volatility(
             f", {outlook.place}" if usual else ""
         )
     tint = "; tinted: 80% of the forecasts" if usual else ""
-    subtitle = f"Annualised, next {span} sessions, {quantity(len(origins), 'origin')} it had not seen{tint}"
+    subtitle = (
+        f"Annualised, next {span} sessions, {quantity(len(origins), 'origin')} it had not "
+        f"seen{tint}"
+    )
     figure, (axes,) = canvas(f"{ticker}: {finding}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
     realised = realised_after(series, since, span)
@@ -161,7 +173,8 @@ def volatility(
 
 
 def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
-    """(m,) annualised volatility of the closes over the `span` sessions after each origin; NaN over a long hole."""
+    """(m,) annualised volatility of the closes over the `span` sessions after each origin; NaN over
+    a long hole."""
     squares = np.diff(np.log(series.close)) ** 2
     means = np.convolve(squares, np.ones(span) / span, mode="valid")
     unbroken = segment_start(series, origins) == segment_start(series, origins + span)
@@ -177,8 +190,8 @@ def ledger(
 ) -> "Figure":
     """Past forecasts as fans over what then happened.
 
-    published: the live ones, oldest first.  scores: of their steps that have come due, at least one.
-    sessions, prices: (n,), through tonight.
+    published: the live ones, oldest first.  scores: of their steps that have come due, at least
+    one. sessions, prices: (n,), through tonight.
     """
     bar_days = set(sessions.tolist())
     due = [

@@ -59,9 +59,11 @@ IN_SUBTITLE = (PUBLISHED, LSTM, TREND_PRIOR)
 def forecast_fan(
     ticker: str, forecast: Forecast, sessions: Days, prices: Floats, *, stands_still: bool = False
 ) -> "Figure":
-    """Tonight's path with its 50, 80 and 95 % bands, after the last sessions and beside the baselines.
+    """Tonight's path with its 50, 80 and 95 % bands, after the last sessions and beside the
+    baselines.
 
-    stands_still: as `Evaluation` has it.  sessions, prices: (n,), up to the origin; what the forecast is of.
+    stands_still: as `Evaluation` has it.  sessions, prices: (n,), up to the origin; what the
+    forecast is of.
     """
     band = forecast.band(80)
     low, high = _price(band.low[-1]), _price(band.high[-1])
@@ -109,7 +111,8 @@ def fan(
     scale: float = 1.0,
     linestyle: Any = "-",
 ) -> Days:
-    """Draw the path and the bands in `alphas`, times `scale`; returns the days (1 + horizon,) from the origin on.
+    """Draw the path and the bands in `alphas`, times `scale`; returns the days (1 + horizon,) from
+    the origin on.
 
     start: the price at the origin.
     """
@@ -129,13 +132,15 @@ def fan(
 
 
 def scale_of(forecast: Forecast, sessions: Days, prices: Mapping[Price, Floats]) -> float:
-    """The origin's price in the series, (n,), over that in the forecast, which a split changes; 1 without its bar."""
+    """The origin's price in the series, (n,), over that in the forecast, which a split changes; 1
+    without its bar."""
     price = prices[forecast.price][sessions == np.datetime64(forecast.origin)]
     return float(price[0]) / forecast.last_value if len(price) else 1.0
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill over the last close at each lead, same origins; a line below the picture is named with its skill."""
+    """Skill over the last close at each lead, same origins; a line below the picture is named with
+    its skill."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     by_lead = {
         name: [*map(skill_over, score.mse_by_lead, naive)]
@@ -151,9 +156,13 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     drawn = [name for name in LINES if name in skills]
     better = sum(1 for skill in published if skill > 0)
     comparison = evaluation.comparison(PUBLISHED, LAST_CLOSE)
-    noise = "" if comparison and is_clear(comparison.p_value) else ", within the noise"
-    claim = f"beats the last close at {better} of {evaluation.horizon} leads{too_few(evaluation.origins) or noise}"
-    title = f"{ticker}: {f'what is published {claim}' if PUBLISHED in skills else 'no price moved: skill is undefined'}"
+    noise = "" if comparison and is_clear(comparison.p_value) else ", could be luck"
+    claim = (
+        f"beats the last close at {better} of {evaluation.horizon} "
+        f"leads{too_few(evaluation.origins) or noise}"
+    )
+    undefined = "no price moved: skill is undefined"
+    title = f"{ticker}: {f'what is published {claim}' if PUBLISHED in skills else undefined}"
     scores = {name: evaluation.scores[name].skill for name in IN_SUBTITLE if name in skills}
     overall = "".join(
         f", {name} {score:+z.3f}" for name, score in scores.items() if score is not None

@@ -31,7 +31,8 @@ Makers = Mapping[str, "Callable[[], Figure]"]
 def makers(
     home: HomePaths, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel
 ) -> Makers:
-    """The function that makes each figure of the night, including the change since the night before."""
+    """The function that makes each figure of the night, including the change since the night
+    before."""
     ledger, store = Ledger(home.ledger), BarStore.of(home, night.calendar)
     calendar, units = (
         store.sessions(night.ticker),
@@ -115,7 +116,8 @@ def gain_of(model: TrainedModel) -> str:
 
 
 def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":
-    """The series as it is scaled: daily moves by their volatility; in the `tutorial` profile, prices by windows."""
+    """The series as it is scaled: daily moves by their volatility; in the `tutorial` profile,
+    prices by windows."""
     if model.settings.profile == "tutorial":
         network: Any = model.held_out
         end = int(np.searchsorted(series.sessions, network.learned_until, side="right"))

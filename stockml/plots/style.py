@@ -81,7 +81,8 @@ def canvas(
     height: float = HEIGHT,
     **layout: Any,
 ) -> "tuple[Figure, list[Axes]]":
-    """An empty figure with the finding as its title and what is shown as its subtitle; axes row by row."""
+    """An empty figure with the finding as its title and what is shown as its subtitle; axes row by
+    row."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -120,7 +121,8 @@ def dates(axes: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as PNG in 256 colours, a third of the bytes; wide titles shrink. Equal figures give equal bytes."""
+    """The figure as PNG in 256 colours, a third of the bytes; wide titles shrink. Equal figures
+    give equal bytes."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -141,7 +143,8 @@ def png(figure: "Figure") -> bytes:
 
 
 def save(makers: "Mapping[str, Callable[[], Figure]]", folder: Path) -> tuple[Path, ...]:
-    """Make each figure and write it as <name>.png, atomically; returns the files. No matplotlibrc affects them."""
+    """Make each figure and write it as <name>.png, atomically; returns the files. No matplotlibrc
+    affects them."""
     from matplotlib import rc_context, rcdefaults
 
     paths = {folder / f"{name}.png": make for name, make in makers.items()}
@@ -153,7 +156,8 @@ def save(makers: "Mapping[str, Callable[[], Figure]]", folder: Path) -> tuple[Pa
 
 
 def over_time(axes: "Axes", label: str, ends: Iterable[End] = ()) -> None:
-    """Finish axes over dates: lines from edge to edge, a label for the heights, and the lines' names."""
+    """Finish axes over dates: lines from edge to edge, a label for the heights, and the lines'
+    names."""
     axes.margins(x=0)
     axes.set_ylabel(label)
     if axes.get_ylim()[1] >= 10_000:
@@ -187,7 +191,8 @@ def label_ends(axes: "Axes", ends: Iterable[End]) -> None:
 
 
 def _spread(heights: list[float], gap: float) -> Floats:
-    """The given ascending heights, moved up and then down as far as needed to stand `gap` apart and within 0 to 1."""
+    """The given ascending heights, moved up and then down as far as needed to stand `gap` apart and
+    within 0 to 1."""
     apart = gap * np.arange(len(heights))
     up = np.maximum.accumulate(np.clip(heights, 0.0, 1.0) - apart) + apart
     return np.asarray(np.minimum(up, 1.0 - apart[::-1]), dtype=np.float64)

@@ -43,14 +43,18 @@ LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
 
 
 def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figure":
-    """The close, with the starts of the train, validation and test parts; a long hole breaks the line."""
+    """The close, with the starts of the train, validation and test parts; a long hole breaks the
+    line."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     sessions, close = series.sessions, series.close
     years = (sessions[-1] - sessions[0]) / np.timedelta64(365, "D")
     growth = (close[-1] / (to_newest_units(series) * close)[0]) ** (1 / max(years, 1.0)) - 1
     yearly = " a year" if years >= 1 else ""  # a few months' change is not to be had every year
-    title = f"{ticker}: {price_text(float(close[-1]))} after {len(close):,} sessions, {growth:+z.1%}{yearly}"
+    title = (
+        f"{ticker}: {price_text(float(close[-1]))} after {len(close):,} sessions, "
+        f"{growth:+z.1%}{yearly}"
+    )
     figure, (axes,) = canvas(title, f"Close, split-adjusted, logarithmic; to {sessions[-1]}")
     for part in segments(series):
         axes.plot(part.sessions, part.close, color=TRUTH, linewidth=1.1)
@@ -74,7 +78,8 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
 
 
 def normalised(ticker: str, series: PriceSeries) -> "Figure":
-    """Daily moves of the close in units of the volatility then known, and smoothed; none over a long hole."""
+    """Daily moves of the close in units of the volatility then known, and smoothed; none over a
+    long hole."""
     parts = segments(series)
     scaled = [
         np.diff(np.log(part.close), prepend=np.nan) / Volatilities.of(part).ewma_60
@@ -83,7 +88,10 @@ def normalised(ticker: str, series: PriceSeries) -> "Figure":
     known = np.concatenate([moves[1:] for moves in scaled])
     inside = float((np.abs(known) <= 3).mean())
     title = f"{ticker}: scaled by what was known, {inside:.1%} of the moves stay within ±3"
-    subtitle = f"Daily return of the close in units of trailing volatility; below, smoothed by EMA {SMOOTHING}"
+    subtitle = (
+        "Daily return of the close in units of trailing volatility; below, smoothed by EMA "
+        f"{SMOOTHING}"
+    )
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(2, 1))
     for part, moves in zip(parts, scaled, strict=True):
         axes.plot(part.sessions, moves, color=BEHIND, linewidth=0.5)
@@ -100,7 +108,8 @@ def normalised(ticker: str, series: PriceSeries) -> "Figure":
 def averages(
     ticker: str, sessions: Days, prices: Floats, price: Price, evaluation: Evaluation
 ) -> "Figure":
-    """Standard average and EMA, a session ahead, over the prices of the last sessions. sessions, prices: (n,)."""
+    """Standard average and EMA, a session ahead, over the prices of the last sessions. sessions,
+    prices: (n,)."""
     skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
     worse = all(skill is not None and skill < 0 for skill in skills.values()) and not too_few(
         evaluation.origins
@@ -134,7 +143,8 @@ def averages(
 
 
 def loss_curve(ticker: str, history: Sequence[Mapping[str, Any]], validated: str) -> "Figure":
-    """Tonight's training, step by step: the loss of both networks' batches, above the learning rate.
+    """Tonight's training, step by step: the loss of both networks' batches, above the learning
+    rate.
 
     validated: what it gained on the validation part, in words.
     """
@@ -166,7 +176,8 @@ def loss_curve(ticker: str, history: Sequence[Mapping[str, Any]], validated: str
 
 
 def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figure":
-    """The measured network's loss in training and on the validation part, above its learning rate."""
+    """The measured network's loss in training and on the validation part, above its learning
+    rate."""
     rows = [row for row in history if row["network"] == "held_out"]
     epochs = [row["epoch"] for row in rows]
     validation = [row["validation_loss"] for row in rows]
@@ -205,14 +216,18 @@ def evolution(
 ) -> "Figure":
     """The tutorial's double figure: test predictions over the epochs, and the best epoch's.
 
-    sessions, mid: (n,). by_epoch: (epochs, origins, horizon), mid prices predicted after each origin.
+    sessions, mid: (n,). by_epoch: (epochs, origins, horizon), mid prices predicted after each
+    origin.
     """
     leads = np.arange(1, by_epoch.shape[2] + 1)
     actual = mid[origins[:, None] + leads]
     errors = ((by_epoch - actual) ** 2).mean(axis=(1, 2))
     best = int(np.argmin(errors))
     title = f"{ticker}: the test predictions are best after epoch {best + 1} of {len(by_epoch)}"
-    subtitle = "Above: every epoch, later ones darker. Below: the best epoch. Shown to look at, not to choose by"
+    subtitle = (
+        "Above: every epoch, later ones darker. Below: the best epoch. Shown to look at, not to "
+        "choose by"
+    )
     figure, panels = canvas(title, subtitle, rows=2, sharex=True, height=7.6)
     shown = slice(int(origins[0]) - 50, int(origins[-1]) + len(leads) + 1)
     days, shades = sessions[origins[:, None] + leads], np.linspace(0.12, 0.9, len(by_epoch))

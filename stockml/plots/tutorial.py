@@ -1,4 +1,5 @@
-"""The tutorial's pictures in its page's order: the page's conclusion as the title, a baseline's answer below it."""
+"""The tutorial's pictures in its page's order: the page's conclusion as the title, a baseline's
+answer below it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -38,8 +39,8 @@ def history(report: TutorialReport) -> "Figure":
     end = report.fitted.recipe.prepared.train_end
     figure, (axes,) = canvas(
         f"{report.name}: “data with various patterns occurring over time”",
-        f"Mid price = (high + low) / 2 of {len(report.mid):,} sessions; a price that moves its range all the time has "
-        f"no fixed scale",
+        f"Mid price = (high + low) / 2 of {len(report.mid):,} sessions; a price that moves its "
+        "range all the time has no fixed scale",
     )
     axes.plot(report.sessions, report.mid, color=TRUTH, linewidth=0.9)
     mark(axes, report.sessions[end], "test", MODEL)
@@ -50,15 +51,17 @@ def history(report: TutorialReport) -> "Figure":
 def normalised_series(
     name: str, sessions: Days, mid: Floats, prepared: Prepared, then: str = "test"
 ) -> "Figure":
-    """The whole series in the scale of its windows, and the training part smoothed as it is learned from.
+    """The whole series in the scale of its windows, and the training part smoothed as it is learned
+    from.
 
-    sessions, mid: (n,), mid in price; a report's, or a night's of the `tutorial` profile.  then: the part that follows.
+    sessions, mid: (n,), mid in price; a report's, or a night's of the `tutorial` profile.  then:
+    the part that follows.
     """
     end, error = prepared.train_end, one_step_errors(prepared)["last value"]
     figure, (axes, below) = canvas(
         f"{name}: windows between 0 and 1, smoothed to “get rid of the inherent raggedness”",
-        f"A window of {WINDOW:,} sessions knows its later extremes: a leak. One smooth step ahead, the last value errs "
-        f"by {error:.5f}",
+        f"A window of {WINDOW:,} sessions knows its later extremes: a leak. One smooth step "
+        f"ahead, the last value errs by {error:.5f}",
         rows=2,
         height=7.0,
     )
@@ -81,7 +84,8 @@ def normalised_series(
 def average(
     report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int
 ) -> "Figure":
-    """The mean of earlier sessions as the forecast of every session from `first` on, over the actual prices; scaled.
+    """The mean of earlier sessions as the forecast of every session from `first` on, over the
+    actual prices; scaled.
 
     mean: of values (n,) the means (n,), each of the points up to its own.
     """
@@ -92,8 +96,8 @@ def average(
     )  # known at the point before; 0 for the first, as on the page
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} ({page} {PUBLISHED[name]:.5f})",
-        f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
-        f"Below: its end",
+        "One step ahead, 0.5 · MSE of the training part; the last value as it is "
+        f"{report.one_step['last value']:.5f}. Below: its end",
         rows=2,
         height=7.0,
     )
@@ -110,7 +114,8 @@ def average(
 
 
 def many_steps(report: TutorialReport) -> "Figure":
-    """Why the EMA says nothing beyond one step: the page's worked numbers, and the EMA from the test part's starts."""
+    """Why the EMA says nothing beyond one step: the page's worked numbers, and the EMA from the
+    test part's starts."""
     recipe, (value, mean) = report.fitted.recipe, EXAMPLE
     horizon = recipe.settings.evaluation.horizon
     steps, path = np.arange(1, horizon + 1), ema_ahead(value, mean, horizon)
@@ -161,15 +166,19 @@ def _from_starts(axes: "Axes", report: TutorialReport) -> None:
 
 
 def batches(report: TutorialReport) -> "Figure":
-    """What the generator reads: five streams, five unrolled steps, each input with the label drawn for it."""
+    """What the generator reads: five streams, five unrolled steps, each input with the label drawn
+    for it."""
     prepared = report.fitted.recipe.prepared
     rng = np.random.default_rng(report.fitted.recipe.settings.training.seed)
     streams = Streams.of(prepared.values[: prepared.train_end], STREAMS, UNROLLED)
     at, label_at, _ = streams.places(rng.random((UNROLLED, STREAMS, 2)))
     figure, panels = canvas(
-        f"Labels drawn from x(t+1) … x(t+{LABEL_REACH}), which “will not be very far from each other”",
-        f"{STREAMS} streams, {UNROLLED} unrolled steps: inputs filled, their labels hollow. The last value errs by "
-        f"{report.one_step['last value']:.5f} at the next step",
+        (
+            f"Labels drawn from x(t+1) … x(t+{LABEL_REACH}), which “will not be very far from "
+            "each other”"
+        ),
+        f"{STREAMS} streams, {UNROLLED} unrolled steps: inputs filled, their labels hollow. The "
+        f"last value errs by {report.one_step['last value']:.5f} at the next step",
         columns=STREAMS,
         height=4.6,
     )
@@ -207,7 +216,8 @@ def batches(report: TutorialReport) -> "Figure":
 
 
 def predictions(report: TutorialReport) -> "Figure":
-    """The double figure: the test part's predictions over the epochs, fading in; below, the best epoch's alone."""
+    """The double figure: the test part's predictions over the epochs, fading in; below, the best
+    epoch's alone."""
     fitted, best = report.fitted, report.best_epoch
     recipe, errors, constant = fitted.recipe, report.by_epoch, report.paths["last value"]
     horizon = recipe.settings.evaluation.horizon
@@ -219,7 +229,10 @@ def predictions(report: TutorialReport) -> "Figure":
     )
     figure, panels = canvas(
         f"{report.cell} {claim}: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
-        f"0.5 · MSE of {horizon} steps; the last value {constant:.5f}{page}. Above: every third epoch, later darker",
+        (
+            f"0.5 · MSE of {horizon} steps; the last value {constant:.5f}{page}. Above: every "
+            "third epoch, later darker"
+        ),
         rows=2,
         sharex=True,
         height=8.0,

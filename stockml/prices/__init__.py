@@ -1,1 +1,2 @@
-"""Bars and their checks, exchange calendars, revisions, split adjustment, the store, CSV. Never here: network calls."""
+"""Bars and their checks, exchange calendars, revisions, split adjustment, the store, CSV. Never
+here: network calls."""

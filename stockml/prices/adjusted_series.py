@@ -1,8 +1,9 @@
-"""The adjusted series: fetched bars adjusted for splits, imported history before them, doubtful bars set aside.
+"""The adjusted series: fetched bars adjusted for splits, imported history before them, doubtful
+bars set aside.
 
-Pure functions over recorded bars. Broken bars are left out first, since a ratio or a move that involves one means
-nothing; doubtful ones last, since a split may explain them. A person judges a bar's prices, not its day: once the bar
-is restated, the rules decide again.
+Pure functions over recorded bars. Broken bars are left out first, since a ratio or a move that
+involves one means nothing; doubtful ones last, since a split may explain them. A person judges a
+bar's prices, not its day: once the bar is restated, the rules decide again.
 """
 
 import hashlib
@@ -44,7 +45,8 @@ JUDGEMENT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Judgement:
-    """A person's judgement of a bar. `prices` are the recorded open, high, low and close that were judged."""
+    """A person's judgement of a bar. `prices` are the recorded open, high, low and close that were
+    judged."""
 
     accepted: bool
     prices: tuple[float, ...]
@@ -52,7 +54,8 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class AdjustedSeries:
-    """The adjusted bars, those set aside, how imports were joined, and the listed splits that no bar shows."""
+    """The adjusted bars, those set aside, how imports were joined, and the listed splits that no
+    bar shows."""
 
     bars: Bars
     set_aside: tuple[SetAside, ...]
@@ -63,7 +66,8 @@ class AdjustedSeries:
     contradicted: tuple[Split, ...]
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
-        """The sessions between the first and last bar that have no bar, oldest first: reported, never filled in."""
+        """The sessions between the first and last bar that have no bar, oldest first: reported,
+        never filled in."""
         days = days_of(self.bars).tolist()
         recorded = {*days, *(bar.session for bar in self.set_aside)}
         return tuple(day for day in sessions.between(days[0], days[-1]) if day not in recorded)
@@ -78,7 +82,8 @@ def adjust_series(
     *,
     sessions: Sessions,
 ) -> AdjustedSeries | None:
-    """The series made of recorded bars; None if all are broken. Raises NoOverlap, InconsistentOverlap."""
+    """The series made of recorded bars; None if all are broken. Raises NoOverlap,
+    InconsistentOverlap."""
     raw = unbroken(fetched, sessions)
     applied, contradicted = ([], []) if raw is None else split_adjustment.effective(raw, splits)
     bars = None if raw is None else split_adjustment.back_adjusted(raw, applied)
@@ -106,7 +111,8 @@ def unbroken(bars: Bars | None, sessions: Sessions) -> Bars | None:
 
 
 def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) -> Bars:
-    """Each session's recorded bar, as the series uses it; a broken one if the session has no other."""
+    """Each session's recorded bar, as the series uses it; a broken one if the session has no
+    other."""
     parts = [*_by_last_session(imports), *([] if fetched is None else [fetched])]
     if len(parts) == 1:
         return parts[0]
@@ -128,10 +134,11 @@ def joined_with_imports(
     *,
     new: Bars | None = None,
 ) -> tuple[Bars | None, list[Join]]:
-    """The bars with the imports before them, joined from the newest last session backwards; and the joins.
+    """The bars with the imports before them, joined from the newest last session backwards; and the
+    joins.
 
-    An import that begins within the bars and does not fit them is skipped, unless it is `new`: an earlier version
-    recorded such imports without using them. Raises NoOverlap, InconsistentOverlap.
+    An import that begins within the bars and does not fit them is skipped, unless it is `new`: an
+    earlier version recorded such imports without using them. Raises NoOverlap, InconsistentOverlap.
     """
     joins = []
     for imported in reversed(_by_last_session(imports)):
@@ -160,7 +167,8 @@ def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgem
 def _judged(
     faults: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars
 ) -> tuple[SetAside, ...]:
-    """The bars set aside: the faults but those accepted, and the bars rejected, at the prices in `recorded`."""
+    """The bars set aside: the faults but those accepted, and the bars rejected, at the prices in
+    `recorded`."""
     accepted = {
         day: judgement.accepted
         for day, judgement in judgements.items()

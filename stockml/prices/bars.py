@@ -1,4 +1,5 @@
-"""Daily bars: their schema, what is checked before one is stored, and jumps that look like splits."""
+"""Daily bars: their schema, what is checked before one is stored, and jumps that look like
+splits."""
 
 from calendar import SATURDAY
 from collections.abc import Collection, Mapping, Sequence
@@ -15,9 +16,11 @@ from stockml.prices.calendar import Sessions
 from stockml.storage.arrays import Days
 
 Bars: TypeAlias = pd.DataFrame
-"""One row a session: index `session` (naive midnight, datetime64[us], ascending, unique), float64 columns of COLUMNS.
+"""One row a session: index `session` (naive midnight, datetime64[us], ascending, unique), float64
+columns of COLUMNS.
 
-Prices in the exchange's currency, volume in shares; NaN is unknown: such a price makes its bar a broken one.
+Prices in the exchange's currency, volume in shares; NaN is unknown: such a price makes its bar a
+broken one.
 """
 
 PRICES = ("open", "high", "low", "close")
@@ -34,7 +37,8 @@ MAX_OFF_CALENDAR_SHARE = 0.01  # more weekdays without a session mean another ex
 
 @dataclass(frozen=True)
 class Split:
-    """`factor` new shares for one old one from the open of `effective` on: 2.0 is two for one, 0.1 one for ten."""
+    """`factor` new shares for one old one from the open of `effective` on: 2.0 is two for one, 0.1
+    one for ten."""
 
     effective: date
     factor: float
@@ -69,9 +73,10 @@ def days_of(bars: Bars) -> Days:
 def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
     """The same bars, with the columns in order, if they may be stored; volume may be NaN.
 
-    A few broken bars are allowed: views set them aside. `sessions` None skips the calendar. Raises BadPayload if a
-    column is absent or there are no bars; and, with the first offending session and the rule, if sessions do not
-    ascend, or all bars are broken, or more than one bar and 5 % of them (1 % for weekdays that are no session).
+    A few broken bars are allowed: views set them aside. `sessions` None skips the calendar. Raises
+    BadPayload if a column is absent or there are no bars; and, with the first offending session and
+    the rule, if sessions do not ascend, or all bars are broken, or more than one bar and 5 % of
+    them (1 % for weekdays that are no session).
     """
     absent = ", ".join(name for name in COLUMNS if name not in bars.columns)
     if absent or len(bars) == 0:
@@ -84,7 +89,10 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
         at = int(unordered[0]) + 1
         raise BadPayload(
             ticker,
-            f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}",
+            (
+                f"session {days[at]}: expected sessions unique and ascending, found "
+                f"{_values(tidy, at)}"
+            ),
         )
     faulty = broken(tidy, None)
     if faulty and (len(faulty) == len(tidy) or exceeds_share(len(faulty), len(tidy))):
@@ -96,7 +104,10 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
         and off_days
         and (len(off_days) == len(tidy) or is_other_calendar(off_days, len(tidy)))
     ):
-        message = f"expected sessions of {sessions.name}, found {len(off_days)} others of {len(tidy)} ({off_days[0]})"
+        message = (
+            f"expected sessions of {sessions.name}, found {len(off_days)} others of {len(tidy)} "
+            f"({off_days[0]})"
+        )
         raise BadPayload(ticker, f"{message}: set `calendar:` in tickers.yaml")
     return tidy
 
@@ -109,14 +120,16 @@ def exceeds_share(count: int, total: int, share: float = MAX_BROKEN_SHARE) -> bo
 def is_other_calendar(days: Sequence[date], total: int) -> bool:
     """Whether these days without a session, among `total` days, mean another exchange's calendar.
 
-    Up to 5 % may be weekends, as special sessions: Bombay held three in a hundred days, which its calendar lacks.
+    Up to 5 % may be weekends, as special sessions: Bombay held three in a hundred days, which its
+    calendar lacks.
     """
     weekdays = sum(day.weekday() < SATURDAY for day in days)
     return exceeds_share(len(days), total) or exceeds_share(weekdays, total, MAX_OFF_CALENDAR_SHARE)
 
 
 def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
-    """The bars whose values or day cannot be right, oldest first; `sessions` None skips the calendar."""
+    """The bars whose values or day cannot be right, oldest first; `sessions` None skips the
+    calendar."""
     rules, days = _broken_rules(bars, sessions), days_of(bars)
     masks = np.stack([mask for _, mask in rules])
     return tuple(
@@ -144,12 +157,14 @@ def without_set_aside(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
 
 
 def jumps(bars: Bars, sure_factor: float = NO_CRASH) -> tuple[date, ...]:
-    """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
+    """The sessions of raw bars that look like a split, so that asking for the splits is worth a
+    request.
 
-    A split shows as an open at a plausible share ratio to the close before (within 4 %; 2 % below 1.9:1) on an
-    otherwise ordinary day: the money traded and the day's range stay near what they were. A crash raises both, but is
-    hardly ever so large as `sure_factor`: such a step counts on any day, as splits come on wild days too.
-    Only the day itself and the 20 sessions before it are used.
+    A split shows as an open at a plausible share ratio to the close before (within 4 %; 2 % below
+    1.9:1) on an otherwise ordinary day: the money traded and the day's range stay near what they
+    were. A crash raises both, but is hardly ever so large as `sure_factor`: such a step counts on
+    any day, as splits come on wild days too. Only the day itself and the 20 sessions before it are
+    used.
     """
     ratios = bars["close"].to_numpy()[:-1] / bars["open"].to_numpy()[1:]
     candidates = np.flatnonzero(np.abs(np.log(ratios)) > np.log(FORWARD_FACTORS[0]) - 0.04)

@@ -1,4 +1,5 @@
-"""Exchange calendars: which days are sessions, and when a bar is final. Nothing here reads the machine's clock."""
+"""Exchange calendars: which days are sessions, and when a bar is final. Nothing here reads the
+machine's clock."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 
 
 class _Calendar(NamedTuple):
-    """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual hours.
+    """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual
+    hours.
 
-    opens: (k,) datetime64[us] in UTC, of the first k sessions; the sessions after them are all weekdays, as their
-    holidays are not known yet.
+    opens: (k,) datetime64[us] in UTC, of the first k sessions; the sessions after them are all
+    weekdays, as their holidays are not known yet.
     """
 
     sessions: Days
@@ -52,7 +54,8 @@ class Sessions:
 
     @property
     def holidays_known_through(self) -> date:
-        """The last session before which the exchange's holidays are known; after it, every weekday is a session."""
+        """The last session before which the exchange's holidays are known; after it, every weekday
+        is a session."""
         calendar = _calendar(self.name)
         last: date = calendar.sessions[len(calendar.opens) - 1].item()
         return last
@@ -79,12 +82,14 @@ class Sessions:
         )
 
     def after(self, day: date, n: int) -> tuple[date, ...]:
-        """The `n` sessions after `day`, which need not be one itself. Raises InvalidSession if the calendar ends."""
+        """The `n` sessions after `day`, which need not be one itself. Raises InvalidSession if the
+        calendar ends."""
         start = self._at(day, "right")
         return self._exactly(slice(start, start + n), day, n)
 
     def before(self, day: date, n: int) -> tuple[date, ...]:
-        """The `n` sessions before `day`, oldest first. Raises InvalidSession if the calendar begins later."""
+        """The `n` sessions before `day`, oldest first. Raises InvalidSession if the calendar begins
+        later."""
         stop = self._at(day, "left")
         return self._exactly(slice(max(stop - n, 0), stop), day, n)
 
@@ -92,7 +97,8 @@ class Sessions:
         return day in _calendar(self.name).early
 
     def open_time(self, day: date) -> datetime:
-        """When trading starts on `day`, late openings included; the usual open if the calendar lacks the day."""
+        """When trading starts on `day`, late openings included; the usual open if the calendar
+        lacks the day."""
         calendar, at = _calendar(self.name), self._at(day, "left")
         if at < len(calendar.opens) and calendar.sessions[at] == np.datetime64(day, "D"):
             opened: datetime = calendar.opens[at].item()
@@ -110,7 +116,8 @@ class Sessions:
         )
 
     def last_final(self, now: datetime) -> date:
-        """The newest session whose bar is final at `now`. Raises InvalidSession for a time without a zone."""
+        """The newest session whose bar is final at `now`. Raises InvalidSession for a time without
+        a zone."""
         if now.tzinfo is None:
             raise InvalidSession(str(now), "a time needs its zone")
         today = now.astimezone(self.tz).date()
@@ -118,7 +125,8 @@ class Sessions:
         return max(day for day in candidates if self.final_time(day) <= now)
 
     def age(self, last: date, now: datetime) -> int:
-        """How many sessions after `last` have a final bar at `now`: 0 for a series that is up to date."""
+        """How many sessions after `last` have a final bar at `now`: 0 for a series that is up to
+        date."""
         return len(self.between(last + timedelta(days=1), self.last_final(now)))
 
     def _at(self, day: date, side: Literal["left", "right"]) -> int:
@@ -138,7 +146,8 @@ class Sessions:
 
 
 def sessions_for(ticker: str, override: str | None = None) -> Sessions:
-    """`override`, else the calendar that the ticker's suffix gives (New York without one). Raises InvalidSetting."""
+    """`override`, else the calendar that the ticker's suffix gives (New York without one). Raises
+    InvalidSetting."""
     if override:
         _calendar(override)
     return Sessions(override or exchange(ticker)[0])
@@ -164,7 +173,8 @@ def _calendar(name: str) -> _Calendar:
     ) as error:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
         bound = f"a calendar that exchange_calendars can make with this pandas, which says: {error}"
         raise InvalidSetting("calendar", name, bound[:300]) from None
-    # exchange_calendars applies rules from 1970 on only; those of other exchanges do not say since when they hold
+    # exchange_calendars applies rules from 1970 on only; those of other exchanges do not say since
+    # when they hold
     holidays = (
         calendar.regular_holidays.holidays(first, date(1970, 1, 1))
         if calendar.name == "XNYS"
@@ -185,7 +195,8 @@ def _calendar(name: str) -> _Calendar:
 
 
 def _bounds(name: str) -> tuple[date, date]:
-    """The first and last day for which to make the calendar: its own bounds, within FIRST_DAY to LAST_DAY."""
+    """The first and last day for which to make the calendar: its own bounds, within FIRST_DAY to
+    LAST_DAY."""
     from exchange_calendars import get_calendar
 
     month = get_calendar(name, start="2015-03-02", end="2015-03-31")  # of any calendar

@@ -1,9 +1,11 @@
-"""Pure functions over the store's Arrow tables: what is new in a batch, and the views over all rows.
+"""Pure functions over the store's Arrow tables: what is new in a batch, and the views over all
+rows.
 
-A missing file is an empty table. Rows are in the order in which they were recorded, and `recorded_at` never decreases
-from one row to the next, nor from one of a ticker's tables to another: if the clock was set back, new rows are stamped
-a microsecond after the newest one. So a session's last row is the one that counts, and what was known when a row was
-recorded stays the view `as_of` its time.
+A missing file is an empty table. Rows are in the order in which they were recorded, and
+`recorded_at` never decreases from one row to the next, nor from one of a ticker's tables to
+another: if the clock was set back, new rows are stamped a microsecond after the newest one. So a
+session's last row is the one that counts, and what was known when a row was recorded stays the view
+`as_of` its time.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -36,10 +38,12 @@ SPLIT_SCHEMA = pa.schema([("effective", pa.date32()), ("factor", pa.float64()), 
 def to_record(
     table: Table, bars: Bars, recorded_at: datetime, source: str, rows_before: int | None
 ) -> tuple[Table | None, tuple[int, int, int]]:
-    """The table with the rows that `bars` add, None if they add none; and how many are added, restated, unchanged.
+    """The table with the rows that `bars` add, None if they add none; and how many are added,
+    restated, unchanged.
 
-    A bar is unchanged if its values were current when it arrived, or at any time since: an old payload that is appended
-    again does not undo a later restatement.  rows_before: the table's row count when it arrived; None if that is now.
+    A bar is unchanged if its values were current when it arrived, or at any time since: an old
+    payload that is appended again does not undo a later restatement.  rows_before: the table's row
+    count when it arrived; None if that is now.
     """
     days = days_of(bars)
     is_known, before = np.isin(days, _days(table, "session")), table.slice(0, rows_before)
@@ -56,7 +60,8 @@ def to_record(
 
 
 def recorded_between(table: Table, first: datetime, last: datetime | None) -> tuple[int, int]:
-    """Of the rows recorded from `first` to `last` (None: no end), how many are their session's first, how many not."""
+    """Of the rows recorded from `first` to `last` (None: no end), how many are their session's
+    first, how many not."""
     times, days = _times(table), _days(table, "session")
     is_recorded = (times >= stamp(first)) & ((times <= stamp(last)) if last else True)
     is_first = ~pd.Index(days).duplicated()
@@ -66,7 +71,8 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
 def newest_rows(
     table: Table, as_of: datetime | None = None, until: date | None = None
 ) -> Bars | None:
-    """Each session's newest row recorded by `as_of`, up to the session `until`; None if there is none."""
+    """Each session's newest row recorded by `as_of`, up to the session `until`; None if there is
+    none."""
     return every_row(newest(table, "session", as_of, until))
 
 
@@ -86,7 +92,8 @@ def restated_prices(table: Table) -> pd.DatetimeIndex:
 
 
 def restatements(table: Table) -> pd.DataFrame:
-    """One row for each value that was changed later: session, recorded_at, source, column, before, after."""
+    """One row for each value that was changed later: session, recorded_at, source, column, before,
+    after."""
     rows = table.to_pandas(date_as_object=False)
     earlier = rows.groupby("session")[list(COLUMNS)].shift()
     is_repeat = rows.duplicated("session")
@@ -111,7 +118,8 @@ def restatements(table: Table) -> pd.DataFrame:
 def foreign_return_count(stored: Bars, answered: Bars) -> int:
     """How many daily returns `answered` restates, if most differ: another company's series. Else 0.
 
-    A split or a dividend changes one return only, and another unit none: so most closes must differ, too.
+    A split or a dividend changes one return only, and another unit none: so most closes must
+    differ, too.
     """
     closes = pd.concat([stored["close"], answered["close"]], axis=1, join="inner")
     before, after = np.log(closes[closes > 0]).dropna().to_numpy().T
@@ -148,7 +156,8 @@ def factors_to_record(
 ) -> Table | None:
     """The table with the new or changed factors added; None if there are none.
 
-    For the days in `asked`, an equal answer of a later day is recorded too: it shows how long no split was listed.
+    For the days in `asked`, an equal answer of a later day is recorded too: it shows how long no
+    split was listed.
     """
     stored = newest_factors(table)
     new = {
@@ -179,7 +188,8 @@ def added(
     *,
     restates: bool = True,
 ) -> Table:
-    """The table with more rows, all `recorded_at` one time, later than any before; `columns` are the others.
+    """The table with more rows, all `recorded_at` one time, later than any before; `columns` are
+    the others.
 
     Rows that restate nothing may have the newest time that is there.
     """
@@ -191,7 +201,8 @@ def added(
 
 
 def not_before(moment: datetime, others: Iterable[Table]) -> datetime:
-    """The moment, or a microsecond after the newest row of other tables if that is later: the clock was set back."""
+    """The moment, or a microsecond after the newest row of other tables if that is later: the clock
+    was set back."""
     newest = max(int(_times(table).max(initial=0)) for table in others)
     return moment if stamp(moment) >= newest else EPOCH + timedelta(microseconds=newest + 1)
 
@@ -211,14 +222,16 @@ def _times(table: Table) -> Indices:
 
 
 def stamp(moment: datetime) -> int:
-    """Microseconds since 1970; a time without a zone is taken as UTC. Raises InvalidSetting, also for a mere day."""
+    """Microseconds since 1970; a time without a zone is taken as UTC. Raises InvalidSetting, also
+    for a mere day."""
     if not hasattr(moment, "tzinfo"):  # a day's first or last moment?
         raise InvalidSetting("as_of", moment, "a datetime, such as datetime(2026, 11, 20, 22, 45)")
     return int(pd.Timestamp(moment).value // 1000)
 
 
 def newest(table: Table, column: str, as_of: datetime | None, until: date | None = None) -> Table:
-    """The last row of each day in `column`, up to `until`, of those recorded by `as_of`; oldest day first."""
+    """The last row of each day in `column`, up to `until`, of those recorded by `as_of`; oldest day
+    first."""
     days, rows = _days(table, column), np.arange(len(table))
     if as_of is not None:
         rows = rows[_times(table) <= stamp(as_of)]

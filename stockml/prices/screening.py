@@ -1,7 +1,8 @@
-"""Bars that look like misprints: kept in the store, left out of the model's series, and reported; suspect series.
+"""Bars that look like misprints: kept in the store, left out of the model's series, and reported;
+suspect series.
 
-A *doubtful* bar is well formed, but differs from its neighbours as a misprint does. A real crash is not doubtful: the
-price stays where it went, or trading was heavy.
+A *doubtful* bar is well formed, but differs from its neighbours as a misprint does. A real crash is
+not doubtful: the price stays where it went, or trading was heavy.
 """
 
 import numpy as np
@@ -27,8 +28,8 @@ SESSIONS_TO_SETTLE = (
 VOLUME_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 
-# Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, none of them for a crash,
-# and none for rare trading.
+# Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, none of
+# them for a crash, and none for rare trading.
 OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change of units
 HEAVY_MONEY = (
     2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
@@ -51,16 +52,19 @@ MAX_NAMED = 3
 
 
 def with_unknown_volumes(bars: Bars) -> Bars:
-    """The bars; a volume of 0 though the price moved is unknown, as from a feed that has stopped reporting it."""
+    """The bars; a volume of 0 though the price moved is unknown, as from a feed that has stopped
+    reporting it."""
     moved = (bars["high"] > bars["low"]) | (bars["close"].diff().fillna(0) != 0)
     return bars.assign(volume=bars["volume"].mask(moved & (bars["volume"] == 0)))
 
 
 def doubtful(bars: Bars) -> tuple[SetAside, ...]:
-    """The well-formed bars of an adjusted series that differ from their neighbours as misprints do, oldest first.
+    """The well-formed bars of an adjusted series that differ from their neighbours as misprints do,
+    oldest first.
 
-    The newest bar is judged by those before it: whether a jump comes back is not known yet, but a price at four times
-    or a fourth of the close before is doubted at once, unless trading was heavy.
+    The newest bar is judged by those before it: whether a jump comes back is not known yet, but a
+    price at four times or a fourth of the close before is doubted at once, unless trading was
+    heavy.
     """
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     moves = np.abs(np.log(prices[1:] / prices[:-1, CLOSE, None])).max(axis=1, initial=0.0)
@@ -78,7 +82,8 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
 
 
 def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, int]:
-    """Why bars from `at` on are doubtful, and how many; ("", 0) if none.  before: index of the last bar not doubted."""
+    """Why bars from `at` on are doubtful, and how many; ("", 0) if none.  before: index of the last
+    bar not doubted."""
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
     log10_ratio = np.log10(bar / last)
@@ -96,7 +101,10 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
         count = _sessions_at(prices[at:, CLOSE] / last, log10_ratio[CLOSE]) if is_off[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
             return (
-                f"{PRICES[off]} {bar[off]:g} is {10 ** log10_ratio[off]:.3g} times the close before, {last:g}",
+                (
+                    f"{PRICES[off]} {bar[off]:g} is {10 ** log10_ratio[off]:.3g} times the close "
+                    f"before, {last:g}"
+                ),
                 count,
             )
     if is_busy(volume, at):
@@ -104,19 +112,26 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     around = [bar[OPEN], bar[CLOSE], last, *([] if after is None else [after[OPEN]])]
     if bar[HIGH] > np.exp(WICK) * max(around) or bar[LOW] < np.exp(-WICK) * min(around):
         return (
-            f"{bar[LOW]:g} to {bar[HIGH]:g} within the day, on usual volume; it closed at {bar[CLOSE]:g}",
+            (
+                f"{bar[LOW]:g} to {bar[HIGH]:g} within the day, on usual volume; it closed at "
+                f"{bar[CLOSE]:g}"
+            ),
             1,
         )
     if after is not None and is_back:
         return (
-            f"close {bar[CLOSE]:g} after {last:g}, and {after[CLOSE]:g} the session after, on usual volume",
+            (
+                f"close {bar[CLOSE]:g} after {last:g}, and {after[CLOSE]:g} the session after, on "
+                "usual volume"
+            ),
             1,
         )
     return "", 0
 
 
 def is_busy(volume: Floats, at: int, multiple: float = HEAVY_VOLUME) -> bool:
-    """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown.
+    """Whether trading was too heavy for the session's prices to be misprints; False where volumes
+    are unknown.
 
     volume: (n,), of which those up to `at`, the session's index, are seen.
     """
@@ -124,7 +139,8 @@ def is_busy(volume: Floats, at: int, multiple: float = HEAVY_VOLUME) -> bool:
 
 
 def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:
-    """Whether trading was heavy by shares (which a split multiplies) and by money (which a change of units does).
+    """Whether trading was heavy by shares (which a split multiplies) and by money (which a change
+    of units does).
 
     close, volume: (n,), of which those up to `at`, the session's index, are seen.
     """
@@ -137,7 +153,8 @@ def _usual(volume: Floats, at: int) -> float:
 
 
 def is_tenfold(log10_ratios: Floats) -> NDArray[np.bool_]:
-    """(n,) whether each decimal logarithm, (n,), means about ten, a hundred, … times, or a tenth, a hundredth, …"""
+    """(n,) whether each decimal logarithm, (n,), means about ten, a hundred, … times, or a tenth, a
+    hundredth, …"""
     size = np.abs(log10_ratios)
     return np.asarray(
         (size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD_TOLERANCE), dtype=np.bool_
@@ -145,7 +162,8 @@ def is_tenfold(log10_ratios: Floats) -> NDArray[np.bool_]:
 
 
 def _sessions_at(ratios: Floats, log10_level: float) -> int:
-    """How many sessions, from the first on, stay at the level, nearer to it than to the close before."""
+    """How many sessions, from the first on, stay at the level, nearer to it than to the close
+    before."""
     at_level = np.abs(np.log10(ratios) - log10_level) < min(0.5, abs(log10_level) / 2)
     return len(at_level) if at_level.all() else int(np.argmin(at_level))
 
@@ -162,19 +180,24 @@ def other_scale(adjusted: Bars, with_doubtful: Bars) -> str:
         if not _is_rush(
             with_doubtful, int(with_doubtful.index.searchsorted(adjusted.index[at - 1])) + 1
         ):
-            return f"{close[at]:g} on {days[at]}, {ratios[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
+            return (
+                f"{close[at]:g} on {days[at]}, {ratios[at - 1]:.4g} times the {close[at - 1]:g} "
+                f"of {days[at - 1]}"
+            )
     return ""
 
 
 def _is_rush(bars: Bars, at: int) -> bool:
-    """Whether far more shares were traded than usual, and for more money (a split keeps that) or at wild prices."""
+    """Whether far more shares were traded than usual, and for more money (a split keeps that) or at
+    wild prices."""
     close, volume = bars["close"].to_numpy(), bars["volume"].to_numpy()
     is_wild = bars["high"].iloc[at] > WILD_RANGE * bars["low"].iloc[at]
     return is_busy(volume, at) and (is_wild or is_busy(close * volume, at, HEAVY_MONEY))
 
 
 def sparse(bars: Bars, sessions: Sessions) -> str:
-    """How far apart weekly or monthly bars are, in words; "" for daily ones.  bars: their index alone is read."""
+    """How far apart weekly or monthly bars are, in words; "" for daily ones.  bars: their index
+    alone is read."""
     gaps = np.diff(sessions.before_each(days_of(bars)))
     is_sparse = len(bars) >= MIN_BARS and np.mean(gaps <= 1) < MIN_DAILY_SHARE
     return f"one every {np.median(gaps):.0f} sessions" if is_sparse else ""
@@ -191,7 +214,10 @@ def suspicions(adjusted: Bars, aside: int) -> str:
     doubts = {
         f"{aside:,} of {total:,} bars are set aside": aside
         > max(MAX_SET_ASIDE_OF_SHORT, MAX_SET_ASIDE_SHARE * total),
-        f"the open moved as at a split that was not applied on {', '.join(days[:MAX_NAMED])}{more}": days,
+        (
+            "the open moved as at a split that was not applied on "
+            f"{', '.join(days[:MAX_NAMED])}{more}"
+        ): days,
         f"the close is that of the session before on {unchanged:,} of {total:,} sessions": unchanged
         > max(MAX_SET_ASIDE_OF_SHORT, MAX_UNCHANGED_SHARE * total),
     }

@@ -1,4 +1,5 @@
-"""A ticker's adjusted series as arrays: what a model sees, and nothing later than its last session."""
+"""A ticker's adjusted series as arrays: what a model sees, and nothing later than its last
+session."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +19,8 @@ from stockml.storage.files import write_atomically
 
 @dataclass(frozen=True, eq=False)
 class PriceSeries:
-    """Split-adjusted bars as arrays: sessions (n,) datetime64[D] ascending, prices and volume (n,) float64."""
+    """Split-adjusted bars as arrays: sessions (n,) datetime64[D] ascending, prices and volume (n,)
+    float64."""
 
     sessions: Days
     open: Floats
@@ -32,7 +34,8 @@ class PriceSeries:
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
-        """From a frame with sessions as DatetimeIndex; columns open, high, low, close, volume.  Raises TypeError."""
+        """From a frame with sessions as DatetimeIndex; columns open, high, low, close, volume.
+        Raises TypeError."""
         if not isinstance(bars.index, pd.DatetimeIndex):  # row numbers would be days since 1970
             raise TypeError(
                 f"expected bars with sessions as DatetimeIndex, found {type(bars.index).__name__}"
@@ -50,7 +53,8 @@ class PriceSeries:
 
     @property
     def whole(self) -> "PriceSeries":
-        """The series that `until` cut this from, or itself; only for what looks at no later session."""
+        """The series that `until` cut this from, or itself; only for what looks at no later
+        session."""
         return self if self._full is None else self._full
 
     def until(self, n: int) -> "PriceSeries":
@@ -62,7 +66,8 @@ class PriceSeries:
         return self.until(int(np.searchsorted(self.sessions, np.datetime64(day), side="right")))
 
     def between(self, start: int, stop: int) -> "PriceSeries":
-        """The sessions from `start` up to but not including `stop`; where these are all, the series itself."""
+        """The sessions from `start` up to but not including `stop`; where these are all, the series
+        itself."""
         if start == 0 and stop >= len(self):
             return self  # what is cached by identity need not be computed again
         part = slice(start, stop)
@@ -83,7 +88,8 @@ class PriceSeries:
 
     @classmethod
     def read(cls, path: Path) -> "PriceSeries":
-        """Read what `write` wrote: a read-only series, cached while the file is unchanged. Raises InvalidFile."""
+        """Read what `write` wrote: a read-only series, cached while the file is unchanged. Raises
+        InvalidFile."""
         try:
             stat = path.stat()
             return _read(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)

@@ -1,4 +1,5 @@
-"""Adjusted prices as a view: back-adjustment by splits, and joining already adjusted history by its overlap."""
+"""Adjusted prices as a view: back-adjustment by splits, and joining already adjusted history by its
+overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ LONG_HOLE = np.timedelta64(14, "D")  # across it prices move so far that a split
 
 @dataclass(frozen=True)
 class Join:
-    """How imported history joins the bars after it: its prices times `ratio`, before `cut` and in holes after it."""
+    """How imported history joins the bars after it: its prices times `ratio`, before `cut` and in
+    holes after it."""
 
     cut: date
     ratio: float
@@ -42,7 +44,8 @@ class Join:
 
 
 def effective(bars: Bars, splits: Sequence[Split]) -> tuple[list[Split], list[Split]]:
-    """The splits after the first bar and by the last: those to apply, and those that the bars contradict."""
+    """The splits after the first bar and by the last: those to apply, and those that the bars
+    contradict."""
     listed = [
         split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()
     ]
@@ -51,7 +54,8 @@ def effective(bars: Bars, splits: Sequence[Split]) -> tuple[list[Split], list[Sp
 
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
-    """Raw bars in shares of their last session: prices divided, and volume multiplied, by the splits since."""
+    """Raw bars in shares of their last session: prices divided, and volume multiplied, by the
+    splits since."""
     applied, _ = effective(bars, splits)
     if not applied:
         return bars
@@ -67,7 +71,8 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:
-    """Whether no close within a week of the split moved by a fifth of it (in logs); False if that is unknown."""
+    """Whether no close within a week of the split moved by a fifth of it (in logs); False if that
+    is unknown."""
     days, log_factor = days_of(bars), np.log(split.factor)
     at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
     window = slice(max(at - MAX_SESSIONS_OFF - 1, 0), at + MAX_SESSIONS_OFF + 1)
@@ -81,11 +86,13 @@ def is_contradicted(bars: Bars, split: Split) -> bool:
 
 
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
-    """Put history, scaled to fit, before the first of `bars`; return the series and the join, None if it adds nothing.
+    """Put history, scaled to fit, before the first of `bars`; return the series and the join, None
+    if it adds nothing.
 
-    Both are adjusted already. Holes in the bars are filled from history too, wherever it begins, if one ratio holds
-    throughout. The ratio is the median over the first 20 sessions that both have, so that later sessions do not move
-    it. Raises NoOverlap, with the sessions that are missing between the two, and InconsistentOverlap.
+    Both are adjusted already. Holes in the bars are filled from history too, wherever it begins, if
+    one ratio holds throughout. The ratio is the median over the first 20 sessions that both have,
+    so that later sessions do not move it. Raises NoOverlap, with the sessions that are missing
+    between the two, and InconsistentOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
     before, missing = (
@@ -114,12 +121,14 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
 def _lasting_ratio(
     ticker: str, common: Days, ratios: Floats, tolerance: float
 ) -> tuple[float, NDArray[np.bool_], int]:
-    """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie inside it.
+    """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie
+    inside it.
 
-    Takes (k,) days, ascending, and their ratios bars / history. A dividend inside the overlap lowers the ratio once,
-    from its day on and by at most 4 %: a dividend-adjusted history is closer to the traded prices after it. One such
-    step every 40 sessions is allowed. Fewer than half of all sessions may disagree, by any amount, but not the first
-    five nor the last five. Raises InconsistentOverlap.
+    Takes (k,) days, ascending, and their ratios bars / history. A dividend inside the overlap
+    lowers the ratio once, from its day on and by at most 4 %: a dividend-adjusted history is closer
+    to the traded prices after it. One such step every 40 sessions is allowed. Fewer than half of
+    all sessions may disagree, by any amount, but not the first five nor the last five. Raises
+    InconsistentOverlap.
     """
     starts = [0]
     for at, ratio in enumerate(ratios.tolist()):
@@ -144,7 +153,8 @@ def _lasting_ratio(
 def _largest_chain(
     levels: Floats, starts: Indices, lengths: Indices, tolerance: float
 ) -> list[int]:
-    """The chain of runs with the most sessions in total, each at the level of the run before or a dividend below.
+    """The chain of runs with the most sessions in total, each at the level of the run before or a
+    dividend below.
 
     It begins within the first five sessions and ends within the last five; empty if none does.
     """

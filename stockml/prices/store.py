@@ -1,8 +1,10 @@
-"""The Parquet store: every value that was ever recorded of a bar, one file a ticker, rows only ever added.
+"""The Parquet store: every value that was ever recorded of a bar, one file a ticker, rows only ever
+added.
 
-`<root>/IBM.parquet` holds raw bars as traded; the same name in `splits/`, `history/` and `judgements/` holds known
-splits, imported history, and a person's judgements of bars. Views are computed on reading: the current one (each
-session's newest row), the one `as_of` a time, and the adjusted one.
+`<root>/IBM.parquet` holds raw bars as traded; the same name in `splits/`, `history/` and
+`judgements/` holds known splits, imported history, and a person's judgements of bars. Views are
+computed on reading: the current one (each session's newest row), the one `as_of` a time, and the
+adjusted one.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,11 +67,13 @@ class BarStore:
         return str(self.files.path(_file(ticker)))
 
     def side_files(self, ticker: str) -> tuple[Path, ...]:
-        """The files of what adjusts the ticker's bars: its splits, its imported history, and its judgements."""
+        """The files of what adjusts the ticker's bars: its splits, its imported history, and its
+        judgements."""
         return tuple(self.files.path(_file(ticker, folder)) for folder in SCHEMAS if folder)
 
     def tickers(self) -> tuple[str, ...]:
-        """Tickers with bars or imported history, in alphabetical order; files of other names are ignored."""
+        """Tickers with bars or imported history, in alphabetical order; files of other names are
+        ignored."""
         files = map(PurePosixPath, self.files.names())
         names = {file.stem for file in files if str(file.parent) in (".", "history")}
         return tuple(sorted(filter(TICKER.fullmatch, names)))
@@ -89,8 +93,8 @@ class BarStore:
     ) -> StoreReceipt:
         """Record new sessions and restatements; equal bars change no byte.
 
-        Bars that are not final at `recorded_at` are left out.  rows_before: the ticker's `rows` when the bars arrived;
-        None if that is now. Raises BadPayload, StoreError.
+        Bars that are not final at `recorded_at` are left out.  rows_before: the ticker's `rows`
+        when the bars arrived; None if that is now. Raises BadPayload, StoreError.
         """
         final = self._final(ticker, bars, recorded_at)
         counts, sha256 = self._update(
@@ -112,13 +116,15 @@ class BarStore:
     def recorded_between(
         self, ticker: str, first: datetime, last: datetime | None = None
     ) -> tuple[int, int]:
-        """How many sessions were added and how many restated by rows recorded from `first` to `last` (None: no end)."""
+        """How many sessions were added and how many restated by rows recorded from `first` to
+        `last` (None: no end)."""
         return revisions.recorded_between(self._table(ticker), first, last)
 
     def read(
         self, ticker: str, *, as_of: datetime | None = None, until: date | None = None
     ) -> Bars:
-        """Raw bars as traded, recorded by `as_of`, up to `until`, including those set aside. Raises NoBars."""
+        """Raw bars as traded, recorded by `as_of`, up to `until`, including those set aside. Raises
+        NoBars."""
         bars = revisions.newest_rows(self._table(ticker), as_of, until)
         if bars is None:
             raise self._no_bars("no bars", ticker, as_of, until, "")
@@ -127,7 +133,8 @@ class BarStore:
     def adjusted(
         self, ticker: str, *, as_of: datetime | None = None, until: date | None = None
     ) -> Bars:
-        """The adjusted series in shares of `until`: imports, then bars, from what was recorded by `as_of` alone.
+        """The adjusted series in shares of `until`: imports, then bars, from what was recorded by
+        `as_of` alone.
 
         Raises NoBars, HistoryError, StoreUnreadable.
         """
@@ -136,7 +143,8 @@ class BarStore:
     def view(
         self, ticker: str, *, as_of: datetime | None = None, until: date | None = None
     ) -> AdjustedSeries:
-        """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
+        """As `adjusted`, with what is set aside and how the imports were joined. Raises as
+        `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
         judgements = adjusted_series.newest_judgements(self._table(ticker, "judgements/"), as_of)
         series = adjusted_series.adjust_series(
@@ -156,7 +164,8 @@ class BarStore:
     def judge(
         self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str
     ) -> None:
-        """Record that a person accepts or rejects a bar with its present prices. Raises InvalidSession, NoBars."""
+        """Record that a person accepts or rejects a bar with its present prices. Raises
+        InvalidSession, NoBars."""
         rows = adjusted_series.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
         bar = rows[days_of(rows) == np.datetime64(session)]
         if bar.empty:
@@ -189,7 +198,8 @@ class BarStore:
     def restated_price_factors(
         self, ticker: str, *, until: date | None = None
     ) -> "pd.Series[float]":
-        """Of each session whose close or mid price was restated: the price in shares of `until` for 1 as traded."""
+        """Of each session whose close or mid price was restated: the price in shares of `until` for
+        1 as traded."""
         restated = revisions.restated_prices(self._table(ticker))
         raw = self._raw(ticker, until) if len(restated) else None
         if raw is None:
@@ -204,7 +214,8 @@ class BarStore:
         return None if raw is None else raw.index[-1].date()
 
     def restatements(self, ticker: str) -> pd.DataFrame:
-        """The values that the provider changed later: session, recorded_at, source, column, before, after of each."""
+        """The values that the provider changed later: session, recorded_at, source, column, before,
+        after of each."""
         return revisions.restatements(self._table(ticker))
 
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
@@ -215,11 +226,13 @@ class BarStore:
         )
 
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
-        """The sessions that still look like a split after the known ones, or that end a hole: to be asked about.
+        """The sessions that still look like a split after the known ones, or that end a hole: to be
+        asked about.
 
-        Asked at once, then nightly for 5 sessions while the listed splits leave a jump, as splits may be listed late,
-        or with a wrong factor at first. All splits are asked about when two near each other came in two answers, until
-        one settles them: an earlier version kept a split on its first day and on the corrected one.
+        Asked at once, then nightly for 5 sessions while the listed splits leave a jump, as splits
+        may be listed late, or with a wrong factor at first. All splits are asked about when two
+        near each other came in two answers, until one settles them: an earlier version kept a split
+        on its first day and on the corrected one.
         """
         if (raw := self._raw(ticker)) is None:
             return ()
@@ -269,8 +282,8 @@ class BarStore:
     ) -> None:
         """Record the provider's splits.
 
-        asked: the days asked about; one without a listed or known split is recorded with factor 1. So is the day of a
-        known split, if another one is listed near it: its day was corrected.
+        asked: the days asked about; one without a listed or known split is recorded with factor 1.
+        So is the day of a known split, if another one is listed near it: its day was corrected.
         """
         listed = {split.effective: split.factor for split in splits}
 
@@ -288,7 +301,8 @@ class BarStore:
         self._update(ticker, "splits/", recorded_at, with_factors)
 
     def rename(self, old: str, new: str, *, only_check: bool = False) -> bool:
-        """Move everything stored for `old` to `new`; False if nothing is. Raises StoreError if `new` has rows."""
+        """Move everything stored for `old` to `new`; False if nothing is. Raises StoreError if
+        `new` has rows."""
         moved = [
             self.files.rename(
                 _file(old, folder), _file(new, folder), (old, new), schema, only_check=only_check
@@ -298,7 +312,8 @@ class BarStore:
         return any(moved)
 
     def record_import(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str) -> bool:
-        """Record already adjusted history; False if it is there. Raises BadPayload, NoOverlap, InconsistentOverlap."""
+        """Record already adjusted history; False if it is there. Raises BadPayload, NoOverlap,
+        InconsistentOverlap."""
         history = self._final(ticker, bars, recorded_at)
 
         def with_import(table: Table, at: datetime) -> tuple[Table | None, bool]:
@@ -334,7 +349,8 @@ class BarStore:
     def _update(
         self, ticker: str, folder: str, recorded_at: datetime, change: Change[T]
     ) -> tuple[T, str]:
-        """`change` gets the table and the time to record rows at: never before another table's newest row."""
+        """`change` gets the table and the time to record rows at: never before another table's
+        newest row."""
 
         def changed(table: Table) -> tuple[Table | None, T]:
             others = [self._table(ticker, other) for other in SCHEMAS if other != folder]
@@ -370,7 +386,8 @@ class BarStore:
     def _no_bars(
         self, what: str, ticker: str, as_of: datetime | None, until: date | None, *folders: str
     ) -> NoBars:
-        """The refusal; where `as_of` is before the first record of `folders`, it names that time."""
+        """The refusal; where `as_of` is before the first record of `folders`, it names that
+        time."""
         times = sorted(
             filter(
                 None, (pc.min(self._table(ticker, each)["recorded_at"]).as_py() for each in folders)

@@ -1,1 +1,2 @@
-"""Alpha Vantage and Tiingo: clients, parsing, refusals, quota, archive of payloads. Never here: the store."""
+"""Alpha Vantage and Tiingo: clients, parsing, refusals, quota, archive of payloads. Never here: the
+store."""

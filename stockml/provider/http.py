@@ -1,7 +1,9 @@
-"""One key's access to a price service over HTTP: asks, waits, counts. The only module that imports requests.
+"""One key's access to a price service over HTTP: asks, waits, counts. The only module that imports
+requests.
 
-The key is in the request's parameters or headers and nowhere else: errors are raised without those of requests, which
-carry the URL; answers are redacted on arrival; and urllib3's log records pass a filter.
+The key is in the request's parameters or headers and nowhere else: errors are raised without those
+of requests, which carry the URL; answers are redacted on arrival; and urllib3's log records pass a
+filter.
 """
 
 import ipaddress
@@ -40,11 +42,13 @@ Request: TypeAlias = requests.Request
 
 
 class PriceProvider(ABC):
-    """One key's access to a price service: a context manager. It holds the key, and so cannot be pickled.
+    """One key's access to a price service: a context manager. It holds the key, and so cannot be
+    pickled.
 
-    `daily` and `splits` return raw answers, to be archived; `daily_of` and `splits_of` parse them. A request raises
-    BadKey, QuotaSpent, PremiumOnly, NotOffered, UnknownSymbol, BadPayload, or, once retries end, NoData or RateLimited;
-    parsing raises BadPayload or NoData. Each attempt is counted in the quota before it is sent, and waits for its slot.
+    `daily` and `splits` return raw answers, to be archived; `daily_of` and `splits_of` parse them.
+    A request raises BadKey, QuotaSpent, PremiumOnly, NotOffered, UnknownSymbol, BadPayload, or,
+    once retries end, NoData or RateLimited; parsing raises BadPayload or NoData. Each attempt is
+    counted in the quota before it is sent, and waits for its slot.
     """
 
     name: ClassVar[str]  # recorded as the source of bars
@@ -71,7 +75,8 @@ class PriceProvider(ABC):
         sleep: Callable[[float], None] = time.sleep,
         key: str | None = None,
     ) -> None:
-        """key: None for that of `key_variable`; the address is that of `variable`.  quota: where requests count."""
+        """key: None for that of `key_variable`; the address is that of `variable`.  quota: where
+        requests count."""
         key = key or environ.get(self.key_variable)
         self._key, self._address = ApiKey((key or "").strip()), self.address_in(environ)
         self._quota = QuotaLedger.of(
@@ -87,7 +92,8 @@ class PriceProvider(ABC):
 
     @classmethod
     def address_in(cls, environ: Mapping[str, str]) -> str:
-        """The address in `variable`, or the usual one; http shows the key: to loopback only. Raises InvalidSetting."""
+        """The address in `variable`, or the usual one; http shows the key: to loopback only. Raises
+        InvalidSetting."""
         base_url = environ.get(cls.variable) or cls.usual_address
         address = urlsplit(checked_address(cls.variable, base_url))
         if (
@@ -100,13 +106,17 @@ class PriceProvider(ABC):
             bound = "an address that begins with https://, without a key or a query in it"
             raise InvalidSetting(cls.variable, f"{address.scheme}://...", bound)
         if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
-            bound = "an https address; plain http would show the key, and is allowed to this machine (127.0.0.1) only"
+            bound = (
+                "an https address; plain http would show the key, and is allowed to this machine "
+                "(127.0.0.1) only"
+            )
             raise InvalidSetting(cls.variable, f"{address.scheme}://{address.hostname}", bound)
         return base_url.rstrip("/")
 
     @abstractmethod
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
-        """The answer with daily bars, raw as traded: about the newest 100 sessions (`compact`), or all (`full`)."""
+        """The answer with daily bars, raw as traded: about the newest 100 sessions (`compact`), or
+        all (`full`)."""
 
     @abstractmethod
     def splits(self, ticker: str) -> Payload:
@@ -122,7 +132,8 @@ class PriceProvider(ABC):
 
     @abstractmethod
     def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
-        """The GET request with these parameters, and with the key as another one or in its headers."""
+        """The GET request with these parameters, and with the key as another one or in its
+        headers."""
 
     @abstractmethod
     def _check(
@@ -165,7 +176,8 @@ class PriceProvider(ABC):
 
     def _ask_once(self, ticker: str, parameters: Mapping[str, str], request: Request) -> Payload:
         now = self._clock()
-        # Wait for a duration, not until the clock shows the slot: if it is set back meanwhile, that could take hours.
+        # Wait for a duration, not until the clock shows the slot: if it is set back meanwhile, that
+        # could take hours.
         self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
         status, content = self._get(ticker, request)
         try:
@@ -179,7 +191,8 @@ class PriceProvider(ABC):
         return Payload(ticker, content, self._clock())
 
     def _get(self, ticker: str, request: Request) -> tuple[int, bytes]:
-        """Status and redacted body. A thread, so that `total_s` bounds look-up, handshake, headers. Raises NoData."""
+        """Status and redacted body. A thread, so that `total_s` bounds look-up, handshake, headers.
+        Raises NoData."""
         answers: list[tuple[int, bytes, NoData | None]] = []
         thread = threading.Thread(
             target=lambda: answers.append(self._exchange(ticker, request)), daemon=True
@@ -193,7 +206,8 @@ class PriceProvider(ABC):
         return status, redacted_bytes(content, self._key.get_secret_value())
 
     def _exchange(self, ticker: str, request: Request) -> tuple[int, bytes, NoData | None]:
-        """Status, body, and a fault: errors of requests show the URL, so none is raised from here."""
+        """Status, body, and a fault: errors of requests show the URL, so none is raised from
+        here."""
         timeouts = (self.connect_timeout_s, self.read_timeout_s)
         try:
             with self._http.get(

@@ -1,4 +1,5 @@
-"""Which tickers are no longer listed, from LISTING_STATUS (CSV): one request a week serves all of them."""
+"""Which tickers are no longer listed, from LISTING_STATUS (CSV): one request a week serves all of
+them."""
 
 import csv
 import io
@@ -20,17 +21,20 @@ HEADER = "symbol,name,exchange,assetType,ipoDate,delistingDate,status"
 @record
 @dataclass(frozen=True)
 class Delistings:
-    """The delisting date of each symbol that is no longer listed, as known at `asked`; kept in one file."""
+    """The delisting date of each symbol that is no longer listed, as known at `asked`; kept in one
+    file."""
 
     asked: AwareDatetime | None
     days: dict[str, date]
 
     def due(self, now: datetime) -> bool:
-        """Whether no listing was asked for within a week of `now` (with its zone); the clock may have been ahead."""
+        """Whether no listing was asked for within a week of `now` (with its zone); the clock may
+        have been ahead."""
         return self.asked is None or abs(now - self.asked) >= ASKED_EVERY
 
     def day_of(self, ticker: str) -> date | None:
-        """The ticker's delisting date, if there is one; the listing has AA-W where a ticker may be AA.W."""
+        """The ticker's delisting date, if there is one; the listing has AA-W where a ticker may be
+        AA.W."""
         return self.days.get(ticker) or self.days.get(ticker.replace(".", "-"))
 
     def write(self, path: Path) -> None:
@@ -50,7 +54,8 @@ def is_listing(content: bytes) -> bool:
 
 
 def parse_delisted(content: bytes) -> dict[str, date]:
-    """Symbol → its delisting date, the newest if a symbol was used again. Raises NoData for another kind of answer."""
+    """Symbol → its delisting date, the newest if a symbol was used again. Raises NoData for another
+    kind of answer."""
     if not is_listing(content):
         raise NoData("the listing", content[:200].decode("utf-8", "replace"))
     try:

@@ -1,4 +1,5 @@
-"""Parse the provider's bytes into bars, splits or the typed error of a refusal. Pure: no clock, network or disk."""
+"""Parse the provider's bytes into bars, splits or the typed error of a refusal. Pure: no clock,
+network or disk."""
 
 import json
 import math
@@ -55,11 +56,13 @@ PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 
 def parse_daily(content: bytes, ticker: str, *, last_final: date) -> Bars:
-    """The final bars, raw as traded, in an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are used).
+    """The final bars, raw as traded, in an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw
+    columns are used).
 
-    last_final: the newest session whose bar is final; a later one is dropped. In an answer refreshed before New York's
-    close (a time in `3. Last Refreshed`) that day's bar is dropped too, whatever `last_final` says. A value that is no
-    finite number is NaN. Raises BadPayload, NoData, or the error that the provider's refusal stands for.
+    last_final: the newest session whose bar is final; a later one is dropped. In an answer
+    refreshed before New York's close (a time in `3. Last Refreshed`) that day's bar is dropped too,
+    whatever `last_final` says. A value that is no finite number is NaN. Raises BadPayload, NoData,
+    or the error that the provider's refusal stands for.
     """
     answer = answered(content, ticker, DAILY)
     metadata = answer.get("Meta Data")
@@ -75,7 +78,8 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date) -> Bars:
 
 
 def days_after(content: bytes, ticker: str, today: date) -> tuple[date, ...]:
-    """The days in an answer to TIME_SERIES_DAILY that are yet to come at the exchange. Raises as `parse_daily`."""
+    """The days in an answer to TIME_SERIES_DAILY that are yet to come at the exchange. Raises as
+    `parse_daily`."""
     return tuple(
         day
         for day in (_day(name, ticker) for name in answered(content, ticker, DAILY)[SERIES])
@@ -84,9 +88,11 @@ def days_after(content: bytes, ticker: str, today: date) -> tuple[date, ...]:
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
-    """The splits in an answer to SPLITS, with spin-offs and announced ones. Raises BadPayload, NoData or a refusal.
+    """The splits in an answer to SPLITS, with spin-offs and announced ones. Raises BadPayload,
+    NoData or a refusal.
 
-    Spin-offs act together with a split of their day; a factor that is listed twice, perhaps rounded, acts once.
+    Spin-offs act together with a split of their day; a factor that is listed twice, perhaps
+    rounded, acts once.
     """
     answer = answered(content, ticker, SPLITS)
     _check_symbol(answer["symbol"], ticker)
@@ -116,7 +122,8 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
 def answered(content: bytes, ticker: str, function: str) -> dict[str, Any]:
     """The answer with the wanted series, its numbers as text.
 
-    Raises BadPayload if a name repeats, NoData if there is no JSON object, else the error that a refusal stands for.
+    Raises BadPayload if a name repeats, NoData if there is no JSON object, else the error that a
+    refusal stands for.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -151,9 +158,9 @@ def answered(content: bytes, ticker: str, function: str) -> dict[str, Any]:
 def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -> FeedError:
     """The error that an answer without the wanted series stands for; `shown` is its text.
 
-    The order matters: the burst notice also says "25 requests per day" and "premium". URLs in a notice are ignored: a
-    transient fault of 2017 cites a link with `apikey=demo` in it. An answer that has `message` or `detail` instead of a
-    notice, even with sample rows, is NoData.
+    The order matters: the burst notice also says "25 requests per day" and "premium". URLs in a
+    notice are ignored: a transient fault of 2017 cites a link with `apikey=demo` in it. An answer
+    that has `message` or `detail` instead of a notice, even with sample rows, is NoData.
     """
     notices = [str(answer[field]) for field in NOTICE_FIELDS if isinstance(answer.get(field), str)]
     notice_text = ADDRESS.sub(" ", " ".join(notices)).lower()
@@ -196,7 +203,8 @@ def _folded(symbol: str) -> str:
 
 
 def _unfinished(refreshed: object, ticker: str) -> date | None:
-    """The day in `3. Last Refreshed`, if its time is before New York's close; else None. Raises BadPayload."""
+    """The day in `3. Last Refreshed`, if its time is before New York's close; else None. Raises
+    BadPayload."""
     match = REFRESHED.fullmatch(refreshed) if isinstance(refreshed, str) else None
     if match is None:
         raise BadPayload(
@@ -209,7 +217,8 @@ def _unfinished(refreshed: object, ticker: str) -> date | None:
         raise BadPayload(
             ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}"
         ) from None
-    # The zone is given as US/Eastern for every exchange: only for New York's is that known to be true.
+    # The zone is given as US/Eastern for every exchange: only for New York's is that known to be
+    # true.
     if at is None or at >= REGULAR_CLOSE or exchange(ticker)[0] != NEW_YORK.name:
         return None
     return None if at >= EARLY_CLOSE and NEW_YORK.is_half_day(day) else day
@@ -226,7 +235,8 @@ def _day(text: object, ticker: str) -> date:
 
 
 def _values(rows: Mapping[date, Any], ticker: str) -> Floats:
-    """(5, n) numbers of the bars: read all at once, or row by row if one of them is no finite number."""
+    """(5, n) numbers of the bars: read all at once, or row by row if one of them is no finite
+    number."""
     try:
         fields_of = itemgetter(
             *FIELDS, next(name for name in VOLUMES if name in next(iter(rows.values())))

@@ -1,4 +1,5 @@
-"""Raw answers, each kept once, as `FOLDER/TICKER/SHA256.json.gz`, named by the hash of its content."""
+"""Raw answers, each kept once, as `FOLDER/TICKER/SHA256.json.gz`, named by the hash of its
+content."""
 
 import gzip
 import hashlib
@@ -25,7 +26,8 @@ class Payload:
 
 
 def archive(payload: Payload, folder: Path) -> Path:
-    """Keep the content, gzipped without a time stamp, unless its file is there intact. Returns the file's path."""
+    """Keep the content, gzipped without a time stamp, unless its file is there intact. Returns the
+    file's path."""
     path = (
         folder
         / validated_ticker(payload.ticker)

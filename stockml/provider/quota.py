@@ -1,8 +1,9 @@
 """Requests spent and still allowed, in one small JSON note per key and day.
 
-A day is a New York date. When Alpha Vantage's own day begins is undocumented; New York's cannot cost a night: an
-evening's requests fall on one such day, and a day marked as spent is over before the next evening. With UTC dates a
-refusal after 19:00 in winter would block the whole next evening. Only a prefix of the key's SHA-256 is ever written.
+A day is a New York date. When Alpha Vantage's own day begins is undocumented; New York's cannot
+cost a night: an evening's requests fall on one such day, and a day marked as spent is over before
+the next evening. With UTC dates a refusal after 19:00 in winter would block the whole next evening.
+Only a prefix of the key's SHA-256 is ever written.
 """
 
 import hashlib
@@ -22,7 +23,8 @@ from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"
 LOCK_TIMEOUT_S = 30.0
-# A process may wait for the lock after it read the clock: so small a difference is no clock set back.
+# A process may wait for the lock after it read the clock: so small a difference is no clock set
+# back.
 CLOCK_TOLERANCE = timedelta(seconds=2 * LOCK_TIMEOUT_S)
 PREMIUM = re.compile(r"([0-9]{1,4})\s*/\s*min(ute)?")
 
@@ -42,7 +44,8 @@ class Plan:
 
     @property
     def interval(self) -> timedelta:
-        """The least time between two requests: 5 % more than the rate requires, as two can arrive closer than sent."""
+        """The least time between two requests: 5 % more than the rate requires, as two can arrive
+        closer than sent."""
         return timedelta(seconds=1.05 * 60 / self.requests_per_minute)
 
     @property
@@ -56,13 +59,15 @@ class Plan:
             return ""
         nights = math.ceil(tickers / self.requests_per_day)
         return (
-            f"{self.requests_per_day} requests a day for {tickers} tickers: each is fetched about every {nights} "
-            "nights, those first that waited longest; for a premium key, set ALPHAVANTAGE_PLAN to its rate, as 75/min"
+            f"{self.requests_per_day} requests a day for {tickers} tickers: each is fetched about "
+            f"every {nights} nights, those first that waited longest; for a premium key, set "
+            "ALPHAVANTAGE_PLAN to its rate, as 75/min"
         )
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Plan":
-        """The plan that ALPHAVANTAGE_PLAN names: `free`, or a premium rate such as `75/min`. Raises InvalidSetting."""
+        """The plan that ALPHAVANTAGE_PLAN names: `free`, or a premium rate such as `75/min`. Raises
+        InvalidSetting."""
         text = environ.get("ALPHAVANTAGE_PLAN") or "free"
         plan = text.strip().lower()
         if plan == "free":
@@ -93,11 +98,12 @@ UNUSED = SpentRequests(0, None, None, None)
 
 @dataclass(frozen=True)
 class QuotaLedger:
-    """The ledger of one key. All moments are timezone-aware; every change is atomic and under a lock.
+    """The ledger of one key. All moments are timezone-aware; every change is atomic and under a
+    lock.
 
-    A request is counted before it is sent: a process killed in between has counted one too many, never one too few. A
-    clock set back, within a day or by one, frees no requests: later ones count on the newest day that has a count.
-    Raises StoreError if a note cannot be read.
+    A request is counted before it is sent: a process killed in between has counted one too many,
+    never one too few. A clock set back, within a day or by one, frees no requests: later ones count
+    on the newest day that has a count. Raises StoreError if a note cannot be read.
     """
 
     notes: FileNotes
@@ -109,23 +115,27 @@ class QuotaLedger:
     def of(
         cls, notes: FileNotes, key: str | None, plan: Plan = FREE, within: str = ""
     ) -> "QuotaLedger":
-        """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
+        """The ledger of `key` in `notes`, below `within`; nothing is created before the first
+        request."""
         key_bytes = (
             (key or "").strip().encode(errors="surrogateescape")
         )  # one that is no text is refused when used
         return cls(notes, within + hashlib.sha256(key_bytes).hexdigest()[:16], plan)
 
     def remaining(self, now: datetime) -> int | None:
-        """Requests left today; None means no cap; 0 once the provider has called the day's quota spent."""
+        """Requests left today; None means no cap; 0 once the provider has called the day's quota
+        spent."""
         return self._left(self._read(self._day(now)))
 
     def next_slot(self, now: datetime) -> datetime:
-        """The earliest moment, from `now` on, at which one more request stays within the plan's rate."""
+        """The earliest moment, from `now` on, at which one more request stays within the plan's
+        rate."""
         day = self._day(now)
         return self._slot(day, self._read(day), now)
 
     def spend(self, ticker: str, now: datetime) -> datetime:
-        """Count one request and return the moment at which it may be sent. Raises QuotaSpent, StoreBusy."""
+        """Count one request and return the moment at which it may be sent. Raises QuotaSpent,
+        StoreBusy."""
         with self.notes.locked(self.stem, self.lock_timeout_s):
             day = self._day(now)
             spent = self._read(day)
@@ -148,7 +158,8 @@ class QuotaLedger:
         return f"{self.stem}-{day}.json"
 
     def _day(self, now: datetime) -> date:
-        """The day to count on: `now`'s, or the last in an unbroken run of later days that have a count."""
+        """The day to count on: `now`'s, or the last in an unbroken run of later days that have a
+        count."""
         day = quota_day(now)
         while self.notes.read(self.name(day + timedelta(days=1))) is not None:
             day += timedelta(days=1)
@@ -185,7 +196,8 @@ class QuotaLedger:
 
 
 def quota_day(now: datetime) -> date:
-    """The New York date at `now`, which a request counts on. Raises InvalidSetting for a time without a zone."""
+    """The New York date at `now`, which a request counts on. Raises InvalidSetting for a time
+    without a zone."""
     if now.tzinfo is None:
         raise InvalidSetting("the clock", now.isoformat(), "a moment with a time zone")
     return now.astimezone(ZoneInfo(DAY_ZONE)).date()

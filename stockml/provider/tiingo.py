@@ -1,9 +1,11 @@
-"""Tiingo's end-of-day prices: decades of raw history and split factors on a free key, one request a ticker.
+"""Tiingo's end-of-day prices: decades of raw history and split factors on a free key, one request a
+ticker.
 
-As documented (tiingo.com/documentation/end-of-day): a JSON list of days, oldest first, with raw and adjusted prices,
-`divCash` and `splitFactor`; the key in the header `Authorization: Token …`; refusals by HTTP status with a `detail`. A
-free key allows about 50 requests an hour, 1,000 a day and 500 symbols a month, for personal use. None of this could be
-tried against the service itself: tests hold the client to the documentation.
+As documented (tiingo.com/documentation/end-of-day): a JSON list of days, oldest first, with raw and
+adjusted prices, `divCash` and `splitFactor`; the key in the header `Authorization: Token …`;
+refusals by HTTP status with a `detail`. A free key allows about 50 requests an hour, 1,000 a day
+and 500 symbols a month, for personal use. None of this could be tried against the service itself:
+tests hold the client to the documentation.
 """
 
 import json
@@ -44,7 +46,8 @@ class Tiingo(PriceProvider):
     bad_key: ClassVar[type[BadKey]] = BadTiingoKey
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
-        """All daily bars, raw as traded, with split factors, whatever `outputsize`: fewer bars are no cheaper."""
+        """All daily bars, raw as traded, with split factors, whatever `outputsize`: fewer bars are
+        no cheaper."""
         try:
             return self._ask(ticker, startDate=FIRST_DAY, format="json")
         except QuotaSpent as spent:  # perhaps by our own count

@@ -1,7 +1,7 @@
 """Which ticker may use the key's requests next, in one small note.
 
-Each ticker that is run is noted there with its newest session. So runs started by a schedule, the page and the command
-line follow one plan: the stalest ticker first.
+Each ticker that is run is noted there with its newest session. So runs started by a schedule, the
+page and the command line follow one plan: the stalest ticker first.
 """
 
 import json
@@ -65,7 +65,8 @@ def _recent_turns(notes: FileNotes, now: datetime) -> dict[str, tuple[datetime, 
 
 @dataclass(frozen=True)
 class NextTurn:
-    """Other tickers are staler, or no requests are left today: this one is fetched on the day of `session`.
+    """Other tickers are staler, or no requests are left today: this one is fetched on the day of
+    `session`.
 
     The text does not count them, so that the tickers of one session share a line.
     """
@@ -79,7 +80,8 @@ class NextTurn:
 
 
 def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:
-    """Tickers by last stored session, oldest first; those without one come first of all, ties go by name."""
+    """Tickers by last stored session, oldest first; those without one come first of all, ties go by
+    name."""
     return sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
 
 
@@ -95,8 +97,9 @@ def next_turn(
 ) -> NextTurn | None:
     """None if the ticker may be fetched tonight, else when it may. Pure.
 
-    waiting: each ticker's newest session, None without one.  tonight: the session to fetch.  today: the day on which
-    requests count now.  remaining: those left on it, None without a cap.  per_day: those of any other day.
+    waiting: each ticker's newest session, None without one.  tonight: the session to fetch.  today:
+    the day on which requests count now.  remaining: those left on it, None without a cap.  per_day:
+    those of any other day.
     """
     last = waiting.get(ticker)
     if remaining is None or (last is not None and last >= tonight):

@@ -1,1 +1,2 @@
-"""Storage: files written atomically, locks, Parquet tables that only grow, receipts. Never here: prices."""
+"""Storage: files written atomically, locks, Parquet tables that only grow, receipts. Never here:
+prices."""

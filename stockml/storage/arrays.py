@@ -26,7 +26,8 @@ def packed(arrays: Sequence[NDArray[Any]]) -> bytes:
 
 
 def packed_by_name(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The arrays as .npz bytes; numpy's zip members carry a fixed date, so equal arrays give equal bytes."""
+    """The arrays as .npz bytes; numpy's zip members carry a fixed date, so equal arrays give equal
+    bytes."""
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
     return content.getvalue()
@@ -38,7 +39,8 @@ def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
 
 
 def unpacked_by_name(content: bytes) -> dict[str, NDArray[Any]]:
-    """The inverse of `packed_by_name`. Raises ValueError for other bytes, also if they unpack to more than they are."""
+    """The inverse of `packed_by_name`. Raises ValueError for other bytes, also if they unpack to
+    more than they are."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             if sum(member.file_size for member in archive.zip.infolist()) > len(content):

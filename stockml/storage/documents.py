@@ -1,4 +1,5 @@
-"""Small documents that many processes change in turn: files in a folder of the home, each with a lock."""
+"""Small documents that many processes change in turn: files in a folder of the home, each with a
+lock."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -15,7 +15,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one.
+    """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the
+    new one.
 
     The folder is synced too: once this returns, a power cut does not bring the old file back.
     Raises DiskFull, or OSError for any other reason; the old file is then still in place.
@@ -47,10 +48,11 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def sha256_of(path: str | Path) -> str | None:
-    """SHA-256 of a file, or of a folder's files in name order; None if nothing is there, or it disappears meanwhile.
+    """SHA-256 of a file, or of a folder's files in name order; None if nothing is there, or it
+    disappears meanwhile.
 
-    In a folder, names that begin with `_` hold side information (timings, say) and do not count, nor do names with a
-    leading dot, such as the temporary file of a killed writer.
+    In a folder, names that begin with `_` hold side information (timings, say) and do not count,
+    nor do names with a leading dot, such as the temporary file of a killed writer.
     """
     path = Path(path)
     with suppress(FileNotFoundError):
@@ -69,13 +71,17 @@ def sha256_of(path: str | Path) -> str | None:
 
 @contextmanager
 def refused_by_disk(path: Path) -> Iterator[None]:
-    """Raise StoreError for whatever the system refuses in the block, DiskFull where there is no room."""
+    """Raise StoreError for whatever the system refuses in the block, DiskFull where there is no
+    room."""
     try:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(str(path), error.strerror or str(error)) from error
-        why = f"expected a file that can be read and written, found another ({error.strerror or error})"
+        why = (
+            "expected a file that can be read and written, found another "
+            f"({error.strerror or error})"
+        )
         way_back = "it was left as it is: move it away, or restore access, and run again"
         raise StoreError(str(path), f"{why}; {way_back}") from error
 

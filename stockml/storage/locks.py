@@ -1,4 +1,5 @@
-"""Locks that end with their holder: of a file, of a ticker. Separate from `files`, which a served model imports."""
+"""Locks that end with their holder: of a file, of a ticker. Separate from `files`, which a served
+model imports."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -17,7 +18,8 @@ BUSY_S, MOVE_BUSY_S = 30.0, 1.0  # to wait for a lock; a person waits for a rena
 
 @contextmanager
 def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
-    """Hold the lock `path` for the block's duration.  Raises StoreBusy if it is not free within `timeout_s`."""
+    """Hold the lock `path` for the block's duration.  Raises StoreBusy if it is not free within
+    `timeout_s`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(path).acquire(timeout_s)
@@ -29,7 +31,8 @@ def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
 
 @contextmanager
 def ticker_lock(home: HomePaths, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
-    """Hold the ticker's lock: one process at a time works on its files. Raises StoreBusy, StoreError."""
+    """Hold the ticker's lock: one process at a time works on its files. Raises StoreBusy,
+    StoreError."""
     check_home(home)
     with _ticker_lock(home, ticker, timeout_s):
         for error in interrupted_renames(home, {ticker}):
@@ -39,7 +42,8 @@ def ticker_lock(home: HomePaths, ticker: str, timeout_s: float = BUSY_S) -> Iter
 
 @contextmanager
 def rename_lock(home: HomePaths, old: str, new: str) -> Iterator[None]:
-    """Hold two tickers' locks while the data of `old` is moved to `new`. Raises StoreBusy, StoreError."""
+    """Hold two tickers' locks while the data of `old` is moved to `new`. Raises StoreBusy,
+    StoreError."""
     check_home(home)
     with ExitStack() as stack:
         for ticker in sorted({old, new}):
@@ -48,14 +52,16 @@ def rename_lock(home: HomePaths, old: str, new: str) -> Iterator[None]:
 
 
 def rename_marker(home: HomePaths, old: str, new: str) -> Path:
-    """The mark that exists while the files of `old` are moved to `new`, and stays if that is cut short."""
+    """The mark that exists while the files of `old` are moved to `new`, and stays if that is cut
+    short."""
     return home.locks / f"{old} {new}.renaming"
 
 
 def interrupted_renames(
     home: HomePaths, tickers: Collection[str] | None = None
 ) -> Iterator[StoreError]:
-    """Yield the renamings, of these tickers or of any, that were interrupted: each must be finished first."""
+    """Yield the renamings, of these tickers or of any, that were interrupted: each must be finished
+    first."""
     for mark in sorted(home.locks.glob("* *.renaming")):
         old, new = mark.stem.split(" ")
         if tickers is None or {old, new} & {*tickers}:

@@ -1,4 +1,5 @@
-"""Parquet files that carry a ticker and a checksum of their rows, and are replaced whole, in one step, under a lock."""
+"""Parquet files that carry a ticker and a checksum of their rows, and are replaced whole, in one
+step, under a lock."""
 
 import hashlib
 import zlib
@@ -30,7 +31,8 @@ Table: TypeAlias = pa.Table
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The Parquet files under one root; a missing file is an empty table, and nothing is created before a write."""
+    """The Parquet files under one root; a missing file is an empty table, and nothing is created
+    before a write."""
 
     root: Path
     locks: Path
@@ -40,7 +42,8 @@ class TableFiles:
         return self.root / name
 
     def names(self) -> list[str]:
-        """The names of the Parquet files under the root, such as `IBM.parquet` and `history/IBM.parquet`."""
+        """The names of the Parquet files under the root, such as `IBM.parquet` and
+        `history/IBM.parquet`."""
         return sorted(
             path.relative_to(self.root).as_posix() for path in self.root.rglob("*.parquet")
         )
@@ -56,7 +59,8 @@ class TableFiles:
         schema: pa.Schema,
         change: Callable[[Table], tuple[Table | None, T]],
     ) -> tuple[T, str]:
-        """Replace a file's table by the one `change` returns; return `change`'s second value and the file's SHA-256.
+        """Replace a file's table by the one `change` returns; return `change`'s second value and
+        the file's SHA-256.
 
         If `change` returns None as the table, the file stays as it is, byte for byte.
         Raises StoreUnreadable, StoreBusy, StoreError.
@@ -79,10 +83,11 @@ class TableFiles:
         *,
         only_check: bool = False,
     ) -> bool:
-        """Move a table to another name and owner, `tickers` (before, after); False if it has no rows.
+        """Move a table to another name and owner, `tickers` (before, after); False if it has no
+        rows.
 
-        The new file is written before the old one is removed. Raises StoreError if the new name has rows of its own.
-        only_check: move nothing.
+        The new file is written before the old one is removed. Raises StoreError if the new name has
+        rows of its own. only_check: move nothing.
         """
         with self._lock(name):
             table = self.read(name, tickers[0], schema)
@@ -91,7 +96,10 @@ class TableFiles:
 
             def moved(there: Table) -> tuple[Table | None, None]:
                 if not there.equals(table[: len(there)]):  # equal rows are those of a killed rename
-                    why = f"expected no rows there yet, found some beside {name}; move one of them away"
+                    why = (
+                        f"expected no rows there yet, found some beside {name}; move one of them "
+                        "away"
+                    )
                     raise StoreError(str(self.path(new_name)), why)
                 return None if only_check else table, None
 
@@ -102,7 +110,8 @@ class TableFiles:
             return True
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
-        """One lock for the files of a name in all folders, so that a change to one may depend on the others."""
+        """One lock for the files of a name in all folders, so that a change to one may depend on
+        the others."""
         return file_lock(self.locks / f"store-{name.rpartition('/')[2]}.lock", self.lock_timeout_s)
 
     def _parsed(self, content: bytes | None, name: str, ticker: str, schema: pa.Schema) -> Table:
@@ -142,7 +151,8 @@ def as_bytes(table: Table, ticker: str) -> bytes:
 
 
 def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool = False) -> Table:
-    """The table that `as_bytes` wrote; `unmarked` allows one without checksum and ticker too. Raises ValueError."""
+    """The table that `as_bytes` wrote; `unmarked` allows one without checksum and ticker too.
+    Raises ValueError."""
     if not content:
         raise ValueError("an empty file")
     try:
@@ -178,7 +188,8 @@ def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool
 
 
 def _checksum(table: Table, *, texts: bool = True) -> bytes:
-    """CRC-32 of all values, text columns only with `texts`. Parquet's own checksums do not cover page headers."""
+    """CRC-32 of all values, text columns only with `texts`. Parquet's own checksums do not cover
+    page headers."""
     crc = len(table)
     for column in table.columns:
         if not pa.types.is_string(column.type):

@@ -9,7 +9,8 @@ from stockml.storage.files import sha256_of
 
 @dataclass(frozen=True)
 class Receipt:
-    """Proof that a step was done. `sha256` identifies the content, and goes into the next step's cache key."""
+    """Proof that a step was done. `sha256` identifies the content, and goes into the next step's
+    cache key."""
 
     ticker: str
     path: str
@@ -36,9 +37,11 @@ class SessionReceipt(Receipt):
 
 @dataclass(frozen=True)
 class PayloadReceipt(SessionReceipt):
-    """An archived answer of the provider (gzipped), fetched for `session`; `newest` is the newest session in it.
+    """An archived answer of the provider (gzipped), fetched for `session`; `newest` is the newest
+    session in it.
 
-    rows_before: how many rows the ticker's file had when the answer came, whatever the clock showed.
+    rows_before: how many rows the ticker's file had when the answer came, whatever the clock
+    showed.
     """
 
     newest: date
@@ -64,15 +67,19 @@ class StoreReceipt(SessionReceipt):
 
     @property
     def counted(self) -> str:
-        return f"{quantity(self.added, 'bar')} added, {self.restated:,} restated, {self.unchanged:,} as before"
+        return (
+            f"{quantity(self.added, 'bar')} added, {self.restated:,} restated, {self.unchanged:,} "
+            "as before"
+        )
 
 
 @dataclass(frozen=True)
 class DatasetReceipt(SessionReceipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
-    adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  pretrained: hash of what
-    was learned across tickers, here or as shipped.  calendar: None for the one of the ticker's suffix.
+    adjustment: changes when a split or a join changes the past.  notes: sentences about the data.
+    pretrained: hash of what was learned across tickers, here or as shipped.  calendar: None for the
+    one of the ticker's suffix.
     """
 
     sessions: int
@@ -87,7 +94,8 @@ class DatasetReceipt(SessionReceipt):
 
 @dataclass(frozen=True)
 class DecisionReceipt(Receipt):
-    """What tonight's training does and why; the file also names the champion at the time of the decision."""
+    """What tonight's training does and why; the file also names the champion at the time of the
+    decision."""
 
     mode: str
     reason: str
@@ -95,7 +103,8 @@ class DecisionReceipt(Receipt):
 
 @dataclass(frozen=True)
 class ModelReceipt(SessionReceipt):
-    """A model's folder. `sha256` covers weights, settings and history, not the time that training took."""
+    """A model's folder. `sha256` covers weights, settings and history, not the time that training
+    took."""
 
     mode: str
     reason: str
@@ -103,12 +112,14 @@ class ModelReceipt(SessionReceipt):
 
 @dataclass(frozen=True)
 class EvaluationReceipt(SessionReceipt):
-    """The folder of tonight's evaluation: metrics, bands, the published path and the gate's verdict."""
+    """The folder of tonight's evaluation: metrics, bands, the published path and the gate's
+    verdict."""
 
 
 @dataclass(frozen=True)
 class RunReceipt(Receipt):
-    """The MLflow run of a night; `path` is the night's local record, which waits while MLflow cannot be reached."""
+    """The MLflow run of a night; `path` is the night's local record, which waits while MLflow
+    cannot be reached."""
 
     key: str
     run_id: str | None

@@ -1,4 +1,5 @@
-"""Frozen dataclasses as JSON: equal ones give equal bytes; one that is incomplete or invalid is refused."""
+"""Frozen dataclasses as JSON: equal ones give equal bytes; one that is incomplete or invalid is
+refused."""
 
 import json
 import zlib
@@ -16,12 +17,14 @@ _reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def record(kind: type[T]) -> type[T]:
-    """Decorate a dataclass that is kept as a record of its own; dataclasses nested in it need no decorator."""
+    """Decorate a dataclass that is kept as a record of its own; dataclasses nested in it need no
+    decorator."""
     return with_config(extra="forbid", strict=True)(kind)
 
 
 def read_record(kind: type[T], content: str | bytes) -> T:
-    """The record in this JSON. Raises ValueError, which says in one line where the first fault is."""
+    """The record in this JSON. Raises ValueError, which says in one line where the first fault
+    is."""
     try:
         parsed: T = _reader(kind).validate_json(content)
         return parsed
@@ -46,13 +49,15 @@ def as_text(value: object) -> str:
 
 
 def sealed(content: bytes) -> bytes:
-    """The output of `written_record` with one more field, on the last line: the CRC-32 of everything before it."""
+    """The output of `written_record` with one more field, on the last line: the CRC-32 of
+    everything before it."""
     body = content.removesuffix(b"}").rstrip()
     return body + CHECK + _ending(body)
 
 
 def unsealed(content: bytes) -> bytes:
-    """The inverse of `sealed`; content without a seal, of an earlier version, is accepted. Raises ValueError."""
+    """The inverse of `sealed`; content without a seal, of an earlier version, is accepted. Raises
+    ValueError."""
     body, check, ending = content.rpartition(CHECK)
     if not check:
         return content

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 
 def fault_of(path: Path, table: str, *, thorough: bool = False) -> str | None:
-    """What is wrong with the file, which must have `table`; None if nothing, or no file. thorough: check all pages.
+    """What is wrong with the file, which must have `table`; None if nothing, or no file. thorough:
+    check all pages.
 
     A file that another program has locked is in use, and so not wrong.
     """

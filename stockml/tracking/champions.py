@@ -1,4 +1,5 @@
-"""MLflow's alias `champion` follows the promotion history, unless a person moved it: then the history follows it."""
+"""MLflow's alias `champion` follows the promotion history, unless a person moved it: then the
+history follows it."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -24,7 +25,8 @@ FOLLOWED = (
 
 
 def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:
-    """Record as a rollback the champion that a person set in MLflow; returns what happened, "" if nothing.
+    """Record as a rollback the champion that a person set in MLflow; returns what happened, "" if
+    nothing.
 
     Does nothing while MLflow is away. Raises RecordUnreadable, StoreBusy.
     """
@@ -42,7 +44,10 @@ def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:
                 what = f"somebody set MLflow's alias `{ALIAS}` to version {chosen.version}"
                 back = _as_rollback(home, ticker, chosen, at)
                 if back is None:
-                    return f"{what}, whose model is not in this home: {champion.session}'s stays champion"
+                    return (
+                        f"{what}, whose model is not in this home: {champion.session}'s stays "
+                        "champion"
+                    )
                 registry.roll_back_to(back)
                 champion, said = (
                     back,
@@ -57,7 +62,8 @@ def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:
 def follow(client: "MlflowClient", ticker: str, key: str, *, over_hand: bool = False) -> str | None:
     """Point the alias at the version of the night `key`; returns its number, None if there is none.
 
-    It is no challenger then. Where a person moved the alias it stays, for `honour`.  over_hand: move it all the same.
+    It is no challenger then. Where a person moved the alias it stays, for `honour`.  over_hand:
+    move it all the same.
     """
     name = model_name(ticker)
     version = version_of_key(client, name, key)
@@ -87,7 +93,8 @@ def set_by_hand(client: "MlflowClient", ticker: str) -> "ModelVersion | None":
 def _as_rollback(
     home: HomePaths, ticker: str, version: "ModelVersion", at: datetime
 ) -> Promotion | None:
-    """The line that makes this version's model champion; None if the home does not have it whole."""
+    """The line that makes this version's model champion; None if the home does not have it
+    whole."""
     key, number = version.tags.get(KEY, ""), str(version.version)
     lines = [line for line in Registry(home.models).history(ticker) if line.key == key]
     night = kept_night(home.nights, ticker, key) if key else None

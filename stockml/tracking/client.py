@@ -1,7 +1,8 @@
-"""MLflow: one experiment per ticker, one flat run per night's key, one model version per trained model.
+"""MLflow: one experiment per ticker, one flat run per night's key, one model version per trained
+model.
 
-`run_content` decides what a run holds; this module logs it, in such a way that a run killed anywhere is resumed and
-logging a night twice adds nothing.
+`run_content` decides what a run holds; this module logs it, in such a way that a run killed
+anywhere is resumed and logging a night twice adds nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,8 @@ WAITING = "waiting"  # beside a night's record until MLflow has it
 class Tracking:
     """A home's MLflow, a database or a server.
 
-    pages: where people read it, for the links in nights' records.  Every method raises TrackingUnavailable.
+    pages: where people read it, for the links in nights' records.  Every method raises
+    TrackingUnavailable.
     """
 
     home: HomePaths
@@ -47,7 +49,8 @@ class Tracking:
     retry_for_s: float = 60.0  # a server that is restarted is back by then
 
     def client(self) -> "AbstractContextManager[MlflowClient]":
-        """MLflow's own client; whatever keeps it from answering within the block becomes TrackingUnavailable."""
+        """MLflow's own client; whatever keeps it from answering within the block becomes
+        TrackingUnavailable."""
         return connection.client(self.home)
 
     def prepare(self) -> None:
@@ -56,15 +59,16 @@ class Tracking:
             self._overview(client)
 
     def check(self) -> None:
-        """Raise what keeps MLflow from taking nights, also where the home was moved away from its files."""
+        """Raise what keeps MLflow from taking nights, also where the home was moved away from its
+        files."""
         with self.client() as client:
             experiments.check_files(client, self.home.artifacts)
 
     def keep_and_log(self, night: Night) -> Night:
         """Write the night's record, log it, and return it as `log_night` does.
 
-        Waits for a server that goes away meanwhile, but not for one away from the start. If that raises
-        TrackingUnavailable, the next run's `log_pending` logs the record.
+        Waits for a server that goes away meanwhile, but not for one away from the start. If that
+        raises TrackingUnavailable, the next run's `log_pending` logs the record.
         """
         path = night_path(self.home.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +90,8 @@ class Tracking:
         return logged
 
     def log_night(self, night: Night) -> Night:
-        """Log the night in a new or resumed run, unless it is logged already; returns it with run, version and links.
+        """Log the night in a new or resumed run, unless it is logged already; returns it with run,
+        version and links.
 
         The version is None if no model of the night was ever registered.
         """
@@ -124,7 +129,8 @@ class Tracking:
 
     @contextmanager
     def study(self, name: str, view: str, about: str) -> "Iterator[tuple[MlflowClient, str]]":
-        """A client, and the id of the experiment `name`, arranged; `about` stands above it, unless a text does."""
+        """A client, and the id of the experiment `name`, arranged; `about` stands above it, unless
+        a text does."""
         with self.client() as client:
             experiment = experiments.get_or_create(client, self.home.artifacts, name)
             text = (
@@ -135,7 +141,8 @@ class Tracking:
             yield client, str(experiment.experiment_id)
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
-        """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left out and wait on."""
+        """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left
+        out and wait on."""
         waiting = (
             night_in(mark.with_name("night.json"))
             for mark in self.home.nights.glob(f"{ticker}/*/{WAITING}")
@@ -161,7 +168,8 @@ class Tracking:
             )  # first in MLflow's list, by last change
 
     def resume(self) -> tuple[Night, ...]:
-        """Log what an unreachable MLflow missed, of all tickers, and let their champions' aliases follow."""
+        """Log what an unreachable MLflow missed, of all tickers, and let their champions' aliases
+        follow."""
         logged, registry = self.log_pending(), Registry(self.home.models)
         for ticker in sorted({night.ticker for night in logged}):
             if champion := registry.champion(ticker):
@@ -169,20 +177,24 @@ class Tracking:
         return logged
 
     def follow_champion(self, ticker: str, key: str, *, over_hand: bool = False) -> str | None:
-        """Point the alias `champion` at the version of the night `key`; returns its number, None if there is none.
+        """Point the alias `champion` at the version of the night `key`; returns its number, None if
+        there is none.
 
-        An alias that a person moved stays, for the next night's `champions.honour`.  over_hand: move it too.
+        An alias that a person moved stays, for the next night's `champions.honour`.  over_hand:
+        move it too.
         """
         with self.client() as client:
             return champions.follow(client, ticker, key, over_hand=over_hand)
 
     def rename(self, old: str, new: str) -> list[str]:
-        """Rename the experiment and the registered model of `old` to `new`; returns what moved, in words."""
+        """Rename the experiment and the registered model of `old` to `new`; returns what moved, in
+        words."""
         with self.client() as client:
             return experiments.rename(client, old, new)
 
     def _maker(self, night: Night) -> str:
-        """The key of the night that made this night's model: for one that kept the champion, the champion's."""
+        """The key of the night that made this night's model: for one that kept the champion, the
+        champion's."""
         champion = (
             Registry(self.home.models).champion(night.ticker) if night.keeps_champion else None
         )
@@ -207,4 +219,5 @@ class Tracking:
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:
     """The run's page in the model-training layout."""
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    page = f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    return f"{address.rstrip('/')}/{page}"

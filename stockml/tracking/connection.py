@@ -1,4 +1,5 @@
-"""Connecting to MLflow, a database or a server: its client, or TrackingUnavailable with the reason."""
+"""Connecting to MLflow, a database or a server: its client, or TrackingUnavailable with the
+reason."""
 
 import os
 import re
@@ -121,7 +122,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Send each of the block's requests once: again after a lost answer, it would create a second thing.
+    """Send each of the block's requests once: again after a lost answer, it would create a second
+    thing.
 
     Whoever asks again must first look for what was created.
     """
@@ -144,7 +146,8 @@ class Suppressed(AbstractContextManager[None]):
 
 
 def folder_at(address: str | None) -> Path | None:
-    """The folder of this machine at an artifact address; None where MLflow's files are elsewhere."""
+    """The folder of this machine at an artifact address; None where MLflow's files are
+    elsewhere."""
     parts = urlsplit(address or "")
     is_local = parts.path and parts.scheme in ("", "file")
     return Path(url2pathname(parts.path)) if is_local else None

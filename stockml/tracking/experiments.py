@@ -32,7 +32,8 @@ def experiment_name(ticker: str) -> str:
 
 
 def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
-    """An experiment's artifact address, the same for the database and a local server; None lets a remote one choose."""
+    """An experiment's artifact address, the same for the database and a local server; None lets a
+    remote one choose."""
     address = urlsplit(uri)
     elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
     return (
@@ -41,7 +42,8 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
 
 
 def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) -> "Experiment":
-    """A ticker's experiment (None: that of all), created if missing.  Raises TrackingUnavailable."""
+    """A ticker's experiment (None: that of all), created if missing.  Raises
+    TrackingUnavailable."""
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
@@ -61,7 +63,8 @@ def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) ->
 
 
 def check_files(client: "MlflowClient", artifacts: str, name: str = "stockml%") -> None:
-    """Raise TrackingUnavailable where the home was moved: MLflow keeps full addresses, and would write to the old."""
+    """Raise TrackingUnavailable where the home was moved: MLflow keeps full addresses, and would
+    write to the old."""
     ours = folder_at(artifacts)
     if is_server(client.tracking_uri) or not ours:
         return
@@ -75,13 +78,17 @@ def check_files(client: "MlflowClient", artifacts: str, name: str = "stockml%") 
             and not folder.exists()
             and not folder.parent.exists()
         ):
-            moved = f"it keeps the files of {experiment.name} in {folder}, which is gone; if the home was moved"
+            moved = (
+                f"it keeps the files of {experiment.name} in {folder}, which is gone; if the home "
+                "was moved"
+            )
             remedy = f"leave a link where it was: `ln -s {ours.parent} {folder.parent.parent}`"
             raise TrackingUnavailable(without_password(client.tracking_uri), f"{moved}, {remedy}")
 
 
 def _existing_or_restored(client: "MlflowClient", name: str) -> "Experiment | None":
-    """The experiment of this name, restored from the trash if a person deleted it: the name is still taken."""
+    """The experiment of this name, restored from the trash if a person deleted it: the name is
+    still taken."""
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
@@ -92,7 +99,8 @@ def _existing_or_restored(client: "MlflowClient", name: str) -> "Experiment | No
 
 
 def rename(client: "MlflowClient", old: str, new: str) -> list[str]:
-    """Rename `old`'s experiment, track records and registered model to `new`, if free; returns what moved."""
+    """Rename `old`'s experiment, track records and registered model to `new`, if free; returns what
+    moved."""
     moved = []
     experiment = _existing_or_restored(client, experiment_name(old))
     if experiment and not client.get_experiment_by_name(experiment_name(new)):

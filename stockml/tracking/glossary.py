@@ -1,4 +1,5 @@
-"""The text above MLflow's runs: what each metric is, and its unit. Plain data; imports no mlflow."""
+"""The text above MLflow's runs: what each metric is, and its unit. Plain data; imports no
+mlflow."""
 
 from stockml.errors import quantity
 from stockml.tracking.views import view_url
@@ -9,8 +10,8 @@ METRICS = {  # of a ticker's nights; the last four are the track records' alone
     "close": "price: the session's close; all prices are split-adjusted",
     "low_20, high_20": "price: the published 80% range, 20 sessions ahead",
     "skill": "%: 1 − MSE of the published path / MSE of the last close",
-    "rmse_path, rmse_close, rmse_average, rmse_ema": "price: error of the published path, of the last "
-    "close, of the mean of 100 closes, of their moving average; all leads",
+    "rmse_path, rmse_close, rmse_average, rmse_ema": "price: error of the published path, of the "
+    "last close, of the mean of 100 closes, of their moving average; all leads",
     "network_adds": "%: CRPS saved by the network's width, against the ridge regression's",
     "training_adds": "%: CRPS saved by tonight's training, whether its network is published or not",
     "loss, validation_loss": "of tonight's training, by step: pinball, in volatilities · √lead; "

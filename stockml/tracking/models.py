@@ -115,7 +115,8 @@ def id_of_key(client: "MlflowClient", experiment_id: str, key: str) -> str | Non
 
 
 def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    """The version that the alias names; None if there is none, which MLflow reports by either of two errors."""
+    """The version that the alias names; None if there is none, which MLflow reports by either of
+    two errors."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
         return client.get_model_version_by_alias(name, alias)
     return None
@@ -154,7 +155,8 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
 
 @cache
 def zipped_code() -> bytes:
-    """The modules of stockml that the served model imports, in one zip: `code_paths` would upload each file."""
+    """The modules of stockml that the served model imports, in one zip: `code_paths` would upload
+    each file."""
     content, package = io.BytesIO(), code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
     packages = {
@@ -183,7 +185,8 @@ def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
 
 
 def _signature() -> "ModelSignature":
-    """Bars in, one row per lead out. A session may be a date or text, a price or a volume a whole number, as in CSV."""
+    """Bars in, one row per lead out. A session may be a date or text, a price or a volume a whole
+    number, as in CSV."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
@@ -225,7 +228,8 @@ def _version_tags(night: Night) -> dict[str, str]:
 def new_version(
     client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any
 ) -> str:
-    """Register a `version`; returns its number.  about, model_tags: of the model, created if missing."""
+    """Register a `version`; returns its number.  about, model_tags: of the model, created if
+    missing."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST"):
         return str(client.create_model_version(name, **version).version)
     with Suppressed("RESOURCE_ALREADY_EXISTS"):  # another process was first

@@ -1,4 +1,5 @@
-"""The log step: a night's record, its plots, and its run in MLflow; and the promotion that a killed night lacked."""
+"""The log step: a night's record, its plots, and its run in MLflow; and the promotion that a killed
+night lacked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -58,7 +59,8 @@ def log_night(
     pages: str | None,
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
-    """Draw what no page will, keep the night's record, and log it once under its key; `missed` gets MLflow's error."""
+    """Draw what no page will, keep the night's record, and log it once under its key; `missed` gets
+    MLflow's error."""
     tracking = Tracking(home, pages)
     path = night_path(home.nights, receipts.dataset.ticker, receipts.key)
     night = kept_night(home.nights, receipts.dataset.ticker, receipts.key)
@@ -78,10 +80,11 @@ def log_night(
 
 
 def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
-    """Do what an unreachable MLflow or a killed process left undone for this ticker: waiting nights, the alias.
+    """Do what an unreachable MLflow or a killed process left undone for this ticker: waiting
+    nights, the alias.
 
-    A night to be promoted has its alias set by the promotion. Runs without a record are left to the weekly clean-up,
-    which looks for those of all tickers.
+    A night to be promoted has its alias set by the promotion. Runs without a record are left to the
+    weekly clean-up, which looks for those of all tickers.
     """
     tracking.log_pending(night.ticker)
     if not (night.verdict and night.verdict.promoted) and (
@@ -91,7 +94,8 @@ def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
 
 
 def promote_pending(home: HomePaths, ticker: str) -> None:
-    """Promote the newest night's model if its record says so and the night was killed before it could."""
+    """Promote the newest night's model if its record says so and the night was killed before it
+    could."""
     last = newest(home.nights, ticker)
     if not (last and last.promoted) or any(
         line.key == last.key for line in Registry(home.models).history(ticker)
@@ -167,7 +171,8 @@ def _night(
 def live_metrics(
     home: HomePaths, ticker: str, series: PriceSeries, calendar: str | None
 ) -> dict[str, float]:
-    """The ledger's live scores against the bars as known tonight and, where these differ, as first known."""
+    """The ledger's live scores against the bars as known tonight and, where these differ, as first
+    known."""
     store, ledger = BarStore.of(home, calendar), Ledger(home.ledger)
     first_known = PriceSeries.from_bars(store.first_known(ticker, until=series.sessions[-1].item()))
     sessions = store.sessions(ticker)

@@ -1,6 +1,7 @@
 """Old nights in MLflow: their models go first, later their runs, by MLflow's trash and `mlflow gc`.
 
-What belongs to a champion stays, by the local promotion history or by an alias, and so does what a person made.
+What belongs to a champion stays, by the local promotion history or by an alias, and so does what a
+person made.
 """
 
 import os
@@ -29,7 +30,8 @@ GC_TIMEOUT_S = 3600
 
 @dataclass(frozen=True)
 class Removed:
-    """The names of the runs that went, and of those that lost their model; where it is not freed yet, what to do."""
+    """The names of the runs that went, and of those that lost their model; where it is not freed
+    yet, what to do."""
 
     runs: tuple[str, ...]
     models: tuple[str, ...]
@@ -45,7 +47,8 @@ def remove(
     kept_keys: Collection[str],
     dry_run: bool,
 ) -> Removed:
-    """Remove the runs begun before `before`, and the models of nights beyond each ticker's `newest`.
+    """Remove the runs begun before `before`, and the models of nights beyond each ticker's
+    `newest`.
 
     kept_keys: of the nights of champions.  trash_days: for so long, MLflow's trash keeps what went.
     Each experiment's newest run stays. Raises TrackingUnavailable.
@@ -89,7 +92,8 @@ def _versions(client: "MlflowClient", run: "Run") -> "list[ModelVersion]":
 
 
 def _may_go(home: HomePaths, run: "Run", versions: "list[ModelVersion]") -> bool:
-    """Whether this home, not another or a person, made the run and all its versions, and none has an alias."""
+    """Whether this home, not another or a person, made the run and all its versions, and none has
+    an alias."""
     ticker, key = (run.data.tags.get(name, "") for name in ("stockml.ticker", KEY))
     if key and not night_path(home.nights, ticker, key).exists():
         return False
@@ -102,7 +106,8 @@ def _is_stockmls(tags: Mapping[str, str]) -> bool:
 
 
 def empty_trash(home: HomePaths, trash_days: int) -> str:
-    """Have `mlflow gc` free what has been in the trash that long; returns what a person has to do instead, or ""."""
+    """Have `mlflow gc` free what has been in the trash that long; returns what a person has to do
+    instead, or ""."""
     is_own_page = home.tracking_uri == home.server("mlflow")
     database = home.mlflow_database if is_own_page else home.tracking_uri
     if is_server(database):

@@ -1,4 +1,5 @@
-"""What a night's run holds in MLflow: names and values as plain data. Makes no request, imports no mlflow."""
+"""What a night's run holds in MLflow: names and values as plain data. Makes no request, imports no
+mlflow."""
 
 import json
 import math
@@ -66,8 +67,9 @@ def metrics(
 ) -> dict[str, float]:
     """The night's figures under the same names every night; undefined ones are left out.
 
-    `answer/…`, in percent, is what a person wants to know in the morning; the figures as measured follow.
-    `live`: the ledger's scores, `live/skill` and so on.  shares: more of the answers, by name without `_pct`.
+    `answer/…`, in percent, is what a person wants to know in the morning; the figures as measured
+    follow. `live`: the ledger's scores, `live/skill` and so on.  shares: more of the answers, by
+    name without `_pct`.
     """
     answers = _answers(assessment, live) | {f"{name}_pct": share for name, share in shares.items()}
     night_metrics = {
@@ -208,9 +210,9 @@ def description(night: Night, experiment_id: str, run_id: str) -> str:
 def version_note(night: Night) -> str:
     """A model version in words."""
     return escape_markdown(
-        f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions. "
-        "Bars in (split-adjusted, in the listing's currency), a row a session "
-        "ahead out: path and bands in that currency, the chance of a rise as a share."
+        f"Made on the night of {night.session} ({night.mode}: {night.reason}) from "
+        f"{night.sessions:,} sessions. Bars in (split-adjusted, in the listing's currency), a row "
+        "a session ahead out: path and bands in that currency, the chance of a rise as a share."
     )
 
 
@@ -227,7 +229,8 @@ def metric_points(metrics: Mapping[str, float | None], at: int, step: int = 0) -
 
 
 def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
-    """Losses by step of tonight's training or, of the tutorial's, epoch; of the network that is scored."""
+    """Losses by step of tonight's training or, of the tutorial's, epoch; of the network that is
+    scored."""
     result: list[Point] = []
     for row in history:
         if row["network"] == "held_out":

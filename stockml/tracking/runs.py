@@ -88,7 +88,8 @@ def log_points(
 
 
 def experiment_ids(client: "MlflowClient") -> dict[str, str]:
-    """The ids of all experiments by name (tickers, pretrained networks, trials, tutorials), without `stockml`."""
+    """The ids of all experiments by name (tickers, pretrained networks, trials, tutorials), without
+    `stockml`."""
     ours = "name LIKE 'stockml/%'"
     experiments = client.search_experiments(max_results=MAX_RESULTS, filter_string=ours)
     return {each.name.removeprefix("stockml/"): each.experiment_id for each in experiments}

@@ -24,7 +24,8 @@ from stockml.prices.series import PriceSeries
 
 @dataclass(frozen=True)
 class Forecaster:
-    """A night's model.  folder: where its vintages are.  calendar: that of the ticker's exchange."""
+    """A night's model.  folder: where its vintages are.  calendar: that of the ticker's
+    exchange."""
 
     folder: Path
     model: TrainedModel
@@ -60,7 +61,8 @@ class Forecaster:
 
 
 def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
-    """The bars by session, oldest first, without a few that no night believes; a newest one is refused."""
+    """The bars by session, oldest first, without a few that no night believes; a newest one is
+    refused."""
     days = pd.to_datetime(
         raw_bars["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce"
     )
@@ -93,7 +95,8 @@ def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     ]  # those before may be in other units
     if step := other_scale(segment, unbroken):
         raise _refused(
-            f"expected prices of one scale, found {step}; adjust for splits, or leave out all up to then"
+            f"expected prices of one scale, found {step}; adjust for splits, or leave out all up "
+            "to then"
         )
     if doubts := suspicions(
         segment, len(unbroken) - len(believed)

@@ -1,7 +1,8 @@
 """The model as MLflow serves it: bars in, the path with its intervals out.
 
-MLflow runs this file as a script ("models from code", no pickle); nothing else imports it. The stockml modules that it
-needs, as they were that night, lie zipped beside the weights. They alone forecast, whatever stockml is there as well.
+MLflow runs this file as a script ("models from code", no pickle); nothing else imports it. The
+stockml modules that it needs, as they were that night, lie zipped beside the weights. They alone
+forecast, whatever stockml is there as well.
 """
 
 import sys
@@ -30,21 +31,24 @@ class ServedModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None
     ) -> pd.DataFrame:
-        """One row per lead: lead, session, path, low and high of three bands, chance of a price above the last close.
+        """One row per lead: lead, session, path, low and high of three bands, chance of a price
+        above the last close.
 
-        This is what a night would publish of this model, except where it does worse than the ridge regression, by more
-        than the noise: the night then publishes that instead.
+        This is what a night would publish of this model, except where it does worse than the ridge
+        regression, by more than the noise: the night then publishes that instead.
 
-        model_input: columns session, open, high, low, close, volume; split-adjusted; at least a month, better 1,000
-        sessions for the long volatilities; for the tutorial's network, from the first bar that it learned from.
-        Raises MlflowException for bars that no night would believe, TooFewBars.
+        model_input: columns session, open, high, low, close, volume; split-adjusted; at least a
+        month, better 1,000 sessions for the long volatilities; for the tutorial's network, from the
+        first bar that it learned from. Raises MlflowException for bars that no night would believe,
+        TooFewBars.
         """
         return self.forecaster.predict(model_input)
 
 
 @contextmanager
 def imports_from(zipped: str) -> Iterator[None]:
-    """Import stockml from this zip within the block; the one that was imported before is back afterwards."""
+    """Import stockml from this zip within the block; the one that was imported before is back
+    afterwards."""
     before = unload_stockml()
     sys.path.insert(0, zipped)
     try:

@@ -1,4 +1,5 @@
-"""MLflow's runs other than nights: pretrained networks, trials of a search, tutorial trainings; each logged once."""
+"""MLflow's runs other than nights: pretrained networks, trials of a search, tutorial trainings;
+each logged once."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -42,11 +43,13 @@ def log_pretrained(
     *,
     now: datetime,
 ) -> str:
-    """Log the pretrained network and register it, tagged with its vintage, as a version of `lstm-pretrained`; returns the version."""
+    """Log the pretrained network and register it, tagged with its vintage, as a version of
+    `lstm-pretrained`; returns the version."""
     about = (
-        "Pretrained networks, each trained across tickers by `stockml pretrain`: one run per vintage, newest first. "
-        "Losses: pinball, in EWMA 60 volatilities · √lead. What it gains on tickers that it learned from is no "
-        "evidence of skill: `stockml backtest` measures that on later nights."
+        "Pretrained networks, each trained across tickers by `stockml pretrain`: one run per "
+        "vintage, newest first. Losses: pinball, in EWMA 60 volatilities · √lead. What it gains "
+        "on tickers that it learned from is no evidence of skill: `stockml backtest` measures "
+        "that on later nights."
     )
     lock = FileLock(tracking.home.locks / "mlflow-pretrained.lock", timeout=60)
     with (
@@ -91,9 +94,9 @@ def log_pretrained(
             source=f"{client.get_run(run.info.run_id).info.artifact_uri}/{path.name}",
             run_id=run.info.run_id,
             tags={"vintage": vintage, SHA256: sha256, "tickers": str(len(pretrained.tickers))},
-            description=f"Learned through {pretrained.through} across {len(pretrained.tickers)} tickers, {pretrained.origins:,} origins. "
-            "Daily bars of a ticker in; out, quantiles of log(close at a lead / close), 1 to 50 sessions ahead, "
-            "symmetric about 0.",
+            description=f"Learned through {pretrained.through} across {len(pretrained.tickers)} "
+            f"tickers, {pretrained.origins:,} origins. Daily bars in; out, quantiles of "
+            "log(close at a lead / close), 1 to 50 sessions ahead, symmetric about 0.",
         )
 
 
@@ -125,10 +128,12 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
 def log_tutorial(
     tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime
 ) -> str:
-    """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's id."""
+    """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's
+    id."""
     about = (
-        "The published tutorial: one run per training, with its pictures beside the page's figures. Losses: "
-        "½ MSE of scaled prices; an LSTM whose paths are above the last value's is worth nothing."
+        "The published tutorial: one run per training, with its pictures beside the page's "
+        "figures. Losses: ½ MSE of scaled prices; an LSTM whose paths are above the last value's "
+        "is worth nothing."
     )
     with tracking.study("tutorial", views.tutorial_view(), about) as (client, experiment_id):
         recipe = report.fitted.recipe

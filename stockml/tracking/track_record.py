@@ -1,4 +1,5 @@
-"""Track records: one run per ticker in the experiment `stockml`, one step per session, by its last finished night."""
+"""Track records: one run per ticker in the experiment `stockml`, one step per session, by its last
+finished night."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ class TrackRecord:
     def write(
         self, key_figures: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str
     ) -> None:
-        """Add the session's figures, of its last finished night, in place of other figures logged for it.
+        """Add the session's figures, of its last finished night, in place of other figures logged
+        for it.
 
-        earlier: gives the ticker's other sessions, needed unless this is the newest.  page: the link to its nights.
+        earlier: gives the ticker's other sessions, needed unless this is the newest.  page: the
+        link to its nights.
         """
         run = self._finished_run()
         if run and str(key_figures.session) > run.data.tags["session"]:
@@ -46,9 +49,11 @@ class TrackRecord:
             self._begin(nights, all_points, _tags(nights[max(nights)], page))
 
     def _finished_run(self) -> "Run | None":
-        """The ticker's finished run; what a killed process left unfinished, or failed to delete, goes to the trash.
+        """The ticker's finished run; what a killed process left unfinished, or failed to delete,
+        goes to the trash.
 
-        So does one whose tag of the newest session a person deleted: it is made again from the nights' records.
+        So does one whose tag of the newest session a person deleted: it is made again from the
+        nights' records.
         """
         runs = self.client.search_runs([self.experiment_id], f"tags.ticker = '{self.ticker}'")
         finished = [
@@ -72,7 +77,8 @@ class TrackRecord:
     def _insert(
         self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str
     ) -> None:
-        """Add an earlier session; if other figures are logged for it, which cannot be changed, begin a new run.
+        """Add an earlier session; if other figures are logged for it, which cannot be changed,
+        begin a new run.
 
         That one gets every session's record at once.
         """
@@ -99,7 +105,8 @@ class TrackRecord:
 
 
 def points(key_figures: KeyFigures) -> list[Point]:
-    """The session's figures; step: its date as a number; time: its noon in UTC, by which the page draws."""
+    """The session's figures; step: its date as a number; time: its noon in UTC, by which the page
+    draws."""
     at, step = (
         milliseconds(datetime.combine(key_figures.session, time(12), UTC)),
         step_of(key_figures.session),

@@ -1,7 +1,7 @@
 """How MLflow's tables open: columns and order. Plain data; imports no mlflow.
 
-MLflow's page keeps a shared view's state as JSON in an experiment's tag and opens it by a link with the tag's key. A
-page that does not know these tags opens as it is by default.
+MLflow's page keeps a shared view's state as JSON in an experiment's tag and opens it by a link with
+the tag's key. A page that does not know these tags opens as it is by default.
 """
 
 import hashlib
@@ -49,7 +49,8 @@ def record_view() -> str:
 
 
 def trials_view() -> str:
-    """A ticker's trials: lowest validation loss first, beside the last value's and the settings that were tried."""
+    """A ticker's trials: lowest validation loss first, beside the last value's and the settings
+    that were tried."""
     metrics = ("metrics.lowest_validation_loss", "metrics.last_value_loss")
     columns = [
         *metrics,
@@ -61,7 +62,8 @@ def trials_view() -> str:
 
 
 def tutorial_view() -> str:
-    """The tutorial's trainings by share: the network beside what constant forecasts reach from the same starts."""
+    """The tutorial's trainings by share: the network beside what constant forecasts reach from the
+    same starts."""
     metrics = ("paths/LSTM", "paths/LSTM last epoch", "paths/last value", "paths/EMA")
     columns = [
         "tags.share",
@@ -82,9 +84,11 @@ def pretrained_view() -> str:
 
 
 def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
-    """The link that opens an experiment's view; an empty address gives a link for use within MLflow's own pages."""
+    """The link that opens an experiment's view; an empty address gives a link for use within
+    MLflow's own pages."""
     mode = "&compareRunsMode=CHART" if charts else ""
-    page = f"#/experiments/{experiment_id}/runs?viewStateShareKey={KEY}&workflowType=machine_learning{mode}"
+    query = f"viewStateShareKey={KEY}&workflowType=machine_learning{mode}"
+    page = f"#/experiments/{experiment_id}/runs?{query}"
     return f"{address.rstrip('/')}/{page}" if address else page
 
 
@@ -95,7 +99,8 @@ def arrange(
     view: str,
     note: Callable[[], str],
 ) -> None:
-    """Set view and note once per version, so that a person's changes stay; locked, or one of two writers fails."""
+    """Set view and note once per version, so that a person's changes stay; locked, or one of two
+    writers fails."""
     version = hashlib.sha256(view.encode()).hexdigest()[:16]
     if experiment.tags.get(ARRANGED) == version:
         return

@@ -1,4 +1,5 @@
-"""The checkpoint from which an interrupted training resumes: one file, replaced after every epoch."""
+"""The checkpoint from which an interrupted training resumes: one file, replaced after every
+epoch."""
 
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -13,8 +14,8 @@ NAME = "_checkpoint.npz"
 
 @dataclass
 class TrainingProgress:
-    """How far a training is.  arrays: the `state` of the network in training, its `best` weights so far by validation
-    loss, and the states of finished networks, by name."""
+    """How far a training is.  arrays: the `state` of the network in training, its `best` weights so
+    far by validation loss, and the states of finished networks, by name."""
 
     network: str = ""
     epoch: int = 0
@@ -51,9 +52,11 @@ def resume(folder: Path, fingerprint: str) -> TrainingProgress:
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """An epoch that has just ended. `loss` is the training loss; the others are 0.5 · MSE of whole paths, scaled.
+    """An epoch that has just ended. `loss` is the training loss; the others are 0.5 · MSE of whole
+    paths, scaled.
 
-    Over the test part, None without starts: `test_loss`, `last_value_loss` ("the price stays"), `correlation` of moves.
+    Over the test part, None without starts: `test_loss`, `last_value_loss` ("the price stays"),
+    `correlation` of moves.
     """
 
     network: str

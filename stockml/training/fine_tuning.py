@@ -1,7 +1,8 @@
-"""Train a pretrained network's weights further on one ticker: a few small steps, with replay of many tickers.
+"""Train a pretrained network's weights further on one ticker: a few small steps, with replay of
+many tickers.
 
-Every batch holds stretches of the ticker's own and, for the rest, stretches that the pretrained network learned from,
-so that what it knows of all tickers is kept while it learns the one.
+Every batch holds stretches of the ticker's own and, for the rest, stretches that the pretrained
+network learned from, so that what it knows of all tickers is kept while it learns the one.
 """
 
 import time
@@ -47,11 +48,12 @@ def fine_tune(
     training: TrainingSettings,
     fresh: Indices,
 ) -> tuple[PretrainedNetwork, History]:
-    """The network after a few steps from `start`, and a row for each step: its loss and rate, the members' mean.
+    """The network after a few steps from `start`, and a row for each step: its loss and rate, the
+    members' mean.
 
-    own: the ticker's stretches, at least one.  fresh: rows of `own` that are new to the network, which come first
-    where the course says so.  Equal arguments give equal weights, whatever was trained before in this process.
-    Raises Diverged.
+    own: the ticker's stretches, at least one.  fresh: rows of `own` that are new to the network,
+    which come first where the course says so.  Equal arguments give equal weights, whatever was
+    trained before in this process. Raises Diverged.
     """
     member_settings = MemberSettings(
         dropout=network.dropout,
@@ -97,7 +99,8 @@ def _batches(
     fresh: Indices,
     rng: np.random.Generator,
 ) -> Iterator[Stretches]:
-    """A batch for each step: the share of own stretches that was asked for, at most all there are; else replay."""
+    """A batch for each step: the share of own stretches that was asked for, at most all there are;
+    else replay."""
     count = min(round(training.own_share * training.batch_size), len(own))
     own_rows = _order(len(own), count * course.steps, rng)
     if course.fresh_first:

@@ -1,7 +1,9 @@
-"""Train networks in Keras, which is imported inside the functions: training set, layers, loss and state.
+"""Train networks in Keras, which is imported inside the functions: training set, layers, loss and
+state.
 
-Origins are cut into stretches that share one pass of the LSTM: 99 sessions, of which the first of eight origins sees
-64, the last all. With a window each, nine tenths of the arithmetic would be repeated from one origin to the next.
+Origins are cut into stretches that share one pass of the LSTM: 99 sessions, of which the first of
+eight origins sees 64, the last all. With a window each, nine tenths of the arithmetic would be
+repeated from one origin to the next.
 """
 
 import hashlib
@@ -54,7 +56,8 @@ class TrainingSet:
         regression: HarRegression,
         ridge: RidgeRegression,
     ) -> Self:
-        """Build it from the same origins that `HarRegression.fit` learns from.  Raises TooFewBars."""
+        """Build it from the same origins that `HarRegression.fit` learns from.  Raises
+        TooFewBars."""
         known, learned_from = learning_bars(series, until, "a pretrained network")
         scale = InputScale.fit(
             width_inputs(bars)[learning_origins(bars)] for bars in known.values()
@@ -73,10 +76,11 @@ class TrainingSet:
 def stretches_of(
     series: PriceSeries, scale: InputScale, regression: HarRegression, ridge: RidgeRegression
 ) -> Stretches:
-    """The stretches of all origins whose outcomes the series holds, oldest first; none of a short one.
+    """The stretches of all origins whose outcomes the series holds, oldest first; none of a short
+    one.
 
-    Each segment is cut from its first origin on, so that a longer history only adds stretches.  The last
-    origin stands in, masked, for a missing one.
+    Each segment is cut from its first origin on, so that a longer history only adds stretches.  The
+    last origin stands in, masked, for a missing one.
     """
     known = [each for each in segments(series) if len(learning_origins(each))]
     parts = [_of_segment(each, scale, regression, ridge) for each in known]
@@ -113,7 +117,8 @@ def _of_segment(
 
 @dataclass(frozen=True)
 class MemberSettings:
-    """How one network learns.  learning_rate: at first, to 0 on a cosine.  batch: stretches, of eight origins each."""
+    """How one network learns.  learning_rate: at first, to 0 on a cosine.  batch: stretches, of
+    eight origins each."""
 
     seed: int = 1
     learning_rate: float = 1e-3
@@ -131,12 +136,14 @@ class MemberSettings:
 
 
 def members_of(seeds: int = 1) -> tuple[MemberSettings, ...]:
-    """One network for each seed.  The settings were chosen on cuts from 1989 to 2009, on tickers not learned from."""
+    """One network for each seed.  The settings were chosen on cuts from 1989 to 2009, on tickers
+    not learned from."""
     return tuple(MemberSettings(seed=seed) for seed in range(1, seeds + 1))
 
 
 class Trainer:
-    """A network in training: model, shape and optimiser, with the state read and set as plain arrays."""
+    """A network in training: model, shape and optimiser, with the state read and set as plain
+    arrays."""
 
     def __init__(self, settings: MemberSettings, shape: NDArray[np.floating]) -> None:
         """shape: (11, 10), the first quantiles at LEADS and UPPER."""
@@ -173,7 +180,8 @@ class Trainer:
         `seed` fixes the dropout of these steps, whatever ran before.
         """
         tf = tensorflow()
-        # from one state, so both LSTM layers drop the same units; masks of their own were no better on the early cuts
+        # from one state, so both LSTM layers drop the same units; masks of their own were no better
+        # on the early cuts
         for layer in self.model.layers:
             if hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign(
@@ -212,14 +220,16 @@ def shape_of(steps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
-    """The network in a `Trainer.state` as plain arrays, in half precision: what is scored is what is shipped."""
+    """The network in a `Trainer.state` as plain arrays, in half precision: what is scored is what
+    is shipped."""
     depth = 3 * len(settings.units)
     weights = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
     return Member.of([*weights, shape_of(state[depth + 4])])
 
 
 def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
-    """A Keras model from (stretches, sessions, 14) to coefficients (stretches, origins, 4), initially zero.
+    """A Keras model from (stretches, sessions, 14) to coefficients (stretches, origins, 4),
+    initially zero.
 
     The first origin is the 64th session, each later one five sessions on.
     """
@@ -246,7 +256,8 @@ def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
 
 
 def mean_loss(upper: Any, size: Any, mask: Any) -> Any:
-    """Mean pinball loss over upper and lower levels; as the shape is symmetric, only the size of a move matters.
+    """Mean pinball loss over upper and lower levels; as the shape is symmetric, only the size of a
+    move matters.
 
     upper: (…, 11, 10) quantiles.  size: (…, 11), |move|.  mask: (…), 1 where an origin counts.
     """

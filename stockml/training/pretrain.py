@@ -1,4 +1,5 @@
-"""Learn a pretrained network from many tickers, member by member, epoch by epoch; if killed, it can be resumed."""
+"""Learn a pretrained network from many tickers, member by member, epoch by epoch; if killed, it can
+be resumed."""
 
 import hashlib
 import json
@@ -26,7 +27,8 @@ from stockml.training.network_trainer import MemberSettings, Trainer, TrainingSe
 
 @dataclass(frozen=True)
 class PretrainProgress:
-    """An epoch that has just ended; loss: mean pinball in units of the EWMA 60 volatility · √lead."""
+    """An epoch that has just ended; loss: mean pinball in units of the EWMA 60 volatility ·
+    √lead."""
 
     member: str
     epoch: int
@@ -46,13 +48,15 @@ def pretrain(
     members: Sequence[MemberSettings],
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> tuple[PretrainedNetwork, Stretches]:
-    """Learn one network, which corrects `ridge`, itself a correction of `regression`, from what is known by `until`.
+    """Learn one network, which corrects `ridge`, itself a correction of `regression`, from what is
+    known by `until`.
 
-    An interrupted call resumes from its last epoch, kept in `folder` until the caller removes it, and ends with the
-    same weights; equal bars and settings give equal weights. `on_epoch` is called for every epoch, first for those of
-    an earlier, interrupted call. Also returns the stretches that it learned from. Its scores are its training losses;
-    measuring its skill is up to the caller.
-    Raises TooFewBars, Diverged, and InvalidSetting for a regression that has seen sessions after `until`.
+    An interrupted call resumes from its last epoch, kept in `folder` until the caller removes it,
+    and ends with the same weights; equal bars and settings give equal weights. `on_epoch` is called
+    for every epoch, first for those of an earlier, interrupted call. Also returns the stretches
+    that it learned from. Its scores are its training losses; measuring its skill is up to the
+    caller. Raises TooFewBars, Diverged, and InvalidSetting for a regression that has seen sessions
+    after `until`.
     """
     if (through := max(regression.through, ridge.through)) > until:
         raise InvalidSetting("the regressions' last session", str(through), f"{until} or before")
@@ -106,7 +110,8 @@ def pretrain(
 
 
 def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:
-    """(batches, size) row numbers below `count`, shuffled by `seed`, each at most once: a remainder is dropped."""
+    """(batches, size) row numbers below `count`, shuffled by `seed`, each at most once: a remainder
+    is dropped."""
     size = min(size, count)
     return np.random.default_rng(seed).permutation(count)[: count // size * size].reshape(-1, size)
 

@@ -1,8 +1,10 @@
-"""A ticker's training: all weights of the pretrained network, or the champion's, a few steps further.
+"""A ticker's training: all weights of the pretrained network, or the champion's, a few steps
+further.
 
-`held_out` starts from a pretrained network that ends before the first unseen origin, and learns from outcomes known by
-then; `published` starts from the newest and learns from all outcomes. What training gains is measured on the validation
-part; where that is nothing, the pretrained network forecasts alone.
+`held_out` starts from a pretrained network that ends before the first unseen origin, and learns
+from outcomes known by then; `published` starts from the newest and learns from all outcomes. What
+training gains is measured on the validation part; where that is nothing, the pretrained network
+forecasts alone.
 """
 
 from collections.abc import Sequence
@@ -30,7 +32,8 @@ from stockml.training.network_trainer import stretches_of
 def split_after_vintages(
     series: PriceSeries, evaluation: EvaluationSettings, folders: Sequence[Path] = (SHIPPED,)
 ) -> OriginSplit:
-    """Split the origins, the unseen ones after the oldest vintage.  Raises TooFewBars, also for a recent hole."""
+    """Split the origins, the unseen ones after the oldest vintage.  Raises TooFewBars, also for a
+    recent hole."""
     oldest = oldest_through(folders)
     first = 0 if oldest is None else len(series.through(oldest))
     if first >= len(series) - evaluation.horizon:  # no vintage is old enough: scores do without one
@@ -48,9 +51,11 @@ def train_ticker(
     start: TrainedModel | None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> TrainedModel:
-    """Train from the pretrained network or, with `start`, from that model's. Raises TooFewBars, Diverged.
+    """Train from the pretrained network or, with `start`, from that model's. Raises TooFewBars,
+    Diverged.
 
-    The decision becomes "pretrained", with the reason, where nothing can be trained, or training did not help.
+    The decision becomes "pretrained", with the reason, where nothing can be trained, or training
+    did not help.
     """
     split = split_after_vintages(series, settings.evaluation, folders)
     first, after = series.sessions[split.validation.start], series.sessions[-1] + A_DAY
@@ -89,14 +94,16 @@ def train_ticker(
 
 @dataclass(frozen=True, eq=False)
 class TickerTraining:
-    """What a ticker's networks are trained by: its series, the settings, and where the vintages' replay lies."""
+    """What a ticker's networks are trained by: its series, the settings, and where the vintages'
+    replay lies."""
 
     series: PriceSeries
     settings: Settings
     folders: Sequence[Path]
 
     def untrained(self, vintages: VintageSet, stop: int) -> TickerNetwork:
-        """The pretrained network as of session `stop`, which may learn from the sessions before it."""
+        """The pretrained network as of session `stop`, which may learn from the sessions before
+        it."""
         last, through = self.series.sessions[stop - 1], vintages.through
         seen = last if through is None else max(last, np.datetime64(through))
         return TickerNetwork(vintages, None, used=False, learned_until=seen)
@@ -104,7 +111,8 @@ class TickerTraining:
     def trained(
         self, network: TickerNetwork, start: Network | None
     ) -> tuple[TickerNetwork, History]:
-        """The network trained on outcomes known by its `learned_until`, from `start` if that is of its vintages.
+        """The network trained on outcomes known by its `learned_until`, from `start` if that is of
+        its vintages.
 
         Raises InvalidFile where its vintage's replay is missing or damaged, Diverged.
         """
@@ -142,7 +150,10 @@ def _untrainable(
     if vintages.pretrained is None:
         return "; ".join(vintages.reasons.values())
     if not len(scored_origins(series, split.validation, evaluation)):
-        return f"{quantity(len(series), 'session')} are too few to learn from and to judge it on others"
+        return (
+            f"{quantity(len(series), 'session')} are too few to learn from and to judge it on "
+            "others"
+        )
     assert vintages.regression
     assert vintages.ridge
     known = series.through(network.learned_until)
@@ -164,15 +175,14 @@ def _evidence(
 
 
 def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str | None) -> Decision:
-    """The decision with what training gained; to keep the pretrained network where that is not above zero."""
+    """The decision with what training gained; to keep the pretrained network where that is not
+    above zero."""
     if evidence is None:
-        return Decision(
-            "pretrained", f"not trained: {why_not}; the pretrained network is left alone"
-        )
+        return Decision("pretrained", f"kept the shared network: not trained, {why_not}")
     origins = quantity(evidence.origins, "validation origin")
     gain = f"training gained {evidence.skill:+z.3%} of CRPS on {origins}"
     if why_not is None and evidence.skill > 0:
         return Decision(decision.mode, f"{decision.reason}; {gain}")
     why = f" ({why_not})" if why_not else ""
-    left_alone = f"{gain}{why}: the pretrained network is left alone"
+    left_alone = f"kept the shared network: training did not help; {gain}{why}"
     return Decision("pretrained", f"{left_alone} ({decision.mode}: {decision.reason})")

@@ -1,4 +1,5 @@
-"""Train a ticker's model: from the pretrained network, the champion, or not at all; or by the tutorial's recipe."""
+"""Train a ticker's model: from the pretrained network, the champion, or not at all; or by the
+tutorial's recipe."""
 
 import hashlib
 import json
@@ -44,13 +45,16 @@ def train(
 ) -> TrainedModel:
     """Train on all of `series` as decided, write the model into `folder`, and return it.
 
-    An interrupted call, repeated, ends with the same weights; the tutorial's resumes from its last epoch. `champion` is
-    the folder of the model to continue or keep. Raises TooFewBars, Diverged, NoChampion, InvalidSetting.
+    An interrupted call, repeated, ends with the same weights; the tutorial's resumes from its last
+    epoch. `champion` is the folder of the model to continue or keep. Raises TooFewBars, Diverged,
+    NoChampion, InvalidSetting.
     """
     start = None
     if decision.mode != "retrain":
         if champion is None:
-            raise NoChampion("model", f"to {decision.mode} needs the folder of one; retrain first")
+            raise NoChampion(
+                "model", f"expected the folder of one to {decision.mode}, found none; retrain first"
+            )
         start = load_model(champion)
     if start is not None and decision.mode == "keep":
         model = replace(start, decision=decision, history=())
@@ -74,8 +78,9 @@ def _train_tutorial(
 ) -> TrainedModel:
     """Both networks of a night by the tutorial's recipe; `start` is the model to fine-tune.
 
-    `held_out` learns from the sessions before the validation and test parts, `published` from all; each keeps its own
-    newest eleventh to decay on. The paths of `held_out` on the test part after each epoch are kept for display.
+    `held_out` learns from the sessions before the validation and test parts, `published` from all;
+    each keeps its own newest eleventh to decay on. The paths of `held_out` on the test part after
+    each epoch are kept for display.
     """
     training, horizon = night_settings(settings).training, settings.evaluation.horizon
     split = split_origins(len(series), settings.evaluation)
@@ -126,9 +131,11 @@ def _train_tutorial(
 def training_part(
     series: PriceSeries, settings: Settings, trained_of: Callable[[int], int] = int
 ) -> PriceSeries:
-    """The sessions before the validation and test parts of a night.  trained_of: how many of these are trained on.
+    """The sessions before the validation and test parts of a night.  trained_of: how many of these
+    are trained on.
 
-    Raises TooFewBars, which says with how many sessions the tutorial's recipe has enough to train on.
+    Raises TooFewBars, which says with how many sessions the tutorial's recipe has enough to train
+    on.
     """
     horizon = settings.evaluation.horizon
 
@@ -146,7 +153,8 @@ def training_part(
 
 
 def learning_sha256(settings: Settings) -> str:
-    """Hash of the settings that a champion's weights depend on: all but mode, policy, ageing and the gate's."""
+    """Hash of the settings that a champion's weights depend on: all but mode, policy, ageing and
+    the gate's."""
     parts = {
         name: part
         for name, part in settings.model_dump().items()
@@ -165,7 +173,8 @@ def facts_about(
     same_code: bool = True,
     same_adjustment: bool = True,
 ) -> Facts:
-    """The facts for `retrain_policy.decide` about the champion, as of the last session. Raises TooFewBars."""
+    """The facts for `retrain_policy.decide` about the champion, as of the last session. Raises
+    TooFewBars."""
     first = split_after_vintages(series, settings.evaluation, folders).validation.start
     why_unscored = unscored(champion, series.sessions[first])
     network, newest = (

@@ -1,4 +1,5 @@
-"""What tuning found: its finished trials, and a ticker's settings file, which its nights then use. Cheap to import."""
+"""What tuning found: its finished trials, and a ticker's settings file, which its nights then use.
+Cheap to import."""
 
 import json
 import zlib
@@ -19,7 +20,8 @@ State = Literal["complete", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A finished trial.  losses: by epoch.  loss: the lowest, if it is complete.  best: the lowest of all so far.
+    """A finished trial.  losses: by epoch.  loss: the lowest, if it is complete.  best: the lowest
+    of all so far.
 
     last_value_loss: that of "the price stays" from the same starts.
     """
@@ -43,7 +45,8 @@ def path_of(home: HomePaths, ticker: str) -> Path:
 
 
 def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict[str, Any]:
-    """The ticker's tuned settings as dotted overrides, empty where the profile has none.  Raises InvalidFile."""
+    """The ticker's tuned settings as dotted overrides, empty where the profile has none.  Raises
+    InvalidFile."""
     path = path_of(home, ticker)
     if profile != PROFILE or not path.exists():
         return {}
@@ -80,7 +83,8 @@ def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict
 
 
 def other_search(home: HomePaths, ticker: str, study: str) -> str:
-    """A clause on the search that found the ticker's settings; empty if it is this study, or there is none."""
+    """A clause on the search that found the ticker's settings; empty if it is this study, or there
+    is none."""
     found = (
         json.loads(path_of(home, ticker).read_text()).get("found", {})
         if tuned_settings(home, ticker)
@@ -89,13 +93,17 @@ def other_search(home: HomePaths, ticker: str, study: str) -> str:
     if found.get("study", study) == study:
         return ""
     trials, loss = quantity(found["trials"], "trial"), found["validation_loss"]
-    return f"; replaces the settings of another search, whose repetition brings them back: {trials}, loss {loss:.5f}"
+    return (
+        f"; replaces the settings of another search, whose repetition brings them back: {trials}, "
+        f"loss {loss:.5f}"
+    )
 
 
 def write_tuned_settings(
     home: HomePaths, ticker: str, settings: Mapping[str, Any], search: Mapping[str, Any]
 ) -> Path:
-    """Write dotted overrides, and the search's figures.  Raises InvalidFile, writing nothing, over a damaged file."""
+    """Write dotted overrides, and the search's figures.  Raises InvalidFile, writing nothing, over
+    a damaged file."""
     tuned_settings(home, ticker)
     path = path_of(home, ticker)
     content = {

@@ -1,7 +1,9 @@
-"""Search settings of the tutorial's network: trials learn from the training part and are judged on its newest eleventh.
+"""Search settings of the tutorial's network: trials learn from the training part and are judged on
+its newest eleventh.
 
-The test part is not looked at, so a night may still measure on it. Optuna is imported inside the functions. A study
-belongs to one series, one set of other settings and one code hash, within which trials compare and the search resumes.
+The test part is not looked at, so a night may still measure on it. Optuna is imported inside the
+functions. A study belongs to one series, one set of other settings and one code hash, within which
+trials compare and the search resumes.
 """
 
 import hashlib
@@ -49,7 +51,8 @@ SPACE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The result of a search.  default_loss: of its start, None if untried; last_value_loss: of no move."""
+    """The result of a search.  default_loss: of its start, None if untried; last_value_loss: of no
+    move."""
 
     ticker: str
     trials: int
@@ -63,10 +66,14 @@ class TuningResult:
 
     @property
     def text(self) -> str:
-        """How many trials, the best loss beside those of the start and of the last value, and what it replaced."""
+        """How many trials, the best loss beside those of the start and of the last value, and what
+        it replaced."""
         default = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
         tried = f"{quantity(self.trials, 'trial')}, {self.pruned} of them ended early"
-        lowest = f"validation loss {self.loss:.5f}, the lowest, so partly luck; of its first settings: {default}"
+        lowest = (
+            f"validation loss {self.loss:.5f}, the lowest, so partly luck; of its first settings: "
+            f"{default}"
+        )
         return f"{tried}; {lowest}; of the last value: {self.last_value_loss:.5f}{self.replaced}"
 
     def as_options(self) -> dict[str, str]:
@@ -79,7 +86,8 @@ class TuningResult:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """One search: the series, the settings that are not searched, and the space of those that are."""
+    """One search: the series, the settings that are not searched, and the space of those that
+    are."""
 
     ticker: str
     series: PriceSeries
@@ -89,7 +97,10 @@ class Search:
 
     def __post_init__(self) -> None:
         if self.initial.profile != PROFILE:
-            bound = f"{PROFILE}: the nightly network is the pretrained one, which `stockml pretrain` learns"
+            bound = (
+                f"{PROFILE}: the nightly network is the pretrained one, which `stockml pretrain` "
+                "learns"
+            )
             raise InvalidSetting("profile", self.initial.profile, bound)
         night_settings(self.initial)
         for name, values in self.space.items():
@@ -131,9 +142,10 @@ def tune(
 ) -> TuningResult:
     """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
 
-    `on_trial` is called for every finished trial, first for those of an earlier, interrupted call. Ctrl-C ends the
-    search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy, DiskFull, Diverged when every trial
-    diverged, and InvalidFile, before the first of them, where the ticker has settings or trials that cannot be read.
+    `on_trial` is called for every finished trial, first for those of an earlier, interrupted call.
+    Ctrl-C ends the search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy,
+    DiskFull, Diverged when every trial diverged, and InvalidFile, before the first of them, where
+    the ticker has settings or trials that cannot be read.
     """
     replaced = other_search(home, search.ticker, search.study)
     with (
@@ -185,7 +197,8 @@ def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
 
 
 def _study(home: HomePaths, search: Search) -> "Study":
-    """Create or reopen the study in its journal; its seed grows with its trials, so that none is drawn again."""
+    """Create or reopen the study in its journal; its seed grows with its trials, so that none is
+    drawn again."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -224,7 +237,8 @@ def _journal(home: HomePaths, search: Search) -> Path:
 
 @contextmanager
 def _checked_journal(journal: Path) -> Iterator[None]:
-    """Check the journal; afterwards, remove a last line that a full disk cut off: Optuna would append to it.
+    """Check the journal; afterwards, remove a last line that a full disk cut off: Optuna would
+    append to it.
 
     Raises InvalidFile, and DiskFull for such a line, whatever Optuna then raises.
     """
@@ -260,7 +274,8 @@ def _check_journal(path: Path) -> None:
 
 
 def _queue_grid(search: Search, study: "Study", limit: int) -> int:
-    """Queue the grid's untried points, which Optuna's grid sampler does not know; return how many trials to run."""
+    """Queue the grid's untried points, which Optuna's grid sampler does not know; return how many
+    trials to run."""
     labels, waiting = search.labels(), _trials(study, "WAITING")
     tried = [
         *map(_params_of, _trials(study, *FINISHED, "WAITING"))

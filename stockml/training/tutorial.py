@@ -44,9 +44,11 @@ POINTS_A_STREAM = (
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What one training by the tutorial's recipe learns from, points before `learned_end`, and what it is judged on.
+    """What one training by the tutorial's recipe learns from, points before `learned_end`, and what
+    it is judged on.
 
-    `validation`, `test`: starts (the first predicted points); `test` is empty when nothing follows the training part.
+    `validation`, `test`: starts (the first predicted points); `test` is empty when nothing follows
+    the training part.
     """
 
     settings: Settings
@@ -59,10 +61,12 @@ class Recipe:
     def of(
         cls, mid: Floats, train_end: int, settings: Settings, test: Indices | None = None
     ) -> "Recipe":
-        """mid: (n,), price; the first `train_end` points are the training part.  test: starts in place of the page's.
+        """mid: (n,), price; the first `train_end` points are the training part.  test: starts in
+        place of the page's.
 
-        The validation part is the newest eleventh of that, learned from only with `decay_on="test"`, the published
-        recipe; otherwise learning ends one horizon before it. Raises TooFewBars.
+        The validation part is the newest eleventh of that, learned from only with
+        `decay_on="test"`, the published recipe; otherwise learning ends one horizon before it.
+        Raises TooFewBars.
         """
         horizon = settings.evaluation.horizon
         if train_end < VALIDATION_SHARE * horizon:
@@ -103,7 +107,8 @@ class Recipe:
         return rollout(weights, inputs, self.settings.evaluation.horizon, network.cell)
 
     def error(self, predicted: Floats, at: Indices) -> float | None:
-        """0.5 · MSE of paths (m, horizon) from these starts (m,), scaled; None when there are none."""
+        """0.5 · MSE of paths (m, horizon) from these starts (m,), scaled; None when there are
+        none."""
         return half_mse(predicted, self.outcomes(at)) if len(at) else None
 
     def outcomes(self, at: Indices) -> Floats:
@@ -111,7 +116,8 @@ class Recipe:
         return target_windows(self.prepared.values, at, self.settings.evaluation.horizon)
 
     def directions(self, predicted: Floats, at: Indices) -> tuple[int, int]:
-        """After how many starts the direction at `direction_step` was right, and after how many the price had risen.
+        """After how many starts the direction at `direction_step` was right, and after how many the
+        price had risen.
 
         predicted: (m, horizon), scaled paths.  at: (m,), starts.
         """
@@ -134,8 +140,9 @@ class Recipe:
 class TutorialFit:
     """The result of a training.  history: a row per epoch, as in EpochProgress.
 
-    weights: of the epoch `chosen` by the validation part, since figures of late epochs still scatter by a third; with
-    `decay_on="test"`, the published recipe, of the last epoch.  test_predictions: (epochs, starts, horizon), scaled.
+    weights: of the epoch `chosen` by the validation part, since figures of late epochs still
+    scatter by a third; with `decay_on="test"`, the published recipe, of the last epoch.
+    test_predictions: (epochs, starts, horizon), scaled.
     """
 
     recipe: Recipe
@@ -153,10 +160,12 @@ def fit(
     start: Weights | None = None,
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> TutorialFit:
-    """Run the remaining epochs; an interrupted call resumes from `folder` and ends with the same weights.
+    """Run the remaining epochs; an interrupted call resumes from `folder` and ends with the same
+    weights.
 
-    `start`: initial weights. An epoch's draws depend only on the seed and its number; the test part is predicted after
-    each, and lowers the learning rate only with `decay_on="test"`. Raises TooFewBars, Diverged.
+    `start`: initial weights. An epoch's draws depend only on the seed and its number; the test part
+    is predicted after each, and lowers the learning rate only with `decay_on="test"`. Raises
+    TooFewBars, Diverged.
     """
     training = recipe.settings.training
     fingerprint = recipe.fingerprint(start)
@@ -205,7 +214,8 @@ def fit(
 def lowest_loss(
     mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgress], None]
 ) -> float:
-    """The lowest validation loss over the epochs, without looking at the test part.  mid: (n,), price."""
+    """The lowest validation loss over the epochs, without looking at the test part.  mid: (n,),
+    price."""
     end = train_length(len(mid))
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(Recipe.of(mid[:end], end, settings), folder=Path(folder), on_epoch=on_epoch)
@@ -224,7 +234,8 @@ def last_value_loss(mid: Floats, settings: Settings) -> float:
 def epoch_of(
     streams: Streams, steps: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], Streams]:
-    """An epoch's points and labels, (steps · streams, unrolled) each, step by step, and the streams after it."""
+    """An epoch's points and labels, (steps · streams, unrolled) each, step by step, and the streams
+    after it."""
     points, labels = [], []
     for _ in range(steps):
         at, label_at, streams = streams.places(

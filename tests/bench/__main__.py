@@ -1,4 +1,5 @@
-"""`python -m tests.bench`: measure each part in a separate process, print one table, save it in STOCKML_HOME/bench."""
+"""`python -m tests.bench`: measure each part in a separate process, print one table, save it in
+STOCKML_HOME/bench."""
 
 import argparse
 import importlib
@@ -43,9 +44,11 @@ def main() -> None:
 
 
 def bench(parts: list[str], *, fast: bool) -> int:
-    """Measure the parts, print and save the table; return exit code 1 if a part could not be measured.
+    """Measure the parts, print and save the table; return exit code 1 if a part could not be
+    measured.
 
-    Figures compared with the import time are bracketed by two measurements of it, as a machine's speed drifts.
+    Figures compared with the import time are bracketed by two measurements of it, as a machine's
+    speed drifts.
     """
     parts = list(among_imports(parts))
     kept = current_home().root / "bench"
@@ -80,7 +83,8 @@ def among_imports(parts: list[str]) -> Iterator[str]:
 
 
 def measured_apart(part: str, scene: Scene) -> list[Measured]:
-    """Measure a part in a new process; this one must stay small, as a child's peak starts at its parent's size."""
+    """Measure a part in a new process; this one must stay small, as a child's peak starts at its
+    parent's size."""
     command = [
         sys.executable,
         "-m",
@@ -95,7 +99,8 @@ def measured_apart(part: str, scene: Scene) -> list[Measured]:
 
 
 def measure(part: str, scene: Scene) -> None:
-    """Measure a part, in its own process, and write the figures where `measured_apart` reads them."""
+    """Measure a part, in its own process, and write the figures where `measured_apart` reads
+    them."""
     module, _, name = PARTS[part].partition(":")
     figures = [figure.asdict() for figure in getattr(importlib.import_module(module), name)(scene)]
     _result(part, scene).write_text(json.dumps(figures))

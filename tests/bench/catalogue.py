@@ -13,7 +13,8 @@ class Figure:
     limit: float | None = None
 
 
-# CPU seconds of `imports` on the machine that set the limits: 49 % of the first version's night of 12.8
+# CPU seconds of `imports` on the machine that set the limits: 49 % of the first version's night of
+# 12.8
 IMPORTS_WHERE_SET = 6.27
 BESIDE_IMPORTS = {"night cpu", "scheduled night", "25 scheduled", "universe", "hundreds"}
 SCALES = {"ms": 1e-3, "s": 1.0, "min": 60.0, "GB": 1e9, "GFLOP/s": 1e9}

@@ -1,10 +1,12 @@
 """What a night's forecast of closes is worth: three eras, tickers that nothing was learned from.
 
-python -m tests.bench.eras HALF --prices ../shared/kaggle-universe [--tickers 10] [--every 20] [--train-every 250]
+python -m tests.bench.eras HALF --prices ../shared/kaggle-universe [--tickers 10] [--every 20]
+[--train-every 250]
 
-HALF: vintages of every other ticker (`make_pretrained --half`); of the rest, so many, evenly spaced, are scored. Every
-session of `--every` is a night as the product would have run it, which trains anew after `--train-every` sessions and
-keeps its model between. CRPS is symmetrised, in percent: mean over tickers (share of them above zero).
+HALF: vintages of every other ticker (`make_pretrained --half`); of the rest, so many, evenly
+spaced, are scored. Every session of `--every` is a night as the product would have run it, which
+trains anew after `--train-every` sessions and keeps its model between. CRPS is symmetrised, in
+percent: mean over tickers (share of them above zero).
 """
 
 import argparse
@@ -41,7 +43,8 @@ HISTORY = 500  # sessions of historical simulation
 
 @dataclass(frozen=True)
 class TickerEra:
-    """One ticker in one era.  gains: CRPS skills.  below, held: outcomes by lead of SHOWN; all leads.  tick: skills."""
+    """One ticker in one era.  gains: CRPS skills.  below, held: outcomes by lead of SHOWN; all
+    leads.  tick: skills."""
 
     gains: Mapping[str, float]
     below: Mapping[int, tuple[int, int]]
@@ -86,7 +89,8 @@ def measured(series: PriceSeries, span: Span, settings: Settings, folders: list[
 
 
 def simple_quantiles(series: PriceSeries, origins: Indices, lead: int) -> dict[str, Floats]:
-    """(m,) 5 % quantiles of the move: of the past 500 sessions' moves, and of a normal of the EWMA 60 volatility."""
+    """(m,) 5 % quantiles of the move: of the past 500 sessions' moves, and of a normal of the EWMA
+    60 volatility."""
     close = np.log(series.close)
     past = [
         close[at - HISTORY + lead : at + 1] - close[at - HISTORY : at + 1 - lead] for at in origins

@@ -1,10 +1,13 @@
-"""Make the shipped vintages of the pretrained network and their part of the README from a folder of price files.
+"""Make the shipped vintages of the pretrained network and their part of the README from a folder of
+price files.
 
-python -m tests.bench.make_pretrained ../shared/kaggle-universe [--through 2005-06] [--half] [--into FOLDER]
+python -m tests.bench.make_pretrained ../shared/kaggle-universe [--through 2005-06] [--half]
+    [--into FOLDER]
 
-Each pretrained network learns from all tickers and corrects the regressions of the same month, which are fitted anew, to the same
-bytes (`make_vintages`). A killed run resumes from its last epoch. `--readme` writes only the README's part. It is
-kept here for the reason that `make_vintages` gives.
+Each pretrained network learns from all tickers and corrects the regressions of the same month,
+which are fitted anew, to the same bytes (`make_vintages`). A killed run resumes from its last
+epoch. `--readme` writes only the README's part. It is kept here for the reason that `make_vintages`
+gives.
 """
 
 import argparse
@@ -38,7 +41,7 @@ PART = """{begin}
 
 # The pretrained network, by vintage
 
-Each `base-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, trained for eight epochs on all files of
+Each `network-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, trained for eight epochs on all files of
 the folder up to that month (USB's without its doubtful bars). Each corrects the width of the month's ridge regression.
 The forecast of the close is their mean, symmetric about the last close: `stockml/models/pretrained_network.py`.
 Each `replay-YYYY-MM.npz` holds 250 of the stretches (eight origins each) that it learned from, for a night's training.
@@ -49,7 +52,7 @@ A forecast uses the newest one that ends before the origins it is scored on: cho
     python -m tests.bench.make_pretrained {folder}
 
 The caveat above holds here too: all training tickers are survivors. The CRPS skill below is symmetrised, over the
-regression with its pooled shape, on every 50th session of the same tickers and years as the training: it is
+regression with its shape across tickers, on every 50th session of the same tickers and years as the training: it is
 no evidence of skill, which is in the next section.
 
 | file | sessions seen through | tickers | origins | CRPS where it learned | tickers that gain | SHA-256 of the file |
@@ -95,7 +98,8 @@ def said(what: str) -> Callable[[PretrainProgress], None]:
 
 
 def write_readme(into: Path, folder: Path) -> None:
-    """Write the section on the pretrained networks in `into` between the README's two marks, or at its end."""
+    """Write the section on the pretrained networks in `into` between the README's two marks, or at
+    its end."""
     path = into / "README.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2] or "\n"

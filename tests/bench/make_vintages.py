@@ -2,8 +2,8 @@
 
 python -m tests.bench.make_vintages ../shared/kaggle-universe [--into FOLDER]
 
-It is here and not in `deployments/` because the price files are not part of the project and users of stockml do not
-need it: like the rest of this folder, it reproduces a shipped figure or file.
+It is here and not in `deployments/` because the price files are not part of the project and users
+of stockml do not need it: like the rest of this folder, it reproduces a shipped figure or file.
 """
 
 import argparse
@@ -24,10 +24,11 @@ from stockml.prices.series import PriceSeries
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 
-PRETRAINED_FILES = "<!-- made by make_pretrained -->"  # the README's text after it is about the pretrained networks
+# the README's text after it is about the pretrained networks
+PRETRAINED_FILES = "<!-- made by make_pretrained -->"
 README = """# The regressions, by vintage
 
-Each `pooled-YYYY-MM.json` holds one regression of how far a share moves, with one shape (21 quantiles) per lead,
+Each `regression-YYYY-MM.json` holds one regression of how far a share moves, with one shape (21 quantiles) per lead,
 fitted on many tickers up to that month (`stockml/models/har_regression.py`). Each `ridge-YYYY-MM.json`
 corrects it by a ridge regression on averages of a network's inputs (`stockml/models/ridge_regression.py`): the
 strongest simple forecast, which the network corrects in turn. A forecast uses the newest ones that end before the

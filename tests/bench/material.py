@@ -1,4 +1,5 @@
-"""Input data of the benchmarks: Kaggle's long price files if available, else the recording, repeated."""
+"""Input data of the benchmarks: Kaggle's long price files if available, else the recording,
+repeated."""
 
 import json
 from datetime import date
@@ -32,7 +33,8 @@ def kaggle_file(ticker: str) -> Path | None:
 
 
 def repeated(bars: Bars, sessions: int) -> Bars:
-    """Prepend copies of the bars up to `sessions` in total; each copy is scaled to end at the next one's open."""
+    """Prepend copies of the bars up to `sessions` in total; each copy is scaled to end at the next
+    one's open."""
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     level = prices[0, 0] / prices[-1, PRICES.index("close")]
     times = -(-sessions // len(bars))
@@ -48,7 +50,8 @@ def repeated(bars: Bars, sessions: int) -> Bars:
 
 
 def payload(bars: Bars) -> bytes:
-    """The bars as an answer of Alpha Vantage's TIME_SERIES_DAILY: newest first, numbers as text, indented."""
+    """The bars as an answer of Alpha Vantage's TIME_SERIES_DAILY: newest first, numbers as text,
+    indented."""
     days = [str(day) for day in days_of(bars)]
     rows = bars[list(COLUMNS)].to_numpy()
     texts = ([f"{price:.4f}" for price in row[:4]] + [str(int(row[4]))] for row in rows)

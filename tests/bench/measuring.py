@@ -15,7 +15,8 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True)
 class Scene:
-    """The folder that parts may write to, shared by them and removed afterwards, and whether to run few repeats."""
+    """The folder that parts may write to, shared by them and removed afterwards, and whether to run
+    few repeats."""
 
     folder: Path
     fast: bool
@@ -28,9 +29,9 @@ class Scene:
 class Measured:
     """The measurements of one figure: seconds, bytes or FLOP/s, one value per run.
 
-    first: the warm-up, not counted, with one-off costs.  peak_bytes: of the largest process.  together_bytes: the sum
-    over a tree of several processes.  flop: of one run, if known.  shares: each run's fraction of the machine's float32
-    speed, as measured next to it.
+    first: the warm-up, not counted, with one-off costs.  peak_bytes: of the largest process.
+    together_bytes: the sum over a tree of several processes.  flop: of one run, if known.  shares:
+    each run's fraction of the machine's float32 speed, as measured next to it.
     """
 
     figure: str
@@ -64,7 +65,8 @@ def timed(
     remark: str = "",
     flop: float | None = None,
 ) -> Measured:
-    """Time `action(prepare(run))` in seconds, without `prepare`: run 0 warms up, runs 1 to `runs` count.
+    """Time `action(prepare(run))` in seconds, without `prepare`: run 0 warms up, runs 1 to `runs`
+    count.
 
     each: units of work per call, by which times are divided.  flop: of one unit.
     """

@@ -53,7 +53,8 @@ def append(scene: Scene) -> Iterator[Measured]:
 
 
 def read(scene: Scene) -> Iterator[Measured]:
-    """Read adjusted bars as of a time, with two splits, and with later records that must be hidden."""
+    """Read adjusted bars as of a time, with two splits, and with later records that must be
+    hidden."""
     bars, what = long_bars(STORED_SESSIONS + COMPACT)
     store = _store(scene.folder / "read", bars.iloc[:STORED_SESSIONS])
     splits = [Split(bars.index[at].date(), 2.0) for at in (5_000, 9_000)]
@@ -84,7 +85,8 @@ def import_csv(scene: Scene) -> Iterator[Measured]:
 
 
 def baselines(scene: Scene) -> Iterator[Measured]:
-    """All baselines, one step ahead of every session and 50-step paths from every tenth, as a night scores them."""
+    """All baselines, one step ahead of every session and 50-step paths from every tenth, as a night
+    scores them."""
     bars, what = long_bars(STORED_SESSIONS)
     mid, origins = PriceSeries.from_bars(bars).mid, np.arange(0, STORED_SESSIONS, 10)
 

@@ -1,4 +1,5 @@
-"""`stockml deploy` of a hundred tickers with its own Prefect server: first into an empty database, then again."""
+"""`stockml deploy` of a hundred tickers with its own Prefect server: first into an empty database,
+then again."""
 
 from collections.abc import Iterator
 

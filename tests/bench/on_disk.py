@@ -1,7 +1,9 @@
-"""Disk use of nights: a measured month of two tickers with weekly clean-ups, extrapolated to a year of fifty.
+"""Disk use of nights: a measured month of two tickers with weekly clean-ups, extrapolated to a year
+of fifty.
 
-The flow itself runs each night at its replayed time, but no real days pass in between, so nothing is removed by age.
-That is computed instead: of a part that is kept for some days, a year holds those days and one more week.
+The flow itself runs each night at its replayed time, but no real days pass in between, so nothing
+is removed by age. That is computed instead: of a part that is kept for some days, a year holds
+those days and one more week.
 """
 
 import gc
@@ -53,9 +55,8 @@ def month(scene: Scene) -> Iterator[Measured]:
     with Feed() as feed:
         _at(feed, days[1])
         with prefect_api(place):
-            from prefect.client.orchestration import (
-                get_client,
-            )  # only once the environment names this home
+            # only once the environment names this home
+            from prefect.client.orchestration import get_client
 
             from flows.maintenance import maintenance
 
@@ -88,10 +89,12 @@ def month(scene: Scene) -> Iterator[Measured]:
 
 
 def year_of(part: str, bare: int, weeks: list[float]) -> tuple[float, str]:
-    """A part's bytes after a year of fifty tickers, and an explanation. weeks: bytes per ticker after each week.
+    """A part's bytes after a year of fifty tickers, and an explanation. weeks: bytes per ticker
+    after each week.
 
-    bare: bytes of a home without tickers. A part kept by count stays at its fullest week; a part kept by days holds the
-    first week's bytes and what the nights of those days add; the others grow with every night of the year.
+    bare: bytes of a home without tickers. A part kept by count stays at its fullest week; a part
+    kept by days holds the first week's bytes and what the nights of those days add; the others grow
+    with every night of the year.
     """
     if part in KEPT_BY_COUNT:
         return FIFTY * max(weeks), f"{max(weeks) / 1e3:.0f} kB a ticker in its fullest week"
@@ -102,7 +105,8 @@ def year_of(part: str, bare: int, weeks: list[float]) -> tuple[float, str]:
 
 
 def sizes(place: HomePaths) -> Counter[str]:
-    """Bytes allocated on disk to each part of a home, folders included; Prefect's events apart from its runs."""
+    """Bytes allocated on disk to each part of a home, folders included; Prefect's events apart from
+    its runs."""
     found: Counter[str] = Counter()
     for path in place.root.rglob("*"):
         part = part_of(path.relative_to(place.root))
@@ -118,7 +122,8 @@ def sizes(place: HomePaths) -> Counter[str]:
 
 
 def part_of(path: Path) -> str:
-    """A path's part: its first folder, or for MLflow's files whether they belong to a model or a run."""
+    """A path's part: its first folder, or for MLflow's files whether they belong to a model or a
+    run."""
     if path.parts[0] != "artifacts":
         return path.parts[0]
     return MODELS if "models" in path.parts else RUNS

@@ -1,4 +1,5 @@
-"""The machine's description and its matrix-product speed, so that figures can be compared as ratios."""
+"""The machine's description and its matrix-product speed, so that figures can be compared as
+ratios."""
 
 import os
 import platform
@@ -52,7 +53,8 @@ def described() -> dict[str, str]:
 
 
 def matrix_speed(scene: Scene) -> Iterator[Measured]:
-    """Products of 2048 × 2048 matrices, with as many threads as the project's training uses in TensorFlow."""
+    """Products of 2048 × 2048 matrices, with as many threads as the project's training uses in
+    TensorFlow."""
     runs = scene.runs(15, 5)
     left, right = np.random.default_rng(1).random((2, SIZE, SIZE), dtype=np.float32)
     yield _as_speed(timed("numpy float32", lambda run: left @ right, runs=runs))
@@ -89,7 +91,8 @@ def _as_speed(measured: Measured) -> Measured:
 
 
 def _cpu_model() -> str:
-    """The CPU's name: from /proc/cpuinfo, where x86 kernels give it, else as the system calls it."""
+    """The CPU's name: from /proc/cpuinfo, where x86 kernels give it, else as the system calls
+    it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,5 @@
-"""Benchmarks of training and scoring. A night's own needs no TensorFlow; the tutorial's and a pretrained network's do."""
+"""Benchmarks of training and scoring. A night's own needs no TensorFlow; the tutorial's and a
+pretrained network's do."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,9 +34,11 @@ COMPILED = "TensorFlow loaded; the first run compiles"
 
 
 def tutorial_step(scene: Scene) -> Iterator[Measured]:
-    """Time a few optimiser steps of the published recipe at its published size, and a matrix product before each run.
+    """Time a few optimiser steps of the published recipe at its published size, and a matrix
+    product before each run.
 
-    On a shared machine both change from minute to minute, so each share compares a run with the product just before it.
+    On a shared machine both change from minute to minute, so each share compares a run with the
+    product just before it.
     """
     steps = FEW_STEPS if scene.fast else STEPS
     bars, what = long_bars(CSV_ROWS)
@@ -78,7 +81,8 @@ def step_flop(settings: Settings, streams: int) -> float:
 
 
 def retrain(scene: Scene) -> Iterator[Measured]:
-    """Train both networks from the pretrained network on the whole history, assess their worth, and write the model's folder."""
+    """Train both networks from the pretrained network on the whole history, assess their worth, and
+    write the model's folder."""
     series, what = _series()
 
     def action(run: int) -> None:
@@ -99,7 +103,8 @@ def fine_tune(scene: Scene) -> Iterator[Measured]:
 
 
 def score(scene: Scene) -> Iterator[Measured]:
-    """Load a kept model, score it beside every simple forecast, and make tonight's forecast with it."""
+    """Load a kept model, score it beside every simple forecast, and make tonight's forecast with
+    it."""
     series, what = _series()
     folder, settings = _champion(series, scene), Settings().evaluation
     upcoming = sessions_for(TICKER).after(series.sessions[-1].item(), settings.horizon)
@@ -112,7 +117,8 @@ def score(scene: Scene) -> Iterator[Measured]:
 
 
 def pretraining(scene: Scene) -> Iterator[Measured]:
-    """Time one epoch of one base-network member on a few tickers; a vintage takes 8 epochs of each of 2 on 100."""
+    """Time one epoch of one base-network member on a few tickers; a vintage takes 8 epochs of each
+    of 2 on 100."""
     bars, what = long_bars(FEW_SESSIONS)
     series = {f"T{n}": PriceSeries.from_bars(bars.iloc[n:]) for n in range(FEW)}
     end = series["T0"].sessions[-1].item()
@@ -141,7 +147,8 @@ def _series() -> tuple[PriceSeries, str]:
 
 
 def _champion(series: PriceSeries, scene: Scene) -> Path:
-    """A model trained through the session before the last, by the first part that needs it; returns its folder."""
+    """A model trained through the session before the last, by the first part that needs it; returns
+    its folder."""
     folder = scene.folder / "champion"
     if not (folder / "model.json").is_file():
         _train(series.until(SESSIONS - 1), "retrain", folder)

@@ -1,4 +1,5 @@
-"""Whole nights of one ticker: `stockml nightly IBM`, each in a new process with its own Prefect server."""
+"""Whole nights of one ticker: `stockml nightly IBM`, each in a new process with its own Prefect
+server."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -54,7 +55,8 @@ def nights(scene: Scene) -> Iterator[Measured]:
 
 
 def _with_history(folder: Path, untold: int) -> Path:
-    """Make a home whose store lacks the last `untold` sessions of the recording; return its folder."""
+    """Make a home whose store lacks the last `untold` sessions of the recording; return its
+    folder."""
     place: HomePaths = current_home({"STOCKML_HOME": str(folder)})
     store, now = BarStore.of(place), datetime.now(UTC)
     known = recorded(TICKER).iloc[:-untold]

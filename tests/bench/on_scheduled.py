@@ -19,7 +19,8 @@ from tests.support.scripted_feed import ScriptedFeed
 
 FEW, TWENTY, TWENTY_FIVE = 3, 20, 25
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
-# a worker takes runs due within 10 s, so all are planned further ahead, as Prefect plans nights days ahead
+# a worker takes runs due within 10 s, so all are planned further ahead, as Prefect plans nights
+# days ahead
 PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15
 PARTS = {  # by words of a process's command
     "deployments.servers.prefect_app": "Prefect's server",
@@ -30,12 +31,14 @@ PARTS = {  # by words of a process's command
 
 
 def scheduled_nights(scene: Scene) -> Iterator[Measured]:
-    """One night per ticker and session, two at once; those of the first session, which retrain, are the warm-up."""
+    """One night per ticker and session, two at once; those of the first session, which retrain, are
+    the warm-up."""
     yield (_scheduled(scene, FEW, 1) if scene.fast else _scheduled(scene, TWENTY, 3))[1]
 
 
 def twenty_five(scene: Scene) -> Iterator[Measured]:
-    """The same with as many tickers as a free key serves a day, whose nights are all due at once."""
+    """The same with as many tickers as a free key serves a day, whose nights are all due at
+    once."""
     yield from _scheduled(scene, TWENTY_FIVE, 1, "25 scheduled")
 
 
@@ -71,7 +74,8 @@ def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Me
 def _night(
     pages: Up, tickers: list[str], session: str, stack: psutil.Process
 ) -> tuple[float, Counter[str]]:
-    """Plan the nights ahead; return the seconds from their due time to the end of the last, and CPU seconds by part."""
+    """Plan the nights ahead; return the seconds from their due time to the end of the last, and CPU
+    seconds by part."""
     due = datetime.now(UTC) + timedelta(seconds=PLANNED_WITHIN_S + PLANNED_EACH_S * len(tickers))
     runs = [pages.start(f"nightly/{ticker}", due, session=session) for ticker in tickers]
     before = _spent(stack)
@@ -87,7 +91,8 @@ def _night(
     stop=stop_after_delay(PATIENCE_S),
 )
 def ended(pages: Up, run: str) -> str:
-    """Wait for a run's final state, polling as rarely as an open page does, since polling is measured as well."""
+    """Wait for a run's final state, polling as rarely as an open page does, since polling is
+    measured as well."""
     if (state := pages.run(run)["state_name"]) not in ENDS:
         raise NotYet
     return str(state)

@@ -44,7 +44,8 @@ def log_nights(scene: Scene) -> Iterator[Measured]:
 
 @dataclass
 class Nights:
-    """Nights over the last `count` sessions of the bars, each promoted and published before the next."""
+    """Nights over the last `count` sessions of the bars, each promoted and published before the
+    next."""
 
     place: HomePaths
     bars: Bars

@@ -18,7 +18,8 @@ TICKERS, FEW, MANY = 50, 4, 500
 
 
 def universe_nights(scene: Scene) -> Iterator[Measured]:
-    """All tickers' first night, then nights with one new session each; with `fast`, only the first night of a few."""
+    """All tickers' first night, then nights with one new session each; with `fast`, only the first
+    night of a few."""
     if scene.fast:
         yield from _universe(scene, FEW, 0, "few")
     else:
@@ -33,7 +34,8 @@ def hundreds(scene: Scene) -> Iterator[Measured]:
 def _universe(
     scene: Scene, count: int, new: int, first: str, later: str = ""
 ) -> Iterator[Measured]:
-    """Measure the first night and `new` more; the tickers get the recorded symbols' bars in turn."""
+    """Measure the first night and `new` more; the tickers get the recorded symbols' bars in
+    turn."""
     aliases = aliases_of(count)
     days = days_of(recorded("IBM")).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"universe-{count}", aliases, before=days[0])
@@ -74,7 +76,10 @@ def _night(place: Path, feed: ScriptedFeed, tickers: dict[str, str], day: date) 
 
 def _measured(figure: str, ended: list[Ended], count: int) -> Measured:
     spent = ", ".join(f"{each.cpu_s / count:.2f}" for each in ended)
-    remark = f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn; CPU seconds a ticker: {spent}"
+    remark = (
+        f"{count} tickers with the recorded bars of {', '.join(RECORDED)}, in turn; CPU seconds a "
+        f"ticker: {spent}"
+    )
     largest = max(each.largest_bytes for each in ended)
     together = max(each.together_bytes for each in ended)
     return Measured(

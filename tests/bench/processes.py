@@ -1,4 +1,5 @@
-"""Run whole processes as a user does, and measure their time and the memory of them and their children."""
+"""Run whole processes as a user does, and measure their time and the memory of them and their
+children."""
 
 import json
 import os
@@ -25,9 +26,9 @@ OTHERS = ("STOCKML_", "PREFECT_", "MLFLOW_", "ALPHAVANTAGE_")
 class Ended:
     """A process that ended with exit code 0.
 
-    cpu_s: CPU seconds of all its processes.  largest_bytes: the exact peak of its largest process, as the system
-    counted it.  together_bytes: the largest sum over its processes, sampled five times a second; memory that they share
-    is counted in each.
+    cpu_s: CPU seconds of all its processes.  largest_bytes: the exact peak of its largest process,
+    as the system counted it.  together_bytes: the largest sum over its processes, sampled five
+    times a second; memory that they share is counted in each.
     """
 
     seconds: float
@@ -45,7 +46,8 @@ class Ended:
 def stockml(
     place: Path, feed: Feed, *arguments: str, under: Sequence[str] = (), **environment: str
 ) -> Ended:
-    """Run `stockml ARGUMENTS` in the home `place`, at the feed's time; it inherits no variable named like OTHERS.
+    """Run `stockml ARGUMENTS` in the home `place`, at the feed's time; it inherits no variable
+    named like OTHERS.
 
     under: a command, such as a profiler, to run it under.
     """
@@ -78,7 +80,8 @@ def ended(command: list[str], environment: Mapping[str, str]) -> Ended:
 
 
 class Sampled:
-    """Samples the summed memory of a process and its descendants while it runs; keeps the maximum."""
+    """Samples the summed memory of a process and its descendants while it runs; keeps the
+    maximum."""
 
     def __init__(self, pid: int) -> None:
         self.together_bytes = 0

@@ -64,8 +64,9 @@ def notes(measured: Sequence[Measured]) -> list[str]:
             low, middle, high = np.quantile(one.shares, [0.25, 0.5, 0.75])
             said.append(
                 f"{KNOWN[one.figure].says}: {one.flop / 1e9:.0f} GFLOP in matrix products, "
-                f"{one.flop / one.median / 1e9:.0f} GFLOP/s, {middle:.0%} ({low:.0%} to {high:.0%}) of TensorFlow's "
-                "float32 speed, measured before each run (the products are in bfloat16)"
+                f"{one.flop / one.median / 1e9:.0f} GFLOP/s, {middle:.0%} ({low:.0%} to "
+                f"{high:.0%}) of TensorFlow's float32 speed, measured before each run (the "
+                "products are in bfloat16)"
             )
     floors = [(place, one.median) for place, one in enumerate(measured) if one.figure == "imports"]
     for place, one in enumerate(measured):
@@ -84,8 +85,8 @@ def _beside(one: Measured, imports: Sequence[float]) -> str:
     goal = (figure.limit or 0) * SCALES[figure.unit] / IMPORTS_WHERE_SET
     beside = " and ".join(f"{each:.2f}" for each in imports)
     return (
-        f"{figure.says}: {one.median / here:.3g} times the imports' {beside} CPU seconds before and after it; "
-        f"to reach are {goal:.3g} times, of {IMPORTS_WHERE_SET} where that was set"
+        f"{figure.says}: {one.median / here:.3g} times the imports' {beside} CPU seconds before "
+        f"and after it; to reach are {goal:.3g} times, of {IMPORTS_WHERE_SET} where that was set"
     )
 
 

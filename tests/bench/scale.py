@@ -1,11 +1,12 @@
-"""Resources that many tickers on many exchanges need, from measured constants and a simulated night.
+"""Resources that many tickers on many exchanges need, from measured constants and a simulated
+night.
 
     python -m tests.bench.scale
 
-The simulation uses every exchange's real closing time on one day, in UTC; its tickers' nights join one queue 30 minutes
-later. A night sends one request to the provider, as soon as the key's rate allows, then occupies a worker process for
-its CPU seconds and meanwhile Prefect's server, a single process, for the server's. Prices come from public lists; they
-are arguments, not findings.
+The simulation uses every exchange's real closing time on one day, in UTC; its tickers' nights join
+one queue 30 minutes later. A night sends one request to the provider, as soon as the key's rate
+allows, then occupies a worker process for its CPU seconds and meanwhile Prefect's server, a single
+process, for the server's. Prices come from public lists; they are arguments, not findings.
 """
 
 import argparse
@@ -51,10 +52,12 @@ def main() -> None:
 def simulate(asked: argparse.Namespace) -> None:
     known, ends = Constants(), closes(asked.exchanges)
     print(
-        f"{len(ends)} exchanges on {DAY}: the first closes at {min(ends):.1f} h UTC, the last at {max(ends):.1f} h\n"
+        f"{len(ends)} exchanges on {DAY}: the first closes at {min(ends):.1f} h UTC, the "
+        f"last at {max(ends):.1f} h\n"
     )
     print(
-        "| tickers | requests a minute | worker processes | minutes from a ticker's turn: median, 95 %, worst |"
+        "| tickers | requests a minute | worker processes | minutes from a ticker's turn: "
+        "median, 95 %, worst |"
     )
     print("| --: | --: | --: | --- |")
     for tickers in asked.tickers:
@@ -63,7 +66,8 @@ def simulate(asked: argparse.Namespace) -> None:
                 waits = night(spread(ends, tickers), rate, processes, known)
                 middle, most, worst = np.percentile(waits, [50, 95, 100])
                 print(
-                    f"| {tickers:,} | {rate:,} | {processes} | {middle:.1f}, {most:.1f}, {worst:.1f} |"
+                    f"| {tickers:,} | {rate:,} | {processes} | {middle:.1f}, {most:.1f}, "
+                    f"{worst:.1f} |"
                 )
     print(
         "\n| a night of | " + " | ".join(f"{tickers:,} tickers" for tickers in asked.tickers) + " |"
@@ -89,7 +93,8 @@ def needs(known: Constants, asked: argparse.Namespace) -> list[tuple[str, float]
 
 
 def closes(exchanges: int) -> list[float]:
-    """Closing times on DAY in hours UTC, of at most `exchanges` exchanges; those that did not trade are left out."""
+    """Closing times on DAY in hours UTC, of at most `exchanges` exchanges; those that did not trade
+    are left out."""
     found = []
     for name in exchange_calendars.get_calendar_names(include_aliases=False):
         if not name.startswith("X") or name in ("XBDA",):  # futures and bond exchanges
@@ -106,7 +111,8 @@ def closes(exchanges: int) -> list[float]:
 
 
 def spread(ends: list[float], tickers: int) -> np.ndarray:
-    """(tickers,) earliest starts, minutes UTC, sorted: a quarter on the exchange closing last, the others evenly."""
+    """(tickers,) earliest starts, minutes UTC, sorted: a quarter on the exchange closing last, the
+    others evenly."""
     share = np.full(len(ends), 0.75 / (len(ends) - 1))
     share[int(np.argmax(ends))] = 0.25
     counts = np.floor(share * tickers).astype(int)
@@ -116,7 +122,8 @@ def spread(ends: list[float], tickers: int) -> np.ndarray:
 
 
 def night(ready: np.ndarray, rate: float, processes: int, known: Constants) -> np.ndarray:
-    """Minutes from each ticker's turn to its forecast: waits for the key's rate, a free process and the one server."""
+    """Minutes from each ticker's turn to its forecast: waits for the key's rate, a free process and
+    the one server."""
     free, slot, server, waits = [0.0] * processes, 0.0, 0.0, list[float]()
     for moment in ready:
         slot = max(slot + 1 / rate, moment)

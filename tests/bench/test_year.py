@@ -1,4 +1,5 @@
-"""Nights with a feed that makes every kind of error: the stored bars equal a clean feed's, or the night says why."""
+"""Nights with a feed that makes every kind of error: the stored bars equal a clean feed's, or the
+night says why."""
 
 from dataclasses import replace
 
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.campaign
 def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(
     home: HomePaths,
 ) -> None:
-    """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m tests.bench.year`."""
+    """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m
+    tests.bench.year`."""
     played = play(replace(home, tracking_uri="http://127.0.0.1:9"), year.CYCLE)
     day = played.day
     bars, forecasts = differing(played)

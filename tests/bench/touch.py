@@ -1,12 +1,15 @@
-"""What the chances of touching −5 % and −10 % within 20 sessions are worth: three eras, tickers not learned from.
+"""What the chances of touching −5 % and −10 % within 20 sessions are worth: three eras, tickers not
+learned from.
 
-python -m tests.bench.touch HALF --prices ../shared/kaggle-universe [--tickers 17] [--every 5] [--era 1999-09]
+python -m tests.bench.touch HALF --prices ../shared/kaggle-universe [--tickers 17] [--every 5]
+[--era 1999-09]
 
-HALF: vintages of every other ticker (`make_pretrained --half`); of the rest, so many, evenly spaced, are scored. After every
-session of `--every` the network pretrained before the era, which learns nothing further, says its chances, as a night
-of that session would publish them without a training. Brier skill is over the share's own frequency of the 2,500
-windows before: mean over tickers (share of them above zero, in percent). Calibration: what was said less what happened,
-in percentage points, by tenths of the chances of all tickers.
+HALF: vintages of every other ticker (`make_pretrained --half`); of the rest, so many, evenly
+spaced, are scored. After every session of `--every` the network pretrained before the era, which
+learns nothing further, says its chances, as a night of that session would publish them without a
+training. Brier skill is over the share's own frequency of the 2,500 windows before: mean over
+tickers (share of them above zero, in percent). Calibration: what was said less what happened, in
+percentage points, by tenths of the chances of all tickers.
 """
 
 import argparse
@@ -68,14 +71,19 @@ def origins_of(series: PriceSeries, era: str, every: int) -> Indices:
 
 
 def calibration(chance: Floats, happened: Floats) -> Floats:
-    """(10,) percentage points said above what happened, from the lowest tenth of the chances to the highest."""
+    """(10,) percentage points said above what happened, from the lowest tenth of the chances to the
+    highest."""
     parts = np.array_split(np.argsort(chance, kind="stable"), 10)
     return np.array([100 * (chance[part].mean() - happened[part].mean()) for part in parts])
 
 
 def table(found: Mapping[tuple[str, float], Sequence[Said]]) -> Iterator[str]:
-    """The table as lines of Markdown; where several eras are shown, the last rows are of them all."""
-    yield "| from | fall | Brier skill | said; own frequency; happened | said less happened, by tenths | largest |"
+    """The table as lines of Markdown; where several eras are shown, the last rows are of them
+    all."""
+    yield (
+        "| from | fall | Brier skill | said; own frequency; happened | said less happened, by "
+        "tenths | largest |"
+    )
     yield "|---|--:|--:|--:|--:|--:|"
     rows = {key: [*each] for key, each in found.items()}
     if len(eras := {era for era, _ in found}) > 1:
@@ -90,9 +98,10 @@ def table(found: Mapping[tuple[str, float], Sequence[Said]]) -> Iterator[str]:
         by_tenth = calibration(chance, happened)
         tickers = "" if era == "all" else f", {len(each)} tickers"
         yield (
-            f"| {era}{tickers} | −{fall:.0%} | {skills.mean():+.1f} % ({100 * (skills > 0).mean():.0f}) "
-            f"| {chance.mean():.3f}; {own.mean():.3f}; {happened.mean():.3f} "
-            f"| {' '.join(f'{each:+.1f}' for each in by_tenth)} | {np.abs(by_tenth).max():.1f} |"
+            f"| {era}{tickers} | −{fall:.0%} | {skills.mean():+.1f} % "
+            f"({100 * (skills > 0).mean():.0f}) | {chance.mean():.3f}; {own.mean():.3f}; "
+            f"{happened.mean():.3f} | {' '.join(f'{each:+.1f}' for each in by_tenth)} | "
+            f"{np.abs(by_tenth).max():.1f} |"
         )
 
 

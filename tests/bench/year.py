@@ -1,7 +1,8 @@
-"""`python -m tests.bench.year`: a year with a feed that loses sessions, restates, spikes, refuses, renames and delists.
+"""`python -m tests.bench.year`: a year with a feed that loses sessions, restates, spikes, refuses,
+renames and delists.
 
-Every night does what the flow does up to the series, over real HTTP, with a simple forecast in place of the model. The
-result is compared with that of a clean feed.
+Every night does what the flow does up to the series, over real HTTP, with a simple forecast in
+place of the model. The result is compared with that of a clean feed.
 """
 
 import argparse
@@ -132,7 +133,8 @@ def trouble(year: Year, ticker: str, number: int) -> Fault | None:
 def night(
     place: HomePaths, feed: ScriptedFeed, ticker: str, session: date, now: datetime
 ) -> Iterator[str]:
-    """Do what `flows.nightly` does up to the series, publish a forecast, and yield the night's messages."""
+    """Do what `flows.nightly` does up to the series, publish a forecast, and yield the night's
+    messages."""
     if rest := ingest.delisted_status(place, ticker, session):
         yield str(rest)
         return
@@ -170,7 +172,8 @@ def night(
 
 
 def plain_forecast(series: PriceSeries) -> Forecast:
-    """A forecast of the last close, with bands from the last year's moves: any change in that year changes it."""
+    """A forecast of the last close, with bands from the last year's moves: any change in that year
+    changes it."""
     lead = np.arange(1, 11)
     sigma = float(np.std(np.diff(np.log(series.close[-250:]))))
     path = np.full(10, series.close[-1])
@@ -189,7 +192,8 @@ def plain_forecast(series: PriceSeries) -> Forecast:
 
 
 def differing(year: Year) -> tuple[set[date], set[date]]:
-    """Compare IBM with a clean feed lacking the same sessions: return the days of unequal bars, then of forecasts."""
+    """Compare IBM with a clean feed lacking the same sessions: return the days of unequal bars,
+    then of forecasts."""
     kept, clean = BarStore.of(year.home), recorded("IBM").loc[: str(year.nights[-1])]
     found = kept.read("IBM")
     at = clean.loc[found.index]

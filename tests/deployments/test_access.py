@@ -1,4 +1,5 @@
-"""Access to the two pages: names, origins, password and a free port. The servers themselves: test_servers_doors.py."""
+"""Access to the two pages: names, origins, password and a free port. The servers themselves:
+test_servers_doors.py."""
 
 import socket
 
@@ -107,7 +108,8 @@ def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
 def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_error(
     checks_version: bool,
 ) -> None:
-    """Of a failure to ask for its version, which comes first, Prefect's client makes an error of its own."""
+    """Of a failure to ask for its version, which comes first, Prefect's client makes an error of
+    its own."""
     away = {settings.PREFECT_API_URL: "http://127.0.0.1:9/api"}
     checks = {settings.PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: checks_version}
     with (

@@ -1,4 +1,5 @@
-"""Automations on a real Prefect server: which are installed, that a person's changes stay, who is notified of what."""
+"""Automations on a real Prefect server: which are installed, that a person's changes stay, who is
+notified of what."""
 
 import json
 import queue
@@ -110,7 +111,10 @@ FAILED = (
     "stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: "
     f'ValueError: no "bars" of KO today {FIRST}'
 )
-PARTS = "stockml: universe of the list Completed with failures: 2 completed, 1 failed. Failed: KO: no bars"
+PARTS = (
+    "stockml: universe of the list Completed with failures: 2 completed, 1 failed. Failed: KO: "
+    "no bars"
+)
 
 
 def of_worker(
@@ -290,7 +294,8 @@ def test_alerts_are_sent_once_each_after_they_are_switched_on(
 
 
 def ended_as_silent(client: SyncPrefectClient) -> set[str]:
-    """The runs that set off the automation that ends silent ones, as far as the server has recorded it."""
+    """The runs that set off the automation that ends silent ones, as far as the server has recorded
+    it."""
     fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
     of_silent = [
         each for each in client.read_events(fired, limit=50).events if each.resource.name == SILENT

@@ -1,4 +1,5 @@
-"""What another user left in a home, as `sudo stockml` does, or in the working folder, is named where it matters."""
+"""What another user left in a home, as `sudo stockml` does, or in the working folder, is named
+where it matters."""
 
 import ctypes
 import os
@@ -125,7 +126,8 @@ def closed(path: Path, content: bytes) -> None:
 
 
 def as_any_user(*arguments: str, **more: str) -> int:
-    """Run the command in a thread of its own, as Linux counts root's rights by the thread, which cannot regain them."""
+    """Run the command in a thread of its own, as Linux counts root's rights by the thread, which
+    cannot regain them."""
     with ThreadPoolExecutor(1, initializer=_without_roots_rights) as thread:
         return thread.submit(here, *arguments, **more).result()
 

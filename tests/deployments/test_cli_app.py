@@ -19,7 +19,10 @@ HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplot
 
 @pytest.mark.slow
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
-    asked = f"from deployments.cli.app import run; run(['--help']); import sys; print(set({HEAVY}) & set(sys.modules))"
+    asked = (
+        f"from deployments.cli.app import run; run(['--help']); import sys; print(set({HEAVY}) & "
+        "set(sys.modules))"
+    )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     shown = subprocess.run(
         [sys.executable, "-c", asked], capture_output=True, text=True, check=True
@@ -179,7 +182,10 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["dance"], "No such command 'dance'"),
         (
             ["backtest", "IBM", "--from", "2012-01-03", "--to", "2012-03-01"],
-            "expected a span of at least 20 nights, found 9 at most; take a longer one, or a smaller --every",
+            (
+                "expected a span of at least 20 nights, found 9 at most; take a longer one, or a "
+                "smaller --every"
+            ),
         ),
         (["tickers", "rename", "IBM", "IBM"], "expected another symbol than IBM"),
         (["tickers", "rename", "IBM", "MSFT"], "expected a symbol outside the list, found MSFT"),
@@ -207,7 +213,10 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
     [
         (
             ["bars", "IBM"],
-            "no bars and no history of IBM; fetch with `stockml nightly`, or bring history with `stockml import`",
+            (
+                "no bars and no history of IBM; fetch with `stockml nightly`, or bring history "
+                "with `stockml import`"
+            ),
         ),
         (["forecast", "IBM"], "home/replay, found none; make one with `stockml nightly IBM`"),
         (["ledger", "IBM"], "no bars and no history of IBM"),
@@ -247,15 +256,24 @@ def test_an_impossible_request_is_one_line_and_exit_code_one(
     [
         (
             500,
-            "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor` looks at its database, and",
+            (
+                "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor` looks at "
+                "its database, and"
+            ),
         ),
         (
             401,
-            "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set",
+            (
+                "stockml: expected the password of the server at 127.0.0.1:4200, found none or a "
+                "wrong one; set"
+            ),
         ),
         (
             403,
-            "stockml: expected an answer of the server at 127.0.0.1:4200, found status 403 to GET /api/flows (of a pr",
+            (
+                "stockml: expected an answer of the server at 127.0.0.1:4200, found status 403 "
+                "to GET /api/flows (of a pr"
+            ),
         ),
     ],
 )

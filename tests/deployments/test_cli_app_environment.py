@@ -1,4 +1,5 @@
-"""What others set in the environment, and Prefect or Python refuses, is told in a line that says what to correct."""
+"""What others set in the environment, and Prefect or Python refuses, is told in a line that says
+what to correct."""
 
 import re
 import subprocess
@@ -13,7 +14,10 @@ from tests.support.patience import PATIENCE_S
 pytestmark = pytest.mark.slow
 
 PORT = "PREFECT_SERVER_API_PORT"
-REFUSED = "stockml: expected settings that Prefect can read, found ServerAPISettings.port: Input should be a valid integer"
+REFUSED = (
+    "stockml: expected settings that Prefect can read, found ServerAPISettings.port: Input "
+    "should be a valid integer"
+)
 WAITS_FOR_ITS_SERVERS_END = """
 import psutil
 from deployments.cli.app import reported

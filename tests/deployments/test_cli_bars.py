@@ -106,7 +106,10 @@ def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earli
 ) -> None:
     store_of(home)
     assert run(["bars", "IBM", "--as-of", "2013-03-03"]) == 1
-    said = "history of IBM recorded by 2013-03-03 23:59:59+00:00; name 2013-03-04 00:00:00+00:00 or a later"
+    said = (
+        "history of IBM recorded by 2013-03-03 23:59:59+00:00; name 2013-03-04 00:00:00+00:00 or "
+        "a later"
+    )
     assert said in capsys.readouterr().err
     assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
 
@@ -179,7 +182,10 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     coming = sessions_for("IBM").after(datetime.now(UTC).date(), 9)[8]
     file.write_text(f"Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n{coming},1,11,9,10\n")
     assert run(["import", "IBM", str(file)]) == 0
-    said = f"IBM: 1 session from 2013-02-28 to 2013-02-28 imported (left out, not over yet: {coming}; volumes unknown: "
+    said = (
+        "IBM: 1 session from 2013-02-28 to 2013-02-28 imported (left out, not over yet: "
+        f"{coming}; volumes unknown: "
+    )
     told = capsys.readouterr().out
     assert told.startswith(said)
     assert "set aside" not in told, "what is left out is not kept, and so not set aside either"

@@ -1,4 +1,5 @@
-"""`stockml import` says how a history fits the bars that were there: what every night would say of it."""
+"""`stockml import` says how a history fits the bars that were there: what every night would say of
+it."""
 
 import json
 from pathlib import Path

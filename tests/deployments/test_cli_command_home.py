@@ -1,4 +1,5 @@
-"""One rule decides which home a command works in and which prices that holds; only success stamps it."""
+"""One rule decides which home a command works in and which prices that holds; only success stamps
+it."""
 
 import json
 import os
@@ -28,7 +29,8 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def place(environ: dict[str, str], command: str = "forecast") -> str:
-    """A command's home, relative to the person's folder; the environment must be as before afterwards."""
+    """A command's home, relative to the person's folder; the environment must be as before
+    afterwards."""
     given = dict(environ)
     with in_home(command, environ) as chosen:
         assert home_of(environ) == chosen
@@ -141,7 +143,8 @@ def mode(folder: Path) -> int:
 
 
 def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person: Path) -> None:
-    """Before it, one of an earlier version; after it, a folder that was there before its first night."""
+    """Before it, one of an earlier version; after it, a folder that was there before its first
+    night."""
     old, fresh = person / "old", person / "fresh"
     moved_to(old)
     fresh.mkdir()

@@ -1,6 +1,7 @@
 """The long-running commands, each run to its end: exit code, JSON, and what it leaves.
 
-They share a home with recorded bars up to a week before Thursday's night, a feed and a Prefect server.
+They share a home with recorded bars up to a week before Thursday's night, a feed and a Prefect
+server.
 """
 
 import json
@@ -45,7 +46,8 @@ QUICK = [
     for part, values in SMALL.items()
     for name, value in values.items()
 ]
-# one kind and shape of layers for all trials: TensorFlow compiles each once a process, for two CPU seconds
+# one kind and shape of layers for all trials: TensorFlow compiles each once a process, for two CPU
+# seconds
 TRIALS = [
     "--trials=2",
     "--set=network.units=[6]",
@@ -64,7 +66,8 @@ class Installation:
     shown: Captured
 
     def stockml(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        """What the command printed on standard output and standard error; it must exit with `code`."""
+        """What the command printed on standard output and standard error; it must exit with
+        `code`."""
         ended, said = run(arguments), self.shown.readouterr()
         assert ended == code, said.err
         return said.out, said.err

@@ -1,4 +1,5 @@
-"""`stockml forecast`: the card and, with --details, the steps, the chance of a rise and the outlook."""
+"""`stockml forecast`: the card and, with --details, the steps, the chance of a rise and the
+outlook."""
 
 import json
 from dataclasses import replace

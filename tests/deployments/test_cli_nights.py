@@ -1,4 +1,5 @@
-"""`stockml status` shows what the home knows, whatever else is away; and `tickers` what it has changed."""
+"""`stockml status` shows what the home knows, whatever else is away; and `tickers` what it has
+changed."""
 
 import pytest
 
@@ -23,7 +24,10 @@ def refusing(status: int) -> Answer:
     [
         (
             401,
-            "expected Prefect at http://127.0.0.1:{port}/api, found that it expects another password; set",
+            (
+                "expected Prefect at http://127.0.0.1:{port}/api, found that it expects "
+                "another password; set"
+            ),
         ),
         (
             500,

@@ -1,4 +1,5 @@
-"""BRK.B and BRK-B are one share: the second spelling begins no second one. And who waits for Prefect is told so."""
+"""BRK.B and BRK-B are one share: the second spelling begins no second one. And who waits for
+Prefect is told so."""
 
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def test_another_spelling_of_a_share_has_no_night_of_its_own(
     listed: bool,
     command: str,
 ) -> None:
-    """It had bars, a model and forecasts of its own beside the share's, from a provider that takes both spellings."""
+    """It had bars, a model and forecasts of its own beside the share's, from a provider that takes
+    both spellings."""
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
     if listed:
         add(home, ["BRK-B"], {})

@@ -1,4 +1,5 @@
-"""What a search says while it runs and at its end; what else the module does is in test_cli_commands.py."""
+"""What a search says while it runs and at its end; what else the module does is in
+test_cli_commands.py."""
 
 import json
 import re

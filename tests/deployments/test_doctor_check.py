@@ -1,4 +1,5 @@
-"""A check's line has its verdict, finding and advice; an error within a check is a problem, and ends no other check."""
+"""A check's line has its verdict, finding and advice; an error within a check is a problem, and
+ends no other check."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
+"""The doctor finds what would keep tonight's run from working, says what to do, and changes
+nothing."""
 
 import json
 import subprocess

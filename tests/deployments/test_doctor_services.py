@@ -16,7 +16,8 @@ from tests.support.loopback import Exchange, Loopback
 def test_whether_pages_that_are_up_ask_for_a_password_is_asked_of_them(
     home: HomePaths, status: int, asks: str
 ) -> None:
-    """This shell's variables said "without" beside a server that had just refused the doctor for want of one."""
+    """This shell's variables said "without" beside a server that had just refused the doctor for
+    want of one."""
 
     def reply(exchange: Exchange) -> None:
         exchange.send(b"true", status if "/admin/" in exchange.path else 200)

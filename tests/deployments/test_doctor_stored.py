@@ -191,8 +191,14 @@ def test_a_home_that_was_moved_is_told_the_link_that_finds_mlflows_files(
 
 @pytest.mark.slow
 def test_a_full_disk_is_reported(home: HomePaths, tmp_path: Path) -> None:
-    code = "from tests.support.small_disk import mount_small_disk; from pathlib import Path; import sys; "
-    code += "mount_small_disk(Path(sys.argv[1])); from deployments.cli.app import run; sys.exit(run(['doctor']))"
+    code = (
+        "from tests.support.small_disk import mount_small_disk; from pathlib import Path; import "
+        "sys; "
+    )
+    code += (
+        "mount_small_disk(Path(sys.argv[1])); from deployments.cli.app import run; "
+        "sys.exit(run(['doctor']))"
+    )
     place = {"STOCKML_HOME": str(tmp_path / "small")}
     command = [sys.executable, "-c", code, place["STOCKML_HOME"]]
     ran = subprocess.run(

@@ -54,7 +54,10 @@ def wheel(folder: Path, name: str, version: str, requires: str = "") -> str:
     about = f"{name}-{version}.dist-info"
     needs = f"Requires-Dist: {requires}\n" if requires else ""
     files = {
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: more\n{needs}",
+        f"{about}/METADATA": (
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: "
+            f"more\n{needs}"
+        ),
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     digests = {
@@ -83,7 +86,10 @@ def released_since(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     for name in ("one", "two"):
         wheel(index, name, "9.0")
     shutil.copy(PROJECT / "Makefile", project)
-    lock = f"# section: run\none==1.0 \\\n    --hash=sha256:{one}\ntwo==1.0 \\\n    --hash=sha256:{two}\n"
+    lock = (
+        f"# section: run\none==1.0 \\\n    --hash=sha256:{one}\ntwo==1.0 \\\n    "
+        f"--hash=sha256:{two}\n"
+    )
     (project / "requirements.lock").write_text(lock)
     (project / "pyproject.toml").write_text(f'{MINE}[project]\nname = "mine"\nversion = "1.0"\n')
     (project / "backend.py").write_text(BACKEND)

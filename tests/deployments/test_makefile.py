@@ -1,4 +1,5 @@
-"""`make` keeps an environment that works, and makes one anew whose Python an upgrade of the system has taken away."""
+"""`make` keeps an environment that works, and makes one anew whose Python an upgrade of the system
+has taken away."""
 
 import shutil
 import subprocess

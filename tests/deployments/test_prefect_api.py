@@ -1,4 +1,5 @@
-"""Prefect is reached whichever way it runs. `stockml up` from start to end: tests/pages/test_prefect_pages.py."""
+"""Prefect is reached whichever way it runs. `stockml up` from start to end:
+tests/pages/test_prefect_pages.py."""
 
 import sqlite3
 import subprocess
@@ -94,7 +95,8 @@ def test_an_api_that_refuses_is_quoted(home: HomePaths) -> None:
 
 
 def test_a_page_in_place_of_an_api_is_refused(home: HomePaths) -> None:
-    """Such as that of a login before the server: no request after it had an answer that can be read."""
+    """Such as that of a login before the server: no request after it had an answer that can be
+    read."""
 
     def lead(exchange: Exchange) -> None:
         exchange.send(b"<html>Log in", 200, **{"Content-Type": "text/html; charset=utf-8"})

@@ -1,4 +1,5 @@
-"""Prefect's deployments follow tickers.yaml, with forms that take what a run takes, and are never un-paused."""
+"""Prefect's deployments follow tickers.yaml, with forms that take what a run takes, and are never
+un-paused."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,5 @@
-"""Prefect is told of a changed list, also by the next command if the one that changed it was killed before."""
+"""Prefect is told of a changed list, also by the next command if the one that changed it was killed
+before."""
 
 import os
 from collections.abc import Iterator
@@ -44,7 +45,8 @@ def nights() -> dict[str, DeploymentResponse]:
 def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
     told: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prefect may be told only later: it was not up, or the command was killed; and of several renames at once."""
+    """Prefect may be told only later: it was not up, or the command was killed; and of several
+    renames at once."""
     mine = {"schedule": {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"}, "slug": "mine"}
     with get_client(sync_client=True) as client:
         known = nights()["FB"]
@@ -121,7 +123,8 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
 def test_what_waits_of_a_removed_ticker_is_cancelled_before_its_deployment_goes(
     told: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in between, the other way round, the run stayed in the status until a worker took it up."""
+    """Killed in between, the other way round, the run stayed in the status until a worker took it
+    up."""
     with get_client(sync_client=True) as client:
         waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
         for state in (

@@ -1,4 +1,5 @@
-"""What a command tells on standard error ends nothing, even if nobody can be told; and what it never tells."""
+"""What a command tells on standard error ends nothing, even if nobody can be told; and what it
+never tells."""
 
 import signal
 import subprocess

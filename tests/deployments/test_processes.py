@@ -104,7 +104,8 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
 def test_a_program_that_keeps_dying_is_started_again_after_growing_pauses_beside_the_others(
     tmp_path: Path,
 ) -> None:
-    """Two kills of the worker within a minute ended both pages, and a night without memory all later ones."""
+    """Two kills of the worker within a minute ended both pages, and a night without memory all
+    later ones."""
     for name in ("steady", "dying"):
         (tmp_path / name).mkdir()
     steady = started("MLflow", tmp_path / "steady", "import time; time.sleep(600)")

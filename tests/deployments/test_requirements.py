@@ -1,4 +1,5 @@
-"""What `make run` installs holds every package that the program imports; what an extra brings is named there."""
+"""What `make run` installs holds every package that the program imports; what an extra brings is
+named there."""
 
 import ast
 import re

@@ -1,6 +1,7 @@
 """`make run`, the first nights with one's own key, and a night that is asked for again, end to end.
 
-A repeated night is answered from what it left, without starting anything, as long as all of that is unchanged.
+A repeated night is answered from what it left, without starting anything, as long as all of that is
+unchanged.
 """
 
 import json
@@ -47,7 +48,8 @@ def test_without_a_key_make_run_knows_only_recorded_tickers(
 
 @pytest.fixture(scope="module")
 def server(prefect_server: None) -> dict[str, str]:
-    """A shared server, for commands whose own is not under test: starting one takes half of their time."""
+    """A shared server, for commands whose own is not under test: starting one takes half of their
+    time."""
     from prefect.settings import PREFECT_API_URL
 
     return {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
@@ -57,7 +59,8 @@ def server(prefect_server: None) -> dict[str, str]:
 class TwoRuns:
     """`make run MSFT` twice in a home without a key: the nights' home, and what the runs printed.
 
-    At the first, a proxy is configured that is not up: the command's own servers are asked without it.
+    At the first, a proxy is configured that is not up: the command's own servers are asked without
+    it.
     """
 
     place: HomePaths
@@ -226,5 +229,8 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
     assert "freekey12345" not in ran.stdout + ran.stderr
     assert len(BarStore.of(home).read("IBM")) == 100
     assert here("history", "IBM", **server) == 1
-    advice = "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
+    advice = (
+        "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, "
+        "or set TIINGO_API_KEY"
+    )
     assert capfd.readouterr().err.splitlines()[-1] == advice

@@ -1,6 +1,8 @@
-"""Both servers as they are started, asked over raw HTTP: by their own names, by others, by foreign pages, by strangers.
+"""Both servers as they are started, asked over raw HTTP: by their own names, by others, by foreign
+pages, by strangers.
 
-And in a browser: a web page of another origin can neither read from the two pages nor change anything.
+And in a browser: a web page of another origin can neither read from the two pages nor change
+anything.
 """
 
 import json
@@ -109,7 +111,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def ask(
     port: int, path: str, method: str = "GET", body: str | None = None, **headers: str
 ) -> Answer:
-    """What a program on this machine gets if it sends these headers; `Content_Type` stands for Content-Type."""
+    """What a program on this machine gets if it sends these headers; `Content_Type` stands for
+    Content-Type."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, {"Host": f"127.0.0.1:{port}", **named})
@@ -131,7 +134,8 @@ def test_a_server_answers_at_its_own_address_without_a_password(
 
 
 def test_another_host_name_is_refused(servers: Servers, guarded: Servers, name: str) -> None:
-    """Also with a password. MLflow answers at `health` to any name, and says no more there than that it is up."""
+    """Also with a password. MLflow answers at `health` to any name, and says no more there than
+    that it is up."""
     for port in (servers[name].port, guarded[name].port):
         for host in ("evil.example", f"127.0.0.1.evil.example:{port}", f"evil.localhost:{port}"):
             for path in ("/", ASKS[name], CHANGES[name][0]):
@@ -204,7 +208,8 @@ def test_a_web_socket_opens_by_the_servers_own_names_only(servers: Servers) -> N
 
 @pytest.mark.parametrize("path", SOCKETS)
 def test_a_foreign_page_can_open_no_web_socket(servers: Servers, path: str) -> None:
-    """Without a password it reads all events and log lines there, and writes events that automations act on."""
+    """Without a password it reads all events and log lines there, and writes events that
+    automations act on."""
     assert ask(servers["prefect"].port, path, Origin=EVIL, **UPGRADE).status != 101
 
 
@@ -289,14 +294,16 @@ def pages(servers: Servers, home_folder: Path) -> Up:
 
 @pytest.fixture(params=["127.0.0.1", "evil.localhost"])
 def foreign(request: pytest.FixtureRequest, page: "Page") -> "Iterator[Page]":
-    """A page from another server of this machine, which MLflow itself lets in, or from one with a name of its own."""
+    """A page from another server of this machine, which MLflow itself lets in, or from one with a
+    name of its own."""
     with Loopback(whole(b"<html><body>prices for free</body></html>")) as elsewhere:
         page.goto(elsewhere.address.replace("127.0.0.1", request.param))
         yield page
 
 
 def asked(page: "Page", address: str, **request: Any) -> list[Any]:
-    """What a script in the page gets: status and text; status 0 if the browser withholds the answer."""
+    """What a script in the page gets: status and text; status 0 if the browser withholds the
+    answer."""
     return list(page.evaluate(FETCH, [address, request]))
 
 

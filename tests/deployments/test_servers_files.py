@@ -1,6 +1,8 @@
-"""Files for one's own server: compose.yaml fits its schema, its commands run as written, the systemd unit is valid.
+"""Files for one's own server: compose.yaml fits its schema, its commands run as written, the
+systemd unit is valid.
 
-compose-spec.json is the schema of github.com/compose-spec/compose-spec (Apache-2.0), without its descriptions.
+compose-spec.json is the schema of github.com/compose-spec/compose-spec (Apache-2.0), without its
+descriptions.
 """
 
 import json
@@ -78,7 +80,8 @@ def test_no_service_gains_rights_and_ours_has_none_and_changes_nothing_but_the_s
 def test_the_database_is_not_healthy_before_it_takes_connections_of_other_containers(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """On its first start the image makes the files with a server that has a socket only, and then starts it anew."""
+    """On its first start the image makes the files with a server that has a socket only, and then
+    starts it anew."""
     check = compose()["services"]["database"]["healthcheck"]["test"][1:]
     for reached, listens in ((2, ""), (0, "127.0.0.1")):
         folder = tmp_path_factory.mktemp("postgres")
@@ -93,7 +96,8 @@ def test_the_database_is_not_healthy_before_it_takes_connections_of_other_contai
 def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores_them(
     tmp_path: Path,
 ) -> None:
-    """Each is readable by the containers' user whatever the umask, and its folder by nobody else."""
+    """Each is readable by the containers' user whatever the umask, and its folder by nobody
+    else."""
     once = (
         (DEPLOYMENTS / "compose.yaml")
         .read_text()

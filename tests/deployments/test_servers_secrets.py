@@ -1,5 +1,6 @@
-"""Pages that other machines can reach ask programs, workers and browsers for a password. It, the database's and the
-webhook's address appear in no process list, log, page, traceback or file of the home.
+"""Pages that other machines can reach ask programs, workers and browsers for a password. It, the
+database's and the webhook's address appear in no process list, log, page, traceback or file of the
+home.
 
 One `stockml up` serves most of these tests.
 """
@@ -139,7 +140,8 @@ def status(address: str, password: str | None, **headers: str) -> int:
 
 @dataclass(frozen=True)
 class Reached:
-    """A running `stockml up` that other machines can reach. secret: its settings; gone: its webhook, which refuses."""
+    """A running `stockml up` that other machines can reach. secret: its settings; gone: its
+    webhook, which refuses."""
 
     process: "subprocess.Popen[str]"
     said: list[str]

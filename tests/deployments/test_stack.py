@@ -1,4 +1,5 @@
-"""Both pages and a worker start once, on ports that are free, and stay up. Start to end: tests/pages."""
+"""Both pages and a worker start once, on ports that are free, and stay up. Start to end:
+tests/pages."""
 
 import os
 from contextlib import suppress
@@ -95,7 +96,8 @@ def answers(address: str) -> bool:
 
 @pytest.mark.slow
 def test_it_registers_is_up_once_and_stays_up_whatever_is_killed(home: HomePaths) -> None:
-    """Each child twice within a minute, which ended everything. Nights meanwhile: tests/faults/test_up_kills.py."""
+    """Each child twice within a minute, which ended everything. Nights meanwhile:
+    tests/faults/test_up_kills.py."""
     ports = (free_port(), free_port())
     health = (f"http://127.0.0.1:{ports[0]}/api/health", f"http://127.0.0.1:{ports[1]}/health")
     with up(ports) as (process, said):

@@ -1,4 +1,5 @@
-"""A person's own list in the home: comments and order survive every change; a wrong one changes nothing."""
+"""A person's own list in the home: comments and order survive every change; a wrong one changes
+nothing."""
 
 import json
 import tempfile

@@ -1,4 +1,5 @@
-"""What the list says of a ticker (calendar, profile, settings) decides its night, whichever command runs it."""
+"""What the list says of a ticker (calendar, profile, settings) decides its night, whichever command
+runs it."""
 
 import json
 from pathlib import Path
@@ -37,7 +38,8 @@ ON = f"--session={THURSDAY}"
 def listed(
     with_tables: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None
 ) -> HomePaths:
-    """A home whose list chooses a calendar (another name of XNYS) and settings for VOD, which is played by IBM."""
+    """A home whose list chooses a calendar (another name of XNYS) and settings for VOD, which is
+    played by IBM."""
     with ScriptedFeed(aliases={"VOD": "IBM", "VOD.LON": "IBM"}) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
@@ -85,7 +87,8 @@ def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None
 def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(
     listed: HomePaths, tmp_path: Path, capsys: Captured
 ) -> None:
-    """By its suffix, London's calendar, half of these bars are of no session, and as many sessions lack one."""
+    """By its suffix, London's calendar, half of these bars are of no session, and as many sessions
+    lack one."""
     listed.tickers.write_text(json.dumps({"tickers": [LISTED | {"ticker": "VOD.LON"}]}))
     file = tmp_path / "bars.csv"
     recorded("IBM").to_csv(file, index_label="Date")
@@ -102,7 +105,8 @@ def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(
 
 
 def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -> None:
-    """The server checks what a run is given by the form: also what an earlier version's deployment gives."""
+    """The server checks what a run is given by the form: also what an earlier version's deployment
+    gives."""
     entries = parsed(json.dumps({"tickers": ["IBM", LISTED]}), "").tickers
     [wanted] = (each for each in other_deployments(entries) if each.flow == "universe.universe")
     register([wanted], delete_others=False)

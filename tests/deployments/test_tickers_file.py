@@ -183,6 +183,9 @@ def test_an_invalid_time_for_the_digest_is_refused_with_a_clear_message(at: str)
 
 
 def test_a_list_is_read_without_its_exchanges_calendars() -> None:
-    asked = "import sys; from deployments.registration.tickers_file import parsed; parsed('tickers: [SAP.DEX]', '')"
+    asked = (
+        "import sys; from deployments.registration.tickers_file import parsed; parsed('tickers: "
+        "[SAP.DEX]', '')"
+    )
     child = [sys.executable, "-c", f"{asked}; print('exchange_calendars' in sys.modules)"]
     assert subprocess.check_output(child, text=True) == "False\n"

@@ -1,4 +1,5 @@
-"""The Docker and Kubernetes variants name what exists: flows, variables that the work pools know, the template."""
+"""The Docker and Kubernetes variants name what exists: flows, variables that the work pools know,
+the template."""
 
 import json
 import re
@@ -73,7 +74,8 @@ def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
 
 
 def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:
-    """A fresh claim belongs to root. The template also states what a restricted namespace demands of every pod."""
+    """A fresh claim belongs to root. The template also states what a restricted namespace demands
+    of every pod."""
     pod = base_job_template()["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     (user,) = re.findall(
         r"useradd .*--uid (\d+) stockml", (PROJECT / "deployments/docker/Dockerfile").read_text()

@@ -41,7 +41,8 @@ print(len(read_tickers().tickers) > 0, len(code_hash("training.train")) == 64, l
 
 @dataclass(frozen=True)
 class Installed:
-    """The wheel after an install with `--target`; `names` are its files, `source` is what it was built from.
+    """The wheel after an install with `--target`; `names` are its files, `source` is what it was
+    built from.
 
     `said` is what its quiet build printed.
     """
@@ -76,7 +77,8 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Build from a copy of the checkout, tests included: a build leaves files beside what it builds."""
+    """Build from a copy of the checkout, tests included: a build leaves files beside what it
+    builds."""
     tmp = tmp_path_factory.mktemp("wheel")
     source, folder, elsewhere = tmp / "source", tmp / "installed", tmp / "elsewhere"
     for name in (*PACKAGES, "tests"):

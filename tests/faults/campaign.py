@@ -1,8 +1,9 @@
-"""The kill and fuzz campaigns, as large as one likes: nothing is lost or doubled, and no damage is believed.
+"""The kill and fuzz campaigns, as large as one likes: nothing is lost or doubled, and no damage is
+believed.
 
-`python -m tests.faults.campaign` prints one line per campaign; `--help` lists its numbers. The tests do the same with
-small ones. `--flows 20` also kills every flow 20 times, on a real Prefect server, and runs it again; `--only` selects
-flows.
+`python -m tests.faults.campaign` prints one line per campaign; `--help` lists its numbers. The
+tests do the same with small ones. `--flows 20` also kills every flow 20 times, on a real Prefect
+server, and runs it again; `--only` selects flows.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from tests.support.replaying import THURSDAY
 
 @dataclass(frozen=True)
 class Writer:
-    """A write that a process repeats, and how many of its writes are kept, or which one if each replaces the last.
+    """A write that a process repeats, and how many of its writes are kept, or which one if each
+    replaces the last.
 
     `kept` raises if what it finds is wrong.
     """
@@ -90,7 +92,8 @@ def writers(folder: Path) -> dict[str, Writer]:
 
 
 def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
-    """Kill the writer at random moments, and check each time; count writes acknowledged, and kills that lost one."""
+    """Kill the writer at random moments, and check each time; count writes acknowledged, and kills
+    that lost one."""
     lost = total = 0
     for _ in range(kills):
         said = appending.live_until_killed(
@@ -105,7 +108,8 @@ def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
 
 
 def parse(payloads: int, chance: random.Random) -> Counter[str]:
-    """Parse mutated answers and count the outcomes. Raises if one is neither an answer nor a typed error."""
+    """Parse mutated answers and count the outcomes. Raises if one is neither an answer nor a typed
+    error."""
     contents = list(fuzz.FILES.values())
     return Counter(
         fuzz.check(chance.choice(fuzz.MUTATIONS)(contents[at % len(contents)], chance), "IBM")
@@ -134,7 +138,8 @@ def kill_flows(kills: int, only: Sequence[str] | None, chance: random.Random) ->
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run what the arguments ask for. Raises AssertionError if something was lost or wrongly believed."""
+    """Run what the arguments ask for. Raises AssertionError if something was lost or wrongly
+    believed."""
     asked = argparse.ArgumentParser(
         prog="python -m tests.faults.campaign", description="kill and fuzz campaigns"
     )

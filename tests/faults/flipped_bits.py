@@ -1,4 +1,5 @@
-"""One flipped bit at a time in every kind of file that is a source of truth: named or harmless, and never believed.
+"""One flipped bit at a time in every kind of file that is a source of truth: named or harmless, and
+never believed.
 
 `tests.faults.campaign` flips many bits, the tests a few.
 """
@@ -37,7 +38,8 @@ SEED = 20130301
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind, and how to read them. `read` raises StockmlError, or returns a value that can be compared."""
+    """Files of one kind, and how to read them. `read` raises StockmlError, or returns a value that
+    can be compared."""
 
     name: str
     files: tuple[Path, ...]
@@ -45,7 +47,8 @@ class Kind:
 
 
 def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
-    """Flip `bits` bits of the kind's files, one at a time; count those named, unnamed, harmless and believed."""
+    """Flip `bits` bits of the kind's files, one at a time; count those named, unnamed, harmless and
+    believed."""
     found: Counter[str] = Counter()
     whole, wholes = kind.read(), {path: path.read_bytes() for path in kind.files}
     for _ in range(bits):

@@ -1,7 +1,7 @@
 """Every flow, killed at random moments and run again, leaves what an undisturbed run leaves.
 
-A flow's facts are texts, such as `IBM: forecast of 3f2a…`: a missing one was lost, one that occurs too often was
-doubled, and one that an undisturbed run does not leave was believed.
+A flow's facts are texts, such as `IBM: forecast of 3f2a…`: a missing one was lost, one that occurs
+too often was doubled, and one that an undisturbed run does not leave was believed.
 """
 
 import os
@@ -49,7 +49,8 @@ SMALL_TUTORIAL = {
 
 @dataclass(frozen=True)
 class Killing:
-    """A flow with its arguments, what its home holds beforehand, and the facts that it leaves there."""
+    """A flow with its arguments, what its home holds beforehand, and the facts that it leaves
+    there."""
 
     flow: str
     asked: dict[str, Any]
@@ -88,7 +89,8 @@ class Found:
 
 
 def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found:
-    """Kill the flow `kills` times, each time in a fresh home, and run it again to its end; print a line each time."""
+    """Kill the flow `kills` times, each time in a fresh home, and run it again to its end; print a
+    line each time."""
     before = home_of({"STOCKML_HOME": str(folder / "before")})
     one.prepare(before)
     undisturbed, found = copied(before, folder / "undisturbed"), Found()
@@ -133,7 +135,8 @@ def compare(found: Found, expected: Counter[str], facts: Counter[str]) -> None:
 
 
 def killings(prices: Path) -> dict[str, Killing]:
-    """The flows by name. prices: the folder for the files that a pretrained network is learned from."""
+    """The flows by name. prices: the folder for the files that a pretrained network is learned
+    from."""
     thursday = {"session": replaying.THURSDAY, **NIGHT}
     past = {
         "first": WEDNESDAY,
@@ -158,7 +161,8 @@ def killings(prices: Path) -> dict[str, Killing]:
 
 
 def filled(*tickers: str) -> Callable[[HomePaths], object]:
-    """The tickers' bars up to a week before Thursday, and an empty MLflow, whose tables take seconds to make."""
+    """The tickers' bars up to a week before Thursday, and an empty MLflow, whose tables take
+    seconds to make."""
 
     def prepare(place: HomePaths) -> None:
         replaying.fill(place, tickers)
@@ -173,7 +177,8 @@ def nothing(place: HomePaths) -> None:
 
 
 def aged(place: HomePaths) -> None:
-    """Put there what may be removed and what may not: old files, old runs in MLflow, and a night that MLflow lacks."""
+    """Put there what may be removed and what may not: old files, old runs in MLflow, and a night
+    that MLflow lacks."""
     filled("IBM")(place)
     old, other, waiting = (
         recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28)

@@ -1,4 +1,5 @@
-"""The campaigns with one of each: one kill of each writer, one flipped bit in each kind of file, a few payloads."""
+"""The campaigns with one of each: one kill of each writer, one flipped bit in each kind of file, a
+few payloads."""
 
 import subprocess
 import sys

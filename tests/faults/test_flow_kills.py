@@ -1,4 +1,5 @@
-"""The campaign over flows, with one flow and few kills; `python -m tests.faults.campaign --flows 20` does all."""
+"""The campaign over flows, with one flow and few kills; `python -m tests.faults.campaign --flows
+20` does all."""
 
 import random
 from collections import Counter

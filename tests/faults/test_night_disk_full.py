@@ -1,7 +1,9 @@
-"""The disk is full while a night logs: a real file system without room, under the home or under MLflow's files.
+"""The disk is full while a night logs: a real file system without room, under the home or under
+MLflow's files.
 
-Nothing half-written is believed, the night's end says what is wrong, and once there is room the next run ends as if
-nothing had happened. Each night runs in a process of its own, which alone sees its small disk.
+Nothing half-written is believed, the night's end says what is wrong, and once there is room the
+next run ends as if nothing had happened. Each night runs in a process of its own, which alone sees
+its small disk.
 """
 
 import logging
@@ -52,9 +54,11 @@ MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
 
 @dataclass(frozen=True)
 class Shortage:
-    """Which folder of the home is on a small disk ("" for all of it), and how much room that has as the night starts.
+    """Which folder of the home is on a small disk ("" for all of it), and how much room that has as
+    the night starts.
 
-    `share` is a share of what an undisturbed night adds to its home; its bars, model and scores are the first fifth.
+    `share` is a share of what an undisturbed night adds to its home; its bars, model and scores are
+    the first fifth.
     """
 
     folder: str
@@ -74,7 +78,8 @@ SHORTAGES = {
 class Seen:
     """How a night without room ended and what it left; then what the next run leaves, with room.
 
-    `steps` are those that failed or warned, in the order of their last messages, which are in `said`.
+    `steps` are those that failed or warned, in the order of their last messages, which are in
+    `said`.
     """
 
     ended: str
@@ -158,7 +163,8 @@ def _without_room_for_a_table(ready: HomePaths, folder: Path, api: str) -> tuple
 
 
 def ends(shortage: Shortage, ready: HomePaths, folder: Path, free: int) -> Seen:
-    """The outcome of a night that starts with `free` bytes of room, in a process with a disk of its own."""
+    """The outcome of a night that starts with `free` bytes of room, in a process with a disk of its
+    own."""
     return in_a_process_of_its_own(_short_of_room, shortage.folder, ready, folder, free)
 
 
@@ -242,7 +248,8 @@ class Warnings(logging.Handler):
 
 
 def logged_files(home: HomePaths) -> list[str]:
-    """MLflow's files of the nights, without its own names; with the hashes of pictures and weights."""
+    """MLflow's files of the nights, without its own names; with the hashes of pictures and
+    weights."""
     root = home.root / "artifacts"
     kept = [path for path in root.rglob("*") if path.is_file()]
     known = {path: sha256_of(str(path)) if path.suffix in (".png", ".npz") else "" for path in kept}

@@ -1,4 +1,5 @@
-"""Nights on real servers that are killed, run twice at once or lack MLflow leave what an undisturbed one leaves."""
+"""Nights on real servers that are killed, run twice at once or lack MLflow leave what an
+undisturbed one leaves."""
 
 import random
 import sqlite3
@@ -52,7 +53,8 @@ EARLIER = 0.8
 
 @dataclass(frozen=True)
 class Try:
-    """A night that was killed, at the first of the moments tried that was not too late, and run again."""
+    """A night that was killed, at the first of the moments tried that was not too late, and run
+    again."""
 
     moments_s: list[float]
     exit_code: int | None
@@ -64,8 +66,8 @@ class Try:
 def killed_and_run_again(ready: HomePaths, folder: Path, moment_s: float) -> Try:
     """SIGKILL the night's process at this moment of its life, then run the night to its end.
 
-    How long a night takes depends on what else the machine does: one that ends before its moment is repeated in a
-    fresh home, and killed earlier.
+    How long a night takes depends on what else the machine does: one that ends before its moment is
+    repeated in a fresh home, and killed earlier.
     """
     moments = []
     while True:
@@ -88,7 +90,8 @@ def killed_and_run_again(ready: HomePaths, folder: Path, moment_s: float) -> Try
 
 
 def killed(home: HomePaths, moment_s: float) -> tuple[float, bool]:
-    """Kill a night at this moment; return how long it lived, and whether it was still at work then."""
+    """Kill a night at this moment; return how long it lived, and whether it was still at work
+    then."""
     began, night = time.monotonic(), start_night(home, **ASKED)
     night.join(moment_s)
     lived_s = time.monotonic() - began
@@ -208,7 +211,10 @@ def test_the_next_night_logs_what_mlflow_missed(
 def test_the_alias_of_a_champion_that_mlflow_could_not_set_follows_with_the_next_night(
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:
-    refuse = "BEFORE INSERT ON registered_model_aliases WHEN NEW.alias = 'champion' BEGIN SELECT RAISE(FAIL, 'away'); END"
+    refuse = (
+        "BEFORE INSERT ON registered_model_aliases WHEN NEW.alias = 'champion' BEGIN SELECT "
+        "RAISE(FAIL, 'away'); END"
+    )
     in_mlflow(ready, f"CREATE TRIGGER away {refuse}")
     first = nightly(**ASKED, return_state=True).result()
     assert (first.status, first.verdict.promoted) == ("completed", True)

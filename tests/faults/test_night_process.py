@@ -16,7 +16,8 @@ ADDRESS = "STOCKML_DATABASE_URL"
 def test_a_process_has_the_environment_of_the_test_that_starts_it_not_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address of an earlier test's database, by then gone, made a later night wait for three minutes."""
+    """The address of an earlier test's database, by then gone, made a later night wait for three
+    minutes."""
     seen = {}
     for address in ("postgresql://one", "postgresql://other", ""):
         monkeypatch.setenv(ADDRESS, address) if address else monkeypatch.delenv(ADDRESS)

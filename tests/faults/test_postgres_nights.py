@@ -34,7 +34,8 @@ ASKED: dict[str, Any] = {
 def test_both_servers_on_postgresql_take_many_nights_at_once(
     home: HomePaths, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first command's own Prefect server makes the tables, in databases that a person has created."""
+    """The first command's own Prefect server makes the tables, in databases that a person has
+    created."""
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
         monkeypatch.setenv("STOCKML_DATABASE_URL", address)
@@ -80,7 +81,8 @@ def nights_at_once(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = until(lambda: completed(len(PLAYED_BY)), every_s=0.2)
     longest = max(run.total_run_time.total_seconds() for run in recorded)
     print(
-        f"{len(PLAYED_BY)} nights at once on PostgreSQL: {seconds:.1f} s, the longest {longest:.1f} s"
+        f"{len(PLAYED_BY)} nights at once on PostgreSQL: {seconds:.1f} s, the longest "
+        f"{longest:.1f} s"
     )
     for ticker in PLAYED_BY:
         found, [night] = standing(home, ticker), nights(home, ticker)
@@ -97,7 +99,8 @@ def completed(count: int) -> list[FlowRun]:
 
 
 def arguments_of(process: psutil.Process) -> list[str]:
-    """The command line of a process started as `stockml up` starts its servers; empty for any other."""
+    """The command line of a process started as `stockml up` starts its servers; empty for any
+    other."""
     try:
         words = process.cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):

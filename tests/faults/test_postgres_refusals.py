@@ -1,4 +1,5 @@
-"""A PostgreSQL server that refuses the password, or is away: each is called what it is, and no password is shown."""
+"""A PostgreSQL server that refuses the password, or is away: each is called what it is, and no
+password is shown."""
 
 import json
 from collections.abc import Iterator

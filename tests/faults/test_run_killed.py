@@ -1,8 +1,11 @@
-"""`make run`, its whole process killed at several points of one night: the next run continues where it stopped.
+"""`make run`, its whole process killed at several points of one night: the next run continues where
+it stopped.
 
-`test_night_faults` covers the moments between; here Prefect's server is the run's own, and killed with it.
+`test_night_faults` covers the moments between; here Prefect's server is the run's own, and killed
+with it.
 
-After a last run to its end, the home holds one of everything, and no server of any of these runs is left.
+After a last run to its end, the home holds one of everything, and no server of any of these runs is
+left.
 """
 
 import os

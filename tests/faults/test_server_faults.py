@@ -1,6 +1,8 @@
-"""Servers that go away during a night: Prefect's is restarted while it works, MLflow's while it logs.
+"""Servers that go away during a night: Prefect's is restarted while it works, MLflow's while it
+logs.
 
-The night completes once, and leaves what it would have left if its servers had been up all the time.
+The night completes once, and leaves what it would have left if its servers had been up all the
+time.
 """
 
 import sqlite3
@@ -69,7 +71,8 @@ def replay(stopper: Stopper) -> Iterator[Feed]:
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory, replay: Feed) -> Iterator[OwnServer]:
-    """A Prefect server over an SQLite database of its own; nights of this module are recorded there."""
+    """A Prefect server over an SQLite database of its own; nights of this module are recorded
+    there."""
     with OwnServer.prefect(
         home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("prefect"))})
     ) as server:
@@ -110,7 +113,8 @@ def test_a_night_survives_a_restart_of_prefect(
     stopper: Stopper,
     tmp_path: Path,
 ) -> None:
-    """Stopped in order before a step that waits its turn at the server, or killed before the first artifact."""
+    """Stopped in order before a step that waits its turn at the server, or killed before the first
+    artifact."""
     home, earlier = copied(empty, tmp_path / "home"), len(states_of_runs())
     if when == "the feed is asked":
         stopper.stop = prefect.stop

@@ -1,4 +1,5 @@
-"""Faults of the store: after each, no row is lost or doubled, or an error names the file and the way back."""
+"""Faults of the store: after each, no row is lost or doubled, or an error names the file and the
+way back."""
 
 import os
 import re

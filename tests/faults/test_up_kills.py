@@ -1,4 +1,5 @@
-"""`stockml up`, with SIGKILL for a run, for the worker with its run, and for either server during a run.
+"""`stockml up`, with SIGKILL for a run, for the worker with its run, and for either server during a
+run.
 
 By itself, and each time, the night is done once: one run in MLflow, one entry in the ledger.
 """
@@ -39,7 +40,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def programs(running: Up, words: str) -> list[psutil.Process]:
-    """The programs of `stockml up` whose command has these words: one, or none until it is started again."""
+    """The programs of `stockml up` whose command has these words: one, or none until it is started
+    again."""
     assert running.process
     children = psutil.Process(running.process.pid).children()
     return [
@@ -63,7 +65,8 @@ def in_training(running: Up, ticker: str) -> dict[str, Any]:
 
 
 def done_once(running: Up, ticker: str, run: dict[str, Any]) -> int:
-    """Wait for the run's end, check that it has left one of everything; return how often it began."""
+    """Wait for the run's end, check that it has left one of everything; return how often it
+    began."""
     ended = running.until(run["id"], "Completed", "Failed", "Cancelled")
     assert ended["state_name"] == "Completed"
     found = standing(home_of({"STOCKML_HOME": str(running.home)}), ticker)

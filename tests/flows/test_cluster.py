@@ -1,4 +1,5 @@
-"""A universe's worker processes: those of this machine end with it, those of a Dask scheduler must have its home."""
+"""A universe's worker processes: those of this machine end with it, those of a Dask scheduler must
+have its home."""
 
 import os
 import signal
@@ -85,7 +86,10 @@ def test_an_address_without_a_scheduler_is_named() -> None:
 
 
 def test_without_dask_the_error_names_what_to_install() -> None:
-    code = "import sys; sys.modules['distributed'] = None; from flows.cluster import check_scheduler as c; c('x')"
+    code = (
+        "import sys; sys.modules['distributed'] = None; from flows.cluster import "
+        "check_scheduler as c; c('x')"
+    )
     tried = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )

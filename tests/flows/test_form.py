@@ -1,4 +1,5 @@
-"""The run form: what is filled in goes before the ticker's own choices, and these before the profile's."""
+"""The run form: what is filled in goes before the ticker's own choices, and these before the
+profile's."""
 
 import re
 from datetime import date

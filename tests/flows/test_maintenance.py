@@ -1,4 +1,5 @@
-"""The weekly maintenance on a real Prefect server and a real MLflow store: what it resumes and removes."""
+"""The weekly maintenance on a real Prefect server and a real MLflow store: what it resumes and
+removes."""
 
 import os
 import socket
@@ -43,7 +44,8 @@ def steps(**arguments: Any) -> dict[str, StepReport]:
 def test_a_replayed_day_makes_nothing_older_or_younger(
     home: HomePaths, monkeypatch: pytest.MonkeyPatch, replayed: str
 ) -> None:
-    """Files carry the machine's time: STOCKML_CLOCK, years before or after it, is for sessions only."""
+    """Files carry the machine's time: STOCKML_CLOCK, years before or after it, is for sessions
+    only."""
     monkeypatch.setenv("STOCKML_CLOCK", replayed)
     given_up, unfinished = (home.models / "IBM" / name / "_held_out" for name in ("old", "new"))
     for folder, days in ((given_up, 100), (unfinished, 1)):

@@ -1,5 +1,5 @@
-"""The night, end to end, on a real Prefect server, a real feed and a real MLflow store: what runs, what is cached, what
-stands afterwards, and how nights without an ordinary bar end."""
+"""The night, end to end, on a real Prefect server, a real feed and a real MLflow store: what runs,
+what is cached, what stands afterwards, and how nights without an ordinary bar end."""
 
 import json
 import shutil

@@ -1,4 +1,5 @@
-"""Exactly what a change touches runs again, on real servers; the rest is cached, and nothing is kept twice."""
+"""Exactly what a change touches runs again, on real servers; the rest is cached, and nothing is
+kept twice."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
-"""The morning's digest as a flow: its state says whether a forecast is missing, and it loads nothing heavy."""
+"""The morning's digest as a flow: its state says whether a forecast is missing, and it loads
+nothing heavy."""
 
 import subprocess
 import sys
@@ -78,8 +79,14 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
 
 @pytest.mark.slow
 def test_the_digest_loads_no_heavy_library(home: HomePaths) -> None:
-    heavy = "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]"
-    look = "from flows.notices import missing; from stockml.home import current_home; from stockml import clock"
+    heavy = (
+        "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in "
+        "sys.modules]"
+    )
+    look = (
+        "from flows.notices import missing; from stockml.home import current_home; from stockml "
+        "import clock"
+    )
     code = (
         f"import sys; {look}; missing(current_home(), ['IBM'], clock.now(), {{}}); print({heavy})"
     )

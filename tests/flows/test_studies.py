@@ -1,4 +1,5 @@
-"""A pretrained network from price files; past nights from Prefect's page, whose form replays the newest years that the store has."""
+"""A pretrained network from price files; past nights from Prefect's page, whose form replays the
+newest years that the store has."""
 
 import json
 from datetime import UTC, date, datetime
@@ -73,7 +74,8 @@ def test_what_took_hours_is_complete_though_prefect_refuses_its_page() -> None:
 def test_a_pretrained_network_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_it(
     with_tables: HomePaths, tmp_path: Path, capfd: Captured
 ) -> None:
-    """What the command prints is on the run's page and in MLflow too; of a day with too little to learn from, why."""
+    """What the command prints is on the run's page and in MLflow too; of a day with too little to
+    learn from, why."""
     files = tmp_path / "prices"
     write_thirty(files)
     asked = ("pretrain", "--prices", str(files), "--seeds", "1", "--through", "2012-12-03")
@@ -113,7 +115,8 @@ def test_a_pretrained_network_learned_while_mlflow_is_away_is_used_and_the_same_
 def test_a_pretrained_network_is_learned_through_the_newest_session_of_its_files_whatever_the_replays_clock(
     home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of files through 2017, a pretrained network in a replay ended in 2013, though "the newest" was promised."""
+    """Of files through 2017, a pretrained network in a replay ended in 2013, though "the newest"
+    was promised."""
     monkeypatch.setenv("STOCKML_CLOCK", "2011-03-01T23:00:00-05:00")
     recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(
         tmp_path / "ibm.us.txt"

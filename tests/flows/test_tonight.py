@@ -1,4 +1,5 @@
-"""What is not there tonight, a late bar or any answer, is asked for by another run of the same deployment."""
+"""What is not there tonight, a late bar or any answer, is asked for by another run of the same
+deployment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,7 +110,8 @@ def test_the_run_that_finds_the_bar_completes_the_night(
 def test_an_evening_without_answers_is_waited_for_and_then_skipped_with_the_reason(
     ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A burst notice and then HTTP 503 used to end the night, with 23 of the day's 25 requests unspent."""
+    """A burst notice and then HTTP 503 used to end the night, with 23 of the day's 25 requests
+    unspent."""
     monkeypatch.setattr("flows.tonight.fetch_daily", undelayed())
     feed.outage(BUSY)
     with deployed(late_retries=1, session=str(THURSDAY)) as night:
@@ -154,7 +156,8 @@ def test_without_a_deployment_or_with_a_frozen_clock_a_late_bar_ends_the_night(
 def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_asks_it_once(
     with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next run finds the newest hundred sessions in the store, where no history seems to be missing."""
+    """The next run finds the newest hundred sessions in the store, where no history seems to be
+    missing."""
     use(feed, monkeypatch, plan="free")
     feed.set_clock(THURSDAY)
     with Loopback(sends(tiingo_rows("IBM"))) as second, deployed(late_retries=1) as night:

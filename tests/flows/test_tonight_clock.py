@@ -1,5 +1,6 @@
-"""The night by the clock, through the real flow and a feed on the same clock: holidays, half days, and both of New
-York's clock changes. A bar is final at 22:45 there, on either side of a change and on half days too.
+"""The night by the clock, through the real flow and a feed on the same clock: holidays, half days,
+and both of New York's clock changes. A bar is final at 22:45 there, on either side of a change and
+on half days too.
 """
 
 import shutil
@@ -92,7 +93,8 @@ def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_fina
 def test_a_past_night_after_an_outage_of_months_fetches_the_history_that_it_lacks(
     evening: Evening, home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its session is within a hundred of the last bar stored, but not within the newest hundred, which are asked."""
+    """Its session is within a hundred of the last bar stored, but not within the newest hundred,
+    which are asked."""
     replaying.use(evening.feed, monkeypatch)
     replaying.fill(home, ["IBM"], until=date(2012, 7, 24))
     state = evening.night(at("2013-03-01T23:00"), date(2012, 8, 21))
@@ -131,7 +133,8 @@ def test_no_bar_of_an_unfinished_day_is_stored_on_either_side_of_a_clock_change(
     tmp_path: Path,
     empty_database: Path,
 ) -> None:
-    """A first night with a free key: the 100 sessions of the answer are stored, and enough for a forecast."""
+    """A first night with a free key: the 100 sessions of the answer are stored, and enough for a
+    forecast."""
     found = []
     for number, (moment, fold, _, _) in enumerate(moments):
         monkeypatch.setenv("STOCKML_HOME", str(tmp_path / str(number)))

@@ -1,7 +1,9 @@
-"""The provider refuses: every kind of payload that is no usable series, through the real flow over real HTTP.
+"""The provider refuses: every kind of payload that is no usable series, through the real flow over
+real HTTP.
 
-How each night ends and after how many requests, that nothing but the quota's own file is left behind, and that no key
-is in what is said, logged, kept or raised. For how every single payload ends, see the parser's tests.
+How each night ends and after how many requests, that nothing but the quota's own file is left
+behind, and that no key is in what is said, logged, kept or raised. For how every single payload
+ends, see the parser's tests.
 """
 
 import logging
@@ -47,7 +49,8 @@ GOOD, HEROKU = (
 
 @dataclass(frozen=True)
 class Ending:
-    """How a night ends: state and error, after how many requests, and the usual wait between two of them."""
+    """How a night ends: state and error, after how many requests, and the usual wait between two of
+    them."""
 
     state: str
     requests: int
@@ -116,7 +119,8 @@ def expected() -> dict[str, tuple[Answer, Ending, str]]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the nights would have waited, for the provider and between a step's two attempts; no time passes."""
+    """How long the nights would have waited, for the provider and between a step's two attempts; no
+    time passes."""
     waited, slept = list[float](), time.sleep
     main = threading.main_thread()  # in which nights run
     monkeypatch.setattr(
@@ -140,7 +144,8 @@ def ready(
 
 
 def usual(waits: list[float]) -> int:
-    """In whole seconds, without waits for a slot; one in five is Prefect's, before a step's second attempt."""
+    """In whole seconds, without waits for a slot; one in five is Prefect's, before a step's second
+    attempt."""
     return int(median([wait for wait in waits if wait >= 1] or [0]))
 
 
@@ -157,7 +162,8 @@ def named(state: State) -> str:
 def said(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[list[str]]:
-    """Collects what is said of the nights; in the end no key may be in it, or in anything shown or logged."""
+    """Collects what is said of the nights; in the end no key may be in it, or in anything shown or
+    logged."""
     told: list[str] = []
     with caplog.at_level(logging.DEBUG):
         yield told
@@ -250,7 +256,8 @@ AFTER_THE_BARS: dict[str, Ending] = {
 def test_when_splits_are_refused_the_bars_are_kept_and_the_next_run_asks_again(
     with_tables: HomePaths, waits: list[float], monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    """Apple's share was split two for one: its night may not go on before the provider has said so."""
+    """Apple's share was split two for one: its night may not go on before the provider has said
+    so."""
     asked = ASKED | {"ticker": "AAPL", "session": SPLIT_DAY}
     store = replaying.store_of(with_tables)
     replaying.fill(with_tables, ["AAPL"], until=date(2005, 2, 25))

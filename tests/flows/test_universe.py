@@ -1,5 +1,5 @@
-"""Many tickers in one run, on a real Prefect server, a real feed and real worker processes: which tickers run, what
-stands afterwards, and what the run's end says."""
+"""Many tickers in one run, on a real Prefect server, a real feed and real worker processes: which
+tickers run, what stands afterwards, and what the run's end says."""
 
 import csv
 import os
@@ -46,7 +46,8 @@ THURSDAY = date(2013, 2, 28)
 
 
 class Killer:
-    """Sends SIGKILL, once, to the worker process that asks for `symbol`; the feed calls it during that request."""
+    """Sends SIGKILL, once, to the worker process that asks for `symbol`; the feed calls it during
+    that request."""
 
     def __init__(self) -> None:
         self.symbol: str | None = None
@@ -141,7 +142,8 @@ def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(
 def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
     home: HomePaths, replay: ScriptedFeed, killer: Killer
 ) -> None:
-    """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at work."""
+    """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at
+    work."""
     fill(home, {"T1": "IBM", "T2": "AAPL"})
     damaged = Path(store_of(home).path("BAD"))
     damaged.write_bytes(b"PAR1")
@@ -181,7 +183,8 @@ def artifacts(state: State) -> set[str]:
 def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
-    """On a free key with one request left, the ticker that waited longest is asked; the others keep what they have."""
+    """On a free key with one request left, the ticker that waited longest is asked; the others keep
+    what they have."""
     use(replay, monkeypatch, plan="free")
     fill(home, ["IBM"], date(2013, 2, 19))
     fill(home, ["AAPL"], date(2013, 2, 20))
@@ -220,7 +223,8 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
 def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quota(
     home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
-    """Its request is counted, its bar is not there yet: the one request left is the next ticker's."""
+    """Its request is counted, its bar is not there yet: the one request left is the next
+    ticker's."""
     use(replay, monkeypatch, plan="free")
     fill(home, ["IBM"], date(2013, 2, 19))
     spend_all_but(home, 2)
@@ -249,7 +253,8 @@ def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
 
 
 def spend_all_but(home: HomePaths, left: int) -> None:
-    """Use up requests of the quota, today's and tomorrow's, at a rate that the next one need not wait for."""
+    """Use up requests of the quota, today's and tomorrow's, at a rate that the next one need not
+    wait for."""
     ledger = QuotaLedger.of(
         FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"], Plan(1_200, None)
     )

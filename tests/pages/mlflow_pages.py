@@ -1,7 +1,8 @@
-"""MLflow's pages in headless Chromium: the charts of a ticker's nights, a comparison of three, one night's run.
+"""MLflow's pages in headless Chromium: the charts of a ticker's nights, a comparison of three, one
+night's run.
 
-`python -m tests.pages.mlflow_pages HOME FOLDER` writes the pictures that the docs show, from the nights of a
-real home.
+`python -m tests.pages.mlflow_pages HOME FOLDER` writes the pictures that the docs show, from the
+nights of a real home.
 """
 
 import sys
@@ -29,7 +30,8 @@ def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
 
 
 def open_table(page: "Page", address: str, experiment_id: str) -> None:
-    """Open the link given by the summaries and by `make up`: the runs, with the columns that matter."""
+    """Open the link given by the summaries and by `make up`: the runs, with the columns that
+    matter."""
     page.goto(view_url(address, experiment_id))
     page.get_by_role("columnheader", name="Run Name").first.wait_for()
 

@@ -1,5 +1,5 @@
-"""Prefect's pages in headless Chromium: a deployment's run form, its refusals, a run with its steps and artifacts,
-the buttons that cancel and retry it."""
+"""Prefect's pages in headless Chromium: a deployment's run form, its refusals, a run with its steps
+and artifacts, the buttons that cancel and retry it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -70,7 +70,8 @@ def open_run(page: "Page", address: str, run_id: str) -> None:
 
 
 def leave(page: "Page") -> None:
-    """Leave the page while waiting: one that shows a run at work never stops drawing, which takes up a core."""
+    """Leave the page while waiting: one that shows a run at work never stops drawing, which takes
+    up a core."""
     page.goto("about:blank")
 
 

@@ -1,4 +1,5 @@
-"""`stockml up` as a person starts it, on free ports and recorded prices, for tests that click through its pages."""
+"""`stockml up` as a person starts it, on free ports and recorded prices, for tests that click
+through its pages."""
 
 import json
 import os
@@ -57,7 +58,8 @@ def is_busy(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class Up:
-    """Both pages' addresses, and the home they show; the process of `stockml up`, and the lines it printed."""
+    """Both pages' addresses, and the home they show; the process of `stockml up`, and the lines it
+    printed."""
 
     home: Path
     prefect: str
@@ -142,7 +144,8 @@ class Up:
         return [int(found[1]) for line in lines if (found := EPOCH.match(line["message"]))]
 
     def start(self, deployment: str, due: datetime | None = None, **parameters: Any) -> str:
-        """Start a run of `flow/deployment`, at once or when it is due, as its form does; return its id."""
+        """Start a run of `flow/deployment`, at once or when it is due, as its form does; return its
+        id."""
         known = self.api(f"/deployments/name/{quote(deployment)}")
         state = {"type": "SCHEDULED"} | (
             {"state_details": {"scheduled_time": due.isoformat()}} if due else {}
@@ -151,7 +154,8 @@ class Up:
         return str(self.api(f"/deployments/{known['id']}/create_flow_run", asked)["id"])
 
     def overdue(self, ticker: str, minutes: int) -> str:
-        """Create a night that should have begun this long ago, in a pool without a worker; return the run's id."""
+        """Create a night that should have begun this long ago, in a pool without a worker; return
+        the run's id."""
         due = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
         pool = f"nobody's, for {ticker}"
         self.api("/work_pools/", {"name": pool, "type": "process"})
@@ -173,7 +177,8 @@ class Up:
         stop=stop_after_delay(PATIENCE_S),
     )
     def notice(self, night: str) -> str:
-        """The first line of notices.log on the ticker's night, without its time, once there is one."""
+        """The first line of notices.log on the ticker's night, without its time, once there is
+        one."""
         kept = self.home / "notices.log"
         lines = kept.read_text().splitlines() if kept.exists() else []
         if not (found := [line for line in lines if f" {night} " in line]):
@@ -186,7 +191,8 @@ class Up:
         stop=stop_after_delay(PATIENCE_S),
     )
     def states(self, run_id: str, count: int) -> set[str]:
-        """The states of a run's steps, once the server has recorded that `count` have ended: it learns so by events."""
+        """The states of a run's steps, once the server has recorded that `count` have ended: it
+        learns so by events."""
         steps = self.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
         if len(steps) < count or any(step["state_type"] not in ENDS for step in steps):
             raise NotYet

@@ -1,4 +1,5 @@
-"""What a person sees: three nights of one ticker as charts, side by side, and one night's run with its plots."""
+"""What a person sees: three nights of one ticker as charts, side by side, and one night's run with
+its plots."""
 
 import re
 from collections.abc import Iterator

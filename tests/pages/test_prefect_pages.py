@@ -1,6 +1,6 @@
-"""A person's evening: be refused by Prefect's form, start a night with changed settings, see it complete, find it on
-MLflow's page with its metrics and plots; `stockml up` from start to end. With STOCKML_IMAGES set, the README's pictures
-are taken on the way."""
+"""A person's evening: be refused by Prefect's form, start a night with changed settings, see it
+complete, find it on MLflow's page with its metrics and plots; `stockml up` from start to end. With
+STOCKML_IMAGES set, the README's pictures are taken on the way."""
 
 import os
 import re
@@ -163,7 +163,8 @@ def family(run: dict[str, Any]) -> list[psutil.Process]:
 
 @contextmanager
 def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
-    """Suspend them until the first has been told to end, however long a person looks for the button."""
+    """Suspend them until the first has been told to end, however long a person looks for the
+    button."""
     for process in processes:
         process.suspend()
     try:

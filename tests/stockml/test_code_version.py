@@ -1,4 +1,5 @@
-"""A step's code hash changes with the meaning of the sources that it uses, and with nothing else."""
+"""A step's code hash changes with the meaning of the sources that it uses, and with nothing
+else."""
 
 import shutil
 import subprocess
@@ -30,7 +31,8 @@ SOURCES = {
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A small package: train imports windows at the top and pool inside a function; plots stand apart."""
+    """A small package: train imports windows at the top and pool inside a function; plots stand
+    apart."""
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)

@@ -1,4 +1,5 @@
-"""Errors carry their data through pickling, and say what was expected, what was found and what to do."""
+"""Errors carry their data through pickling, and say what was expected, what was found and what to
+do."""
 
 import ast
 import pickle

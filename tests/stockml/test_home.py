@@ -49,7 +49,8 @@ def test_a_store_folder_is_the_same_from_every_working_directory(
 def test_a_home_that_another_user_made_where_all_may_write_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As /tmp/stockml or /tmp/ci/stockml, before a person names it; in a folder of one's own, somebody was let in."""
+    """As /tmp/stockml or /tmp/ci/stockml, before a person names it; in a folder of one's own,
+    somebody was let in."""
     (inner := (theirs := tmp_path / "stockml") / "home").mkdir(parents=True)
     if is_root := os.geteuid() == 0:
         os.chown(theirs, 1000, 1000)
@@ -68,7 +69,8 @@ def test_a_home_that_another_user_made_where_all_may_write_is_refused(
 
 
 def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:
-    """As a user whom only a container knows has none in a bare environment. Prefect's settings need one too."""
+    """As a user whom only a container knows has none in a bare environment. Prefect's settings need
+    one too."""
     asked = """
         import os, sys
         from deployments.cli.command_home import in_home
@@ -84,7 +86,10 @@ def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:
     """
     command = [sys.executable, "-c", textwrap.dedent(asked), str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    wanted = "expected HOME to be a folder, as this user has none of their own, found 'nothing'; correct the setting\n"
+    wanted = (
+        "expected HOME to be a folder, as this user has none of their own, found "
+        "'nothing'; correct the setting\n"
+    )
     assert (ended.stderr, ended.stdout) == ("", wanted * 2)
 
 
@@ -189,7 +194,8 @@ def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(addre
 def test_a_proxy_whose_password_would_be_cut_is_refused_without_showing_it(
     name: str, login: str, scheme: str
 ) -> None:
-    """Prefect's client takes a part of it for a port, repeats that in its error, and no run begins."""
+    """Prefect's client takes a part of it for a port, repeats that in its error, and no run
+    begins."""
     with pytest.raises(InvalidSetting, match=f"{name} to be an address whose port") as refused:
         current_home({name: f"{scheme}{login}proxy:3128"})
     assert "hidden" not in "".join(traceback.format_exception(refused.value))
@@ -201,7 +207,8 @@ def test_a_proxy_whose_password_would_be_cut_is_refused_without_showing_it(
 def test_an_address_that_mlflow_does_not_know_is_refused_before_a_night_learns_it(
     address: str,
 ) -> None:
-    """Nor does MLflow register a new model in a folder, where it allows that: no night came to its end."""
+    """Nor does MLflow register a new model in a folder, where it allows that: no night came to its
+    end."""
     with pytest.raises(
         InvalidSetting, match="MLFLOW_TRACKING_URI to be the address of an MLflow server"
     ) as refused:

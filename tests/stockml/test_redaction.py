@@ -1,4 +1,5 @@
-"""A reason that is cut short keeps its advice and is one line; a key in a text is recognised and left out."""
+"""A reason that is cut short keeps its advice and is one line; a key in a text is recognised and
+left out."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""The one configuration: bounds are enforced by name, overrides are dotted, and the hash follows the content."""
+"""The one configuration: bounds are enforced by name, overrides are dotted, and the hash follows
+the content."""
 
 import json
 from typing import Any

@@ -1,8 +1,10 @@
-"""A process that appends bars one session at a time, and one that kills such processes at random moments.
+"""A process that appends bars one session at a time, and one that kills such processes at random
+moments.
 
-`python -m tests.support.appending kill ROOT LOCKS SEED` forks 50 writers, kills each with SIGKILL at a random moment
-of its work and checks the store after each. Forking from one process that has imported everything makes it quick.
-`python -m tests.support.appending write ROOT LOCKS FIRST STEP` appends every STEP-th session from FIRST on.
+`python -m tests.support.appending kill ROOT LOCKS SEED` forks 50 writers, kills each with SIGKILL
+at a random moment of its work and checks the store after each. Forking from one process that has
+imported everything makes it quick. `python -m tests.support.appending write ROOT LOCKS FIRST STEP`
+appends every STEP-th session from FIRST on.
 """
 
 import os
@@ -62,7 +64,8 @@ def live_until_killed(write: Callable[[int], object], begun: int, life_s: float)
 
 
 def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None:
-    """Check that no acknowledged session is lost or doubled, and that the final store equals an undisturbed run's."""
+    """Check that no acknowledged session is lost or doubled, and that the final store equals an
+    undisturbed run's."""
     store, chance = BarStore(root, locks), random.Random(seed)
     store.append(
         "IBM",
@@ -93,7 +96,8 @@ def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None
         append(undisturbed, stop)
     assert Path(store.path("IBM")).read_bytes() == Path(undisturbed.path("IBM")).read_bytes()
     print(
-        f"store: {kills} killed, {caught_writing} of them while a temporary file stood there; {reached} sessions"
+        f"store: {kills} killed, {caught_writing} of them while a temporary file stood there; "
+        f"{reached} sessions"
     )
 
 

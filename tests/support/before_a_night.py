@@ -1,4 +1,5 @@
-"""Imported once by the server that forks nights: what each of their processes would import and work out for itself.
+"""Imported once by the server that forks nights: what each of their processes would import and work
+out for itself.
 
 Of the 3.4 CPU seconds of a small night these were 1.5; a child gets them for nothing.
 """

@@ -1,4 +1,5 @@
-"""Which steps a night recomputes after a change: of a bar, a setting, a line of `stockml/`, a file, or nothing."""
+"""Which steps a night recomputes after a change: of a bar, a setting, a line of `stockml/`, a file,
+or nothing."""
 
 import json
 import shutil
@@ -50,7 +51,8 @@ Steps = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Nights:
-    """A home after one run of Thursday's night. sources: the copy of stockml/ whose lines decide cache keys."""
+    """A home after one run of Thursday's night. sources: the copy of stockml/ whose lines decide
+    cache keys."""
 
     home: HomePaths
     feed: Feed
@@ -75,7 +77,8 @@ class Nights:
         return made
 
     def put_back(self) -> None:
-        """Restore the home after Thursday's night. MLflow keeps its database open, so that is overwritten in place."""
+        """Restore the home after Thursday's night. MLflow keeps its database open, so that is
+        overwritten in place."""
         with (
             closing(sqlite3.connect(self.before.with_name("db"))) as kept,
             closing(sqlite3.connect(self.home.root / "mlflow.db")) as live,
@@ -89,10 +92,12 @@ class Nights:
         self.feed.set_clock(THURSDAY)
 
     def night(self, **changes: Any) -> Steps:
-        """Run a night and return the steps that were computed, in the chain's order; the others came from the cache."""
+        """Run a night and return the steps that were computed, in the chain's order; the others
+        came from the cache."""
         from flows.nightly import nightly
 
-        code_version.code_hash.cache_clear()  # kept as one process runs one code; here, sources change within it
+        # kept as one process runs one code; here, sources change within it
+        code_version.code_hash.cache_clear()
         state = nightly(**ASKED | changes, return_state=True)
         assert state.is_completed(), state.message
         return computed(state.state_details.flow_run_id)
@@ -117,7 +122,8 @@ Change = Callable[[Nights], dict[str, Any]]
 
 
 def computed(flow_run_id: Any) -> Steps:
-    """The run's steps that did not come from the cache, once the server has recorded the end of each."""
+    """The run's steps that did not come from the cache, once the server has recorded the end of
+    each."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
 
@@ -176,7 +182,8 @@ def a_line_of(module: str) -> Change:
 
 
 def a_comment_in(*modules: str) -> Change:
-    """Add a comment before and a string after each source, and a line to the vintages' README: the same meaning."""
+    """Add a comment before and a string after each source, and a line to the vintages' README: the
+    same meaning."""
 
     def change(nights: Nights) -> dict[str, Any]:
         for module in modules:

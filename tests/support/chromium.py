@@ -62,7 +62,8 @@ def keep_picture(page: "Page", path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """Per module, since Playwright's event loop runs as long as it does, and `asyncio.run` is refused meanwhile."""
+    """Per module, since Playwright's event loop runs as long as it does, and `asyncio.run` is
+    refused meanwhile."""
     if not CHROMIUM.exists():
         pytest.skip(ABSENT)
     with chromium() as running:

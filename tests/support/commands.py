@@ -37,7 +37,8 @@ def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
 
 
 def here(*arguments: str, **more: str) -> int:
-    """Run the command in this process, in the test's home; return its exit code. more: environment variables."""
+    """Run the command in this process, in the test's home; return its exit code. more: environment
+    variables."""
     with restored(os.environ, (*settings_of(home_of()), *more)):
         os.environ.update(more)
         return run(arguments)
@@ -57,7 +58,8 @@ def up(
     without: Container[str] = (),
     **more: str,
 ) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
-    """Run `stockml up`; once it is ready, yield its process and the lines it printed; stop it by Ctrl-C afterwards.
+    """Run `stockml up`; once it is ready, yield its process and the lines it printed; stop it by
+    Ctrl-C afterwards.
 
     without: the variables of this process that it does not get. more: variables of its own.
     """

@@ -20,7 +20,8 @@ def copied(folder: Path) -> Path:
 
 
 def run_on(copy: Path, code: str, *arguments: str, **more: str) -> Any:
-    """Run Python code in a new process that imports this copy, and all else from here; returns the JSON it prints.
+    """Run Python code in a new process that imports this copy, and all else from here; returns the
+    JSON it prints.
 
     arguments: its `sys.argv[1:]`.  more: environment variables.
     """

@@ -38,7 +38,8 @@ def day(at: int) -> date:
 
 
 def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 0.02) -> Forecast:
-    """A forecast from session `at`: rises by `slope` a session; the 80 % band is `width`·√lead on either side."""
+    """A forecast from session `at`: rises by `slope` a session; the 80 % band is `width`·√lead on
+    either side."""
     lead = np.arange(1, HORIZON + 1)
     path = MID[at] * (1 + slope * lead)
     sides = {50: width / 2, 80: width, 95: width * 2}
@@ -64,7 +65,8 @@ def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 
 
 
 def entry(at: int, key: str = "", hours_later: float = 0.0, **shape: float) -> LedgerEntry:
-    """The ledger entry of `forecast(at)`, published at 23:30 UTC of its session plus `hours_later`."""
+    """The ledger entry of `forecast(at)`, published at 23:30 UTC of its session plus
+    `hours_later`."""
     published = datetime.combine(day(at), time(23, 30), UTC) + timedelta(hours=hours_later)
     return LedgerEntry(
         "IBM", key or f"{at:064x}", published, forecast(at, **shape), f"run-{at}", str(at)

@@ -1,4 +1,5 @@
-"""MLflow's commands, giving up on an absent database after two attempts instead of ten, which take 101 s."""
+"""MLflow's commands, giving up on an absent database after two attempts instead of ten, which take
+101 s."""
 
 import runpy
 

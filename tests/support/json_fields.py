@@ -9,7 +9,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
 
 def told() -> dict[str, set[str]]:
-    """By command, as the first column names it: the names in the second; of several commands, each has them all."""
+    """By command, as the first column names it: the names in the second; of several commands, each
+    has them all."""
     fields, commands = dict[str, set[str]](), [""]
     for first, second in re.findall(r"^\| *(.*?) *\| (`.*?) \|", PAGE.read_text(), re.MULTILINE):
         commands = first.split(", ") if first else commands
@@ -21,7 +22,8 @@ def told() -> dict[str, set[str]]:
 
 
 def check_fields(command: str, shown: Mapping[str, Any]) -> None:
-    """The object's fields, and those of the lists that have rows of their own, are the ones that are told."""
+    """The object's fields, and those of the lists that have rows of their own, are the ones that
+    are told."""
     table = told()
     assert {*shown} - {"home"} == table[command], command
     for name, rows in shown.items():

@@ -1,4 +1,5 @@
-"""Kaggle's long daily price files, in `STOCKML_KAGGLE_DIR`, or in ../shared/kaggle beside the project if that is unset.
+"""Kaggle's long daily price files, in `STOCKML_KAGGLE_DIR`, or in ../shared/kaggle beside the
+project if that is unset.
 
 Set but empty, it means that there are none. Tests that need the files are skipped without them."""
 
@@ -11,7 +12,10 @@ import pytest
 
 LONG = ("hpq", "ibm", "ko", "ge", "xom")
 BESIDE = Path(__file__).parents[2].parent / "shared" / "kaggle"
-ABSENT = "Kaggle's price files are absent: name their folder in STOCKML_KAGGLE_DIR, or put it at ../shared/kaggle"
+ABSENT = (
+    "Kaggle's price files are absent: name their folder in STOCKML_KAGGLE_DIR, or put it at "
+    "../shared/kaggle"
+)
 
 
 def kaggle_at_hand() -> Path | None:

@@ -1,5 +1,6 @@
-"""Print the base job template: Prefect's own for Kubernetes, with the state volume, its owner and the secret added,
-no rights but those of a night, and the project's image as the example in its form.
+"""Print the base job template: Prefect's own for Kubernetes, with the state volume, its owner and
+the secret added, no rights but those of a night, and the project's image as the example in its
+form.
 
 python -m tests.support.kubernetes_template > deployments/kubernetes/base-job-template.json
 """

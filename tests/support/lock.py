@@ -11,7 +11,8 @@ INSTALLED_FOR_TESTS = ("install", "run", "postgres", "dask", "test")
 
 
 def locked(*sections: str) -> dict[str, str]:
-    """Version of each package of these sections that this Python and platform need, by its canonical name."""
+    """Version of each package of these sections that this Python and platform need, by its
+    canonical name."""
     text = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
     parts = dict(re.findall(r"^# section: (\S+)\n((?:(?!# section: ).*\n)*)", text, re.M))
     lines = [line for name in sections for line in re.findall(r"^\S.*", parts[name], re.M)]

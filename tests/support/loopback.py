@@ -1,4 +1,5 @@
-"""A loopback HTTP server whose answers are scripted byte by byte, to simulate every way a connection can break."""
+"""A loopback HTTP server whose answers are scripted byte by byte, to simulate every way a
+connection can break."""
 
 import json
 import socket
@@ -13,9 +14,11 @@ Answer = Callable[["Exchange"], None]
 
 
 class Loopback:
-    """Answers the n-th request with the n-th of `answers`, repeating the last; records the requests in `asked`.
+    """Answers the n-th request with the n-th of `answers`, repeating the last; records the requests
+    in `asked`.
 
-    A connection on which nothing is asked, such as that of a database's client, is kept for 45 seconds.
+    A connection on which nothing is asked, such as that of a database's client, is kept for 45
+    seconds.
     """
 
     def __init__(self, *answers: Answer) -> None:
@@ -159,7 +162,10 @@ def redirect(exchange: Exchange) -> None:
 
 def echo(exchange: Exchange) -> None:
     """Refuse for the day's quota, echoing the key."""
-    text = f"We have detected your API key as {exchange.asked['apikey']} and our standard API rate limit is 25 requests"
+    text = (
+        f"We have detected your API key as {exchange.asked['apikey']} and our standard API rate "
+        "limit is 25 requests"
+    )
     notice(f"{text} per day.")(exchange)
 
 

@@ -33,7 +33,8 @@ def fine_tuned(network: TickerNetwork, times: float = 1.05) -> TickerNetwork:
 def trained_model(
     series: PriceSeries, settings: Settings, times: float | None = 1.05
 ) -> TrainedModel:
-    """A retrained model of the series, as if training had made its widths `times` as wide; None: it did not help."""
+    """A retrained model of the series, as if training had made its widths `times` as wide; None: it
+    did not help."""
     split, training = (
         split_after_vintages(series, settings.evaluation),
         TickerTraining(series, settings, (SHIPPED,)),

@@ -1,6 +1,8 @@
-"""Flows in separate processes, to be killed, each forked from a process that has already imported everything.
+"""Flows in separate processes, to be killed, each forked from a process that has already imported
+everything.
 
-Imports take 10 s, a small night 3 s: forking skips the imports, so that 20 attempts stay affordable.
+Imports take 10 s, a small night 3 s: forking skips the imports, so that 20 attempts stay
+affordable.
 """
 
 import gc
@@ -33,7 +35,8 @@ KILLED = -9
 
 
 def start_night(home: HomePaths, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
-    """Start the nightly flow with these arguments in this home, on this process's Prefect server."""
+    """Start the nightly flow with these arguments in this home, on this process's Prefect
+    server."""
     return start_flow(home, "nightly", quiet=quiet, **asked)
 
 
@@ -50,9 +53,11 @@ def start_flow(
 
 
 def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-    """Start `target(*arguments)` in a process that has imported everything, with the current environment.
+    """Start `target(*arguments)` in a process that has imported everything, with the current
+    environment.
 
-    The environment is passed on, as the fork server has that of the first test to need it, database address included.
+    The environment is passed on, as the fork server has that of the first test to need it, database
+    address included.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.support.before_a_night"])
@@ -120,7 +125,8 @@ class Standing:
 
 
 def standing(home: HomePaths, ticker: str = "IBM") -> Standing:
-    """Collect the store's bars and rows, the nights' keys and models, and what MLflow, ledger and history have."""
+    """Collect the store's bars and rows, the nights' keys and models, and what MLflow, ledger and
+    history have."""
     table = pd.read_parquet(BarStore.of(home).path(ticker)).drop(columns="recorded_at")
     client = MlflowClient(home.tracking_uri)
     found = client.get_experiment_by_name(f"stockml/{ticker}")

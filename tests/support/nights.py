@@ -1,4 +1,5 @@
-"""Nights on recorded prices, to log and draw: with a ticker's own network, or with a stand-in that forecasts a path."""
+"""Nights on recorded prices, to log and draw: with a ticker's own network, or with a stand-in that
+forecasts a path."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -80,7 +81,8 @@ def trained(ticker: str, day: date) -> TrainedModel:
 
 
 def tutorial_model(series: PriceSeries, settings: Settings) -> TrainedModel:
-    """A night's model of the tutorial, with random weights of one LSTM layer: no TensorFlow is needed to train it."""
+    """A night's model of the tutorial, with random weights of one LSTM layer: no TensorFlow is
+    needed to train it."""
     rng, [units] = np.random.default_rng(0), settings.network.units
     shapes = ((1, 4 * units), (units, 4 * units), 4 * units, (units, 1), 1)
     weights = tuple(rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes)
@@ -104,7 +106,8 @@ def tutorial_model(series: PriceSeries, settings: Settings) -> TrainedModel:
 
 @cache
 def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
-    """Assess the ticker's network against the pretrained one as champion; with `share`, a stand-in against another."""
+    """Assess the ticker's network against the pretrained one as champion; with `share`, a stand-in
+    against another."""
     upcoming = sessions_for(ticker).after(day, SETTINGS.evaluation.horizon)
     model: Any = StandIn.of(share) if share else trained(ticker, day)
     rival: Any = StandIn.of(0.4)
@@ -120,7 +123,8 @@ def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
 def recorded_night(
     ticker: str = "IBM", day: date = date(2013, 2, 28), share: float | None = None, **changes: Any
 ) -> Night:
-    """A completed night of `day`. share: use a stand-in that forecasts a path, with a history of epochs."""
+    """A completed night of `day`. share: use a stand-in that forecasts a path, with a history of
+    epochs."""
     found, series = assessed(ticker, day, share), series_until(ticker, day)
     key = hashlib.sha256(f"{ticker} {day} {share}".encode()).hexdigest()
     night = Night(
@@ -153,7 +157,8 @@ def recorded_night(
 
 
 def with_files(night: Night, folder: Path) -> Night:
-    """Write the night's series, assessment and network to `folder`; return the night with their paths."""
+    """Write the night's series, assessment and network to `folder`; return the night with their
+    paths."""
     series_until(night.ticker, night.session).write(folder / "series.parquet")
     write_assessment(assessed(night.ticker, night.session), folder / "evaluation")
     save(trained(night.ticker, night.session), folder / "model")

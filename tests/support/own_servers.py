@@ -1,4 +1,5 @@
-"""Real servers in separate processes, started as `stockml up` does, which tests can stop and start again."""
+"""Real servers in separate processes, started as `stockml up` does, which tests can stop and start
+again."""
 
 import contextlib
 import os
@@ -22,7 +23,8 @@ from tests.support.patience import PATIENCE_S
 
 
 def free_port() -> int:
-    """A port below those that the system hands out: another connection could get one of them before a server is up."""
+    """A port below those that the system hands out: another connection could get one of them before
+    a server is up."""
     while True:
         port = secrets.choice(range(10_000, 32_000))
         with contextlib.suppress(OSError), socket.socket() as probe:

@@ -1,4 +1,5 @@
-"""`python -m tests.support.plot_pictures` draws the plots in docs/numbers.md, from IBM's recorded night."""
+"""`python -m tests.support.plot_pictures` draws the plots in docs/numbers.md, from IBM's recorded
+night."""
 
 from pathlib import Path
 

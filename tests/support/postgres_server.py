@@ -30,7 +30,8 @@ needs_postgres = pytest.mark.skipif(
 
 @contextmanager
 def postgres_server(folder: Path, password: str = "", listens: str = "127.0.0.1") -> Iterator[str]:
-    """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`; asks for a `password`.
+    """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`; asks
+    for a `password`.
 
     listens: empty for a server that has only its socket in `folder`.
     """
@@ -54,7 +55,8 @@ def postgres_server(folder: Path, password: str = "", listens: str = "127.0.0.1"
     reraise=True,
 )
 def _started(folder: Path, cluster: Path, listens: str) -> int:
-    """Start the server and return its port. Retried, as another process may take the free port first."""
+    """Start the server and return its port. Retried, as another process may take the free port
+    first."""
     port = free_port()
     options, log = (
         f"-h '{listens}' -p {port} -k {folder} -c fsync=off",
@@ -66,14 +68,16 @@ def _started(folder: Path, cluster: Path, listens: str) -> int:
 
 
 def create_databases(address: str, *names: str) -> None:
-    """Create databases as a person does before a first start; by default all that this project uses."""
+    """Create databases as a person does before a first start; by default all that this project
+    uses."""
     with psycopg.connect(f"{address}/postgres", autocommit=True) as server:
         for name in names or ("prefect", "mlflow", "stockml"):
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
 def _run(program: str, *arguments: str, folder: Path) -> None:
-    """Run a program of PostgreSQL's; if we are root, which it refuses, as user `postgres`, who must reach `folder`."""
+    """Run a program of PostgreSQL's; if we are root, which it refuses, as user `postgres`, who must
+    reach `folder`."""
     as_user = {}
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")

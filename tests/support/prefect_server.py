@@ -1,4 +1,5 @@
-"""Real Prefect servers for tests; one for the whole session costs a few seconds, after which flows are fast."""
+"""Real Prefect servers for tests; one for the whole session costs a few seconds, after which flows
+are fast."""
 
 import logging
 import os
@@ -31,7 +32,8 @@ def _sessions_server() -> Iterator[None]:
 def prefect_server(_sessions_server: None) -> Iterator[None]:
     """A server as commands start one, on its own database; it really records flow runs.
 
-    A file leaves no unfinished run on it: the sweeps and counts of the next file's tests would find that.
+    A file leaves no unfinished run on it: the sweeps and counts of the next file's tests would find
+    that.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import StateType
@@ -46,7 +48,8 @@ def prefect_server(_sessions_server: None) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server as `stockml up` starts one, with the scheduler and automations, which it looks after every second."""
+    """A server as `stockml up` starts one, with the scheduler and automations, which it looks after
+    every second."""
     place = current_home({"STOCKML_HOME": str(tmp_path_factory.mktemp("lasting"))})
     with (
         OwnServer.prefect(place, **EVERY_SECOND).start() as server,
@@ -67,7 +70,8 @@ def temporary_prefect() -> Iterator[None]:
 
 @contextmanager
 def prefect_at(place: HomePaths, server: str = "") -> Iterator[None]:
-    """Point all threads of this process to `server`, which serves the home's database; start one if empty."""
+    """Point all threads of this process to `server`, which serves the home's database; start one if
+    empty."""
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker
     from prefect.settings import (

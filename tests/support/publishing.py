@@ -33,7 +33,8 @@ def publish(
     ticker: str = "IBM",
     price: Price = "mid",
 ) -> None:
-    """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus `hours_later`."""
+    """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus
+    `hours_later`."""
     bar = recorded("IBM").loc[str(origin)]
     last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
     path = last * (1 + lead / 1_000)

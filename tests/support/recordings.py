@@ -18,7 +18,8 @@ def _rows(symbol: str) -> pd.DataFrame:
 
 
 def adjusted_closes(symbol: str) -> dict[date, float]:
-    """The recording's own closes adjusted for dividends and splits, which the program has no use for."""
+    """The recording's own closes adjusted for dividends and splits, which the program has no use
+    for."""
     return {
         date.fromisoformat(day): float(close) for day, close in _rows(symbol)["adj close"].items()
     }
@@ -26,7 +27,8 @@ def adjusted_closes(symbol: str) -> dict[date, float]:
 
 @cache
 def recorded(symbol: str) -> Bars:
-    """Raw bars as traded of AAPL, FB, GOOG, IBM or MSFT, up to 2013-03-01. Cached: do not modify in place."""
+    """Raw bars as traded of AAPL, FB, GOOG, IBM or MSFT, up to 2013-03-01. Cached: do not modify in
+    place."""
     rows = _rows(symbol)
     return make_bars(
         rows.index.to_numpy().astype("datetime64[D]"),

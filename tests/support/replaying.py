@@ -1,4 +1,5 @@
-"""A home with recorded bars up to a week before the end of the recording, and a feed to fetch the rest from."""
+"""A home with recorded bars up to a week before the end of the recording, and a feed to fetch the
+rest from."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta

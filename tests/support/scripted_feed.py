@@ -1,4 +1,5 @@
-"""A replay feed that records requests, serves further symbols, and fails as scripted: one fault a request, in order."""
+"""A replay feed that records requests, serves further symbols, and fails as scripted: one fault a
+request, in order."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -41,8 +42,9 @@ class Fault(Answer):
 class ScriptedFeed(Feed):
     """A feed with scripted faults; takes Feed's arguments too.
 
-    aliases: further symbols and the recorded ones whose prices they get.  delisted: no bars from that day on.
-    edit: changes or drops rows.  then: called with each request before its answer is sent, as Feed's `on_request`.
+    aliases: further symbols and the recorded ones whose prices they get.  delisted: no bars from
+    that day on. edit: changes or drops rows.  then: called with each request before its answer is
+    sent, as Feed's `on_request`.
     """
 
     def __init__(

@@ -17,9 +17,11 @@ BALLAST = "ballast"
 
 
 def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
-    """Mount an empty file system of this size on `folder`. Call it in a process that has started no thread.
+    """Mount an empty file system of this size on `folder`. Call it in a process that has started no
+    thread.
 
-    Needs no privileges if the system allows user namespaces. Raises OSError if it allows no such mounts.
+    Needs no privileges if the system allows user namespaces. Raises OSError if it allows no such
+    mounts.
     """
     user, group, found = os.geteuid(), os.getegid(), []
     for flags in (NEW_MOUNTS | NEW_USER, NEW_MOUNTS):
@@ -64,7 +66,8 @@ def make_room(disk: Path) -> None:
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Limit the size of files that this process writes to `size` bytes; beyond it, writes raise OSError."""
+    """Limit the size of files that this process writes to `size` bytes; beyond it, writes raise
+    OSError."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

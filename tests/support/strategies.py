@@ -1,4 +1,5 @@
-"""Generated bars, batches and edits for property tests: always valid, on New York's calendar, small."""
+"""Generated bars, batches and edits for property tests: always valid, on New York's calendar,
+small."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -14,7 +14,8 @@ from stockml.nights.record import Night
 
 
 def check_every_page_says_the_same(home: HomePaths, night: Night) -> None:
-    """Check that record, command line, JSON, Prefect's state and artifact and MLflow's note and record agree.
+    """Check that record, command line, JSON, Prefect's state and artifact and MLflow's note and
+    record agree.
 
     The alias names the history's champion, whose night says it was promoted.
     """

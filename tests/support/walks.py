@@ -27,7 +27,8 @@ def walk(n: int, seed: int = 0, volatility: float = 0.01) -> PriceSeries:
 
 
 def altered_after(series: PriceSeries, t: int) -> PriceSeries:
-    """The series with every bar after session `t` replaced by another, more volatile one; unchanged up to `t`.
+    """The series with every bar after session `t` replaced by another, more volatile one; unchanged
+    up to `t`.
 
     The new bars start at three times the price: at ten times they would begin another segment.
     """
@@ -62,7 +63,8 @@ def hole_of_a_year(n: int = 1_200) -> PriceSeries:
 
 
 def turning(n: int, turn: int, seed: int = 4) -> PriceSeries:
-    """A series whose moves persist until session `turn` (autocorrelation +0.6), and reverse from then on (-0.6)."""
+    """A series whose moves persist until session `turn` (autocorrelation +0.6), and reverse from
+    then on (-0.6)."""
     rng, moves = np.random.default_rng(seed), np.zeros(n)
     for t in range(1, n):
         moves[t] = rng.normal(0, 0.01) + (0.6 if t < turn else -0.6) * moves[t - 1]

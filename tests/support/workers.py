@@ -1,4 +1,5 @@
-"""The stock worker on the test's Prefect server, deployments for it, and waiting for the state of a run."""
+"""The stock worker on the test's Prefect server, deployments for it, and waiting for the state of a
+run."""
 
 import os
 import sys
@@ -19,7 +20,8 @@ from tests.support import patience
 
 @contextmanager
 def worker(folder: Path, **more: str) -> Iterator[Child]:
-    """Run the worker as `stockml up` does, in `folder`; it looks for runs every second. more: environment variables."""
+    """Run the worker as `stockml up` does, in `folder`; it looks for runs every second. more:
+    environment variables."""
     server = {
         "PREFECT_API_URL": PREFECT_API_URL.value(),
         "PYTHONPATH": ":".join(filter(None, sys.path)),
@@ -37,7 +39,8 @@ def worker(folder: Path, **more: str) -> Iterator[Child]:
 def deployed(
     client: SyncPrefectClient, folder: Path, source: str, name: str, called: str = "", **more: Any
 ) -> UUID:
-    """Deploy the flow of this name in `source`. called: the deployment's name, if it is not the flow's."""
+    """Deploy the flow of this name in `source`. called: the deployment's name, if it is not the
+    flow's."""
     (folder / f"{name}.py").write_text(source)
     place = {"work_pool_name": POOL, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
     return client.create_deployment(
@@ -46,12 +49,14 @@ def deployed(
 
 
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
-    """Wait until the run's state has this name; the state must last, as asking twenty times a second costs a core."""
+    """Wait until the run's state has this name; the state must last, as asking twenty times a
+    second costs a core."""
     patience.until(lambda: client.read_flow_run(run).state_name == name, every_s=0.3)
 
 
 def message(client: SyncPrefectClient, run: UUID, words: str) -> str:
-    """Wait until a state of the run has a message with these words, and return it; the run may have gone on since."""
+    """Wait until a state of the run has a message with these words, and return it; the run may have
+    gone on since."""
 
     def found() -> str:
         told = (str(state.message) for state in client.read_flow_run_states(run))

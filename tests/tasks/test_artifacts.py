@@ -1,4 +1,5 @@
-"""What the rows of many nights say of a night that has no result, and where links to MLflow lead."""
+"""What the rows of many nights say of a night that has no result, and where links to MLflow
+lead."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Steps are cached by content: same content, same key; if anything that matters changes, the right step runs again."""
+"""Steps are cached by content: same content, same key; if anything that matters changes, the right
+step runs again."""
 
 import json
 import shutil
@@ -105,7 +106,10 @@ def test_a_changed_line_of_code_reruns_the_step_that_uses_it(tmp_path: Path) -> 
     copy = copied(tmp_path)
     with (copy / "settings.py").open("a") as file:
         file.write("MORE = 1\n")
-    code = "import json; from tests.tasks.test_caching import two_steps; print(json.dumps(two_steps()))"
+    code = (
+        "import json; from tests.tasks.test_caching import two_steps; "
+        "print(json.dumps(two_steps()))"
+    )
     assert run_on(copy, code, PREFECT_API_URL=PREFECT_API_URL.value()) == ["Cached", "Completed"]
 
 

@@ -17,7 +17,8 @@ from tests.support.own_servers import mlflow_server
 def test_the_trash_behind_this_homes_page_is_emptied_and_of_another_server_people_are_told(
     installation: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it itself."""
+    """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it
+    itself."""
     (picture := tmp_path / "forecast.png").touch()
     with mlflow_server(installation) as page:
         client = MlflowClient(page)

@@ -1,4 +1,5 @@
-"""Who is asked for prices, and whose turn it is: by the environment, the home and the key's plan."""
+"""Who is asked for prices, and whose turn it is: by the environment, the home and the key's
+plan."""
 
 from contextlib import ExitStack
 from datetime import date

@@ -1,4 +1,5 @@
-"""The pages of all tickers are updated by the last night that is due, and now and then by one of many."""
+"""The pages of all tickers are updated by the last night that is due, and now and then by one of
+many."""
 
 import json
 import os
@@ -160,7 +161,8 @@ def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
 def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
     follow: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a forecast it was missing from the page; the dash in its row is also that of a deployment deleted."""
+    """Without a forecast it was missing from the page; the dash in its row is also that of a
+    deployment deleted."""
     follow("GOES", "RESTS", "WHOLE")
     with get_client(sync_client=True) as client:
         client.pause_deployment(client.read_deployment_by_name("nightly/WHOLE").id)

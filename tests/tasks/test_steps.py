@@ -1,4 +1,5 @@
-"""A night's steps: the code of each is what its module imports, so that no other step runs again."""
+"""A night's steps: the code of each is what its module imports, so that no other step runs
+again."""
 
 from datetime import UTC, datetime
 
@@ -40,8 +41,8 @@ AGAIN = "; `stockml history IBM` asks again"
         (
             {"detail": "Invalid token."},
             403,
-            "no history from tiingo: IBM: expected a valid Tiingo key in TIINGO_API_KEY, found Invalid token.; "
-            f"find it at tiingo.com/account/api{AGAIN}",
+            "no history from tiingo: IBM: expected a valid Tiingo key in TIINGO_API_KEY, found "
+            f"Invalid token.; find it at tiingo.com/account/api{AGAIN}",
         ),
         (b"", 429, f"no history from tiingo: HTTP 429: no words{AGAIN} once this hour is over"),
         (

@@ -1,4 +1,5 @@
-"""The forecast of an evaluation goes into the ledger once under its night's key, whoever publishes it again."""
+"""The forecast of an evaluation goes into the ledger once under its night's key, whoever publishes
+it again."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path

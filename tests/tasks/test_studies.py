@@ -102,7 +102,8 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
 
 
 def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) -> None:
-    """Its only bar is of a day on which London was open and New York, by which its suffix would go, was not."""
+    """Its only bar is of a day on which London was open and New York, by which its suffix would go,
+    was not."""
     bar = recorded("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(2013, 2, 18)])
     told = {
         "recorded_at": datetime(2013, 2, 19, tzinfo=UTC),
@@ -171,7 +172,8 @@ def test_progress_starts_at_half_if_only_the_published_network_is_still_to_be_tr
 
 
 class Deadly:
-    """A series that kills the process that receives it, as the system does where memory is short."""
+    """A series that kills the process that receives it, as the system does where memory is
+    short."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return signal.raise_signal, (signal.SIGKILL,)

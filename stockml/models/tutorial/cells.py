@@ -1,7 +1,9 @@
-"""The recurrent cells in plain arithmetic: one definition for training (TensorFlow) and for forecasting (NumPy).
+"""The recurrent cells in plain arithmetic: one definition for training (TensorFlow) and for
+forecasting (NumPy).
 
-A cell takes x and h, the products of inputs and hidden state with their kernels, (streams, gates · units) each, its
-remaining weights, and its states, (streams, units) each, hidden first. It returns new states. Gates stand as in Keras.
+A cell takes x and h, the products of inputs and hidden state with their kernels, (streams, gates ·
+units) each, its remaining weights, and its states, (streams, units) each, hidden first. It returns
+new states. Gates stand as in Keras.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +11,8 @@ from typing import Any, NamedTuple
 
 
 class Cell(NamedTuple):
-    """A kind of cell.  gates: kernels have gates · units columns.  arrays: how many a layer has, with its kernels."""
+    """A kind of cell.  gates: kernels have gates · units columns.  arrays: how many a layer has,
+    with its kernels."""
 
     step: Callable[[Any, Any, Any, Sequence[Any], Sequence[Any]], tuple[Any, ...]]
     gates: int
@@ -28,7 +31,8 @@ def lstm(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any])
 def peephole(
     maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """LSTM whose gates see the cell state (Gers and Schmidhuber, 2000).  rest: bias (4 units), peepholes (3, units)."""
+    """LSTM whose gates see the cell state (Gers and Schmidhuber, 2000).  rest: bias (4 units),
+    peepholes (3, units)."""
     enter, forget, candidate, output = maths.split(x + h + rest[0], 4, axis=1)
     cell, peepholes = states[1], rest[1]
     enter, forget = (
@@ -40,7 +44,8 @@ def peephole(
 
 
 def gru(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
-    """GRU (Cho et al., 2014), reset after the product, as in Keras.  rest: biases of x and of h (2, 3 units)."""
+    """GRU (Cho et al., 2014), reset after the product, as in Keras.  rest: biases of x and of h (2,
+    3 units)."""
     update_x, reset_x, candidate_x = maths.split(x + rest[0][0], 3, axis=1)
     update_h, reset_h, candidate_h = maths.split(h + rest[0][1], 3, axis=1)
     update = _sigmoid(maths, update_x + update_h)

@@ -1,6 +1,8 @@
-"""The tutorial's network in Keras, imported inside the functions: parallel streams whose state is carried on.
+"""The tutorial's network in Keras, imported inside the functions: parallel streams whose state is
+carried on.
 
-Training spends its time in the steps of a recurrent layer, which are therefore one operation with its own gradient.
+Training spends its time in the steps of a recurrent layer, which are therefore one operation with
+its own gradient.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +17,8 @@ from stockml.models.tutorial.cells import CELLS
 from stockml.settings import Settings
 
 GRADIENT_NORM = 5.0
-HUBER_BEND = 0.01  # scaled: half a trained network's error at a step; no error ever reaches 1, Keras' default
+# scaled: half a trained network's error at a step; no error ever reaches 1, Keras' default
+HUBER_BEND = 0.01
 MATMUL_TYPE = (
     "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
 )
@@ -25,7 +28,8 @@ OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SG
 def fit_epoch(
     model: Any, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float
 ) -> float:
-    """Fit one epoch; return its steps' mean loss.  x, y: (steps · streams, unrolled), a step's streams together."""
+    """Fit one epoch; return its steps' mean loss.  x, y: (steps · streams, unrolled), a step's
+    streams together."""
     model.optimizer.learning_rate = learning_rate
     streams = model.input_shape[0]
     fitted = model.fit(x[..., None], y[..., None], batch_size=streams, shuffle=False, verbose=0)
@@ -33,7 +37,8 @@ def fit_epoch(
 
 
 def build(settings: Settings, streams: int) -> Any:
-    """A compiled Keras model, as configured, from (streams, look_back, 1) to that shape, stateful over its streams."""
+    """A compiled Keras model, as configured, from (streams, look_back, 1) to that shape, stateful
+    over its streams."""
     tensorflow()
     import keras
 
@@ -56,7 +61,8 @@ def build(settings: Settings, streams: int) -> Any:
 
 
 def summed_loss(name: str) -> Callable[[Any, Any], Any]:
-    """The named loss, summed over the unrolled steps, (streams,); Keras then averages over the streams."""
+    """The named loss, summed over the unrolled steps, (streams,); Keras then averages over the
+    streams."""
     from keras import ops
 
     def huber(error: Any) -> Any:
@@ -71,16 +77,19 @@ def summed_loss(name: str) -> Callable[[Any, Any], Any]:
 
 @cache
 def stream_layer() -> Any:
-    """A recurrent layer with the tutorial's dropout: on output and hidden state, drawn apart; not on the cell state.
+    """A recurrent layer with the tutorial's dropout: on output and hidden state, drawn apart; not
+    on the cell state.
 
-    Masks are fresh at every step, where Keras' own `recurrent_dropout` keeps one for the whole sequence. Its products
-    are in bfloat16, for less than half the time of Keras' own cell. It only learns; `recipe.rollout` forecasts.
+    Masks are fresh at every step, where Keras' own `recurrent_dropout` keeps one for the whole
+    sequence. Its products are in bfloat16, for less than half the time of Keras' own cell. It only
+    learns; `recipe.rollout` forecasts.
     """
     tf = tensorflow()
     import keras
 
     class StreamLayer(keras.layers.Layer):  # type: ignore[misc]
-        """(unrolled, streams, inputs) to (unrolled, streams, units); each stream's state is carried on."""
+        """(unrolled, streams, inputs) to (unrolled, streams, units); each stream's state is carried
+        on."""
 
         def __init__(self, cell: str, units: int, rate: float, seed: int) -> None:
             super().__init__()
@@ -127,7 +136,8 @@ def stream_layer() -> Any:
 
 
 def _starts(cell: str, inputs: int, units: int, seed: int) -> list[tuple[Any, tuple[int, ...]]]:
-    """Initialiser and shape of each of a layer's weights: kernel, recurrent kernel, and the cell's `rest`."""
+    """Initialiser and shape of each of a layer's weights: kernel, recurrent kernel, and the cell's
+    `rest`."""
     import keras
 
     columns = CELLS[cell].gates * units
@@ -153,7 +163,8 @@ def _starts(cell: str, inputs: int, units: int, seed: int) -> list[tuple[Any, tu
 def side_by_side(
     cell: str, rate: float, bits: Any, states: Sequence[Any], sums: Any, recurrent: Any, *rest: Any
 ) -> tuple[Any, ...]:
-    """Run `unrolled` on each half of the streams: while one waits the other computes. More parts are slower."""
+    """Run `unrolled` on each half of the streams: while one waits the other computes. More parts
+    are slower."""
     tf, streams = tensorflow(), sums.shape[1]
     halves = [streams // 2, streams - streams // 2] if streams > 1 else [streams]
     own_bits = [None] * len(halves) if bits is None else tf.split(bits, halves, axis=1)
@@ -173,11 +184,12 @@ def unrolled(
 ) -> Callable[..., tuple[Any, ...]]:
     """Return the steps as one operation, with their gradient through time (Werbos, 1990).
 
-    bits: (steps, streams, units, 2), random, which drop outputs and states at `rate`, or None.  states: the initial
-    ones, (streams, units) each; no gradient flows to them. The operation takes the inputs' products with the kernel,
-    (steps, streams, gates · units), and the layer's other weights; it returns the outputs, (steps, streams, units), and
-    the last states. Its gradient recomputes each step's gates rather than keep them, and forms the recurrent kernel's
-    in one product over all steps: a fifth less time than TensorFlow's own gradient.
+    bits: (steps, streams, units, 2), random, which drop outputs and states at `rate`, or None.
+    states: the initial ones, (streams, units) each; no gradient flows to them. The operation takes
+    the inputs' products with the kernel, (steps, streams, gates · units), and the layer's other
+    weights; it returns the outputs, (steps, streams, units), and the last states. Its gradient
+    recomputes each step's gates rather than keep them, and forms the recurrent kernel's in one
+    product over all steps: a fifth less time than TensorFlow's own gradient.
     """
     tf = tensorflow()
     forward, backward = _step()
@@ -228,7 +240,8 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
     def step(
         cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any
     ) -> tuple[Any, Any, Any]:
-        """Output, states, and the hidden state for the next product.  bits: 16 drop a unit's output, 16 its state."""
+        """Output, states, and the hidden state for the next product.  bits: 16 drop a unit's
+        output, 16 its state."""
         hidden, *memory = CELLS[cell].step(
             tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states
         )
@@ -243,8 +256,8 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
     ) -> Any:
         """Gradients by x, h, the states and `rest`, the last added to the sum of the later steps.
 
-        after: the loss's gradient by this step's output; by its states, the hidden one's in two parts, through the next
-        step's product and through its cell; and the sum for `rest`.
+        after: the loss's gradient by this step's output; by its states, the hidden one's in two
+        parts, through the next step's product and through its cell; and the sum for `rest`.
         """
         slope, (product, direct, *others), total = after
         with tf.GradientTape() as tape:

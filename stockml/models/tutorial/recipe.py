@@ -1,9 +1,13 @@
-"""The well-known LSTM tutorial's recipe in numbers: scaling, smoothing, streams, decay, two baselines, forecasts.
+"""The well-known LSTM tutorial's recipe in numbers: scaling, smoothing, streams, decay, two
+baselines, forecasts.
 
-It reproduces published figures, and it looks ahead in two places, which is why it is not the default:
-1. the scale of a window is learned from the whole window, so a scaled point knows the window's later extremes;
-2. with `decay_on="test"` the learning rate is lowered by the test part, the very origins that are then reported.
-The first is part of the recipe; the second is a switch, off by default. Tests show both.
+It reproduces published figures, and it looks ahead in two places, which is why it is not the
+default:
+1. the scale of a window is learned from the whole window, so a scaled point knows the window's
+   later extremes;
+2. with `decay_on="test"` the learning rate is lowered by the test part, the very origins that are
+   then reported. The first is part of the recipe; the second is a switch, off by default. Tests
+   show both.
 """
 
 import math
@@ -26,7 +30,8 @@ Weights = Sequence[NDArray[np.float32]]
 
 TRAINED_OF = (11_000, 12_075)  # the tutorial's training points, out of all its points
 WINDOW = 2_500
-MIN_WINDOW = 250  # a remainder below a year joins the window before it: its own extremes are too close for a scale
+# a remainder below a year joins the window before it: its own extremes are too close for a scale
+MIN_WINDOW = 250
 SMOOTHING = 0.1
 LABEL_REACH = 4
 MAX_STARTS = 20
@@ -40,13 +45,15 @@ def train_length(n: int) -> int:
 
 
 def starts(first: int, end: int, horizon: int) -> Indices:
-    """(m,) first predicted points, each an origin + 1: every `horizon` from `first`, at most 20, known by `end`."""
+    """(m,) first predicted points, each an origin + 1: every `horizon` from `first`, at most 20,
+    known by `end`."""
     return np.arange(first, end - horizon + 1, horizon, dtype=np.int64)[:MAX_STARTS]
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scaled series.  values, low, high: (n,); values are (mid - low) / (high - low), smoothed before train_end."""
+    """A scaled series.  values, low, high: (n,); values are (mid - low) / (high - low), smoothed
+    before train_end."""
 
     values: Floats
     low: Floats
@@ -60,10 +67,11 @@ class Prepared:
 
 
 def prepare(mid: Floats, train_end: int) -> Prepared:
-    """Scale, then smooth before `train_end` by an exponential mean from 0, as the tutorial does.  mid: (n,), price.
+    """Scale, then smooth before `train_end` by an exponential mean from 0, as the tutorial does.
+    mid: (n,), price.
 
-    Min-max scaling in windows of 2,500 before `train_end`, each by its own extremes (leak 1: a point's scale knows the
-    rest of its window); from `train_end` on by the last window's.
+    Min-max scaling in windows of 2,500 before `train_end`, each by its own extremes (leak 1: a
+    point's scale knows the rest of its window); from `train_end` on by the last window's.
     """
     from sklearn.preprocessing import MinMaxScaler
 
@@ -79,7 +87,8 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
 def prepared_within(
     mid: Floats, low: Floats, high: Floats, train_end: int, *, start: float | None
 ) -> Prepared:
-    """Scale by known extremes, (n,) each, then smooth before `train_end`, from `start` or, if None, the first value."""
+    """Scale by known extremes, (n,) each, then smooth before `train_end`, from `start` or, if None,
+    the first value."""
     values = scaled(mid, low, high)
     values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=start)
     return Prepared(values, low, high, train_end)
@@ -91,7 +100,8 @@ def scaled(mid: Floats, low: Floats, high: Floats) -> Floats:
 
 
 def scale_range(low: Floats | float, high: Floats | float) -> Floats:
-    """What a step from 0 to 1 is in price: the window's range; of a window in which no price moved, that price.
+    """What a step from 0 to 1 is in price: the window's range; of a window in which no price moved,
+    that price.
 
     low, high: in price, of any one shape, (…), which the result has.
     """
@@ -99,7 +109,8 @@ def scale_range(low: Floats | float, high: Floats | float) -> Floats:
 
 
 def windows(train_end: int) -> Indices:
-    """(windows,) start of each scaling window: every 2,500 points; a short remainder joins the last one."""
+    """(windows,) start of each scaling window: every 2,500 points; a short remainder joins the last
+    one."""
     begins = np.arange(0, train_end, WINDOW)
     short = len(begins) > 1 and train_end - begins[-1] < MIN_WINDOW
     return begins[:-1] if short else begins
@@ -107,7 +118,8 @@ def windows(train_end: int) -> Indices:
 
 @dataclass(frozen=True)
 class TutorialScale:
-    """The scaling windows: first session and price extremes of each; the last one's apply from then on."""
+    """The scaling windows: first session and price extremes of each; the last one's apply from then
+    on."""
 
     since: tuple[str, ...]
     lows: tuple[float, ...]
@@ -121,9 +133,11 @@ class TutorialScale:
         return cls(tuple(map(str, sessions[begins])), tuple(low.tolist()), tuple(high.tolist()))
 
     def prepared(self, series: PriceSeries, train_end: int) -> Prepared:
-        """Scale and smooth any stretch of the ticker's sessions as the series learned from was, whatever its length.
+        """Scale and smooth any stretch of the ticker's sessions as the series learned from was,
+        whatever its length.
 
-        One that begins later is smoothed from its own first value, which counts nothing after 150 sessions (< 1e-6).
+        One that begins later is smoothed from its own first value, which counts nothing after 150
+        sessions (< 1e-6).
         """
         begins = np.array(self.since, dtype="datetime64[D]")
         at = np.maximum(np.searchsorted(begins, series.sessions, side="right") - 1, 0)
@@ -144,7 +158,8 @@ class TutorialScale:
 class Streams:
     """Parallel readers of values (n,) at cursors (streams,).
 
-    One that reaches the end of the values resumes at a random point before the end of its own segment.
+    One that reaches the end of the values resumes at a random point before the end of its own
+    segment.
     """
 
     values: Floats
@@ -153,15 +168,18 @@ class Streams:
 
     @classmethod
     def of(cls, values: Floats, count: int, unrolled: int) -> "Streams":
-        """`count` readers, evenly spaced. Raises TooFewBars when they would start on the same point."""
+        """`count` readers, evenly spaced. Raises TooFewBars when they would start on the same
+        point."""
         if len(values) < count + unrolled:
             raise TooFewBars(count + unrolled, len(values), f"{count} streams of {unrolled} points")
         return cls(values, np.arange(count) * ((len(values) - unrolled) // count), unrolled)
 
     def places(self, draws: Floats) -> "tuple[Indices, Indices, Streams]":
-        """Indices of the next points and of their labels, (unrolled, streams) each, and the streams after them.
+        """Indices of the next points and of their labels, (unrolled, streams) each, and the streams
+        after them.
 
-        draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader resumes, and which point is the label.
+        draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader resumes, and which
+        point is the label.
         """
         readable = len(self.values) - self.unrolled
         segment_ends = (1 + np.arange(len(self.cursors))) * (readable // len(self.cursors))
@@ -177,7 +195,8 @@ class Streams:
 
 
 def learning_rate(initial: float, losses: Iterable[float]) -> float:
-    """Rate after epochs with these losses: halved after more than 2 in a row without improvement, never below 1e-6."""
+    """Rate after epochs with these losses: halved after more than 2 in a row without improvement,
+    never below 1e-6."""
     best, waited, halvings = math.inf, 0, 0
     for loss in losses:
         waited = waited + 1 if loss > best else 0
@@ -188,19 +207,22 @@ def learning_rate(initial: float, losses: Iterable[float]) -> float:
 
 
 def half_mse(predicted: Floats, real: Floats) -> float:
-    """The tutorial's error: half of the mean squared error of two arrays of one shape, (…), in scaled units squared."""
+    """The tutorial's error: half of the mean squared error of two arrays of one shape, (…), in
+    scaled units squared."""
     return 0.5 * float(np.mean((predicted - real) ** 2))
 
 
 def one_step_errors(prepared: Prepared) -> dict[str, float]:
-    """Errors one step ahead on the smoothed training part, by name; the standard average's from the first full one."""
+    """Errors one step ahead on the smoothed training part, by name; the standard average's from the
+    first full one."""
     trained = prepared.values[: prepared.train_end]
     known, first = _known(trained), {"standard average": AVERAGE_WINDOW, "EMA": 1, "last value": 1}
     return {name: half_mse(known[name][at - 1 : -1], trained[at:]) for name, at in first.items()}
 
 
 def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, float]:
-    """Half MSE over the `horizon` points from each start, by name, of the constant forecasts known just before it.
+    """Half MSE over the `horizon` points from each start, by name, of the constant forecasts known
+    just before it.
 
     at: (starts,), points, from 1 on.
     """
@@ -212,7 +234,8 @@ def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, floa
 
 
 def _known(values: Floats) -> dict[str, Floats]:
-    """(n,) forecasts of the next point, by name, known at each point: the page's two averages and the last value."""
+    """(n,) forecasts of the next point, by name, known at each point: the page's two averages and
+    the last value."""
     return {
         "standard average": trailing_mean(values),
         "EMA": exponential_mean(values, start=0.0),
@@ -221,12 +244,14 @@ def _known(values: Floats) -> dict[str, Floats]:
 
 
 def ema_ahead(value: float, mean: float, steps: int) -> Floats:
-    """(steps,) forecasts of the exponential mean, each fed back as the next value: all equal the first."""
+    """(steps,) forecasts of the exponential mean, each fed back as the next value: all equal the
+    first."""
     return np.full(steps, EMA_DECAY * mean + (1 - EMA_DECAY) * value)
 
 
 def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | None:
-    """Pearson's, of predicted and actual moves, (m, horizon), since `last`, (m,); None where either is constant."""
+    """Pearson's, of predicted and actual moves, (m, horizon), since `last`, (m,); None where either
+    is constant."""
     moves = (predicted - last[:, None]).ravel(), (real - last[:, None]).ravel()
     return (
         float(np.corrcoef(*moves)[0, 1])
@@ -258,10 +283,12 @@ def target_windows(values: Floats, at: Indices, horizon: int) -> Floats:
     invalid="ignore"
 )  # OpenBLAS may raise the flag for finite numbers: NumPy's issue 24067
 def rollout(weights: Weights, inputs: Floats, horizon: int, cell: str = "lstm") -> Floats:
-    """Feed the past, then each prediction as the next input: all origins in one pass, without dropout.
+    """Feed the past, then each prediction as the next input: all origins in one pass, without
+    dropout.
 
-    weights: kernel (inputs, gates · units), recurrent kernel (units, gates · units) and the rest of each layer, as in
-    `cells`, then the linear layer's kernel and bias.  inputs: (m, length).  Returns (m, horizon).
+    weights: kernel (inputs, gates · units), recurrent kernel (units, gates · units) and the rest of
+    each layer, as in `cells`, then the linear layer's kernel and bias.  inputs: (m, length).
+    Returns (m, horizon).
     """
     *arrays, kernel, bias = weights
     kind = CELLS[cell]
@@ -301,11 +328,13 @@ class TutorialForecaster:
     def forecast(
         self, series: PriceSeries, origins: Indices, leads: Indices
     ) -> tuple[Floats, None]:
-        """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, … without a gap."""
+        """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, … without a
+        gap."""
         return np.log(self.paths(series, origins, len(leads)) / series.close[origins, None]), None
 
     def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
-        """(m, horizon) mid prices of the sessions after each origin.  Raises TooFewBars below look_back - 2."""
+        """(m, horizon) mid prices of the sessions after each origin.  Raises TooFewBars below
+        look_back - 2."""
         network, prepared = (
             self.settings.network,
             self.scale.prepared(series, len(series.through(self.learned_until))),

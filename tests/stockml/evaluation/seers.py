@@ -36,7 +36,8 @@ class Model:
 
 
 def wide(times: float, series: PriceSeries = SERIES) -> Model:
-    """The pretrained network with `times` its width at every lead, as if it had been trained to that."""
+    """The pretrained network with `times` its width at every lead, as if it had been trained to
+    that."""
     first, last = series.sessions[SPLIT.validation.start], series.sessions[-1]
     networks = (
         TickerNetwork(
@@ -52,7 +53,8 @@ def wide(times: float, series: PriceSeries = SERIES) -> Model:
 
 @dataclass(frozen=True)
 class Seer:
-    """Foretells `share` of every move from the close that `true` holds, and after its end one percent a session.
+    """Foretells `share` of every move from the close that `true` holds, and after its end one
+    percent a session.
 
     true: None to look it up in the bars that it is given.
     """

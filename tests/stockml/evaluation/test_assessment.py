@@ -1,4 +1,5 @@
-"""What is published, from which model, and against what it is measured: too narrow networks, foretelling paths."""
+"""What is published, from which model, and against what it is measured: too narrow networks,
+foretelling paths."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -213,7 +214,8 @@ def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is
 
 
 def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
-    """Pence until two months into the test part, then pounds: averages, drift and scale span the change."""
+    """Pence until two months into the test part, then pounds: averages, drift and scale span the
+    change."""
     in_pence_first = with_prices(SERIES, np.where(np.arange(len(SERIES)) < TEST[12], 100.0, 1.0))
     found = assess(in_pence_first, USUAL, None, SETTINGS, after(SERIES), SPLIT)
     assert 0 < len(found.test_origins) < len(TEST)

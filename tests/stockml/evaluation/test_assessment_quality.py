@@ -1,6 +1,8 @@
-"""A night's forecasts on real prices with default settings: as good as measured before, and not too good.
+"""A night's forecasts on real prices with default settings: as good as measured before, and not too
+good.
 
-`python -m tests.stockml.evaluation.test_assessment_quality` prints the figures that the margins were set from.
+`python -m tests.stockml.evaluation.test_assessment_quality` prints the figures that the margins
+were set from.
 """
 
 from datetime import date
@@ -55,7 +57,8 @@ def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None
 
 @cache
 def panel() -> dict[str, float]:
-    """Means over five shares that no pretrained network has learned from: CRPS skills of the widths, and what the 80 % band held."""
+    """Means over five shares that no pretrained network has learned from: CRPS skills of the
+    widths, and what the 80 % band held."""
     series = read_folder(kaggle_folder() / "Stocks")[0]
     found = [backtest(name, series[name], ACROSS_2008, Settings()) for name in map(str.upper, LONG)]
     return {
@@ -82,7 +85,8 @@ def panel() -> dict[str, float]:
 def test_five_shares_that_no_pretrained_network_has_seen_are_forecast_as_measured_before(
     figure: str, measured: float, margin: float
 ) -> None:
-    """Margins for other processors only: a leak that gains as little as a quarter of what the network adds is seen."""
+    """Margins for other processors only: a leak that gains as little as a quarter of what the
+    network adds is seen."""
     assert panel()[figure] == pytest.approx(measured, abs=margin)
 
 

@@ -1,4 +1,5 @@
-"""Past nights are run as they would have been: by the night's own steps, on what was known, one after the other."""
+"""Past nights are run as they would have been: by the night's own steps, on what was known, one
+after the other."""
 
 from dataclasses import replace
 from datetime import date
@@ -42,7 +43,10 @@ HEADINGS = (
     "CRPS skill of the published width over the ridge regression and the pretrained network",
     "CRPS skill of the published width over other forecasts",
     "CRPS skill of the published forecast, location included, over the centred regression",
-    "Coverage of the bands; interval score that the 80% band saves over the regression (neither symmetrised)",
+    (
+        "Coverage of the bands; interval score that the 80% band saves over the regression "
+        "(neither symmetrised)"
+    ),
     "Skill of the path over the last close (1 - MSE / MSE), in log price",
 )
 SPAN = Span(SERIES.sessions[FIRST].item(), SERIES.sessions[LAST].item())
@@ -65,7 +69,8 @@ def test_every_fifth_session_of_the_span_is_a_night_that_is_judged() -> None:
 
 @pytest.mark.slow
 def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -> None:
-    """Each night runs by itself and learns afresh; the champions' ages matter for `replace_after_sessions`."""
+    """Each night runs by itself and learns afresh; the champions' ages matter for
+    `replace_after_sessions`."""
     at = np.arange(FIRST, FIRST + 210, 10)
     settings = SETTINGS.changed(
         evaluation=SETTINGS.evaluation.changed(replace_after_sessions=30), mode="retrain"

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.campaign
 def test_a_night_that_is_over_keeps_only_its_forecast() -> None:
-    """That is 17 kB of two forecasts; those from its past origins, in the same arrays, are 550 kB."""
+    """That is 17 kB of two forecasts; those from its past origins, in the same arrays, are 550
+    kB."""
     settings = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
     series = walk(1_400, seed=6)
 

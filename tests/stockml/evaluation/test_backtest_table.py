@@ -1,4 +1,5 @@
-"""A table of many backtests: every figure is recomputed by a loop over tickers that have nothing in common."""
+"""A table of many backtests: every figure is recomputed by a loop over tickers that have nothing in
+common."""
 
 from dataclasses import replace
 from datetime import date
@@ -202,7 +203,10 @@ def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table() -
         ]
 
     assert told(0.5, *[-0.01] * 19) == [
-        "Made by few tickers, not above zero without the best in twenty: published, location included -1.00"
+        (
+            "Made by few tickers, not above zero without the best in twenty: published, location "
+            "included -1.00"
+        )
     ]
     assert told(0.5, *[-0.01] * 40) == told(0.5, *[-0.01] * 19), (
         "the second and third best are like the rest"

@@ -1,4 +1,5 @@
-"""What would have been published from a model is its median and width, by a network that had not seen what followed."""
+"""What would have been published from a model is its median and width, by a network that had not
+seen what followed."""
 
 import numpy as np
 import pytest
@@ -30,7 +31,8 @@ from tests.support.walks import altered_after
 
 
 def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
-    """The unseen origins are forecast by the network that has not seen them, tonight by the one that knows all."""
+    """The unseen origins are forecast by the network that has not seen them, tonight by the one
+    that knows all."""
     unseen = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT.test)])
     networks = [
         (network, at)
@@ -111,7 +113,8 @@ def test_nothing_after_an_origin_affects_what_would_have_been_published(t: int) 
 
 
 def test_tonights_network_does_not_affect_earlier_origins() -> None:
-    """What is published tonight comes from a network that has learned more; what is scored does not."""
+    """What is published tonight comes from a network that has learned more; what is scored does
+    not."""
     other = Model(USUAL.held_out, NARROW.published)
     one, two = candidate(USUAL), candidate(other)
     np.testing.assert_array_equal(one.test, two.test)

@@ -1,4 +1,5 @@
-"""Scores of distributions: those of scoringrules, of widths alone when asked, and sound tests across tickers."""
+"""Scores of distributions: those of scoringrules, of widths alone when asked, and sound tests
+across tickers."""
 
 from dataclasses import replace
 

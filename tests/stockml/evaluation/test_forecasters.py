@@ -1,4 +1,5 @@
-"""A forecaster of another package is a row like any other; one that fails costs its own row alone."""
+"""A forecaster of another package is a row like any other; one that fails costs its own row
+alone."""
 
 import subprocess
 import sys

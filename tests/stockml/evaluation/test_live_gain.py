@@ -1,4 +1,5 @@
-"""The live gain is that of a loop over forecasts and quantiles, pooled over tickers and tested by months."""
+"""The live gain is that of a loop over forecasts and quantiles, pooled over tickers and tested by
+months."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,8 @@ def ridge(at: int, lead: int) -> np.ndarray:
 
 
 def scored(width: float, drift: float = 0.0) -> pd.DataFrame:
-    """Live forecasts of closes by a network, as the ledger keeps them: a wider and higher ridge regression's."""
+    """Live forecasts of closes by a network, as the ledger keeps them: a wider and higher ridge
+    regression's."""
     rows = []
     for at in ORIGINS:
         for lead in (1, 2, 5, 20):

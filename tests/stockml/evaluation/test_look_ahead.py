@@ -1,4 +1,5 @@
-"""A night checks whether a later bar would have changed any row, and publishes nothing if one would."""
+"""A night checks whether a later bar would have changed any row, and publishes nothing if one
+would."""
 
 from dataclasses import replace
 
@@ -108,7 +109,8 @@ def test_every_row_of_both_tables_is_checked() -> None:
 
 
 def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:
-    """One later bar among the four thousand that a slow average looks back on; a product's last bits."""
+    """One later bar among the four thousand that a slow average looks back on; a product's last
+    bits."""
 
     def rows(series: PriceSeries, seen: int) -> dict[str, list[Floats | None]]:
         weights = 0.999 ** np.arange(4_000)

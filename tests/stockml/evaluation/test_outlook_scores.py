@@ -1,4 +1,5 @@
-"""Past outlooks are scored against what came true, as loops over the bars do, and rare events decide nothing."""
+"""Past outlooks are scored against what came true, as loops over the bars do, and rare events
+decide nothing."""
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ NORMAL = np.array([-2, -1.6, *np.linspace(-1.3, 1.3, 17), 1.6, 2])
 
 
 def wide(daily: float) -> np.ndarray:
-    """(m, 50, 21) the same distribution after each origin, but for widths that differ from origin to origin."""
+    """(m, 50, 21) the same distribution after each origin, but for widths that differ from origin
+    to origin."""
     widths = daily * (1 + 0.3 * np.sin(ORIGINS))
     return widths[:, None, None] * np.sqrt(LEADS)[:, None] * NORMAL
 

@@ -1,4 +1,5 @@
-"""An evaluation equals naive loops on identical origins, uses only the past, is always finite and survives JSON."""
+"""An evaluation equals naive loops on identical origins, uses only the past, is always finite and
+survives JSON."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""A pretrained network learned at home is kept as a vintage, registered once, and used by nights after its last session."""
+"""A pretrained network learned at home is kept as a vintage, registered once, and used by nights
+after its last session."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -47,7 +48,8 @@ def tickers(count: int) -> dict[str, PriceSeries]:
 
 @pytest.fixture(scope="module")
 def learned(installation: HomePaths) -> tuple[PretrainedNetwork, Path]:
-    """A pretrained network whose pretraining was killed once trained but not yet scored, beside a half-written file, then resumed."""
+    """A pretrained network whose pretraining was killed once trained but not yet scored, beside a
+    half-written file, then resumed."""
     heard: list[PretrainProgress] = []
     series = tickers(MIN_TICKERS)
     asked = installation, series, series["T00"].sessions[-1].item()

@@ -1,4 +1,5 @@
-"""The gate judges whole distributions, within their noise: better, or as good and fresher, or the champion stays."""
+"""The gate judges whole distributions, within their noise: better, or as good and fresher, or the
+champion stays."""
 
 from dataclasses import replace
 from functools import partial
@@ -64,16 +65,28 @@ def table(
             False,
             "the noise: CRPS skill +2.00% against the champion's on the same origins, p 0.30",
         ),
-        (0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
+        (
+            0.02,
+            0.30,
+            OLD,
+            True,
+            "the difference could be luck, and the champion is 20 sessions old",
+        ),
         (-0.02, 0.30, FRESH, False, "the champion of 19 sessions ago stays"),
         (-0.02, 0.30, Incumbent(1), False, "the champion of 1 session ago stays"),
-        (-0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
+        (
+            -0.02,
+            0.30,
+            OLD,
+            True,
+            "the difference could be luck, and the champion is 20 sessions old",
+        ),
         (-0.02, 0.01, FRESH, False, "worse: CRPS skill -2.00%"),
         (-0.02, 1e-9, FRESH, False, "on the same origins, p < 0.01; it stays"),
         (-0.02, 0.01, OLD, False, "worse: CRPS skill -2.00%"),
         (0.02, None, FRESH, False, "too few to test"),
         (0.02, None, OLD, True, "too few to test"),
-        (0.0, 1.0, FRESH, False, "within the noise"),
+        (0.0, 1.0, FRESH, False, "the difference could be luck"),
     ],
 )
 def test_the_better_or_as_good_and_fresher_challenger_becomes_champion(
@@ -142,16 +155,12 @@ def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a
     found, reason = judge(table(over_simple=rival(skill, p_value, RIDGE)))
     assert found is promoted
     if promoted:
-        found = (
-            "too little to compare it with"
-            if p_value is None
-            else "not worse, by more than the noise, than"
-        )
-        assert reason == f"no champion to compare with: {found} the ridge regression"
+        found = "too new to judge" if p_value is None else "no sign that it hurts"
+        assert reason == f"first model; {found}"
     else:
         assert reason == (
             "worse than the ridge regression (CRPS skill -2.00% against its on the same origins, "
-            "p 0.04): registered, not promoted; no champion to compare with"
+            "p 0.04): no champion yet"
         )
 
 

@@ -1,4 +1,5 @@
-"""Significance tests: answers equal to loops, correct error rates under overlap, no claims from too little data."""
+"""Significance tests: answers equal to loops, correct error rates under overlap, no claims from too
+little data."""
 
 import math
 
@@ -10,7 +11,8 @@ from stockml.evaluation.significance import DieboldMariano, diebold_mariano, ove
 
 
 def loop_diebold_mariano(loss: np.ndarray, other: np.ndarray, shared: int) -> tuple[float, float]:
-    """Lazarus, Lewis, Stock and Watson (2018), equations 3 and 10, one cosine and one sum at a time."""
+    """Lazarus, Lewis, Stock and Watson (2018), equations 3 and 10, one cosine and one sum at a
+    time."""
     d = [a - b for a, b in zip(loss, other, strict=True)]
     n = len(d)
     cosines = n // (2 * shared - 1)

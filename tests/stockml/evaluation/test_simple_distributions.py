@@ -1,4 +1,5 @@
-"""Simple distributions: rows equal to loops, blind to the ticker's future; a reason where a row cannot be made."""
+"""Simple distributions: rows equal to loops, blind to the ticker's future; a reason where a row
+cannot be made."""
 
 from dataclasses import replace
 from datetime import date

@@ -1,4 +1,5 @@
-"""The tutorial's prices: every line of a sound file, as it stands; a line that is wrong is refused by its session."""
+"""The tutorial's prices: every line of a sound file, as it stands; a line that is wrong is refused
+by its session."""
 
 from pathlib import Path
 

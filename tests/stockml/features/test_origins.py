@@ -1,4 +1,5 @@
-"""Parts are in time order with gaps; a short history has only a test part; outcomes are those of a naive loop."""
+"""Parts are in time order with gaps; a short history has only a test part; outcomes are those of a
+naive loop."""
 
 from itertools import pairwise
 

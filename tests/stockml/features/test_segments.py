@@ -1,4 +1,5 @@
-"""No window or outcome spans a long hole; after it a share is as if listed then; without one nothing changes."""
+"""No window or outcome spans a long hole; after it a share is as if listed then; without one
+nothing changes."""
 
 from dataclasses import replace
 from datetime import date
@@ -171,7 +172,8 @@ def test_a_pool_learns_the_same_from_segments_as_from_separate_shares() -> None:
 
 
 def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
-    """However far the price moved during the hole, what a network would learn from is that of the segments."""
+    """However far the price moved during the hole, what a network would learn from is that of the
+    segments."""
     series = hole_of_a_year()
     dearer = with_prices(series, np.where(np.arange(1_200) < 600, 1.0, 40.0))
     vintages = VintageSet.ending_before(date(2030, 1, 1))

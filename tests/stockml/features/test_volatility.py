@@ -1,4 +1,5 @@
-"""Volatilities: as naive loops compute them, from nothing later than their row, and NaN where unknown."""
+"""Volatilities: as naive loops compute them, from nothing later than their row, and NaN where
+unknown."""
 
 import math
 

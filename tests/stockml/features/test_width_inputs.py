@@ -1,4 +1,5 @@
-"""A network's inputs: as naive loops compute them, from nothing later than their row, finite whatever the prices."""
+"""A network's inputs: as naive loops compute them, from nothing later than their row, finite
+whatever the prices."""
 
 import math
 from dataclasses import replace

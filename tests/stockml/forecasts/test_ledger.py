@@ -1,4 +1,5 @@
-"""What was published stays, once per key, in a plain file; a damaged file is named and never overwritten."""
+"""What was published stays, once per key, in a plain file; a damaged file is named and never
+overwritten."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime

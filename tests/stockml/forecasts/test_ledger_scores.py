@@ -199,7 +199,8 @@ def test_a_forecast_is_in_time_until_the_exchange_opens_on_the_day_of_its_first_
     [("2012-11-02", "2012-11-05", 14.5), ("2012-10-26", "2012-10-29", 13.5)],
 )
 def test_the_open_follows_the_clock_of_the_exchange(session: str, first: str, opens: float) -> None:
-    """New York left summer time on November 4, 2012; it was closed on October 29, where its usual open counts."""
+    """New York left summer time on November 4, 2012; it was closed on October 29, where its usual
+    open counts."""
     for minutes, timing in ((-1, "live"), (0, "late")):
         at = datetime.fromisoformat(first).replace(tzinfo=UTC) + timedelta(
             hours=opens, minutes=minutes

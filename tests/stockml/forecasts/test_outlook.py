@@ -1,4 +1,5 @@
-"""An outlook agrees with a fine integral over the quantiles, and says what is usual only with enough history."""
+"""An outlook agrees with a fine integral over the quantiles, and says what is usual only with
+enough history."""
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ NORMAL = stats.norm.ppf(LEVELS)
 def test_the_volatility_is_that_of_the_chances_of_all_moves(
     shape: np.ndarray, daily: float, lead: int
 ) -> None:
-    """Their tail included, for a share's moves have one: a normal's would make volatilities 5 % too low."""
+    """Their tail included, for a share's moves have one: a normal's would make volatilities 5 % too
+    low."""
     quantiles = daily * np.sqrt(lead) * shape
     moves = (
         np.concatenate([np.linspace(0, 5, 2_000), np.geomspace(5, 1_000, 2_000)[1:]])

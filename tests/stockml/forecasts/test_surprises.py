@@ -1,4 +1,5 @@
-"""A width that leaves the share's usual ones is told once; a close outside its band is told whatever was split."""
+"""A width that leaves the share's usual ones is told once; a close outside its band is told
+whatever was split."""
 
 from dataclasses import replace
 from datetime import date
@@ -63,7 +64,8 @@ def test_of_two_forecasts_of_a_session_the_later_is_its_width() -> None:
 def test_a_close_outside_the_band_of_the_forecast_before_is_told(
     close: float, missed: bool, split: float
 ) -> None:
-    """Adjusted prices of both days are halved by a split of that day; the band is in the shares before it."""
+    """Adjusted prices of both days are halved by a split of that day; the band is in the shares
+    before it."""
     day = DAYS[3]
     closes = pd.Series([100.0 * split, close * split], index=DAYS[2:4])
     found = missed_band(steps([0.02] * 3), closes, day.date())
@@ -81,7 +83,8 @@ def test_without_a_forecast_for_the_day_or_a_close_none_is_missed() -> None:
 
 
 def test_a_coverage_is_told_when_it_leaves_its_range_and_not_again_until_it_has_returned() -> None:
-    """Of 60 bands, 48 hold; then those that held turn into misses one by one, and after 20 of these all hold again."""
+    """Of 60 bands, 48 hold; then those that held turn into misses one by one, and after 20 of these
+    all hold again."""
     missed = [day % 5 == 0 for day in range(RECENT)] + [True] * 12
     price, closes = 100.0, [100.0]
     for each in missed:

@@ -1,4 +1,5 @@
-"""The chance of a touch follows the distribution and a simulated market; the own frequency knows no later bar."""
+"""The chance of a touch follows the distribution and a simulated market; the own frequency knows no
+later bar."""
 
 from dataclasses import replace
 

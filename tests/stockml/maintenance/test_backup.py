@@ -1,4 +1,5 @@
-"""A backup brings everything back byte for byte, or says why not; it can be taken while runs go on."""
+"""A backup brings everything back byte for byte, or says why not; it can be taken while runs go
+on."""
 
 import hashlib
 import json

@@ -1,4 +1,5 @@
-"""What counts as damage of a champion: not that another version of stockml shipped what it rests on."""
+"""What counts as damage of a champion: not that another version of stockml shipped what it rests
+on."""
 
 import json
 import shutil
@@ -86,7 +87,8 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
 def test_a_damaged_pretrained_network_that_was_superseded_is_told_with_its_own_way_back(
     home: HomePaths,
 ) -> None:
-    """Neither can it be learned anew nor does an older one take its place: a model names this very one."""
+    """Neither can it be learned anew nor does an older one take its place: a model names this very
+    one."""
     for path in (
         now := home.pretrained / "network-2005-06.npz",
         before := home.pretrained / "superseded" / "0" / now.name,

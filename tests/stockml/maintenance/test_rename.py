@@ -1,4 +1,5 @@
-"""A share goes on under another symbol: everything kept of it follows, wherever the rename is interrupted."""
+"""A share goes on under another symbol: everything kept of it follows, wherever the rename is
+interrupted."""
 
 import os
 from collections.abc import Callable
@@ -112,12 +113,16 @@ def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled:
 
 
 def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: HomePaths) -> None:
-    """Neither a night, which would fetch bars anew beside those that have moved, nor a rename to a third symbol."""
+    """Neither a night, which would fetch bars anew beside those that have moved, nor a rename to a
+    third symbol."""
     before, times = everything(filled, "IBM"), 0
     while moves_one(filled) and (half_done := [*interrupted_renames(filled)]):
         times += 1
         assert [each.why for each in half_done] == [
-            "expected IBM renamed to BIM, found that it was cut short; finish it: `stockml tickers rename IBM BIM`"
+            (
+                "expected IBM renamed to BIM, found that it was cut short; finish it: `stockml "
+                "tickers rename IBM BIM`"
+            )
         ]
         for old, new in (("IBM", "CIM"), ("BIM", "CIM")):
             with pytest.raises(StoreError, match="finish it: `stockml tickers rename IBM BIM`"):
@@ -155,7 +160,8 @@ def test_settings_of_its_own_are_in_the_way_of_a_rename(filled: HomePaths) -> No
 
 
 def moves_one(home: HomePaths) -> bool:
-    """Rename, interrupted once one file or folder has moved; return whether anything was left to move."""
+    """Rename, interrupted once one file or folder has moved; return whether anything was left to
+    move."""
     moved: list[Path] = []
 
     def once(real: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:

@@ -1,4 +1,5 @@
-"""What the weekly maintenance did is told in a line and a table that say what could not be done, and what to do."""
+"""What the weekly maintenance did is told in a line and a table that say what could not be done,
+and what to do."""
 
 from stockml.maintenance.report import StepReport, markdown, summary
 

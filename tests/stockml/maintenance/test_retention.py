@@ -97,7 +97,8 @@ def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: HomePa
 
 
 def test_what_mlflow_needs_to_serve_a_champion_stays(home: HomePaths) -> None:
-    """That is its night's record and its evaluation, without which its model could not be registered again."""
+    """That is its night's record and its evaluation, without which its model could not be
+    registered again."""
     crown(home, model(home, "m1", 500), 1)
     for name, days_old in (("of the champion", 500), ("older", 400), ("newest", 0)):
         put(home.evaluations / "IBM" / name / "assessment.json", days_old)
@@ -169,7 +170,8 @@ def test_what_cannot_be_read_counts_as_needed(
 
 
 def test_what_killed_writers_left_goes_wherever_it_lies(home: HomePaths) -> None:
-    """It stayed for ever in a champion's folder, among pretrained networks, settings and forecasts, and in the home itself."""
+    """It stayed for ever in a champion's folder, among pretrained networks, settings and forecasts,
+    and in the home itself."""
     crown(home, model(home, "m1", 500), 1)
     night(home, 1, 0, run_id=None)
     places = [

@@ -1,4 +1,5 @@
-"""The baselines: the same paths as naive loops, no look-ahead, milliseconds for a long series; and the trend prior."""
+"""The baselines: the same paths as naive loops, no look-ahead, milliseconds for a long series; and
+the trend prior."""
 
 from collections.abc import Callable
 from itertools import pairwise

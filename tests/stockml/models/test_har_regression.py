@@ -26,7 +26,8 @@ ALL = np.arange(1, 51)
 
 
 def breathing(n: int, seed: int) -> PriceSeries:
-    """A walk whose volatility swings slowly between half and twice its mean, so there is something to learn."""
+    """A walk whose volatility swings slowly between half and twice its mean, so there is something
+    to learn."""
     calm = walk(n, seed)
     swing = np.exp(0.7 * np.sin(np.arange(n) / 60 + seed))
     close = 50 * np.exp(

@@ -1,4 +1,5 @@
-"""The pretrained network: valid quantiles for any prices, no look-ahead, the same arithmetic as a naive loop."""
+"""The pretrained network: valid quantiles for any prices, no look-ahead, the same arithmetic as a
+naive loop."""
 
 from dataclasses import replace
 from datetime import date

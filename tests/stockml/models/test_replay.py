@@ -1,4 +1,5 @@
-"""Replay ships with its vintage: a sample of what it learned from, and nothing that ends after it."""
+"""Replay ships with its vintage: a sample of what it learned from, and nothing that ends after
+it."""
 
 from dataclasses import replace
 from datetime import date

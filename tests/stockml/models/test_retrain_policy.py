@@ -1,4 +1,5 @@
-"""The facts decide, an explicit mode wins where it is possible, and the reason says which it was."""
+"""The facts decide, an explicit mode wins where it is possible, and the reason says which it
+was."""
 
 from dataclasses import replace
 

@@ -1,4 +1,5 @@
-"""The ridge regression: penalised least squares on averages of inputs, valid for any prices, never ahead."""
+"""The ridge regression: penalised least squares on averages of inputs, valid for any prices, never
+ahead."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""TensorFlow loads silently (tests/stockml/training/test_tutorial.py), and no other output is lost."""
+"""TensorFlow loads silently (tests/stockml/training/test_tutorial.py), and no other output is
+lost."""
 
 import subprocess
 import sys
@@ -24,6 +25,9 @@ def test_only_the_known_notices_are_dropped() -> None:
 
 
 def test_a_failure_inside_is_passed_on() -> None:
-    code = "from stockml.models.tensorflow import without_notices\nwith without_notices():\n    raise SystemExit(3)"
+    code = (
+        "from stockml.models.tensorflow import without_notices\nwith without_notices():\n    "
+        "raise SystemExit(3)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 3

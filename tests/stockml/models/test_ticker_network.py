@@ -1,4 +1,5 @@
-"""A ticker's network forecasts by the fine-tuned network if that is used, else by the pretrained one."""
+"""A ticker's network forecasts by the fine-tuned network if that is used, else by the pretrained
+one."""
 
 from dataclasses import replace
 from datetime import date

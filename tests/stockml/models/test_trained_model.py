@@ -1,4 +1,5 @@
-"""A model and its provenance read back as written; anything else is an error that names the file."""
+"""A model and its provenance read back as written; anything else is an error that names the
+file."""
 
 import json
 import shutil

@@ -1,4 +1,5 @@
-"""A date chooses the vintages; a missing or damaged one is named, and what remains still forecasts."""
+"""A date chooses the vintages; a missing or damaged one is named, and what remains still
+forecasts."""
 
 import shutil
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Regressions as files: they read back as written, and a damaged or foreign file is refused by name."""
+"""Regressions as files: they read back as written, and a damaged or foreign file is refused by
+name."""
 
 import hashlib
 import json

@@ -1,4 +1,5 @@
-"""Pretrained networks as files: they read back as written, and a damaged or foreign file is refused by name."""
+"""Pretrained networks as files: they read back as written, and a damaged or foreign file is refused
+by name."""
 
 import hashlib
 import json

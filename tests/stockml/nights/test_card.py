@@ -1,4 +1,5 @@
-"""The card: what a person who has read nothing learns of a share, in a dozen lines of eighty columns."""
+"""The card: what a person who has read nothing learns of a share, in a dozen lines of eighty
+columns."""
 
 from dataclasses import replace
 from datetime import date
@@ -46,7 +47,8 @@ def test_the_card_says_where_the_share_closed_and_where_it_may_go() -> None:
 
 
 def test_a_touch_has_its_chance_and_what_such_chances_were_worth() -> None:
-    """The share's own frequency stands where the chance scored no better; a worth that cannot be told is not said."""
+    """The share's own frequency stands where the chance scored no better; a worth that cannot be
+    told is not said."""
     better = Touch(20, 0.05, chance=0.18, own_frequency=0.22, skill=0.082, origins=94, happened=0.2)
     worse = replace(better, fall=0.1, chance=0.03, own_frequency=0.05, skill=-0.01)
     card = replace(card_of(recorded_night()), touches=(better, worse))

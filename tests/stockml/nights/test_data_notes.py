@@ -59,7 +59,10 @@ def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: Hom
     bars.iloc[:-21, :4] *= 100
     append(home, bars)
     series = PriceSeries.from_bars(store_of(home).view("IBM").bars)
-    between = f"a change of units, a lasting change of the price by a power of ten, between {DAYS[-22]} and {DAYS[-21]}"
+    between = (
+        f"a change of units, a lasting change of the price by a power of ten, between {DAYS[-22]} "
+        f"and {DAYS[-21]}"
+    )
     assert f"the series is divided by {between}" in notes(home)
     with pytest.raises(
         TooFewBars, match=f"since the change of units from {DAYS[-22]} to {DAYS[-21]}, found 21"

@@ -1,4 +1,5 @@
-"""The series that a night's model sees, and what makes it another night besides the bars; none without its own bar."""
+"""The series that a night's model sees, and what makes it another night besides the bars; none
+without its own bar."""
 
 import shutil
 from pathlib import Path
@@ -45,7 +46,8 @@ def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_late
 
 
 def tonight(home: HomePaths) -> list[str]:
-    """The SHA-256 of IBM's dataset, its pretrained networks, what it rests on besides the bars, and the night's key."""
+    """The SHA-256 of IBM's dataset, its pretrained networks, what it rests on besides the bars, and
+    the night's key."""
     receipt = append(home, IBM)
     made, beside = (
         renormalise(home, receipt, calendar=None),
@@ -75,7 +77,8 @@ def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: HomePaths)
     said = str(why_no_forecast(home, receipt, None, 1))
     assert "times the close before" in said
     assert said.endswith(
-        f"the forecast before it, if any, stands; `stockml bars IBM --accept {DAYS[-1]}` if it is right"
+        f"the forecast before it, if any, stands; `stockml bars IBM --accept {DAYS[-1]}` if it is "
+        "right"
     )
     with pytest.raises(NoBars, match=f"no bar of {DAYS[-1]} that is believed"):
         renormalise(home, receipt, calendar=None)

@@ -1,4 +1,5 @@
-"""Tonight's mode and its reason, from the champion that the night may know; a repeated night finds its decision."""
+"""Tonight's mode and its reason, from the champion that the night may know; a repeated night finds
+its decision."""
 
 import json
 from dataclasses import replace
@@ -82,7 +83,8 @@ def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Ho
 def deciding(
     home: HomePaths, champion: Night | None, series: PriceSeries, settings: Settings = ONE
 ) -> tuple[str, str]:
-    """The mode and reason of the night on this series, beside the champion that an earlier one left."""
+    """The mode and reason of the night on this series, beside the champion that an earlier one
+    left."""
     if champion:
         champion.promoted(home)
     decided = decide_mode(home, dataset_of(home, series), settings)

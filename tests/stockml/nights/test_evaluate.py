@@ -1,4 +1,5 @@
-"""Tonight's model and the champion of its decision are scored on the same origins; without a pretrained network, it is said why."""
+"""Tonight's model and the champion of its decision are scored on the same origins; without a
+pretrained network, it is said why."""
 
 import shutil
 import sys
@@ -56,7 +57,8 @@ def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: H
 
 
 def test_each_step_reads_a_models_folder_and_the_series_once(home: HomePaths) -> None:
-    """Deciding and training need the champion, evaluating needs both models, and each needs the series."""
+    """Deciding and training need the champion, evaluating needs both models, and each needs the
+    series."""
     night(home, OWN.until(900)).promoted(home)
     read: list[object] = []
     code = {load_model.__code__: "model", PriceSeries.read.__func__.__code__: "series"}
@@ -95,5 +97,5 @@ def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_publ
     )
     (reason,) = found.found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
-    assert found.model.reason == f"not trained: {reason}; the pretrained network is left alone"
+    assert found.model.reason == f"kept the shared network: not trained, {reason}"
     assert found.found.forecast.without_network

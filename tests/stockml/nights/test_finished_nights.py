@@ -1,4 +1,5 @@
-"""A night is answered from what the newest one left only as long as nothing that it rests on or left has changed."""
+"""A night is answered from what the newest one left only as long as nothing that it rests on or
+left has changed."""
 
 import json
 import shutil

@@ -1,4 +1,5 @@
-"""For notebooks: data frames with documented columns, no server, no heavy library; the shipped notebook is current."""
+"""For notebooks: data frames with documented columns, no server, no heavy library; the shipped
+notebook is current."""
 
 import json
 import pydoc
@@ -64,7 +65,8 @@ def test_frames_show_what_the_home_holds(old: stockml.Home, tmp_path: Path) -> N
 def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(
     home: HomePaths,
 ) -> None:
-    """A split that came later, a night of an earlier session that was run after the newest one's."""
+    """A split that came later, a night of an earlier session that was run after the newest
+    one's."""
     store, then = BarStore.of(home), datetime(2013, 3, 1, tzinfo=UTC)
     for count, at in ((20, then), (21, then + timedelta(1))):
         store.append("IBM", bars(count), recorded_at=at, source="test", session=day(count - 1))

@@ -1,4 +1,5 @@
-"""From archived answers into the store: in whatever order nights are rerun, the newest answer counts."""
+"""From archived answers into the store: in whatever order nights are rerun, the newest answer
+counts."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -75,7 +76,8 @@ def test_rerunning_an_old_night_does_not_undo_later_restatements(home):
 
 
 def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_nothing_else(home):
-    """The answer without it is appended again after the restatement as well, as when its night is run again."""
+    """The answer without it is appended again after the restatement as well, as when its night is
+    run again."""
     whole, store, day = answer(LAST, 1.0), BarStore.of(home), BARS.index[40].date()
     opened = f'"1. open": "{BARS["open"].iloc[40]:.4f}"'.encode()
     assert whole.count(opened) == 1
@@ -187,7 +189,8 @@ class ThreeForOne(ScriptedFeed):
 def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(
     home, corrected_after, factor, nights
 ):
-    """With a wrong factor all earlier prices stay wrong; asking for ever would spend a free key's requests."""
+    """With a wrong factor all earlier prices stay wrong; asking for ever would spend a free key's
+    requests."""
     exchange, day, asked_on = sessions_for("MSFT"), date(2003, 2, 18), []
     with ThreeForOne() as feed:
         feed.corrected_after = corrected_after

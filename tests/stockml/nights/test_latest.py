@@ -1,4 +1,5 @@
-"""`latest.parquet` and `latest.csv` hold every ticker's newest forecast, whole, whoever writes at once."""
+"""`latest.parquet` and `latest.csv` hold every ticker's newest forecast, whole, whoever writes at
+once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime

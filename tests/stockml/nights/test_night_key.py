@@ -1,4 +1,5 @@
-"""A night is known by its ticker, session, data, pretrained networks, settings and code, wherever its files are."""
+"""A night is known by its ticker, session, data, pretrained networks, settings and code, wherever
+its files are."""
 
 from dataclasses import replace
 from datetime import date

@@ -66,9 +66,7 @@ def test_a_night_is_promoted_exactly_when_its_record_says_so(
 def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: HomePaths) -> None:
     put_in_office(home, FRIDAY)
     told = final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", BETTER)
-    assert told.reason == (
-        "a later session's champion stays, 2013-03-01's; the gate said: better than the champion"
-    )
+    assert told.reason == "a past night: today's model, of 2013-03-01, is unchanged"
 
 
 def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: HomePaths) -> None:
@@ -76,7 +74,7 @@ def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home:
     put_in_office(home, FRIDAY)
     made = promoted(home, THURSDAY, told)
     assert (told.promoted, made.promoted) == (True, False)
-    assert "a later session's champion stays" in made.reason
+    assert "a past night" in made.reason
 
 
 def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(

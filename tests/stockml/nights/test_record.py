@@ -1,4 +1,5 @@
-"""A night's record is kept whole and gives the same bytes every time, and nothing else is taken for one."""
+"""A night's record is kept whole and gives the same bytes every time, and nothing else is taken for
+one."""
 
 import json
 from collections.abc import Mapping
@@ -51,7 +52,8 @@ OF: dict[object, st.SearchStrategy[Any]] = {
 
 
 def drawn(kind: Any) -> st.SearchStrategy[Any]:
-    """A strategy for any value of the type, field by field: numbers are finite, and what may be long is short."""
+    """A strategy for any value of the type, field by field: numbers are finite, and what may be
+    long is short."""
     made, of = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         hints = get_type_hints(kind)

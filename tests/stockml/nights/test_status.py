@@ -1,5 +1,5 @@
-"""The morning's table: each share's close and range, what is new and what went wrong, and on how many the network
-helps. The night of the newest session counts, whatever ran last.
+"""The morning's table: each share's close and range, what is new and what went wrong, and on how
+many the network helps. The night of the newest session counts, whatever ran last.
 """
 
 import json
@@ -147,7 +147,8 @@ def test_the_next_run_is_told_in_new_york() -> None:
 def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(
     home: HomePaths, is_first: bool
 ) -> None:
-    """The forecast is put into the ledger first; the night's record may then find no room on the disk."""
+    """The forecast is put into the ledger first; the night's record may then find no room on the
+    disk."""
     if not is_first:
         kept(home)
     forecast, at = recorded_night().forecast, datetime(2013, 3, 2, 4, tzinfo=UTC)

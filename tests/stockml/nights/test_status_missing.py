@@ -1,4 +1,5 @@
-"""The morning digest: which tickers lack a forecast of the newest session whose night is over, and why, in one line."""
+"""The morning digest: which tickers lack a forecast of the newest session whose night is over, and
+why, in one line."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -86,7 +87,8 @@ def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
         )
     found = named(home, MORNING, "FB", "GOOG", "SNOW", "AAPL")
     assert found == ["AAPL", "GOOG", "SNOW"], (
-        "AAPL has no forecast, GOOG is not delisted yet, SNOW was forecast after another company's delisting"
+        "AAPL has no forecast, GOOG is not delisted yet, SNOW was forecast after another "
+        "company's delisting"
     )
 
 

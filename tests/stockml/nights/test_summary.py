@@ -1,4 +1,5 @@
-"""The summary answers in words what a person asks in the morning; scripts get one object with fixed keys."""
+"""The summary answers in words what a person asks in the morning; scripts get one object with fixed
+keys."""
 
 import json
 from collections.abc import Callable
@@ -58,7 +59,8 @@ def logged() -> Night:
 
 
 def publishing_a_path(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.05) -> Night:
-    """A night that publishes a network's path, as a tutorial night does; the network adds `adds` to its `skill`."""
+    """A night that publishes a network's path, as a tutorial night does; the network adds `adds` to
+    its `skill`."""
     night = recorded_night("GOOG", share=0.6)
     assert night.evaluation
     found = Comparison(
@@ -109,8 +111,11 @@ def rows_of(night: Night, heading: str, width: int) -> list[str]:
         "model fine-tune: 1 new session",
         "width: the pretrained network's, as the champion stays",
         "network adds +",
-        "decision not promoted: within the noise",
-        "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 independent, too few to",
+        "decision not promoted: the difference could be luck",
+        (
+            "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 "
+            "independent, too few to"
+        ),
         "IBM 2013-02-28 fine-tune (0f6f), lstm-IBM version 3",
         "http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
         "/home/me/.stockml/plots/IBM/0f6f",

@@ -1,4 +1,5 @@
-"""A night's tables: each row beside what it is judged by, a reason where one is missing, and enough decimals."""
+"""A night's tables: each row beside what it is judged by, a reason where one is missing, and enough
+decimals."""
 
 import re
 from dataclasses import replace
@@ -48,7 +49,10 @@ def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
     assert len(scores) == 15
     assert "| outlook, 93 origins| forecast| realised| score| constant| network adds |" in marked
     for what, each in scores.items():
-        told = f"| {what}| {each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| {each.constant:.3f}| "
+        told = (
+            f"| {what}| {each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| "
+            f"{each.constant:.3f}| "
+        )
         shown = marked[marked.index(told) + len(told) :].split(" |")[0]
         if each.network_adds is None:
             assert shown == "–"

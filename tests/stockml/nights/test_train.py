@@ -1,4 +1,5 @@
-"""Tonight's model: the pretrained network left alone is no new one on the next night, and a damaged vintage ends no night."""
+"""Tonight's model: the pretrained network left alone is no new one on the next night, and a damaged
+vintage ends no night."""
 
 import shutil
 from datetime import date
@@ -24,7 +25,7 @@ def test_a_pretrained_network_left_alone_is_not_a_new_model_on_the_next_night(
         "pretrained",
         False,
     )
-    assert "the pretrained network is left alone" in first.model.reason
+    assert "kept the shared network" in first.model.reason
     assert (first.found.verdict.promoted, first.found.publisher) == (True, LSTM)
     first.promoted(home)
     second = night(home, ALONE.until(901))

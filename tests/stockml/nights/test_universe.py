@@ -1,4 +1,5 @@
-"""A night's row says what its record says; many rows stand in a fixed order, in a file named after the newest."""
+"""A night's row says what its record says; many rows stand in a fixed order, in a file named after
+the newest."""
 
 from datetime import date
 

@@ -83,7 +83,8 @@ def labels(axes: "Axes") -> list[tuple[str, str]]:
 
 
 def in_order(ends: list[tuple[str, float, str]]) -> list[tuple[str, str]]:
-    """How labels at the edge should be ordered: by the value each names. ends: (text, value, colour)."""
+    """How labels at the edge should be ordered: by the value each names. ends: (text, value,
+    colour)."""
     return [(text, colour) for text, _, colour in sorted(ends, key=lambda end: end[1])]
 
 

@@ -49,7 +49,8 @@ def split() -> OriginSplit:
 
 
 def rising(said: Forecast, by: float) -> Forecast:
-    """The forecast with a path that grows by the share `by` per session; what was published that night is flat."""
+    """The forecast with a path that grows by the share `by` per session; what was published that
+    night is flat."""
     return replace(
         said, path=tuple(said.now * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50
     )

@@ -1,4 +1,5 @@
-"""Last night against tonight: both forecasts over the price, and every figure in its night's column."""
+"""Last night against tonight: both forecasts over the price, and every figure in its night's
+column."""
 
 from collections import defaultdict
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Residuals, coverage and past forecasts are drawn as they were, which is recomputed here session by session."""
+"""Residuals, coverage and past forecasts are drawn as they were, which is recomputed here session
+by session."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -33,7 +34,8 @@ NAIVE = BEHIND
 
 
 def missed() -> tuple[list[float], list[float]]:
-    """How far off, as a share, the published price and the last close were, 50 sessions after each origin."""
+    """How far off, as a share, the published price and the last close were, 50 sessions after each
+    origin."""
     found, mid, close = assessed("IBM", DAY), series().close, series().close
     said = [
         mid[o + 50] / path[49] - 1
@@ -109,7 +111,8 @@ def test_past_forecasts_are_fans_in_tonights_units_over_what_happened(after_spli
 
 
 def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float = 1.0) -> None:
-    """These forecasts and no others, each from its origin's price on, and the price from 60 days before the first."""
+    """These forecasts and no others, each from its origin's price on, and the price from 60 days
+    before the first."""
     sessions, mid = series().sessions, after_split * series().close
     price = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
     bands: list[Band] = []

@@ -1,4 +1,5 @@
-"""Expected volatility is drawn at its origins over what the closes then did, which a loop recomputes here."""
+"""Expected volatility is drawn at its origins over what the closes then did, which a loop
+recomputes here."""
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from tests.support.nights import assessed
 
 
 def realised(span: int = 20) -> list[float]:
-    """After every session from the first origin to the last: volatility a year, in percent, of the next `span`."""
+    """After every session from the first origin to the last: volatility a year, in percent, of the
+    next `span`."""
     close, unseen = series().close, assessed("IBM", DAY).unseen
     sums = [
         sum(np.log(close[o + k] / close[o + k - 1]) ** 2 for k in range(1, span + 1))

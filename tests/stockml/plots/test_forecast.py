@@ -166,7 +166,7 @@ def test_a_title_does_not_claim_what_is_within_the_noise() -> None:
     assert published.test
     noisy = replace(published, test=replace(published.test, p_value=0.05))
     figure = skill_by_lead("IBM", replace(found, comparisons=(noisy,)))
-    assert figure.texts[0].get_text().endswith(" of 50 leads, within the noise")
+    assert figure.texts[0].get_text().endswith(" of 50 leads, could be luck")
 
 
 def test_where_no_price_moved_no_skill_is_drawn_or_stated() -> None:

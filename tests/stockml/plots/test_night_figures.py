@@ -64,7 +64,8 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
 
 
 def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: HomePaths) -> None:
-    """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the price."""
+    """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the
+    price."""
     prices = with_prices(
         series(), np.where(np.arange(len(series())) < len(series()) - 22, 100.0, 1.0)
     )

@@ -80,9 +80,8 @@ def test_labels_at_the_edge_do_not_overlap(name: str) -> None:
 @pytest.mark.slow
 def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
     code = (
-        "import sys; from tests.stockml.plots.recorded import drawn; from stockml.plots import style; "
-        "style.png(drawn('forecast'));"
-        "print('matplotlib.pyplot' in sys.modules)"
+        "import sys; from tests.stockml.plots.recorded import drawn; from stockml.plots import "
+        "style; style.png(drawn('forecast'));print('matplotlib.pyplot' in sys.modules)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=PATIENCE_S, capture_output=True, text=True

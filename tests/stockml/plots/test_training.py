@@ -149,7 +149,8 @@ def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
 
 
 def test_every_epochs_paths_are_drawn_above_and_the_best_epochs_below() -> None:
-    """Below is only the epoch nearest to what happened, here the last; above, later epochs are darker."""
+    """Below is only the epoch nearest to what happened, here the last; above, later epochs are
+    darker."""
     above, below = drawn("evolution").axes
     sessions, mid, at = series().sessions, series().mid, assessed("IBM", DAY).test_origins[::5]
     shown = slice(at[0] - 50, at[-1] + 51)

@@ -1,4 +1,5 @@
-"""The tutorial's pictures, each drawn from its own report's values and no others, and its tables."""
+"""The tutorial's pictures, each drawn from its own report's values and no others, and its
+tables."""
 
 from dataclasses import replace
 from functools import cache
@@ -26,7 +27,8 @@ def report(
     horizon: int = 50,
     **more: str,
 ) -> TutorialReport:
-    """A training of three epochs on a random walk; epoch e predicts the last value plus (2 - e) / 10 plus `shift`."""
+    """A training of three epochs on a random walk; epoch e predicts the last value plus (2 - e) /
+    10 plus `shift`."""
     rng = np.random.default_rng(seed)
     mid = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, N)))
     sessions = np.datetime64("2001-01-01") + np.arange(N)
@@ -220,7 +222,8 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
 
 
 def test_every_figure_is_of_the_epoch_that_it_names_in_the_table_and_in_mlflow() -> None:
-    """The first epoch is the best by test, the second is chosen by validation, the third is the last."""
+    """The first epoch is the best by test, the second is chosen by validation, the third is the
+    last."""
     found = report(shift=-0.1)
     rows = tuple(
         row | {"correlation": 0.1 * epoch} for epoch, row in enumerate(found.fitted.history, 1)
@@ -273,9 +276,9 @@ def test_the_luck_table_has_each_shares_spread_over_its_seeds() -> None:
     assert "page" in head
     errors = [each.lstm for each in reports]
     assert (
-        f"| HPQ | 0.00243 | {np.mean(errors[:2]):.5f} | {min(errors[:2]):.5f} … {max(errors[:2]):.5f} |"
-        in hpq
-    )
+        f"| HPQ | 0.00243 | {np.mean(errors[:2]):.5f} | {min(errors[:2]):.5f} … "
+        f"{max(errors[:2]):.5f} |"
+    ) in hpq
     stays = reports[0].paths
     beat = sum(error < stays["last value"] for error in errors[:2])
     constants = " | ".join(

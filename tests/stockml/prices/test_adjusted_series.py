@@ -1,4 +1,5 @@
-"""What is believed of what was recorded: holes are named, judgements hold, a split that no bar shows is left out."""
+"""What is believed of what was recorded: holes are named, judgements hold, a split that no bar
+shows is left out."""
 
 from datetime import date, timedelta
 

@@ -83,7 +83,8 @@ def test_days_must_be_sessions_in_order(days, named, rule):
 
 
 def test_special_sessions_on_weekends_cost_their_own_bars_and_no_more():
-    """Bombay trades on a few, and its calendar lacks them: within a hundred sessions there have been three."""
+    """Bombay trades on a few, and its calendar lacks them: within a hundred sessions there have
+    been three."""
     bombay = sessions_for("RELIANCE.BSE")
     special = [date(2023, 11, 12), date(2024, 1, 20), date(2024, 3, 2)]
     days = bombay.between(date(2023, 10, 16), date(2024, 3, 5))

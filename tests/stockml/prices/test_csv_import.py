@@ -1,4 +1,5 @@
-"""Imported history: which ticker a file is for, what is kept of it, how it is joined to what is stored."""
+"""Imported history: which ticker a file is for, what is kept of it, how it is joined to what is
+stored."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -101,7 +102,8 @@ def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
 def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(
     store, tmp_path, symbol, rows
 ):
-    """The recording itself, in Kaggle's layout, as a provider that adjusts prices would write it."""
+    """The recording itself, in Kaggle's layout, as a provider that adjusts prices would write
+    it."""
     bars = recorded(symbol).iloc[rows]
     store.append(symbol, bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
     path = written(tmp_path, adjusted_for_dividends(symbol), f"{symbol.lower()}.us.txt")
@@ -117,7 +119,8 @@ def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(
 
 
 def adjusted_for_dividends(symbol: str) -> str:
-    """A CSV file of the recorded prices, each session's adjusted for the dividends and splits after it."""
+    """A CSV file of the recorded prices, each session's adjusted for the dividends and splits after
+    it."""
     lines = ["Date,Open,High,Low,Close,Volume,OpenInt"]
     adjusted = adjusted_closes(symbol)
     for row in recorded_rows(symbol):

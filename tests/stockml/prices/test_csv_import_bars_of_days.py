@@ -1,4 +1,5 @@
-"""An imported file has one bar a session in one unit: weekly files, and lasting steps of the price, are refused."""
+"""An imported file has one bar a session in one unit: weekly files, and lasting steps of the price,
+are refused."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -36,7 +37,8 @@ def test_a_file_whose_rows_are_more_than_a_session_apart_is_refused(
 def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(
     tmp_path: Path, store: BarStore
 ) -> None:
-    """Days without a trade have no row; and a hole's own sessions may be few and far from their neighbours."""
+    """Days without a trade have no row; and a hole's own sessions may be few and far from their
+    neighbours."""
     thin = IBM.iloc[np.flatnonzero(np.random.default_rng(1).random(1000) < 0.2)]
     report = import_file(store, saved(tmp_path, thin), recorded_at=NOW)
     within = IBM.loc[thin.index[0] : thin.index[-1]]
@@ -49,7 +51,8 @@ def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(
 
 
 def stepped(factor: float, *, at: int = 100, gone: int = 0, sold: float = 1.0) -> Bars:
-    """IBM's newest 300 sessions, multiplied by `factor` from `at` on, without the `gone` sessions before it."""
+    """IBM's newest 300 sessions, multiplied by `factor` from `at` on, without the `gone` sessions
+    before it."""
     bars = IBM.iloc[-300:].copy()
     bars.iloc[at:, :4] *= factor
     bars.iloc[at, 4] *= sold

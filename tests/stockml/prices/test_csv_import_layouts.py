@@ -304,7 +304,10 @@ REFUSALS = {
     ),
     "a step of a hundredfold": (
         HEADER + STEP,
-        f"expected prices of one scale, found 150 on {SESSIONS[10]}, 100 times the 1.5 of {SESSIONS[9]}",
+        (
+            f"expected prices of one scale, found 150 on {SESSIONS[10]}, 100 times the 1.5 of "
+            f"{SESSIONS[9]}"
+        ),
     ),
     "two shares": (
         "Symbol," + HEADER + "IBM,2026-11-19,1,1,1,1,1\nFB,2026-11-20,1,1,1,1,1\n",

@@ -1,4 +1,5 @@
-"""Rows are only added, and what was known at a time stays the view of it: over generated bars, payloads and orders."""
+"""Rows are only added, and what was known at a time stays the view of it: over generated bars,
+payloads and orders."""
 
 import tempfile
 from contextlib import contextmanager

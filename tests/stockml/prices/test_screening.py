@@ -108,7 +108,8 @@ def test_a_heavily_traded_or_lasting_move_is_believed():
     ("sold", "until", "believed"), [(60.0, 200, True), (60.0, 103, True), (10.0, 103, False)]
 )
 def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, until, believed):
-    """A split leaves the dollars traded as usual. An import, too, believes a crash, and refuses an unadjusted split."""
+    """A split leaves the dollars traded as usual. An import, too, believes a crash, and refuses an
+    unadjusted split."""
     bars = altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.1))
     bars.iloc[MIDDLE, bars.columns.get_loc("volume")] *= sold
     assert (doubtful(bars.iloc[:until]) == ()) == believed

@@ -1,4 +1,5 @@
-"""Prices adjusted for splits and back, and imported history joined by its overlap, or refused where it does not fit."""
+"""Prices adjusted for splits and back, and imported history joined by its overlap, or refused where
+it does not fit."""
 
 from datetime import date
 

@@ -1,4 +1,5 @@
-"""The store: what is added and unchanged, what was first known, what is refused, and who else can read its files."""
+"""The store: what is added and unchanged, what was first known, what is refused, and who else can
+read its files."""
 
 from datetime import date, timedelta
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Imported history is joined with the fetched bars by their overlap, kept once, and refused where it does not fit."""
+"""Imported history is joined with the fetched bars by their overlap, kept once, and refused where
+it does not fit."""
 
 import re
 from datetime import date, timedelta
@@ -110,7 +111,8 @@ def test_a_file_fills_a_hole_only_if_it_also_overlaps_the_bars_around_it(store):
 def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_or_skipped_if_stored_before(
     store,
 ):
-    """An earlier version stored such files without using them; a ticker's nights must not fail because of them now."""
+    """An earlier version stored such files without using them; a ticker's nights must not fail
+    because of them now."""
     hole = IBM.loc["2012-06-01":"2012-08-31"].index
     uneven = pd.concat(
         [

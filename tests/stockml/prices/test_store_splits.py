@@ -44,7 +44,8 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
     ("late", "hours"), [((Split(date(2003, 2, 18), 2.0),), 23), ((), 23), ((), 25)]
 )
 def test_a_jump_is_asked_about_every_night_until_a_split_would_have_been_listed(store, late, hours):
-    """Even where nights begin after midnight, as bars are final then: on that day, they were asked every other one."""
+    """Even where nights begin after midnight, as bars are final then: on that day, they were asked
+    every other one."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     at = bars.index.get_loc(pd.Timestamp(jump))
 
@@ -87,7 +88,8 @@ def test_a_split_on_a_wild_day_is_asked_about_and_the_move_alone_is_left(store, 
 
 
 def test_a_far_fall_is_doubted_until_its_split_that_was_listed_late_is_asked_about_again(store):
-    """On the last night before, earlier prices and a volatility of a fall by 95 % would be published."""
+    """On the last night before, earlier prices and a volatility of a fall by 95 % would be
+    published."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     at = bars.index.get_loc(pd.Timestamp(jump))
     after_it = bars.iloc[at:] * [
@@ -207,7 +209,8 @@ def test_a_split_whose_day_the_provider_corrects_is_applied_once(store, listed_f
     "listed", [(date(2003, 2, 18),), (date(2003, 2, 14), date(2003, 2, 18)), ()]
 )
 def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_more(store, listed):
-    """A store that an earlier version wrote kept a split on its corrected day and on the first one too."""
+    """A store that an earlier version wrote kept a split on its corrected day and on the first one
+    too."""
     bars, first, jump = (
         recorded("MSFT"),
         Split(date(2003, 2, 14), 2.0),

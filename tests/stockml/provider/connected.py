@@ -105,7 +105,8 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
 
 
 def everything_about(error: BaseException) -> str:
-    """All that a log, a UI or a debugger could show of an error: its text, its chain, its traceback with variables."""
+    """All that a log, a UI or a debugger could show of an error: its text, its chain, its traceback
+    with variables."""
     shown = [str(error), repr(error), repr(error.args), *traceback.format_exception(error)]
     frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
     shown += [

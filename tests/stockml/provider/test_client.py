@@ -1,4 +1,5 @@
-"""Alpha Vantage over a real loopback connection: what is asked, at what pace, and what its refusals become."""
+"""Alpha Vantage over a real loopback connection: what is asked, at what pace, and what its refusals
+become."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path

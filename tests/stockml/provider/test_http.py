@@ -1,4 +1,5 @@
-"""One key's access over a real loopback connection: how it waits, what a fault becomes, and what is never asked."""
+"""One key's access over a real loopback connection: how it waits, what a fault becomes, and what is
+never asked."""
 
 import gzip
 import logging

@@ -1,4 +1,5 @@
-"""A share that is no longer listed is at rest. One request a week asks for all, and only where a feed fell silent."""
+"""A share that is no longer listed is at rest. One request a week asks for all, and only where a
+feed fell silent."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,4 +1,5 @@
-"""Every kind of answer that the provider is known to give becomes the right type, with the right numbers."""
+"""Every kind of answer that the provider is known to give becomes the right type, with the right
+numbers."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""Whatever arrives, only typed errors are raised, and what is accepted is fit to be checked and stored."""
+"""Whatever arrives, only typed errors are raised, and what is accepted is fit to be checked and
+stored."""
 
 import json
 import pickle
@@ -119,7 +120,8 @@ FRAGMENTS = (
 
 
 def trimmed(path: Path) -> bytes:
-    """The file with only its first bars, so that many mutations are quick and often hit what matters."""
+    """The file with only its first bars, so that many mutations are quick and often hit what
+    matters."""
     if path.suffix != ".json":
         return path.read_bytes()[:2_000]
     answer = json.loads(path.read_bytes())
@@ -146,7 +148,8 @@ def mutated_bytes(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutated_tree(content: bytes, chance: random.Random) -> bytes:
-    """One to three values replaced, names changed, entries dropped, doubled or moved somewhere inside the JSON."""
+    """One to three values replaced, names changed, entries dropped, doubled or moved somewhere
+    inside the JSON."""
     try:
         tree = json.loads(content)
     except ValueError:
@@ -194,7 +197,8 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 
 def check(content: bytes, ticker: str) -> str:
-    """Parse as both kinds of answer and name the outcome; an untyped error or an unfit result fails the test."""
+    """Parse as both kinds of answer and name the outcome; an untyped error or an unfit result fails
+    the test."""
     outcome = "nothing"
     for parse in (_daily, parse_splits):
         try:

@@ -36,7 +36,8 @@ def test_a_split_without_a_date_is_skipped() -> None:
 
 
 def test_two_splits_of_a_day_act_together() -> None:
-    """As of a split and a spin-off: every night of the share was refused for as long as both were listed."""
+    """As of a split and a spin-off: every night of the share was refused for as long as both were
+    listed."""
     both = [split_entry("2020-01-02"), split_entry("2020-01-02", "1.05")]
     for listed in (both, both[::-1]):
         assert parse_splits(splits_answer(*listed), "IBM") == (

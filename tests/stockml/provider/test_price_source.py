@@ -1,4 +1,5 @@
-"""A home holds a replay's prices or the market's: a first answer settles which, and the other kind is then refused."""
+"""A home holds a replay's prices or the market's: a first answer settles which, and the other kind
+is then refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""The quota on disk: never more than the plan allows, whoever asks, whatever is killed, however the clock is set."""
+"""The quota on disk: never more than the plan allows, whoever asks, whatever is killed, however the
+clock is set."""
 
 import json
 import signal
@@ -144,7 +145,8 @@ def test_however_the_clock_jumps_no_day_exceeds_its_requests_and_no_wait_is_long
 
 
 def test_a_clock_set_back_by_a_day_gives_nothing_back(ledger: QuotaLedger) -> None:
-    """Neither requests nor the time between them; once it is right again, what was asked meanwhile is counted."""
+    """Neither requests nor the time between them; once it is right again, what was asked meanwhile
+    is counted."""
     before = NOW - timedelta(days=1)
     for moment, times in ((before + timedelta(hours=2), 25), (NOW, 20), (before, 3)):
         for _ in range(times):

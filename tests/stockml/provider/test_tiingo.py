@@ -1,4 +1,5 @@
-"""Both providers under one contract: the same bars and splits from documented answers, refusals by the same types.
+"""Both providers under one contract: the same bars and splits from documented answers, refusals by
+the same types.
 
 Tiingo's answers here follow its documentation; the service itself could not be reached.
 """
@@ -241,7 +242,8 @@ def test_only_typed_errors_come_out_of_anything_shaped_like_days(rows: list[obje
 def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_hole(
     home: HomePaths,
 ) -> None:
-    """An outage of 150 sessions on a free plan: Alpha Vantage's newest 100 do not reach back to it, Tiingo does."""
+    """An outage of 150 sessions on a free plan: Alpha Vantage's newest 100 do not reach back to it,
+    Tiingo does."""
     store, bars = BarStore.of(home), recorded("MSFT")
     for part in (bars.iloc[-400:-250], bars.iloc[-100:]):
         store.append(
@@ -266,7 +268,8 @@ def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_
 def test_a_spin_off_that_no_jump_shows_neither_refuses_decades_nor_is_another_shares_believed(
     home: HomePaths, factor: float
 ) -> None:
-    """Alpha Vantage is not asked for the splits: its hundred sessions had one ratio before the day, one after it."""
+    """Alpha Vantage is not asked for the splits: its hundred sessions had one ratio before the day,
+    one after it."""
     store, rows, day = (
         BarStore.of(home),
         tiingo_rows("MSFT"),
@@ -302,7 +305,8 @@ def test_a_spin_off_that_no_jump_shows_neither_refuses_decades_nor_is_another_sh
 def test_a_day_that_is_no_session_neither_refuses_decades_nor_is_asked_for_again(
     home: HomePaths,
 ) -> None:
-    """2012-10-29, when a hurricane kept New York closed: named, set aside, and no longer missing from the store."""
+    """2012-10-29, when a hurricane kept New York closed: named, set aside, and no longer missing
+    from the store."""
     store, bars = BarStore.of(home), recorded("MSFT")
     store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)
     storm = date(2012, 10, 29)

@@ -37,9 +37,11 @@ RECORDED = NEW_YORK.between(date(2005, 2, 7), date(2005, 3, 7))
 
 @dataclass
 class Sixty:
-    """Sixty tickers of one key: what a night does up to its bars, with the real quota and client, and a feed over HTTP.
+    """Sixty tickers of one key: what a night does up to its bars, with the real quota and client,
+    and a feed over HTTP.
 
-    As in `flows.tonight` and `nights.ingest`, with mappings in place of the turns' note and of the store.
+    As in `flows.tonight` and `nights.ingest`, with mappings in place of the turns' note and of the
+    store.
     """
 
     feed: ScriptedFeed
@@ -55,7 +57,8 @@ class Sixty:
         )
 
     def run(self, client: AlphaVantage, ticker: str, tonight: date) -> NextTurn | None:
-        """Ask for the ticker's bars, and for the splits if one of its jumps is unknown; or return its next turn."""
+        """Ask for the ticker's bars, and for the splits if one of its jumps is unknown; or return
+        its next turn."""
         left = {
             "remaining": client.remaining(),
             "per_day": FREE.requests_per_day,
@@ -78,7 +81,8 @@ class Sixty:
 def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
     """Runs start in any order; an unknown symbol costs two requests a night, and a split one more.
 
-    Each has its bars on the day it was told, or the night after, where another's second request took its place.
+    Each has its bars on the day it was told, or the night after, where another's second request
+    took its place.
     """
     order, promised, put_off, table = random.Random(5), dict[str, date](), set[str](), []
     with ScriptedFeed(aliases=PLAYED) as feed:
@@ -98,7 +102,8 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
             oldest = max(len(NEW_YORK.between(last, tonight)) - 1 for last in sixty.lasts.values())
             table.append((str(tonight), spent, len(sixty.lasts), oldest, len(put_off)))
     print(
-        "night, requests, tickers with bars, sessions that the oldest is behind, due tonight and put off"
+        "night, requests, tickers with bars, sessions that the oldest is behind, due tonight and "
+        "put off"
     )
     print(*(" ".join(map(str, row)) for row in table), sep="\n")
     assert [row[1] for row in table] == [25] * 20

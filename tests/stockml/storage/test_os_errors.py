@@ -1,4 +1,5 @@
-"""What the system refuses is told with its file and what to do; what is out of reach is not taken for nothing."""
+"""What the system refuses is told with its file and what to do; what is out of reach is not taken
+for nothing."""
 
 import errno
 from pathlib import Path

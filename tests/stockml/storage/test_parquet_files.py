@@ -1,4 +1,5 @@
-"""A table's file is replaced whole or left as it is, byte for byte, and says whose it is; no damage is read as rows."""
+"""A table's file is replaced whole or left as it is, byte for byte, and says whose it is; no damage
+is read as rows."""
 
 import shutil
 from datetime import date

@@ -1,4 +1,5 @@
-"""A receipt identifies content: it holds as long as the content is there unchanged, and no longer."""
+"""A receipt identifies content: it holds as long as the content is there unchanged, and no
+longer."""
 
 import os
 from datetime import UTC, date, datetime

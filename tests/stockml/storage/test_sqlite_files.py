@@ -1,4 +1,5 @@
-"""Databases of other programs: whole, damaged, or left in the middle of a change by a process that was killed."""
+"""Databases of other programs: whole, damaged, or left in the middle of a change by a process that
+was killed."""
 
 import sqlite3
 import subprocess

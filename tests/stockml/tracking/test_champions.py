@@ -1,4 +1,5 @@
-"""A champion that a person sets in MLflow is honoured as a rollback; whatever else happens, the alias follows."""
+"""A champion that a person sets in MLflow is honoured as a rollback; whatever else happens, the
+alias follows."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ from tests.stockml.tracking.logged import NOW, changed, client
 
 @dataclass(frozen=True)
 class Nights:
-    """Nights `a` and `b`, whose models were champions in turn, and `c`, whose model was not promoted."""
+    """Nights `a` and `b`, whose models were champions in turn, and `c`, whose model was not
+    promoted."""
 
     tracking: Tracking
     versions: dict[str, str]

@@ -1,4 +1,5 @@
-"""A night is logged once, its run says what it found, and links open the pages as they were arranged."""
+"""A night is logged once, its run says what it found, and links open the pages as they were
+arranged."""
 
 from dataclasses import replace
 

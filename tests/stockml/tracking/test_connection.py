@@ -1,4 +1,5 @@
-"""While MLflow is out of reach, nights wait to be logged, and nothing that is said of it shows a password."""
+"""While MLflow is out of reach, nights wait to be logged, and nothing that is said of it shows a
+password."""
 
 import json
 import multiprocessing
@@ -31,7 +32,8 @@ from tests.support.loopback import Loopback, silent, whole
     params=["refused", "error", "an hour", "silent", "another program", "login refused"]
 )
 def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An address where no MLflow answers: nothing listens, it fails (for an hour), is silent, another, or no login."""
+    """An address where no MLflow answers: nothing listens, it fails (for an hour), is silent,
+    another, or no login."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     answers = {"error": whole(b"", 503), "another program": whole(b"<p>no such page</p>", 404)}
@@ -96,7 +98,8 @@ def test_a_server_that_refuses_or_failed_itself_is_unavailable_and_one_asked_wro
 def test_a_database_that_takes_connections_and_never_answers_is_given_up_after_seconds(
     tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver alone waits for 130, and would be told after 45 that the server has hung up; here, 2 are enough."""
+    """The driver alone waits for 130, and would be told after 45 that the server has hung up; here,
+    2 are enough."""
     connect = psycopg.connect
 
     def impatient(*at: str, **more: Any) -> Any:
@@ -126,7 +129,8 @@ def test_a_database_that_cannot_be_opened_is_reported_as_unavailable(
 def test_a_database_that_a_newer_mlflow_made_is_said_with_the_release_to_install(
     tracking: Tracking, night: Night
 ) -> None:
-    """As by one with other tables; then as by an older one, for which MLflow's own advice is right."""
+    """As by one with other tables; then as by an older one, for which MLflow's own advice is
+    right."""
     tracking.prepare()
     note = tracking.home.root / WRITTEN_BY
     assert note.read_text() == mlflow.__version__
@@ -169,7 +173,8 @@ def test_a_damaged_database_is_named_and_left_as_it_is(
 def test_a_home_that_was_moved_says_where_a_link_has_to_lead(
     tracking: Tracking, night: Night, tmp_path: Path
 ) -> None:
-    """MLflow keeps full addresses of files; with the link, old and new ones lie in the moved home."""
+    """MLflow keeps full addresses of files; with the link, old and new ones lie in the moved
+    home."""
     before, root = tracking.keep_and_log(night), tracking.home.root
     moved = Tracking(current_home({"STOCKML_HOME": str(tmp_path / "moved")}))
     shutil.move(root, moved.home.root)

@@ -1,4 +1,5 @@
-"""A ticker's experiment: where its files are, that it comes back, and that it follows a share to its new symbol."""
+"""A ticker's experiment: where its files are, that it comes back, and that it follows a share to
+its new symbol."""
 
 from dataclasses import replace
 from datetime import date

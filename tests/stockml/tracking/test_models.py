@@ -1,4 +1,5 @@
-"""A night's model is one version, of any ticker, and the aliases name the champion's and the newest session's."""
+"""A night's model is one version, of any ticker, and the aliases name the champion's and the newest
+session's."""
 
 import json
 import os

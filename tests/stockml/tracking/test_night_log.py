@@ -1,4 +1,5 @@
-"""What a night's record says of its data and of its live forecasts, and what a killed night left undone."""
+"""What a night's record says of its data and of its live forecasts, and what a killed night left
+undone."""
 
 from datetime import date
 from typing import Any
@@ -49,7 +50,8 @@ def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_th
 
 
 def left(home: HomePaths, **changes: Any) -> Night:
-    """What a night leaves that is killed between its record and its promotion: a verdict, and its model."""
+    """What a night leaves that is killed between its record and its promotion: a verdict, and its
+    model."""
     folder = write_model(home.models / "IBM" / "tonight")
     made = {
         "model_folder": str(folder),

@@ -1,4 +1,5 @@
-"""What the clean-up may take from MLflow: models first, then runs; a champion's and a person's own stay."""
+"""What the clean-up may take from MLflow: models first, then runs; a champion's and a person's own
+stay."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -68,7 +69,8 @@ def test_models_beyond_the_newest_go_then_old_runs_with_all_their_files(
 def test_what_a_person_made_or_named_by_an_alias_is_never_old(
     tracking: Tracking, nights: list[Night]
 ) -> None:
-    """A run of their own, a night's model that they registered under a name of theirs, and one with an alias."""
+    """A run of their own, a night's model that they registered under a name of theirs, and one with
+    an alias."""
     reached, (favourite, named, gone, newest) = client(tracking), nights
     begun = reached.create_run(
         experiment(tracking).experiment_id, start_time=1, run_name="a person's"

@@ -142,7 +142,8 @@ def test_a_run_holds_the_whole_night_its_scores_in_a_table(
 
 
 def check_metrics(night: Night, shown: dict[str, float]) -> None:
-    """In percent, what the network and its training add, and the path over the last close; in price, the errors."""
+    """In percent, what the network and its training add, and the path over the last close; in
+    price, the errors."""
     assert night.evaluation
     assert night.forecast
     assert night.network_adds

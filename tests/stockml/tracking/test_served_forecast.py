@@ -1,4 +1,5 @@
-"""A served model forecasts after the newest of the bars it is given, and refuses bars that no night would believe.
+"""A served model forecasts after the newest of the bars it is given, and refuses bars that no night
+would believe.
 
 In another folder, by the code that it was logged with, and by a server: test_served_model.py.
 """
@@ -110,7 +111,8 @@ def test_days_on_which_the_exchange_was_closed_are_left_out_and_many_refused() -
 
 
 def test_what_an_import_would_refuse_of_a_file_is_refused() -> None:
-    """A split of seven to one that was not applied, weeks, a misprint, another share's bars among these."""
+    """A split of seven to one that was not applied, weeks, a misprint, another share's bars among
+    these."""
     bars, prices = given(), [*PRICES]
     unsplit, other, tenfold = bars.copy(), bars.copy(), bars.copy()
     unsplit.iloc[:-100, bars.columns.get_indexer(prices)] *= 7
@@ -141,7 +143,8 @@ def test_what_an_import_would_refuse_of_a_file_is_refused() -> None:
 def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_series(
     served: Forecaster,
 ) -> None:
-    """A fall to a half may also be a crash; pounds after pence are for a night, too, a new series."""
+    """A fall to a half may also be a crash; pounds after pence are for a night, too, a new
+    series."""
     halved, pounds = given(), given()
     for bars, times in ((halved, 2), (pounds, 100)):
         bars.iloc[:-100, bars.columns.get_indexer([*PRICES])] *= times

@@ -1,4 +1,5 @@
-"""A registered model predicts from bars alone, in another folder, without this repository; directly and by a server."""
+"""A registered model predicts from bars alone, in another folder, without this repository; directly
+and by a server."""
 
 import ast
 import json
@@ -109,7 +110,8 @@ def champion(installation: HomePaths, night: Night) -> Tracking:
 
 
 def predicted(folder: Path, *models: tuple[str, str, str]) -> list[dict[str, Any]]:
-    """What models predict in a process that has imported another stockml. models: address, name, ticker of each"""
+    """What models predict in a process that has imported another stockml. models: address, name,
+    ticker of each"""
     (folder / "stockml.py").touch()
     for ticker in {ticker for _, _, ticker in models}:
         bars = _bars(ticker)
@@ -309,7 +311,8 @@ def test_a_models_artifact_holds_the_vintages_it_names(champion: Tracking, night
     kept = {path.name for path in _folder(champion, "1").rglob("*")}
     named = {path.name for path in vintage_files(Path(night.model_folder or ""))}
     assert len(named) == 6, (
-        "two regressions and a pretrained network from before the scored origins, and three from before tonight"
+        "two regressions and a pretrained network from before the scored origins, and three from "
+        "before tonight"
     )
     assert named < kept
 

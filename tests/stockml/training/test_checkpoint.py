@@ -1,4 +1,5 @@
-"""The checkpoint brings an interrupted training back exactly, or not at all; an epoch is told in one line."""
+"""The checkpoint brings an interrupted training back exactly, or not at all; an epoch is told in
+one line."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""A pretrained network's network in training: what it learns from, its loss, and that Keras computes what the nights compute."""
+"""A pretrained network's network in training: what it learns from, its loss, and that Keras
+computes what the nights compute."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""Pretraining: equal bars give equal weights, even when killed after an epoch, and later bars change nothing."""
+"""Pretraining: equal bars give equal weights, even when killed after an epoch, and later bars
+change nothing."""
 
 from dataclasses import replace
 from datetime import date

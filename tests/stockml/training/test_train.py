@@ -1,4 +1,5 @@
-"""What a training writes, what it starts from, and the facts about a champion that decide whether it goes on."""
+"""What a training writes, what it starts from, and the facts about a champion that decide whether
+it goes on."""
 
 from dataclasses import replace
 from datetime import date

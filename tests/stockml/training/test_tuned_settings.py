@@ -1,4 +1,5 @@
-"""What a search found is a file that the ticker's nights use; a damaged one is named and never overwritten."""
+"""What a search found is a file that the ticker's nights use; a damaged one is named and never
+overwritten."""
 
 import json
 

@@ -184,7 +184,10 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
     assert found.last_value_loss == pytest.approx(
         np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2
     )
-    said = "validation loss 0.20000, the lowest, so partly luck; of its first settings: 0.30000; of the last value: 0."
+    said = (
+        "validation loss 0.20000, the lowest, so partly luck; of its first settings: 0.30000; of "
+        "the last value: 0."
+    )
     assert said in found.text, (
         "of a random walk, a loss far below that of the first settings looked like a gain"
     )
@@ -194,7 +197,10 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
     other = tune(
         home, search(initial=SMALL.changed(network=SMALL.network.changed(cell="gru"))), trials=1
     )
-    replaced = "; replaces the settings of another search, whose repetition brings them back: 3 trials, loss 0.20000"
+    replaced = (
+        "; replaces the settings of another search, whose repetition brings them back: 3 trials, "
+        "loss 0.20000"
+    )
     assert other.text.endswith(replaced), "a single trial took their place unsaid"
     assert tune(home, search(), trials=3).text.endswith(": 1 trial, loss " + f"{other.loss:.5f}")
     assert "replaces" not in tune(home, search(), trials=3).text

@@ -1,4 +1,5 @@
-"""A search's journal of trials that ends in the middle of a line: named where it was found so, and not left so."""
+"""A search's journal of trials that ends in the middle of a line: named where it was found so, and
+not left so."""
 
 import pytest
 
@@ -30,7 +31,8 @@ WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions"
 def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
     home: HomePaths, journal: bytes, line: int, way_on: str
 ) -> None:
-    """By a full disk or a power loss: Optuna wrote on in the same line, and no search of that ticker began again."""
+    """By a full disk or a power loss: Optuna wrote on in the same line, and no search of that
+    ticker began again."""
     write_atomically(path := home.root / "tuning" / "ABC.journal", journal)
     with pytest.raises(
         InvalidFile, match=rf"ABC\.journal: .* damage in line {line} of .*; {way_on}"

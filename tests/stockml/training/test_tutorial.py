@@ -1,4 +1,5 @@
-"""The tutorial's network: dropout, carried state, loss; training resumed and repeated; what the rate may see."""
+"""The tutorial's network: dropout, carried state, loss; training resumed and repeated; what the
+rate may see."""
 
 import hashlib
 import subprocess
@@ -184,7 +185,8 @@ def stopped_after_two(folder: Path) -> None:
 def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, whole: TutorialFit
 ) -> None:
-    """So equal seeds give equal weights across processes; test_tutorial_settings shows that another seed does not."""
+    """So equal seeds give equal weights across processes; test_tutorial_settings shows that another
+    seed does not."""
     script = "from tests.stockml.training.test_tutorial import Path, stopped_after_two\n"
     script += f"stopped_after_two(Path({str(tmp_path)!r}))"
     ran = subprocess.run(

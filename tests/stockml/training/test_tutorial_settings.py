@@ -1,4 +1,5 @@
-"""No setting of the tutorial is silently ignored: accepted ones take effect, down to the least; others are refused."""
+"""No setting of the tutorial is silently ignored: accepted ones take effect, down to the least;
+others are refused."""
 
 from pathlib import Path
 

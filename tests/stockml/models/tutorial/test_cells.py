@@ -9,7 +9,8 @@ from stockml.models.tutorial.cells import CELLS
 
 
 def test_a_peephole_cell_follows_its_authors_equations() -> None:
-    """Gers and Schmidhuber 2000, unit by unit: the gates see the old cell state, the output gate the new one."""
+    """Gers and Schmidhuber 2000, unit by unit: the gates see the old cell state, the output gate
+    the new one."""
     rng, units = np.random.default_rng(4), 3
     x, h, bias = rng.normal(size=(3, 2, 4 * units))
     peep, hidden, memory = (

@@ -1,4 +1,5 @@
-"""The tutorial's recipe in numbers: each part against a naive loop, and its first known leak, named as one."""
+"""The tutorial's recipe in numbers: each part against a naive loop, and its first known leak, named
+as one."""
 
 from dataclasses import replace
 
