@@ -178,7 +178,7 @@ def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str |
     """The decision with what training gained; to keep the pretrained network where that is not
     above zero."""
     if evidence is None:
-        return Decision("pretrained", f"kept the shared network: not trained, {why_not}")
+        return Decision("pretrained", f"not trained: {why_not}")
     origins = quantity(evidence.origins, "validation origin")
     gain = f"training gained {evidence.skill:+z.3%} of CRPS on {origins}"
     if why_not is None and evidence.skill > 0:

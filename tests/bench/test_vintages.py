@@ -44,7 +44,7 @@ def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_
     made = make_vintages.make(folder, into, (date(1999, 3, 31), date(1999, 8, 31)))
     months = ("1999-03", "1999-08")
     assert [path.name for path in made] == [
-        f"{kind}-{month}.json" for month in months for kind in ("pooled", "ridge")
+        f"{kind}-{month}.json" for month in months for kind in ("regression", "ridge")
     ]
     assert all(vintage_store.read(path).tickers == ("AA", "BB") for path in made)
     described = (into / "README.md").read_text(encoding="utf-8")

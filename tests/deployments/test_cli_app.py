@@ -224,7 +224,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
             ["backtest", "IBM", "--from=2012-03-05", "--to=2012-03-30", "--every=1"],
             "no bars and no history of IBM",
         ),
-        (["rollback", "IBM"], "no earlier one in "),
+        (["rollback", "IBM"], "nothing to roll back to in "),
         (
             ["import", "IBM", "nowhere.csv"],
             "nowhere.csv: cannot be read: No such file or directory; see that",

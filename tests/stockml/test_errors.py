@@ -107,7 +107,7 @@ def test_every_error_stands_in_an_errors_module() -> None:
                 if isinstance(node, ast.ClassDef)
             ]
             stray = [
-                kind.name for kind in kinds if trees.intersection(map(ast.unparse, kind.pretrained))
+                kind.name for kind in kinds if trees.intersection(map(ast.unparse, kind.bases))
             ]
             assert file.name == "errors.py" or not stray, f"{file}: {stray}"
 

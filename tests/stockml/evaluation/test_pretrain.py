@@ -89,7 +89,7 @@ def test_a_pretrained_network_says_what_it_learned_from_and_how_it_scored(
     learned: tuple[PretrainedNetwork, Path],
 ) -> None:
     pretrained, path = learned
-    assert path.name == f"base-{pretrained.through:%Y-%m}.npz"
+    assert path.name == f"network-{pretrained.through:%Y-%m}.npz"
     assert len(pretrained.tickers) == MIN_TICKERS
     assert 0 <= pretrained.scores[SHARE] <= 100
 

@@ -63,7 +63,7 @@ def table(
             0.30,
             FRESH,
             False,
-            "the noise: CRPS skill +2.00% against the champion's on the same origins, p 0.30",
+            "could be luck: CRPS skill +2.00% against the champion's on the same origins, p 0.30",
         ),
         (
             0.02,

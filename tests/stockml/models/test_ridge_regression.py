@@ -25,8 +25,8 @@ from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, moves, symmetris
 from stockml.models.ridge_regression import PENALTY, RidgeRegression
 from stockml.models.vintage_store import digest, read, write
 from stockml.prices.series import PriceSeries
-from tests.stockml.models.test_regression import ALL, UNTIL, breathing, tickers
-from tests.stockml.models.test_vintages import resigned
+from tests.stockml.models.test_har_regression import ALL, UNTIL, breathing, tickers
+from tests.stockml.models.test_vintage_store import resigned
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
 
 Regressions = tuple[HarRegression, RidgeRegression]

@@ -107,7 +107,8 @@ def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatili
 
 
 @pytest.mark.parametrize(
-    ("kind", "left"), [("pooled", "regression"), ("ridge", "ridge"), ("pretrained", "pretrained")]
+    ("kind", "left"),
+    [("regression", "regression"), ("ridge", "ridge"), ("network", "pretrained")],
 )
 def test_a_damaged_file_is_named_and_the_next_older_one_is_used(
     folder: Path, kind: str, left: str
@@ -134,7 +135,7 @@ def test_a_damaged_file_is_named_and_the_next_older_one_is_used(
     without = VintageSet.ending_before(LATER, [folder])
     assert without.pretrained is None
     assert without.regression is not None
-    assert without.reasons["pretrained"].count("base-") == 2
+    assert without.reasons["pretrained"].count("network-") == 2
     assert "; and 1 more that cannot be read; " in without.reasons["pretrained"]
     assert "no pretrained network ends before 2018-01-01" in without.reasons["pretrained"]
 

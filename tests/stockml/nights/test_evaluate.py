@@ -97,5 +97,5 @@ def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_publ
     )
     (reason,) = found.found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
-    assert found.model.reason == f"kept the shared network: not trained, {reason}"
+    assert found.model.reason == f"not trained: {reason}"
     assert found.found.forecast.without_network

@@ -9,7 +9,7 @@ from stockml.models.lead_grid import LEADS, MEDIAN, moves
 from stockml.models.pretrained_network import PretrainedNetwork
 from stockml.models.replay import STRETCH
 from stockml.training.network_trainer import Trainer, TrainingSet, mean_loss, member_of
-from tests.stockml.models.test_ridge import Regressions, fit
+from tests.stockml.models.test_ridge_regression import Regressions, fit
 from tests.stockml.training.test_pretrain import SMALL, UNTIL, tickers
 from tests.support.walks import walk
 

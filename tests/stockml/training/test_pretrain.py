@@ -15,7 +15,7 @@ from stockml.prices.series import PriceSeries
 from stockml.training import network_trainer
 from stockml.training.network_trainer import MemberSettings
 from stockml.training.pretrain import PretrainProgress, batches, cosine_rates, pretrain
-from tests.stockml.models.test_ridge import Regressions, fit
+from tests.stockml.models.test_ridge_regression import Regressions, fit
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
