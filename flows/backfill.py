@@ -97,9 +97,8 @@ def backfill(
     nights = sessions if learn == "every night" else sessions[-1:]
     rows, on_night = [], night_callback(f"backfill-{as_key(ticker)}", len(nights))
     for session in nights:
-        past_request = NightRequest(
-            ticker, request.settings, calendar_name, force
-        )  # it measures the time from now on
+        # it measures the time from now on
+        past_request = NightRequest(ticker, request.settings, calendar_name, force)
         state = past_night(
             ticker, session, past_request, has_bar=session not in missing, return_state=True
         )

@@ -9,9 +9,8 @@ from zoneinfo import ZoneInfo
 
 from stockml.errors import InvalidSetting
 
-EARLIEST = datetime(
-    1900, 1, 1, tzinfo=UTC
-)  # within these bounds every calendar answers or raises InvalidSession
+# within these bounds every calendar answers or raises InvalidSession
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 END = datetime(2201, 1, 1, tzinfo=UTC)
 NEW_YORK = ZoneInfo("America/New_York")
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)  # of the prices that are replayed

@@ -9,9 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NIGHT_PACKAGES = tuple(
-    PACKAGE.parent / name for name in ("stockml", "tasks", "flows")
-)  # what a night runs
+# what a night runs
+NIGHT_PACKAGES = tuple(PACKAGE.parent / name for name in ("stockml", "tasks", "flows"))
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
 TEXTS_ONLY = {"errors"}  # the wording of an error affects no number
 
@@ -69,9 +68,8 @@ def _version(library: str) -> str:
 def checkout() -> tuple[str | None, str | None]:
     """The commit and the SHA-256 of uncommitted tracked changes (None: none) at the first call; or
     neither."""
-    revisions = _git(
-        "rev-parse", "HEAD", "HEAD:./__init__.py"
-    )  # the second fails in another project's checkout
+    # the second fails in another project's checkout
+    revisions = _git("rev-parse", "HEAD", "HEAD:./__init__.py")
     changes = _git("diff", "HEAD", "--no-ext-diff") if revisions else None
     return revisions and revisions.split()[0], changes and hashlib.sha256(
         changes.encode()

@@ -21,23 +21,13 @@ ESCAPED = "with / ? # @ % in the password as %2F %3F %23 %40 %25"
 LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-IN_HEADERS = (
-    "MLFLOW_TRACKING_TOKEN",
-    "PREFECT_API_KEY",
-    "AWS_SESSION_TOKEN",
-)  # refusals to send one repeat it
+# refusals to send one repeat it
+IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")
 UNSAFE_PATH = re.compile(
     r"[?%#\udc80-\udcff]|::"
 )  # an address would be cut off there, or cannot be encoded
-TRACKING = (
-    "http",
-    "https",
-    "sqlite",
-    "postgresql",
-    "mysql",
-    "mssql",
-    "databricks",
-)  # MLflow's, but for its folders
+# MLflow's, but for its folders
+TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 DATA_NAMES = ("prices.json", "store", "ledger", "models", "pretrained")
 
 

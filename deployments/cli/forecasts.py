@@ -152,9 +152,8 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     without_bar = steps_without_bar(counting, series)
     if not as_json:
         steps = ledger.steps(ticker).drop_duplicates("key")
-        closes = dict(
-            zip(steps["key"], last_closes(steps, first_series, factors), strict=True)
-        )  # as known then
+        # as known then
+        closes = dict(zip(steps["key"], last_closes(steps, first_series, factors), strict=True))
         shown, counted = (
             sorted(entries, key=lambda each: each.forecast.origin)[-SHOWN_ROWS:],
             set(counting["key"]),

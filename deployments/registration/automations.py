@@ -47,9 +47,8 @@ BEGUN = frozenset(
     for event in ("Pending", "Submitting", "InfrastructurePending", "Running", "heartbeat")
 )  # after each of these, a run is heard of again, or its process or its worker is gone
 SILENCE = timedelta(minutes=5)  # ten heartbeats
-QUIET = timedelta(
-    minutes=1
-)  # after a crash: a worker reports it twice, the second time seconds later
+# after a crash: a worker reports it twice, the second time seconds later
+QUIET = timedelta(minutes=1)
 AGAIN = 3  # times that a run is done again after its process died
 RUN, CRASHED = "prefect.resource.id", "prefect.flow-run.Crashed"
 EACH, HOUR, DAY = timedelta(0), timedelta(hours=1), timedelta(days=1)

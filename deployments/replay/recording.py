@@ -22,9 +22,8 @@ from zoneinfo import ZoneInfo
 from deployments.errors import NotRecorded
 
 NEW_YORK = ZoneInfo("America/New_York")
-PUBLISHED_AT = time(
-    18, 0
-)  # New York time; the real provider's bars appear between the close and 22:45
+# New York time; the real provider's bars appear between the close and 22:45
+PUBLISHED_AT = time(18, 0)
 COMPACT_SESSIONS = 100
 PRICES = ("open", "high", "low", "close")
 PROVISIONAL = 0.985  # fraction of the final volume in the newest bar, until the next is published

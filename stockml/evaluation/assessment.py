@@ -16,7 +16,7 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, ScoringData, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores, touches
@@ -24,7 +24,6 @@ from stockml.evaluation.path_scores import (
     CHAMPION,
     LSTM,
     PUBLISHED,
-    TREND_PRIOR,
     WITHOUT_NETWORK,
     Evaluation,
     evaluate,
@@ -199,8 +198,7 @@ def price_of(candidate: Candidate) -> Price:
 def _evaluated(
     unseen: ScoringData, candidates: Mapping[str, Candidate], published: Candidate
 ) -> Evaluation:
-    """Score the paths: the published one, the trend prior and the networks' own, where they
-    forecast one.
+    """Score the paths: the published one and the networks' own, where they forecast one.
 
     All prices are turned into tonight's units, as averages and the scale of errors span changes of
     units.
@@ -212,7 +210,6 @@ def _evaluated(
         name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()
     }
     paths |= {name: each.paths(series.close[test]) for name, each in others.items()}
-    paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
     units = to_newest_units(series)
     paths = {name: units[test, None] * path for name, path in paths.items()}
     prices = series.mid if LSTM in paths else series.close

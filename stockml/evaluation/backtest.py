@@ -24,11 +24,11 @@ from stockml.evaluation.distribution_table import pretrained_row, row_of
 from stockml.evaluation.forecasters import forecaster_rows
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.simple_distributions import QuantileRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
-from stockml.models.baselines import baseline_paths, trend_prior_moves
+from stockml.models.baselines import baseline_paths
 from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
 from stockml.models.retrain_policy import Decision
@@ -313,7 +313,6 @@ def paths(
             name: np.log(np.maximum(path[:, leads - 1], MIN_PATH * now)) - np.log(now)
             for name, path in simple.items()
         },
-        TREND_PRIOR: trend_prior_moves(series, origins, furthest)[:, leads - 1],
         PUBLISHED: published,
     }
 

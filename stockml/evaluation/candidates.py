@@ -12,7 +12,7 @@ import numpy as np
 from stockml.errors import InvalidSetting
 from stockml.features.origins import OriginSplit, scored_origins
 from stockml.forecasts.outlook import chance_above
-from stockml.models.baselines import published_median, trend_prior_moves
+from stockml.models.baselines import published_median
 from stockml.models.lead_grid import MEDIAN, symmetrised
 from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import TickerNetwork
@@ -143,12 +143,6 @@ class Candidate:
     def rises(self, step: int) -> Floats:
         """(m,) chances, on the test part, of a price above the origin's close at `step`."""
         return chance_above(self.test[:, step - 1], 0.0)
-
-
-def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
-    """(m, horizon) prices of the trend prior, for which nothing is learned."""
-    moves = trend_prior_moves(series, origins, horizon)
-    return np.asarray(series.close[origins, None] * np.exp(moves), dtype=np.float64)
 
 
 def quantiles_after(

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.errors import LooksAhead
-from stockml.evaluation.candidates import Candidate, ScoringData, quantiles_after, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, ScoringData, quantiles_after
 from stockml.evaluation.distribution_table import vintage_rows
-from stockml.evaluation.path_scores import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
@@ -28,9 +27,8 @@ from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import TickerTraining
 
 ORIGINS = 12  # the newest up to the one checked
-FACTOR = (
-    1.7  # of every later price and volume, in reverse order: no leak is then as small as rounding
-)
+# of every later price and volume, in reverse order: no leak is then as small as rounding
+FACTOR = 1.7
 # of an array's largest value: the last bits of a matrix product depend on its shape and the
 # processor
 ROUNDING = 1e-6
@@ -73,7 +71,6 @@ def rows_of_a_night(
     for name, network in networks.items():
         rows[name] = [quantiles_after(series, origins, horizon, vintages, network)]
     rows |= {name: [path] for name, path in baseline_paths(series.close, last, horizon).items()}
-    rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
     vintage_quantiles, _ = vintage_rows(series, last, np.array(LEADS), vintages)
     return rows | {
         name: [vintage_quantiles.get(name)] for name in (*SHAPES, PRETRAINED, *vintage_quantiles)

@@ -72,9 +72,8 @@ def outlook_scores(
     where that is what was published.
     """
     scores, squares = [], np.diff(np.log(series.close)) ** 2
-    overlapping = overlap(
-        origins, SPANS[-1]
-    )  # even of short spans: two volatilities differ for longer than these last
+    # even of short spans: two volatilities differ for longer than these last
+    overlapping = overlap(origins, SPANS[-1])
     for span in (span for span in SPANS if span <= published.shape[1]):
         forecasts = [each[:, span - 1] for each in (published, simple) if each is not None]
         moved = np.expm1(moves(series, origins, np.array([span]))[:, 0])

@@ -26,10 +26,8 @@ SKILL_LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
 PUBLISHED = "published"  # tonight's, or the champion's, as it would have been published
-WITHOUT_NETWORK = (
-    "without network"  # the same procedure without one, beside a path of the tutorial's network
-)
-TREND_PRIOR = "trend prior"
+# the same procedure without one, beside a path of the tutorial's network
+WITHOUT_NETWORK = "without network"
 LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference of all skill
 
 

@@ -20,9 +20,8 @@ from stockml.storage.locks import file_lock
 from stockml.training.network_trainer import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 
-MIN_TICKERS = (
-    30  # the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
-)
+# the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
+MIN_TICKERS = 30
 # a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
 MIN_SESSIONS = 2_000
 BUSY_WAIT_S = 5.0

@@ -38,10 +38,8 @@ INPUTS = (
     "below high 250",
     "rise 60",  # of the log close, over √60
 )
-FALLS = (
-    "return",
-    "overnight gap",
-)  # inputs whose falls count apart (Glosten, Jagannathan and Runkle 1993)
+# inputs whose falls count apart (Glosten, Jagannathan and Runkle 1993)
+FALLS = ("return", "overnight gap")
 WINDOWS = (1, 5, 22, 64, 250)  # sessions: a day, a week, a month, a quarter, a year
 AVERAGED = tuple(
     f"{name}, {sessions}"

@@ -32,9 +32,8 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
-MIN_INDEPENDENT = (
-    30  # a correct 80 % band holds 73 to 87 % of 30 prices three times in four; fewer tell less
-)
+# a correct 80 % band holds 73 to 87 % of 30 prices three times in four; fewer tell less
+MIN_INDEPENDENT = 30
 TOO_FEW = "too few to judge"
 SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding
 

@@ -1,10 +1,9 @@
-"""The simple forecasts against which every model is measured, and the trend prior: no fitting, no
-look-ahead."""
+"""The simple forecasts against which every model is measured: no fitting, no look-ahead."""
 
 import numpy as np
 import pandas as pd
 
-from stockml.features.segments import cached_causal, each_segment
+from stockml.features.segments import cached_causal
 from stockml.features.volatility import Volatilities
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -15,21 +14,14 @@ DRIFT_SESSIONS = 2_500
 MOMENTUM_SESSIONS = 20
 MOMENTUM_DAMPING = 0.9
 
-USUAL_RISE = (
-    0.0003  # log return per session at the usual volatility, 8 % a year; found walk-forward
-)
+# log return per session at the usual volatility, 8 % a year; found walk-forward
+USUAL_RISE = 0.0003
 USUAL_VOLATILITY = 0.018  # daily, from close to close
 # of volatility / usual; 0: the same rise for every share, 1: the same return for each unit of risk
 RISE_POWER = 0.75
-RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
-MAX_VOLATILITY = (
-    0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
-)
+# daily; a share that halved in a day. No rise was measured beyond it before 1999
+MAX_VOLATILITY = 0.125
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
-PAST_YEAR = (
-    250,
-    20,
-)  # sessions back: the newest month, which tends to reverse, is left out of the year
 
 
 def trailing_mean(prices: Floats, window: int = AVERAGE_WINDOW) -> Floats:
@@ -74,26 +66,6 @@ def baseline_paths(prices: Floats, origins: Indices, horizon: int) -> dict[str, 
     }
 
 
-def trend_prior_moves(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
-    """(m, horizon) log move from each origin's close that is expected of any share, whatever its
-    own drift.
-
-    It starts between the close and the past week's mean, and rises with the share's volatility and
-    trend: not at all after a bad year, twice as fast after a good one; it never falls. A ticker's
-    own drift over more than a year is left out: it says less about its next years than this does.
-    """
-    rise = expected_drift(series) * (1 + year_momentum(series))
-    start = _start(series)[origins, None]
-    return np.asarray(start + rise[origins, None] * np.arange(1, horizon + 1), dtype=np.float64)
-
-
-@each_segment
-def _start(series: PriceSeries) -> Floats:
-    """(n,) log move at once: part of the way back to the past week's mean."""
-    close = np.log(series.close)
-    return np.asarray(RETURN_SHARE * (trailing_mean(close, 5) - close), dtype=np.float64)
-
-
 @cached_causal
 def expected_drift(series: PriceSeries) -> Floats:
     """(n,) usual log return per session of a share with this volatility: the same for all beyond
@@ -111,24 +83,8 @@ def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> F
     """(m, leads) log moves from each origin's close that are published as the median: half of the
     usual rise a session.
 
-    On 99 tickers, in eras from 2003 and from 2009, half of the rise gained on nine of ten; adding
-    the trend gained in one era and lost in the other.
+    On 99 tickers, in eras from 2003 and from 2009, half of the rise gained on nine of ten.
     """
     return np.asarray(
         PUBLISHED_SHARE * expected_drift(series)[origins, None] * leads, dtype=np.float64
-    )
-
-
-@each_segment
-def year_momentum(series: PriceSeries) -> Floats:
-    """(n,) the past year's log return without its newest month, over a random walk's deviation;
-    clipped at ±1.
-
-    With less than a year of history it counts from the first session.
-    """
-    close, n = np.log(series.close), np.arange(len(series))
-    oldest, newest = (np.maximum(n - back, 0) for back in PAST_YEAR)
-    deviation = Volatilities.of(series).ewma_60 * np.sqrt(PAST_YEAR[0] - PAST_YEAR[1])
-    return np.asarray(
-        np.clip((close[newest] - close[oldest]) / deviation, -1.0, 1.0), dtype=np.float64
     )

@@ -12,9 +12,8 @@ from stockml.storage.arrays import Floats, Indices
 LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
 MEDIAN = len(LEVELS) // 2  # its index
 LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # leads between them are interpolated in ln(lead)
-BASIS_SIZE = (
-    4  # smooth functions of ln(lead), with which a ridge regression or a network changes a ln width
-)
+# smooth functions of ln(lead), with which a ridge regression or a network changes a ln width
+BASIS_SIZE = 4
 MAX_LOG_CHANGE = 2.0  # by at most a factor of e²
 
 

@@ -24,9 +24,8 @@ from stockml.storage.arrays import Floats, Indices, check_array
 
 LOOK_BACK = 64  # sessions
 UPPER = LEVELS[LEVELS > 0.5]  # (10,); the lower levels mirror these
-CHUNK = (
-    48  # origins: products this small stay on one thread, several times as fast on a busy machine
-)
+# origins: products this small stay on one thread, several times as fast on a busy machine
+CHUNK = 48
 SPAN = CHUNK * ORIGIN_STRIDE  # sessions from one chunk's first origin to the next chunk's
 
 Singles = NDArray[np.float32]

@@ -12,9 +12,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 STDERR = 2
-THREADS = (
-    2  # fixed, because the order of a sum, and with it the last bit of a weight, depends on it
-)
+# fixed, because the order of a sum, and with it the last bit of a weight, depends on it
+THREADS = 2
 NOTICE = re.compile(
     rb"WARNING: All log messages before absl"
     rb"|[IWE]\d{4} .*(port|cudart_stub|cuda_platform|cuda_executor|cpu_feature_guard)\.cc"

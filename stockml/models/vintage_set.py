@@ -32,11 +32,8 @@ from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 
 MAX_NAMED = 2  # damaged files in a note
-FORECASTING = (
-    "regression",
-    "ridge",
-    "pretrained",
-)  # the kinds that a forecast needs, each a correction of the one before
+# the kinds that a forecast needs, each a correction of the one before
+FORECASTING = ("regression", "ridge", "pretrained")
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,9 +85,8 @@ def needs_whole_history(home: HomePaths, ticker: str, calendar: str | None, sess
     reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
     if last is None or last < reach:
         return True
-    before = min(
-        last, sessions.before(session, 1)[0]
-    )  # a capped key's requests may reach the ticker on other days
+    # a capped key's requests may reach the ticker on other days
+    before = min(last, sessions.before(session, 1)[0])
     is_first_of_week = before.isocalendar()[:2] != session.isocalendar()[:2]
     try:
         view = store.view(ticker) if is_first_of_week else None

@@ -39,9 +39,8 @@ DETAILS_LEGEND = (
 )
 NO_NIGHT, UP_TO_DATE = "no night yet", "up to date"
 LINE = 80  # columns of a terminal whose width is not known
-NIGHT_LENGTH = timedelta(
-    hours=2
-)  # from a bar's final time to its night's end, with an hour's wait for a late bar
+# from a bar's final time to its night's end, with an hour's wait for a late bar
+NIGHT_LENGTH = timedelta(hours=2)
 ATTEMPT = "last-attempt.json"  # beside a ticker's nights: how its newest run ended
 FEW = "too few"  # origins to test: a figure from three or four says nothing
 COLUMNS = ("ticker", "close", "80% range", "mood", "since yesterday", "state", "next run")

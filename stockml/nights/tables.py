@@ -13,7 +13,6 @@ from stockml.evaluation.path_scores import (
     LAST_CLOSE,
     LSTM,
     PUBLISHED,
-    TREND_PRIOR,
     WITHOUT_NETWORK,
     Score,
 )
@@ -28,7 +27,7 @@ from stockml.nights.card import Chance, chance_of
 from stockml.nights.record import Night
 
 FIRST = (LAST_CLOSE, "last mid price", "last value")  # the references; the averages follow them
-LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
+LAST = (LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
 SHOWN_AS = {LSTM: "tonight's network"}  # of distributions; others as named
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 

@@ -37,10 +37,8 @@ ROWS = (
     ("MSE, last close, range²", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
 )
-OVER_THE_CLOSE = (
-    "published/skill",
-    "lstm/skill",
-)  # an earlier version's were over the last mid price
+# an earlier version's were over the last mid price
+OVER_THE_CLOSE = ("published/skill", "lstm/skill")
 LIVE = "answer/live_beats_last_close_pct"
 SAME = 0.005  # of the MSE: one session more and one fewer move it as much
 

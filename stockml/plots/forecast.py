@@ -10,7 +10,6 @@ from stockml.evaluation.path_scores import (
     LAST_CLOSE,
     LSTM,
     PUBLISHED,
-    TREND_PRIOR,
     WITHOUT_NETWORK,
     Evaluation,
     skill_over,
@@ -48,12 +47,11 @@ LINES: dict[
     "EMA": (1.3, (5, 1.5, 1, 1.5, 1, 1.5)),
     "momentum": (1.3, (5, 1.5, 1, 1.5)),
     "drift": (1.3, (3, 4)),
-    TREND_PRIOR: (1.6, (4, 2)),
     WITHOUT_NETWORK: (1.6, (2, 1)),
     LSTM: (2.0, (9, 1.5)),
     PUBLISHED: (2.6, ()),
 }
-IN_SUBTITLE = (PUBLISHED, LSTM, TREND_PRIOR)
+IN_SUBTITLE = (PUBLISHED, LSTM)
 
 
 def forecast_fan(
@@ -172,9 +170,8 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     )
     figure, (axes,) = canvas(title, measured)
     leads = np.arange(1, evaluation.horizon + 1)
-    floor = min(
-        -0.3, float(np.nanmin(skills.get(LSTM, published))) - 0.05
-    )  # room for those near zero
+    # room for those near zero
+    floor = min(-0.3, float(np.nanmin(skills.get(LSTM, published))) - 0.05)
     ceiling = max([0.15, *(float(np.nanmax(skills[name])) + 0.05 for name in drawn)])
     ends = []
     for name in drawn:

@@ -33,7 +33,6 @@ COLOURS = {  # each dark enough for text on white
     "champion": "#6a3fa0",
     "published": "#00864e",
     "last close": TRUTH,
-    "trend prior": "#5667ed",
     "without network": "#c43d9a",
     "drift": "#9a6700",
     "momentum": "#a03018",

@@ -23,10 +23,8 @@ from stockml.prices.split_adjustment import CENT
 from stockml.storage.arrays import Days, Floats, Indices
 from stockml.storage.parquet_files import Table
 
-HOW_RECORDED = (
-    ("recorded_at", pa.timestamp("us", tz="UTC")),
-    ("source", pa.string()),
-)  # in each table, at its end
+# in each table, at its end
+HOW_RECORDED = (("recorded_at", pa.timestamp("us", tz="UTC")), ("source", pa.string()))
 BAR_SCHEMA = pa.schema(
     [("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED]
 )

@@ -14,40 +14,35 @@ from stockml.storage.arrays import Floats
 
 JUMP_AND_BACK = 0.45  # log of the close over the close before: 57 % up or 36 % down
 MAX_REMAINING_SHARE = 0.25  # of the jump, at the next close
-WICK = (
-    0.6  # log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
-)
+# log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
+WICK = 0.6
 HEAVY_VOLUME = 4.0  # times the usual volume: on such a day the prices are real
 TENFOLD_TOLERANCE = 0.1  # how near the decimal logarithm must be to a whole number
 LOG10_NO_CRASH = np.log10(
     NO_CRASH
 )  # a price farther from the last close is doubted at once, unless trading was heavy
-SESSIONS_TO_SETTLE = (
-    6  # splits are asked about on these and the seventh; a far level that lasts longer is accepted
-)
+# splits are asked about on these and the seventh; a far level that lasts longer is accepted
+SESSIONS_TO_SETTLE = 6
 VOLUME_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 
 # Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, none of
 # them for a crash, and none for rare trading.
 OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change of units
-HEAVY_MONEY = (
-    2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
-)
+# times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
+HEAVY_MONEY = 2.5
 WILD_RANGE = 1.5  # high over low
 MAX_HOLE = np.timedelta64(
     366, "D"
 )  # after a longer one any price may be true, and nothing spans it
-MIN_DAILY_SHARE = (
-    0.1  # of bars that follow the session before: a rarely traded share has more, weekly bars none
-)
+# of bars that follow the session before: a rarely traded share has more, weekly bars none
+MIN_DAILY_SHARE = 0.1
 MIN_BARS = 30  # fewer do not show how far apart they usually are
 
 MAX_SET_ASIDE_SHARE = 0.002  # share of bars set aside: few sound files have one in a thousand
 MAX_SET_ASIDE_OF_SHORT = 2  # bars: so many a short file may have
-MAX_UNCHANGED_SHARE = (
-    0.25  # share of closes that equal the one before: more than any liquid share has
-)
+# share of closes that equal the one before: more than any liquid share has
+MAX_UNCHANGED_SHARE = 0.25
 MAX_NAMED = 3
 
 

@@ -17,15 +17,13 @@ from stockml.storage.arrays import Days, Floats, Indices
 
 RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
-CENT = (
-    0.01  # to which both sides may be rounded: of a share at 20 cents, ratios differ by a twentieth
-)
+# to which both sides may be rounded: of a share at 20 cents, ratios differ by a twentieth
+CENT = 0.01
 MAX_TOLERANCE = 0.1  # however cheap the share: a split must still show
 MAX_DIVIDEND = 0.04
 SESSIONS_PER_DIVIDEND = 40
-MIN_LEVEL_SESSIONS = (
-    5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
-)
+# sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
+MIN_LEVEL_SESSIONS = 5
 MIN_SESSIONS_BETWEEN_DIVIDENDS = 3  # sessions between two dividends
 DETECTABLE_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
 MAX_SESSIONS_OFF = 5  # a provider lists a split at most so far from the day on which bars show it

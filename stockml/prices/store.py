@@ -36,9 +36,8 @@ Change: TypeAlias = Callable[[Table, datetime], tuple[Table | None, T]]
 
 SESSIONS_TO_LIST = 5
 HARDLY_A_CRASH = 2.0  # an open at twice the close before, or at half, is asked about on any day
-MAX_CORRECTION_AGE = timedelta(
-    days=10
-)  # of two splits within so few, one is the other's correction
+# of two splits within so few, one is the other's correction
+MAX_CORRECTION_AGE = timedelta(days=10)
 SCHEMAS = {
     "": BAR_SCHEMA,
     "splits/": SPLIT_SCHEMA,

@@ -62,9 +62,8 @@ class PriceProvider(ABC):
     connect_timeout_s, read_timeout_s = 10.0, 30.0
     total_s = 120.0  # bounds an answer that trickles in, which no read time-out ends
     max_bytes, attempts = MAX_BYTES, 3
-    jitter = staticmethod(
-        random.random
-    )  # 0 to 1; half of it is added, in seconds, to a retry's wait
+    # 0 to 1; half of it is added, in seconds, to a retry's wait
+    jitter = staticmethod(random.random)
 
     def __init__(
         self,

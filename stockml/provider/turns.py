@@ -19,9 +19,8 @@ from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
 TURNS = "turns.json"
-FORGOTTEN_AFTER = timedelta(
-    days=5
-)  # a long weekend and a day: a ticker not run since is no longer waiting
+# a long weekend and a day: a ticker not run since is no longer waiting
+FORGOTTEN_AFTER = timedelta(days=5)
 
 
 def note_turns(

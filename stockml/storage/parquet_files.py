@@ -157,9 +157,8 @@ def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool
         raise ValueError("an empty file")
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        batches = islice(
-            file.iter_batches(len(content), use_threads=False), 1
-        )  # a row takes 2 bytes at least
+        # a row takes 2 bytes at least
+        batches = islice(file.iter_batches(len(content), use_threads=False), 1)
         table = pa.Table.from_batches(batches, file.schema_arrow)
         if len(table) != file.metadata.num_rows:
             raise ValueError(f"{file.metadata.num_rows:,} rows in {len(content):,} bytes")

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ALIAS = "champion"
-FOLLOWED = (
-    "stockml.champion"  # a registered model's tag: the key of the version that we set the alias to
-)
+# a registered model's tag: the key of the version that we set the alias to
+FOLLOWED = "stockml.champion"
 
 
 def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "stockml"  # for all tickers; those that begin with it and a slash are the tickers' own
 KEY = "stockml"
 TAG = f"mlflow.sharedViewState.{KEY}"
-ARRANGED = (
-    "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
-)
+# which view this project wrote last; pages hide what begins with mlflow
+ARRANGED = "mlflow.stockml.view"
 NOTE = "mlflow.note.content"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 

@@ -37,9 +37,8 @@ from stockml.training import checkpoint
 from stockml.training.checkpoint import EpochProgress
 
 VALIDATION_SHARE = 11  # one in 11: the newest 1,000 of the tutorial's 11,000 training points
-POINTS_A_STREAM = (
-    15  # at least: a short series has fewer streams, so that an epoch still has some steps
-)
+# at least: a short series has fewer streams, so that an epoch still has some steps
+POINTS_A_STREAM = 15
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,9 +63,8 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
         late, _ = [
             client.create_flow_run_from_deployment(deployment, state=state) for state in states
         ]
-        waits = AwaitingConcurrencySlot(
-            scheduled_time=now + timedelta(minutes=1)
-        )  # for the deployment's only slot
+        # for the deployment's only slot
+        waits = AwaitingConcurrencySlot(scheduled_time=now + timedelta(minutes=1))
         client.set_flow_run_state(late.id, waits, force=True)
         first = done(begun(client, deployment))
         assert (first.name, first.message) == (

@@ -14,9 +14,8 @@ from tests.support.recordings import recorded
 
 HORIZON, DIRECTION = 50, 30
 FRIDAY, LAST = date(2013, 2, 22), date(2013, 3, 1)
-SATURDAY = (
-    "2013-03-02T12:00:00-05:00"  # noon in New York on the day after the recording's last session
-)
+# noon in New York on the day after the recording's last session
+SATURDAY = "2013-03-02T12:00:00-05:00"
 
 
 def record(home: HomePaths, bars: Bars, at: date, ticker: str = "IBM") -> None:

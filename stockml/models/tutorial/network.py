@@ -19,9 +19,8 @@ from stockml.settings import Settings
 GRADIENT_NORM = 5.0
 # scaled: half a trained network's error at a step; no error ever reaches 1, Keras' default
 HUBER_BEND = 0.01
-MATMUL_TYPE = (
-    "bfloat16"  # products only: sums, gates, memory, weights and the optimiser stay in float32
-)
+# products only: sums, gates, memory, weights and the optimiser stay in float32
+MATMUL_TYPE = "bfloat16"
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 

@@ -17,7 +17,7 @@ from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import panel_diebold_mariano
 from stockml.evaluation.distribution_table import row_of
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS, moves
@@ -34,9 +34,8 @@ SETTINGS = Settings(
     evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200),
     training=TrainingSettings(steps=2),
 )
-SERIES = walk(
-    1_400, seed=6
-)  # from 2001-01-01, a session a day; a vintage ends on 2001-06-29 and on 2003-06-30
+# from 2001-01-01, a session a day; a vintage ends on 2001-06-29 and on 2003-06-30
+SERIES = walk(1_400, seed=6)
 FIRST, LAST = 860, 960
 HEADINGS = (
     "CRPS skill of the width over the regression (both symmetrised)",
@@ -80,9 +79,8 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
     )
     champion, promoted, pretrained, published = None, [], [], {PUBLISHED: [], RIDGE: []}
     for origin in at:
-        known = replace(
-            SERIES.until(origin + 1)
-        )  # a copy, which has no later bars to compute anything from
+        # a copy, which has no later bars to compute anything from
+        known = replace(SERIES.until(origin + 1))
         model = train_ticker(known, settings, Decision("retrain", "asked for"), start=None)
         kept = champion is not None and same_forecast(model, champion)
         split = split_after_vintages(known, settings.evaluation)
@@ -129,7 +127,7 @@ def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_l
     """These are the rows of a night's table, recomputed by loops."""
     at = np.arange(FIRST, LAST + 1, 5)
     simple = baseline_paths(SERIES.close, at, 50)
-    assert list(found().paths) == [LAST_CLOSE, *simple, TREND_PRIOR, PUBLISHED]
+    assert list(found().paths) == [LAST_CLOSE, *simple, PUBLISHED]
     for name in simple:
         own, naive = [], []
         for origin in at.tolist():
@@ -264,7 +262,6 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     of_paths = {line.row: line for line in table.paths}
     assert list(of_paths) == [
         *baseline_paths(SERIES.close, np.array([0]), 1),
-        TREND_PRIOR,
         PUBLISHED,
     ]
     for name, line in of_paths.items():

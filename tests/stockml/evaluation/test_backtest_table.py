@@ -23,7 +23,7 @@ from stockml.evaluation.distribution_scores import (
     panel_diebold_mariano,
 )
 from stockml.evaluation.outlook_scores import OutlookScore, ScoredStatement, outlook_lines
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEADS
 from stockml.models.ridge_regression import RIDGE
@@ -60,7 +60,7 @@ def ticker(
             (gain, WIDTHS),
             (gain, WIDTHS),
             (score, WIDTHS),
-            (gain, (LAST_CLOSE, TREND_PRIOR, PUBLISHED)),
+            (gain, (LAST_CLOSE, "drift", PUBLISHED)),
         )
     )
     widths[CENTRED] = PairedLosses(DAYS, np.ones(len(DAYS)), np.ones(len(DAYS)), (0.0,) * 12)

@@ -6,10 +6,10 @@ import pytest
 
 from stockml.evaluation.candidates import quantiles_after
 from stockml.evaluation.outlook_scores import touches
-from stockml.evaluation.path_scores import PUBLISHED, TREND_PRIOR, evaluate
+from stockml.evaluation.path_scores import PUBLISHED, evaluate
 from stockml.features.origins import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.models.baselines import published_median, trend_prior_moves
+from stockml.models.baselines import published_median
 from stockml.models.ticker_network import FINE_TUNED
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_set import VintageSet
@@ -65,7 +65,6 @@ def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
         assert found.band_scores.bands[str(coverage)].coverage == pytest.approx(inside.mean())
     paths = {
         PUBLISHED: close[TEST, None] * np.exp(whole[count:-1, :, 10]),
-        TREND_PRIOR: close[TEST, None] * np.exp(trend_prior_moves(SERIES, TEST, 20)),
     }
     rises = {
         PUBLISHED: np.array([chance_above(quantiles, 0.0) for quantiles in whole[count:-1, 9]])

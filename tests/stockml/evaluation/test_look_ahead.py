@@ -17,7 +17,7 @@ from stockml.evaluation.look_ahead import (
     rows_of_a_night,
     with_altered_future,
 )
-from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.baselines import baseline_paths
 from stockml.models.retrain_policy import Decision
 from stockml.models.ridge_regression import RIDGE
@@ -105,7 +105,7 @@ def test_every_row_of_both_tables_is_checked() -> None:
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, (
         "the last close is the price itself, and what is published comes from one of the networks"
     )
-    assert {PRETRAINED, TREND_PRIOR, *baseline_paths(SERIES.close, TEST, 1)} <= {*rows}
+    assert {PRETRAINED, *baseline_paths(SERIES.close, TEST, 1)} <= {*rows}
 
 
 def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:

@@ -1,5 +1,4 @@
-"""The baselines: the same paths as naive loops, no look-ahead, milliseconds for a long series; and
-the trend prior."""
+"""The baselines: the same paths as naive loops, no look-ahead, milliseconds for a long series."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,12 +10,10 @@ from stockml.features.volatility import Volatilities
 from stockml.models.baselines import (
     USUAL_VOLATILITY,
     baseline_paths,
+    expected_drift,
     published_median,
-    trend_prior_moves,
-    year_momentum,
 )
 from stockml.prices.series import PriceSeries
-from tests.support.walks import walk
 
 
 def prices(n: int = 400, seed: int = 3) -> np.ndarray:
@@ -90,38 +87,10 @@ def steady(rises: list[float]) -> PriceSeries:
     )
 
 
-def test_the_trend_follows_its_definition_and_leaves_the_newest_month_out() -> None:
-    series = walk(600, volatility=0.02)
-    close, swing = np.log(series.close), Volatilities.of(series).ewma_60 * np.sqrt(230)
-    for t in (250, 251, 400, 599):
-        expected = np.clip((close[t - 20] - close[t - 250]) / swing[t], -1, 1)
-        np.testing.assert_allclose(year_momentum(series)[t], expected)
-    assert (year_momentum(series)[1:21] == 0).all()
-    fell_last_month = steady([0.01, -0.009] * 140 + [-0.01] * 20)
-    assert year_momentum(fell_last_month)[-1] > 0
-
-
-def test_the_usual_path_starts_towards_the_weekly_mean_then_rises_or_stays_level() -> None:
-    series = walk(2000, volatility=0.02)
-    at = np.arange(250, 2000)
-    path = trend_prior_moves(series, at, 10)
-    rises = np.diff(path, axis=1)
-    np.testing.assert_allclose(rises, rises[:, :1] * np.ones((1, 9)), atol=1e-12)
-    close = np.log(series.close)
-    to_week = [close[t - 4 : t + 1].mean() - close[t] for t in at]
-    np.testing.assert_allclose(path[:, 0] - rises[:, 0], 0.15 * np.array(to_week), atol=1e-12)
-    strength = year_momentum(series)[at]
-    np.testing.assert_allclose(rises[strength == -1], 0, atol=1e-12)
-    assert (rises[strength > -1] > 0).all()
-    assert {-1.0, 1.0} <= set(strength)
-
-
 def test_the_usual_rise_grows_with_volatility_but_less_than_proportionally() -> None:
     """Both have risen for two years, equally in units of their own volatility."""
-    quiet, wild = (
-        trend_prior_moves(steady([3 * v, -v] * 250), np.array([499]), 2)[0] for v in (0.01, 0.02)
-    )
-    np.testing.assert_allclose(np.diff(wild) / np.diff(quiet), 2**0.75)
+    quiet, wild = (expected_drift(steady([3 * v, -v] * 250))[499] for v in (0.01, 0.02))
+    np.testing.assert_allclose(wild / quiet, 2**0.75)
 
 
 def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> (

@@ -15,7 +15,7 @@ import pytest
 from stockml.features.segments import starts
 from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import input_averages, width_inputs
-from stockml.models.baselines import expected_drift, published_median, trend_prior_moves
+from stockml.models.baselines import expected_drift, published_median
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.prices.series import PriceSeries
@@ -42,9 +42,6 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
     assert not np.array_equal(other.mid, series.mid)
     for rows_of in CAUSAL:
         np.testing.assert_array_equal(rows_of(other)[: t + 1], rows_of(series)[: t + 1])
-    np.testing.assert_array_equal(
-        trend_prior_moves(other, at, HORIZON), trend_prior_moves(series, at, HORIZON)
-    )
     np.testing.assert_array_equal(
         published_median(other, at, LEADS), published_median(series, at, LEADS)
     )

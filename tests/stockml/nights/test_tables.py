@@ -144,7 +144,7 @@ def test_one_table_lists_every_contender_from_the_reference_to_what_is_published
     assert "path, 1 origin " in alone
     assert "direction (" not in alone, "a share of one origin says nothing"
     assert "| path, 93 origins" in summary.markdown(recorded_night())
-    first = ["last close", "EMA", "drift", "momentum", "standard average", "trend prior"]
+    first = ["last close", "EMA", "drift", "momentum", "standard average"]
     assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]
     of_a_path = rows_of(publishing_a_path(), "path, ", 18)
     assert of_a_path == [*first, "LSTM", "champion", "without network", "published"]

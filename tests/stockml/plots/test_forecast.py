@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, Evaluation
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, Evaluation
 from stockml.forecasts.forecast import Forecast
 from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
@@ -28,14 +28,8 @@ from tests.stockml.plots.recorded import DAY, both, drawn, series, tonight
 from tests.support.nights import assessed
 
 LEADS = np.arange(1, 51)
-SHOWN = (
-    "standard average",
-    "EMA",
-    "momentum",
-    "drift",
-    TREND_PRIOR,
-    PUBLISHED,
-)  # from bottom to top
+# from bottom to top
+SHOWN = ("standard average", "EMA", "momentum", "drift", PUBLISHED)
 
 
 def days() -> Days:
@@ -154,7 +148,7 @@ def test_the_title_is_about_what_is_published_and_the_subtitle_gives_the_figures
     better = sum(skill > 0 for skill in skills_of(found)[PUBLISHED])
     texts = [text.get_text() for text in drawn("leads").texts]
     assert texts[0] == f"IBM: what is published beats the last close at {better} of 50 leads"
-    told = ", ".join(f"{name} {found.scores[name].skill:+.3f}" for name in (PUBLISHED, TREND_PRIOR))
+    told = ", ".join(f"{name} {found.scores[name].skill:+.3f}" for name in (PUBLISHED,))
     assert texts[1].endswith(f"{found.origins} origins, {told}")
 
 

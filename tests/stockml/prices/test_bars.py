@@ -165,9 +165,8 @@ def test_common_splits_are_seen_through_an_overnight_move(factor, overnight):
 @pytest.mark.parametrize("fall", [0.5, 1 / 3, 0.75, 0.48])
 @pytest.mark.parametrize("sign", ["volume", "range"])
 def test_a_fall_on_a_wild_day_is_a_crash(fall, sign):
-    before = with_value(
-        flat_bars(30), 25, "volume", 1e9
-    )  # one wild day does not make the next one usual
+    # one wild day does not make the next one usual
+    before = with_value(flat_bars(30), 25, "volume", 1e9)
     after = flat_bars(10, 100.0 * fall, first=30, volume=2e7 if sign == "volume" else 1e6)
     bars = pd.concat([before, after])
     crash = bars if sign == "volume" else with_value(bars, 30, "low", 80.0 * fall)

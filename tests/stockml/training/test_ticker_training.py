@@ -27,9 +27,8 @@ from stockml.training.train import facts_about
 from tests.support.walks import SMALL, altered_after, turning, walk
 
 RETRAIN, FINE_TUNE = Decision("retrain", "no champion yet"), Decision("fine-tune", "1 new session")
-SERIES = turning(
-    900, turn=900
-)  # its moves persist throughout, so it always moves further than the pretrained says
+# its moves persist throughout, so it always moves further than the pretrained says
+SERIES = turning(900, turn=900)
 TURNED = turning(900, turn=680)  # its moves persist until the validation part begins, then reverse
 EAGER = SMALL.changed(  # so that little training does much
     evaluation=SMALL.evaluation.changed(origin_every=1),
