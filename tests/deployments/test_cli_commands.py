@@ -227,7 +227,7 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
     epochs = [line.partition(": train")[0] for line in told.splitlines()]
     places = ["training 1 of 2, IBM seed 3", "training 2 of 2, IBM seed 4"]
     assert epochs[:4] == [f"{place}: epoch {epoch} of 2" for place in places for epoch in (1, 2)]
-    ends = [line.partition(" min left of it")[1:] for line in told.splitlines()]
+    ends = [line.partition(" min left of it")[1:] for line in told.splitlines()[:4]]
     assert (
         ends
         == [

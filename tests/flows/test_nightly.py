@@ -91,7 +91,7 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(
     assert night.mlflow_run_id
     assert first.message.startswith("closed at ")
     assert ", promoted; " in first.message
-    assert "| IBM |" in pages("status")[0]
+    assert "[IBM](" in pages("status")[0]
     before = replay.stands()
     heading, *rows = paths(night).rows  # the same figures as in the night's text
     scores = json.loads(pages("scores-ibm")[0])

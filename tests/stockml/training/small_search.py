@@ -22,5 +22,5 @@ SMALL = settings_for(
 TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
 
 
-def search(sampler: Sampler = "tpe", pretrained: Settings = SMALL, **changed: object) -> Search:
-    return Search("ABC", changed.pop("series", SERIES), pretrained, sampler, TINY)  # type: ignore[arg-type]
+def search(sampler: Sampler = "tpe", initial: Settings = SMALL, **changed: object) -> Search:
+    return Search("ABC", changed.pop("series", SERIES), initial, sampler, TINY)  # type: ignore[arg-type]
