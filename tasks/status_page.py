@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_UI_URL
 from prefect.states import State
 
 from stockml import clock
@@ -47,13 +48,13 @@ def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
             show_status()
 
 
-def show_status() -> None:
+def show_status() -> str:
     """Write the newest forecasts' files, and the table into the one artifact `status` and, if
-    MLflow answers, there.
+    MLflow answers, there; returns the artifact's address, that of its list if it was not written.
 
     Never fails its caller; `stockml doctor` reports what cannot be read.
     """
-    home = current_home()
+    home, page = current_home(), f"{PREFECT_UI_URL.value() or ''}/artifacts/key/{KEY}"
     with suppress(StockmlError, OSError):
         write_latest(home)
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
@@ -82,13 +83,16 @@ def show_status() -> None:
             with suppress(ObjectNotFound):
                 client.delete_artifact(twin.id)
         if artifacts:
-            client.update_artifact(artifacts[0].id, ArtifactUpdate(data=text))
+            shown = artifacts[0]
+            client.update_artifact(shown.id, ArtifactUpdate(data=text))
         else:
-            client.create_artifact(
+            shown = client.create_artifact(
                 ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers")
             )
+        page = f"{PREFECT_UI_URL.value() or ''}/artifacts/artifact/{shown.id}"
         if known_tickers(home):
             Tracking(home).show_overview(lambda links: markdown(listed, links=links))
+    return page
 
 
 @with_retries

@@ -213,8 +213,12 @@ def register_all(home: HomePaths) -> list[str]:
         )
         forget_earlier_names(home)
         automations = install(os.environ)
-        show_status()
-    return [f"deployments: {result}", f"automations: {automations}"]
+        page = show_status()
+    return [
+        f"deployments: {result}",
+        f"automations: {automations}",
+        f"status   {page}   every share this morning",
+    ]
 
 
 def _print_and_register(home: HomePaths, done: str) -> None:

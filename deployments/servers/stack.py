@@ -222,7 +222,6 @@ def _print_addresses(
 ) -> None:
     say(f"home     {prices_in(home, environ)}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand")
-    say(f"status   {pages['prefect']}/artifacts/key/status   every share this morning")
     say(f"MLflow   {pages['mlflow']}   models and runs side by side")
     if access.password:
         say(f"both ask for the user and password of {PASSWORD}")

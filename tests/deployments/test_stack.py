@@ -55,7 +55,7 @@ def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home: HomePaths) 
     _print_addresses(home, {}, pages, Access(), alone.append)
     everywhere = Access.of({ADDRESS: "0.0.0.0", PASSWORD: LOGIN})
     _print_addresses(home, {}, pages, everywhere, others.append)
-    assert [told.split()[0] for told in alone] == ["home", "Prefect", "status", "MLflow", "Ctrl-C"]
+    assert [told.split()[0] for told in alone] == ["home", "Prefect", "MLflow", "Ctrl-C"]
     told = "\n".join(each for each in others if each not in alone)
     assert f"the user and password of {PASSWORD}" in told
     assert all(
