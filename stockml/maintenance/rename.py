@@ -19,8 +19,7 @@ from stockml.storage.os_errors import check_links, closed_to_us
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
-# one a ticker in each
-FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets", "plots")
+FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets", "plots")  # one a ticker
 
 
 def rename(home: HomePaths, old: str, new: str) -> tuple[str, ...]:

@@ -24,13 +24,7 @@ ARRANGED = "mlflow.stockml.view"
 NOTE = "mlflow.note.content"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
-SEARCHED = (
-    "network.cell",
-    "network.units",
-    "network.dropout",
-    "training.optimizer",
-    "training.learning_rate",
-)
+SEARCHED = {"network": ("cell", "units", "dropout"), "training": ("optimizer", "learning_rate")}
 
 
 def nights_view() -> str:
@@ -51,12 +45,8 @@ def trials_view() -> str:
     """A ticker's trials: lowest validation loss first, beside the last value's and the settings
     that were tried."""
     metrics = ("metrics.lowest_validation_loss", "metrics.last_value_loss")
-    columns = [
-        *metrics,
-        "tags.state",
-        *(f"params.{name}" for name in SEARCHED),
-        "tags.stockml.study",
-    ]
+    params = (f"params.{part}.{name}" for part, names in SEARCHED.items() for name in names)
+    columns = [*metrics, "tags.state", *params, "tags.stockml.study"]
     return _view(metrics[0], columns, ascending=True)
 
 
@@ -64,10 +54,8 @@ def tutorial_view() -> str:
     """The tutorial's trainings by share: the network beside what constant forecasts reach from the
     same starts."""
     metrics = ("paths/LSTM", "paths/LSTM last epoch", "paths/last value", "paths/EMA")
-    columns = [
-        "tags.share",
-        *(f"metrics.{name}" for name in (*metrics, "direction/right", "direction/rose")),
-    ]
+    measured = (*metrics, "direction/right", "direction/rose")
+    columns = ["tags.share", *(f"metrics.{name}" for name in measured)]
     columns += [f"params.{name}" for name in ("network.cell", "training.epochs", "training.seed")]
     return _view("tags.share", columns, ascending=True)
 
@@ -75,10 +63,8 @@ def tutorial_view() -> str:
 def pretrained_view() -> str:
     """The pretrained networks, newest vintage first."""
     columns = [f"params.{name}" for name in ("through", "tickers", "sessions", "origins")]
-    columns += [
-        f"metrics.learned: {what}"
-        for what in ("CRPS over the regression", "tickers that gain percent")
-    ]
+    learned = ("CRPS over the regression", "tickers that gain percent")
+    columns += [f"metrics.learned: {what}" for what in learned]
     return _view("params.through", columns, ascending=False)
 
 
@@ -112,17 +98,14 @@ def arrange(
 def _view(order: str, columns: list[str], *, ascending: bool, axis: str = "step") -> str:
     """The view's state as the page writes it; it draws its own charts."""
     names = [_quoted(column) for column in columns]
+    charts = {"xAxisKey": axis, "lineSmoothness": 0, "selectedXAxisMetricKey": ""}
     state = {
         "orderByKey": _quoted(order),
         "orderByAsc": ascending,
         "selectedColumns": names,
         "columnOrder": names,
         "columnWidths": dict.fromkeys(names, 100),  # pixels
-        "globalLineChartConfig": {
-            "xAxisKey": axis,
-            "lineSmoothness": 0,
-            "selectedXAxisMetricKey": "",
-        },
+        "globalLineChartConfig": charts,
     }
     return json.dumps(state, separators=(",", ":"))
 
