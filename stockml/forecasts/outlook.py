@@ -104,10 +104,11 @@ def chance_above(quantiles: Floats, move: float) -> Floats:
         np.take_along_axis(quantiles, each[..., None], axis=-1)[..., 0] for each in (at, at + 1)
     )
     end, distance = np.where(move >= high, high, low) - median, move - median
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # of a distribution without a width, whose chances are 0 and 1
-        between = 1 - ((LEVELS[at + 1] - LEVELS[at]) / (right - left) * (move - left) + LEVELS[at])
+    # of a distribution without a width, whose chances are 0 and 1
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        between = 1 - (
+            (LEVELS[at + 1] - LEVELS[at]) * ((move - left) / (right - left)) + LEVELS[at]
+        )
         beyond = np.where(distance == 0, 0.0, LEVELS[0] * (end / distance) ** TAIL_INDEX)
     outside = np.where(move >= high, beyond, 1 - beyond)
     return np.asarray(np.where((low < move) & (move < high), between, outside), dtype=np.float64)
