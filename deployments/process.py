@@ -38,13 +38,11 @@ def as_program(load: Callable[[], Callable[[], int]]) -> NoReturn:
         "agg"  # a notebook's kernel sets its own, without which matplotlib is not imported
     )
     os.umask(0o077)
-    gc.set_threshold(
-        100_000, 20, 100
-    )  # imports make many objects but little garbage: this saves a night a second
+    # imports make many objects but little garbage: this saves a night a second
+    gc.set_threshold(100_000, 20, 100)
     usual = signal.getsignal(signal.SIGINT)
-    if (
-        usual is signal.default_int_handler
-    ):  # a script's & ignores it; pydantic would make another error of it
+    # a script's & ignores it; pydantic would make another error of it
+    if usual is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     command = load()
     signal.signal(signal.SIGINT, usual)

@@ -78,17 +78,15 @@ def form_of(settings: FrozenSettings) -> type[Form]:
     that stay empty."""
     fields: dict[str, Any] = {}
     for name, schema in settings.model_json_schema()["properties"].items():
-        if name == "decay_on" or not acts_in(
-            "tutorial", settings.PREFIX + name
-        ):  # no night takes another part
+        # no night takes another part
+        if name == "decay_on" or not acts_in("tutorial", settings.PREFIX + name):
             continue
         field = Field(
             None,
             title=name.replace("_", " ").capitalize(),
             description=_help_text(schema, f"usually {_as_text(getattr(settings, name))}"),
-            json_schema_extra=methodcaller(
-                "pop", "default", None
-            ),  # the page would fill in None, the server refuse it
+            # the page would fill in None, the server refuse it
+            json_schema_extra=methodcaller("pop", "default", None),
             ge=schema.get("minimum"),
             le=schema.get("maximum"),
         )

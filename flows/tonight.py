@@ -115,9 +115,8 @@ def turn(request: NightRequest, session: date) -> NextTurn | None:
     join_turns({request.ticker: last})
     next_turn = turn_of(request.ticker, session, store.sessions(request.ticker))
     if next_turn is None:
-        join_turns(
-            {request.ticker: max(session, last or session)}
-        )  # its request is counted already
+        # its request is counted already
+        join_turns({request.ticker: max(session, last or session)})
     return next_turn
 
 

@@ -111,9 +111,8 @@ def meaning_and_imports(source: str) -> tuple[str, frozenset[str]]:
         imported.update(_imported_modules(node))
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [statement for statement in body if not _is_docstring(statement)]  # type: ignore[attr-defined]
-        if isinstance(
-            node, ast.JoinedStr
-        ):  # Python 3.12 reads an empty text at the end of `{day:{layout}}`
+        # Python 3.12 reads an empty text at the end of `{day:{layout}}`
+        if isinstance(node, ast.JoinedStr):
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
         for name, value in ast.iter_fields(node):
             if value is None or value == []:  # 3.12 adds such a field, and 3.13 does not show them

@@ -14,18 +14,16 @@ from urllib.parse import SplitResult, urlsplit
 
 from stockml.errors import InvalidSetting
 
-BAD_ESCAPE = re.compile(
-    "%(?!(?!00)[0-9A-Fa-f]{2})"
-)  # what PostgreSQL's driver would repeat in its refusal
+# what PostgreSQL's driver would repeat in its refusal
+BAD_ESCAPE = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")
 ESCAPED = "with / ? # @ % in the password as %2F %3F %23 %40 %25"
 LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # refusals to send one repeat it
 IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")
-UNSAFE_PATH = re.compile(
-    r"[?%#\udc80-\udcff]|::"
-)  # an address would be cut off there, or cannot be encoded
+# an address would be cut off there, or cannot be encoded
+UNSAFE_PATH = re.compile(r"[?%#\udc80-\udcff]|::")
 # MLflow's, but for its folders
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 DATA_NAMES = ("prices.json", "store", "ledger", "models", "pretrained")
@@ -157,9 +155,8 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
 def _folder(name: str, path: str, inside: Path | None = None) -> Path:
     """The path, resolved; unless directly `inside` a home, it must not lead over a dangling
     link."""
-    if path != path.strip(
-        "\"' \t\r\n"
-    ):  # as `docker run --env-file` leaves them: a different folder
+    # as `docker run --env-file` leaves them: a different folder
+    if path != path.strip("\"' \t\r\n"):
         raise InvalidSetting(name, path, "a folder, without quotes or spaces around it")
     if "://" in path:
         raise InvalidSetting(name, path, "a folder, which a volume may be mounted at")
@@ -208,9 +205,8 @@ def _check_secrets(environ: Mapping[str, str]) -> None:
             )
     for name in PROXIES:
         proxy = environ.get(name, "")
-        checked_address(
-            name, proxy if "://" in proxy else f"http://{proxy}"
-        )  # as its users read it
+        # as its users read it
+        checked_address(name, proxy if "://" in proxy else f"http://{proxy}")
     for name in IN_HEADERS:
         secret = environ.get(name, "")
         if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
@@ -230,7 +226,10 @@ def _tracking(environ: Mapping[str, str]) -> str:
 
     if scheme in entry_points(group="mlflow.tracking_store").names:  # of a plugin
         return uri
-    bound = "the address of an MLflow server, http://host:port, or of a database, sqlite:////folder/mlflow.db"
+    bound = (
+        "the address of an MLflow server, http://host:port, or of a database, "
+        "sqlite:////folder/mlflow.db"
+    )
     raise InvalidSetting("MLFLOW_TRACKING_URI", "…", bound)
 
 

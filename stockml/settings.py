@@ -26,15 +26,13 @@ Loss = Literal["mse", "mae", "huber"]
 DecayPart = Literal["validation", "test"]
 Sampler = Literal["tpe", "random", "grid"]  # of the hyperparameter search
 DecimalMark = Literal["comma", "point"]
-FailWhen = Literal[
-    "all fail", "any fails", "never"
-]  # when a run over many tickers counts as failed
+# when a run over many tickers counts as failed
+FailWhen = Literal["all fail", "any fails", "never"]
 MAX_LAYERS = 6
 PRETRAINED_LAYERS = ("cell", "units", "look_back")
 Units = Annotated[int, Field(ge=1, le=1024)]
-Layers = Annotated[
-    tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS, strict=False)
-]  # JSON has lists
+# JSON has lists
+Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS, strict=False)]
 SessionsTo250 = Annotated[int, Field(ge=1, le=250)]
 SessionsFrom50 = Annotated[int, Field(ge=50, le=20_000)]
 KINDS = {

@@ -70,9 +70,8 @@ class ProgressBar:
                 artifact = create_progress_artifact(
                     percent, key=self._key, description=self._description
                 )
-                self._artifact = cast(
-                    UUID, artifact
-                )  # its type allows for a coroutine, given only where it is awaited
+                # its type allows for a coroutine, given only where it is awaited
+                self._artifact = cast(UUID, artifact)
             else:
                 update_progress_artifact(self._artifact, progress=min(percent, 100.0))
             self._level = logging.WARNING

@@ -73,7 +73,7 @@ def forget_unless_reusable(record: Path) -> None:
         result: object = ResultRecord.deserialize(record.read_bytes()).result
     except FileNotFoundError:
         return
-    except Exception:  # noqa: BLE001 - whatever is wrong with a kept result, the cure is to compute it again
+    except Exception:  # noqa: BLE001 - whatever is wrong, it is computed again
         result = None
     if not (
         isinstance(result, Receipt) and current_home().holds(result.path) and result.is_reusable()

@@ -1,22 +1,13 @@
-"""Events for automations that a person builds in Prefect's page, all on the resource `stockml.ticker.IBM`.
+"""Events for automations that a person builds in Prefect's page, on the resource
+`stockml.ticker.IBM`; docs/how-to/server.md lists them with their payloads.
 
-| event | when | payload |
-| --- | --- | --- |
-| `stockml.forecast.published` | a nightly run put a new forecast into the ledger | session, key, mode, close, next_session, low_80, high_80, probability_of_rise |
-| `stockml.model.promoted` | its model became the champion | session, key, mode, version, reason |
-| `stockml.run.skipped` | a nightly run ended without a forecast | session, state, reason |
-| `stockml.width.unusual` | the width for the next session left the share's usual | session, side (wide, narrow), width, usual_low, usual_high |
-| `stockml.band.missed` | the close lies outside the 95 % band that the forecast before had | session, close, low_95, high_95, forecast_of |
-| `stockml.coverage.wrong` | the share of the last 60 next closes inside their 80 % band left 70 to 90 % | session, coverage |
-| `stockml.forecast.missing` | in the morning: two sessions have passed since the newest forecast's | session, state |
-| `stockml.digest.ready` | every morning, on the resource `stockml.home` | |
-
-Each has its `text`, a line for a person; the digest's is of several lines.
-A width is log(high / low) of the next session's 80 % band. It is unusual outside the 10 and 90 % quantiles of the share's
-newest 20 to 250 published ones. What left its range is told once, until it has returned. A night that is repeated and publishes
-nothing new tells nothing; a second forecast of a session, with other settings or code, is published and no more.
-Prices are in today's shares, a missed band's in those of its forecast. Past nights (`backfill`) tell nothing.
-"""  # noqa: E501 - a table's rows
+Each has its `text`, a line for a person; the digest's, on `stockml.home`, is of several lines. A
+width is log(high / low) of the next session's 80 % band. It is unusual outside the 10 and 90 %
+quantiles of the share's newest 20 to 250 published ones. What left its range is told once, until it
+has returned. A night that is repeated and publishes nothing new tells nothing; a second forecast of
+a session, with other settings or code, is published and no more. Prices are in today's shares, a
+missed band's in those of its forecast. Past nights (`backfill`) tell nothing.
+"""
 
 from collections.abc import Iterable
 from typing import Any

@@ -56,9 +56,8 @@ def check_shared_memory() -> None:
 def end_with(silence: Connection) -> None:
     """In a process of a pool: end it when the other end of this pipe closes, as it does with its
     process."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal sends it to all; the first process decides
+    # a terminal sends it to all; the first process decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_exit_after, args=(silence,), daemon=True).start()
 
 

@@ -40,9 +40,8 @@ PAGE_MARK = "pages-shown"
 def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A hook: write how the ticker's run ended, and update the page; a universe updates it for its
     nights."""
-    with suppress(
-        StockmlError, OSError
-    ):  # an invalid ticker, or a full disk, has been reported already
+    # an invalid ticker, or a full disk, has been reported already
+    with suppress(StockmlError, OSError):
         keep_end(flow_run, state, datetime.now(UTC))
         if current_home().in_use and is_due(current_home().locks, lambda: is_last(flow_run)):
             show_status()

@@ -107,9 +107,8 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
             again = isinstance(refused, QuotaSpent | TransientFeedError | BadKey)
             once = f" once this {refused.period} is over" if isinstance(refused, QuotaSpent) else ""
             hint = f"; `stockml history {ticker}` asks again{once}" if again else ""
-            why = (
-                refused if isinstance(refused, BadKey) else refused.notice
-            )  # with the variable to correct
+            # with the variable to correct
+            why = refused if isinstance(refused, BadKey) else refused.notice
             return f"no history from {second.name}: {why}{hint}"
     return (
         f"history from {second.name} imported"

@@ -75,9 +75,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
     place = home_of()
-    with restored(
-        os.environ, settings_of(replace(place, database="any"))
-    ):  # what a command sets for its process
+    # what a command sets for its process
+    with restored(os.environ, settings_of(replace(place, database="any"))):
         yield place
 
 

@@ -61,6 +61,7 @@ SHOWN = re.compile(
     re.DOTALL,
 )
 PYTHON = re.compile(r"```python\n.*?```", re.DOTALL)
+# in sentences about the command
 NAMED_ONLY = {
     "stockml tickers add",
     "stockml import",
@@ -68,7 +69,7 @@ NAMED_ONLY = {
     "stockml up",
     "make up",
     "make run",
-}  # in sentences about the command
+}
 CRON = re.compile(r"[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ")
 
 

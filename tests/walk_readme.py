@@ -126,9 +126,8 @@ def new_machine(environment: Path | None) -> Iterator[tuple[Path, dict[str, str]
         environ |= {"STOCKML_PREFECT_PORT": "44200", "STOCKML_MLFLOW_PORT": "45000"}
         if environment:
             (folder / ".venv").symlink_to(environment.resolve())
-            environ["PYTHONPATH"] = str(
-                folder
-            )  # its `stockml` belongs to the folder that it was made for
+            # its `stockml` belongs to the folder that it was made for
+            environ["PYTHONPATH"] = str(folder)
             shim = folder.parent / "bin" / "stockml"
             shim.parent.mkdir()
             shim.write_text(f'#!/bin/sh\nexec {folder}/.venv/bin/python -m deployments.cli "$@"\n')

@@ -94,7 +94,7 @@ def reported(command: Callable[[], int]) -> int:
         code = command()
         sys.stdout.flush()
         return code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost handler: the user sees one line
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the user sees one line
         return _exit_code(error)
     except SystemExit as ended:  # typer raises this when the reader of its output went away
         if not isinstance(ended.__context__, BrokenPipeError):
@@ -146,9 +146,8 @@ def _reader_has_gone() -> bool:
 def _wrong_usage(error: TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stockml"
-    message = (
-        error.format_message().rstrip(".").replace("Value error, ", "")
-    )  # pydantic's prefix, not ours
+    # pydantic's prefix, not ours
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     if path == "stockml nightly" and "extra argument" in message:
         message += "; `stockml universe` runs the nights of several"
     _say(f"{message}; see `{path} --help`")
@@ -199,9 +198,8 @@ def _settings_fault(error: BaseException | None) -> str | None:
             "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the "
             "like, or unset them"
         )
-    if isinstance(error, ValueError) and "offset must be a timedelta" in str(
-        error
-    ):  # Python's, of the machine's zone
+    # Python's, of the machine's zone
+    if isinstance(error, ValueError) and "offset must be a timedelta" in str(error):
         return (
             f"expected TZ to name a zone within a day of UTC, found {os.environ.get('TZ')}; "
             "correct or unset it"

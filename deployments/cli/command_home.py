@@ -43,9 +43,8 @@ def in_home(
     other users.
     """
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
-        if any(
-            name.lower().endswith("_proxy") for name in environ
-        ):  # no_proxy alone would hide the system's
+        # no_proxy alone would hide the system's
+        if any(name.lower().endswith("_proxy") for name in environ):
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
         environ.update(
             {
@@ -66,9 +65,8 @@ def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     home = current_home(environ)
     user_root()  # which Prefect's settings need too, wherever the home is
     environ["STOCKML_HOME"] = str(home.root)
-    with suppress(
-        *([StoreError] if command == "doctor" else [])
-    ):  # which reports them among its checks
+    # which reports them among its checks
+    with suppress(*([StoreError] if command == "doctor" else [])):
         check_home(home, restoring=command == "restore")
         if (
             command not in FOR_THE_MARKET

@@ -16,8 +16,10 @@ from stockml.home import current_home
 from stockml.redaction import one_line
 
 if TYPE_CHECKING:
+    from stockml.forecasts.forecast import Forecast
     from stockml.forecasts.ledger import LedgerEntry
     from stockml.nights.record import Night
+    from stockml.prices.calendar import Sessions
     from stockml.prices.store import BarStore
 
 app = Typer()
@@ -43,28 +45,23 @@ def forecast(
     from deployments.cli import ledger_text
     from deployments.registration.ticker_list import ticker_store
     from stockml import clock
-    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
+    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
     from stockml.forecasts.ledger import Ledger, entries_of
     from stockml.nights.card import Card
     from stockml.nights.status import UP_TO_DATE, rows
     from stockml.nights.summary import forecast_json
-    from stockml.nights.tables import outlook, rise
 
     [entry] = entries_of(ticker, Ledger(current_home().ledger).newest(ticker))
     store, night = ticker_store(current_home(), ticker, calendar), _night_of(entry)
     sessions = store.sessions(ticker)
-    published = (
-        night.forecast if night and night.forecast else entry.forecast
-    )  # the ledger keeps no outlook
+    # the ledger keeps no outlook
+    published = night.forecast if night and night.forecast else entry.forecast
     if expires_after is None:
         expires_after = night.expires_after if night else EXPIRES_AFTER
-    age, timing = (
-        age_of(published.origin, sessions, clock.now(), expires_after),
-        entry.timing(sessions),
-    )
-    close = published.last_close or _close_at(
-        store, ticker, published.origin
-    )  # as it was known, restated or not
+    age = age_of(published.origin, sessions, clock.now(), expires_after)
+    timing = entry.timing(sessions)
+    # as it was known, restated or not
+    close = published.last_close or _close_at(store, ticker, published.origin)
     if as_json:
         extra = {
             "published_at": entry.published_at.isoformat(),
@@ -86,8 +83,14 @@ def forecast(
             f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, "
             f"{ledger_text.WHEN[timing]}"
         )
-    if age.expired or not details:
-        return
+    if details and not age.expired:
+        _print_details(published, night, sessions)
+
+
+def _print_details(published: "Forecast", night: "Night | None", sessions: "Sessions") -> None:
+    from stockml.forecasts.forecast import price_text
+    from stockml.nights.tables import outlook, rise
+
     band, width = published.band(80), get_terminal_size().columns
     print(f"\n{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):

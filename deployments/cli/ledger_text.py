@@ -104,9 +104,8 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
         "differ"
     )
     for bar in bars[-SHOWN_ROWS:]:
-        prices = (
-            f"{x:,.2f}" if x >= 1 else price_text(x) for x in (bar.first_known, bar.restated)
-        )  # cents count here
+        # cents count here
+        prices = (f"{x:,.2f}" if x >= 1 else price_text(x) for x in (bar.first_known, bar.restated))
         change = f"{' → '.join(prices)} ({bar.restated / bar.first_known - 1:+.2%})"
         yield f"  {bar.session}  {bar.price} {change}, in {quantity(bar.steps, 'step')}"
 

@@ -64,9 +64,8 @@ def backfill(
 
     learn = "every night" if every_night else "once at the end"
     arguments = night_parameters(ticker, profile, calendar, as_settings(settings))
-    past_sessions(
-        sessions_for(ticker, arguments["calendar"]), first, last, clock.now()
-    )  # refuse it before a run fails
+    # refuse it before a run fails
+    past_sessions(sessions_for(ticker, arguments["calendar"]), first, last, clock.now())
     arguments |= {"mode": mode, "first": first, "last": last, "learn": learn}
     with recorded_prices(ticker):
         rows = run_flow("backfill.backfill", ticker, quiet=as_json, **arguments)

@@ -59,9 +59,8 @@ def _interrupted(*_: object) -> NoReturn:
     """Stop everything in order on the first Ctrl-C, SIGTERM or closing of the terminal; ignore
     further ones."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            number, lambda *_: None
-        )  # with SIG_IGN a second signal already under way is reported as an error
+        # with SIG_IGN a second signal already under way is reported as an error
+        signal.signal(number, lambda *_: None)
     with suppress(OSError):
         os.write(1, b"stopping\n")  # `print` may be the one that is interrupted
     raise KeyboardInterrupt

@@ -72,9 +72,8 @@ def add(
     from stockml.provider.quota import Plan
 
     home = current_home()
-    for ticker in (
-        tickers if plays_recorded(home, os.environ) else ()
-    ):  # an unrecorded ticker would fail every night
+    # an unrecorded ticker would fail every night
+    for ticker in tickers if plays_recorded(home, os.environ) else ():
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
     added = ticker_list.add(home, tickers, choices)

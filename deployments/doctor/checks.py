@@ -168,9 +168,8 @@ def quota(home: HomePaths, environ: Mapping[str, str], now: datetime) -> Check |
         return None
     plan = Plan.of(environ)
     ledger = QuotaLedger.of(notes, api_key, plan)
-    now = (
-        datetime.now(UTC) if is_frozen(environ) else now
-    )  # requests count today, even if the clock is a replay's
+    # requests count today, even if the clock is a replay's
+    now = datetime.now(UTC) if is_frozen(environ) else now
     left = ledger.remaining(now)
     ledger.next_slot(now)  # also reads the day before: raises if damaged
     requests_left = "no daily cap" if left is None else f"{quantity(left, 'request')} left today"

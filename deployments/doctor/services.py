@@ -77,9 +77,8 @@ def mlflow(home: HomePaths) -> Check:
                 "MLflow", "note", f"{shown} is not there, and nights are", "it is made anew"
             )
         return Check("MLflow", "ok", shown)
-    if not scheme.startswith(
-        ("http", "postgres", "mysql", "mssql")
-    ):  # Databricks, or what a plugin reaches
+    # Databricks, or what a plugin reaches
+    if not scheme.startswith(("http", "postgres", "mysql", "mssql")):
         return Check("MLflow", "note", f"{shown}, which only nights ask")
     if fault := mlflow_fault(home):
         names = (
@@ -123,9 +122,8 @@ def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int])
         asks = "" if protected is None else f", {'with a' if protected else 'without a'} password"
         yield Check("pages", "ok", f"{found}{asks}", shared if protected is False else "")
     began, here = home.server("version") or "an earlier version", in_words()
-    if (
-        api and found and not here.startswith(began.partition(",")[0].rstrip(")"))
-    ):  # the commit may be of a text
+    # the commit may be of a text
+    if api and found and not here.startswith(began.partition(",")[0].rstrip(")")):
         yield Check(
             "code",
             "note",
@@ -170,10 +168,11 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
 def prefect_nights(home: HomePaths) -> Iterator[Check]:
     """Check that notices are taken, and that Prefect runs the nights of the listed tickers and no
     others."""
+    # `prefect` and `list of tickers` report these
     with (
         suppress(StockmlError),
         client_if_up(home) as client,
-    ):  # `prefect` and `list of tickers` report these
+    ):
         if client is None:
             return
         from deployments.registration.automations import TAKE_NOTICES, refused_notice
@@ -189,9 +188,8 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
             ours = {
                 each.name for each in nights if MANAGED in each.tags and "ticker" in each.parameters
             }
-            missing = listed.difference(
-                each.parameters.get("ticker") for each in nights
-            )  # Kubernetes' jobs count
+            # Kubernetes' jobs count
+            missing = listed.difference(each.parameters.get("ticker") for each in nights)
             # registered after the nights: a command may have been killed in between
             outdated = {
                 ticker
@@ -229,7 +227,6 @@ def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> I
     }
     for each in specs:
         current = existing.get(each.name)
-        if (
-            current is None or current.version != spec_of(each)["version"]
-        ):  # else a person chose others, in the page
+        # else a person chose others, in the page
+        if current is None or current.version != spec_of(each)["version"]:
             yield {*current.parameters.get("tickers", ())} if current else set()

@@ -52,9 +52,8 @@ def tickers(home: HomePaths, now: datetime, *, replay: bool) -> Iterator[Check]:
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
     # a ticker may have forecasts or a champion although its bars are gone
-    listed = (
-        own_calendars(home) if home.tickers.exists() else {}
-    )  # without a list of its own, nights are by hand
+    # without a list of its own, nights are by hand
+    listed = own_calendars(home) if home.tickers.exists() else {}
     for name in sorted({*names, *known_tickers(home), *promoted_tickers(home)}):
         yield from guarded(
             name, _ticker, home, name, listed.get(name), now, replay, name in listed or not listed

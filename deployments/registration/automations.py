@@ -42,10 +42,11 @@ TAKE_NOTICES = (
 )
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
+# after each of these, a run is heard of again, or its process or its worker is gone
 BEGUN = frozenset(
     f"prefect.flow-run.{event}"
     for event in ("Pending", "Submitting", "InfrastructurePending", "Running", "heartbeat")
-)  # after each of these, a run is heard of again, or its process or its worker is gone
+)
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 # after a crash: a worker reports it twice, the second time seconds later
 QUIET = timedelta(minutes=1)
@@ -253,9 +254,8 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:
         client.read_automations_by_name(automation.name),
         key=lambda each: (not each.enabled, each.id),
     )
-    for duplicate in existing[
-        1:
-    ]:  # two workers that began at once have each made one: notices would come twice
+    # two workers that began at once have each made one: notices would come twice
+    for duplicate in existing[1:]:
         with suppress(ObjectNotFound):
             client.delete_automation(duplicate.id)
     if not existing:
@@ -275,9 +275,8 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
     """Return the function from a text (a Prefect template) to the actions that send it. Raises
     InvalidSetting."""
     if url := environ.get("STOCKML_WEBHOOK_URL"):
-        webhook: Any = SlackWebhook(
-            url=SecretStr(webhook_address(url))
-        )  # its type hints lack `_sync`
+        # its type hints lack `_sync`
+        webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))
         webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
         return lambda text, subject: [

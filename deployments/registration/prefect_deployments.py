@@ -192,14 +192,12 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
         make_pool(client)
         flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in specs}
         existing = {(each.flow_id, each.name): each for each in paginated(client.read_deployments)}
-        managed = {
-            key: each for key, each in existing.items() if MANAGED in each.tags
-        }  # not a person's own
+        # not a person's own
+        managed = {key: each for key, each in existing.items() if MANAGED in each.tags}
         for each in specs:
             flow_id = flows[each.flow]
-            earlier = managed.get((flow_id, each.before)) or existing.get(
-                (flow_id, each.name)
-            )  # or unscheduled
+            # or unscheduled
+            earlier = managed.get((flow_id, each.before)) or existing.get((flow_id, each.name))
             personal = (
                 [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)]
                 if earlier
@@ -210,9 +208,8 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
         expected = {(flows[each.flow], each.name) for each in specs}
         renamed = {each.before: each.name for each in specs if each.flow == NIGHTLY}
         for other in [managed[key] for key in managed.keys() - expected] if delete_others else ():
-            _end_waiting(
-                client, other, renamed.get(other.name)
-            )  # first: killed in between, none stays
+            # first: killed in between, none stays
+            _end_waiting(client, other, renamed.get(other.name))
             with suppress(ObjectNotFound):  # another machine was faster
                 client.delete_deployment(other.id)
             done["deleted"].append(other.name)
@@ -224,9 +221,8 @@ def _end_waiting(client: SyncPrefectClient, going: DeploymentResponse, ticker: s
     for run in tuple(
         runs_of(client, in_state([StateType.SCHEDULED], deployment_id={"any_": [going.id]}))
     ):
-        if (
-            run.auto_scheduled and run.state_name == "Scheduled"
-        ):  # Prefect deletes it with its deployment
+        # Prefect deletes it with its deployment
+        if run.auto_scheduled and run.state_name == "Scheduled":
             continue
         if ticker:
             client.create_flow_run_from_deployment(
@@ -350,9 +346,8 @@ def _apply(
         enforce_parameter_schema=True,
         **fields,
     )
-    if spec.cron and not (
-        existing and existing.paused
-    ):  # schedule at once, so that status can show the next run
+    # schedule at once, so that status can show the next run
+    if spec.cron and not (existing and existing.paused):
         client.request(
             "POST", "/deployments/{id}/schedule", path_params={"id": deployment_id}, json={}
         )

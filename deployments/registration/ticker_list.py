@@ -77,9 +77,8 @@ def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> 
     """
     with _lock(home):
         listed = [entry.ticker for entry in tickers_of(home).tickers]
-        spellings = {
-            as_key(ticker): ticker for ticker in reversed([*listed, *tickers])
-        }  # BRK-B is there as BRK.B
+        # BRK-B is there as BRK.B
+        spellings = {as_key(ticker): ticker for ticker in reversed([*listed, *tickers])}
         new = tuple(
             ticker
             for ticker in dict.fromkeys(tickers)

@@ -93,9 +93,8 @@ class TickerEntry(BaseModel):
 
     @model_validator(mode="after")
     def _starts_when_bars_are_final(self) -> "TickerEntry":
-        if not (
-            self.at or self.calendar
-        ):  # the usual start, on an exchange that is known: its calendar takes long
+        # the usual start, on an exchange that is known: its calendar takes long
+        if not (self.at or self.calendar):
             return self
         with refused_as(ValueError):
             close, final = _close_and_final(self)

@@ -29,9 +29,8 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
         if password and not environ.get("PREFECT_API_URL")
         else {}
     )
-    if (
-        home.database
-    ):  # a restarting PostgreSQL's answers; on SQLite they mean a full disk, reported at once
+    # a restarting PostgreSQL's answers; on SQLite they mean a full disk, reported at once
+    if home.database:
         as_client["PREFECT_CLIENT_RETRY_EXTRA_CODES"] = "500,504"
     return as_client | {
         "STOCKML_HOME": str(home.root),

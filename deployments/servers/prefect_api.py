@@ -62,9 +62,8 @@ def client_if_up(home: HomePaths) -> "Iterator[SyncPrefectClient | None]":
         yield None
         return
     set_environment(home)
-    with warnings.catch_warnings(
-        action="ignore", category=UserWarning
-    ):  # in a home that is not made yet
+    # in a home that is not made yet
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         from prefect import settings
         from prefect.client.orchestration import get_client
 
@@ -185,9 +184,8 @@ def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:
     for a refusal."""
     try:
         with urlopen(f"{address}/health", timeout=timeout_s) as reply:
-            is_page = (
-                reply.headers.get_content_type() == "text/html"
-            )  # such as that of a login before it
+            # such as that of a login before it
+            is_page = reply.headers.get_content_type() == "text/html"
             return (
                 "a page" if is_page else None if reply.status == 200 else f"status {reply.status}"
             )

@@ -260,12 +260,10 @@ def run_nights(
             BacktestNight(model.decision.mode, own_skill, selection.promoted, selection.publisher)
         )
         chosen = (selection.candidates[row] for row in (row_of(selection.publisher), RIDGE))
-        quantiles.append(
-            np.array([each.tonight[0] for each in chosen])
-        )  # a view would keep every origin's
-    check_look_ahead(
-        unseen, selection.candidates
-    )  # of the last: its inputs were computed with all later bars there
+        # a view would keep every origin's
+        quantiles.append(np.array([each.tonight[0] for each in chosen]))
+    # of the last: its inputs were computed with all later bars there
+    check_look_ahead(unseen, selection.candidates)
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 

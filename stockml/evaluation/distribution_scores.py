@@ -19,10 +19,11 @@ from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
+# months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes
 QUARTER, MONTH = (
     3,
     1,
-)  # months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes
+)
 
 
 @dataclass(frozen=True)

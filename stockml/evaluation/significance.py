@@ -92,9 +92,8 @@ def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMar
         return DieboldMariano(0.0, 1.0, 0.5)
     freedom = min(count - 1, count // (2 * overlapping - 1))
     variance = float(np.mean(dct(difference, norm="ortho")[1 : freedom + 1] ** 2))
-    if (
-        variance <= (ROUNDING * np.abs(difference).max()) ** 2
-    ):  # as for a constant, or for one origin in the middle
+    # as for a constant, or for one origin in the middle
+    if variance <= (ROUNDING * np.abs(difference).max()) ** 2:
         return None
     statistic = float(difference.mean() / math.sqrt(variance / count))
     worse = float(stdtr(freedom, -statistic))

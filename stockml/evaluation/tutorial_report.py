@@ -22,11 +22,12 @@ from stockml.storage.arrays import Days, Floats
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
+# the tutorial's own, on HPQ
 PUBLISHED = {
     "standard average": 0.00418,
     "EMA": 0.00003,
     "LSTM": 0.00243,
-}  # the tutorial's own, on HPQ
+}
 PAGE_SHARE, PAGE_HORIZON = "HPQ", 50
 # of the LSTM's figure: from epoch 10 on the page's moves from 0.00235 to 0.00321, as ours does
 NOISE = 0.0006
@@ -105,9 +106,8 @@ class TutorialReport:
             "direction/right": right,
             "direction/rose": rose,
             "seconds_a_step": self.seconds_a_step,
-            **(
-                {} if correlation is None else {"correlation": correlation}
-            ),  # of equal predictions there is none
+            # of equal predictions there is none
+            **({} if correlation is None else {"correlation": correlation}),
         }
 
     def directions(self) -> tuple[int, int]:

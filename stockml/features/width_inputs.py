@@ -27,9 +27,8 @@ from stockml.storage.arrays import Floats, check_array
 INPUTS = (
     "return",  # of the log close; this, gap, high and rise in EWMA 60 volatilities
     "size of return",  # ln(|return| + MIN_MOVE)
-    *(
-        f"range {sessions}" for sessions in RANGE_SESSIONS
-    ),  # these volatilities and the next two: ln(each / EWMA 60)
+    # these volatilities and the next two: ln(each / EWMA 60)
+    *(f"range {sessions}" for sessions in RANGE_SESSIONS),
     "EWMA 20",
     "EWMA 250",
     "overnight gap",  # ln(open / close before)

@@ -56,9 +56,8 @@ SCHEMA = pa.schema(
         ("price", pa.string()),
     ]
 )
-OF_MID_PRICES = SCHEMA.remove(
-    SCHEMA.get_field_index("price")
-)  # of earlier versions, whose forecasts were of these
+# of earlier versions, whose forecasts were of these
+OF_MID_PRICES = SCHEMA.remove(SCHEMA.get_field_index("price"))
 
 
 @dataclass(frozen=True)
@@ -183,9 +182,8 @@ class Ledger:
     ) -> RealisedScores:
         """The live part of `record`, without forecasts made after the series' last session."""
         counting = self.counting(ticker, sessions)
-        counting = counting[
-            counting["session"] <= series.sessions[-1]
-        ]  # a missed night, run later, knows no more
+        # a missed night, run later, knows no more
+        counting = counting[counting["session"] <= series.sessions[-1]]
         return scores_of("live", counting, scored_steps(counting, series, units))
 
     def _table(self, ticker: str) -> pa.Table:

@@ -257,9 +257,8 @@ def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> R
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
     due = scored[scored["lead"] == scored["direction_step"]]
     rose = due["actual"] > due["start"]
-    decided = (
-        due["probability_of_rise"] != 0.5
-    )  # a chance of exactly one half predicts no direction
+    # a chance of exactly one half predicts no direction
+    decided = due["probability_of_rise"] != 0.5
     right = (due["probability_of_rise"] > 0.5) == rose
     naive = float((scored["naive_error"] ** 2).sum())
     coverages: dict[str, Any] = {

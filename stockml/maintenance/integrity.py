@@ -29,9 +29,8 @@ def missing(home: HomePaths) -> Iterator[str]:
     for ticker in _tickers_of_nights(home):
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
-        finished = sorted(nights, key=lambda night: night.finished_at)[
-            :-1
-        ]  # the last may still be about to promote
+        # the last may still be about to promote
+        finished = sorted(nights, key=lambda night: night.finished_at)[:-1]
         promoted = [night for night in finished if night.verdict and night.verdict.promoted]
         for path, evidence, what in (
             (ledger, nights, "forecasts"),

@@ -55,9 +55,8 @@ def baseline_paths(prices: Floats, origins: Indices, horizon: int) -> dict[str, 
     origin alone.
     """
     last, still, straight = prices[origins, None], np.zeros(horizon), np.arange(1.0, horizon + 1)
-    damped = np.cumsum(
-        MOMENTUM_DAMPING**straight
-    )  # a trend that continues, ever weaker (Gardner and McKenzie 1985)
+    # a trend that continues, ever weaker (Gardner and McKenzie 1985)
+    damped = np.cumsum(MOMENTUM_DAMPING**straight)
     return {
         "standard average": trailing_mean(prices)[origins, None] + still,
         "EMA": exponential_mean(prices)[origins, None] + still,

@@ -166,9 +166,8 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
     constant, ewma_20, ewma_60 = units.T[:, :, None]
     sizes = np.log(np.abs(moved) / ewma_60 + MIN_MOVE)
     mean_term, mean_size = terms.mean(axis=0), sizes.mean(axis=0)
-    slopes = np.linalg.lstsq(terms - mean_term, sizes - mean_size)[
-        0
-    ]  # without importing scikit-learn
+    # without importing scikit-learn
+    slopes = np.linalg.lstsq(terms - mean_term, sizes - mean_size)[0]
     intercepts = mean_size - mean_term @ slopes
     widths = (constant, ewma_20, ewma_60, np.exp(intercepts + terms @ slopes) * ewma_60)
     shapes = {

@@ -201,17 +201,15 @@ def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles)
     )
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
     weights = np.ascontiguousarray((np.concatenate([kernel, recurrent, bias[None]]) * halves).T)
-    column = np.ones(
-        (size + units + 1, m), dtype=np.float32
-    )  # a step's inputs, the hidden state, and 1 for the bias
+    # a step's inputs, the hidden state, and 1 for the bias
+    column = np.ones((size + units + 1, m), dtype=np.float32)
     hidden = column[size:-1]
     hidden[:] = 0
     gates, cell = np.empty((4 * units, m), dtype=np.float32), np.zeros((units, m), dtype=np.float32)
     input_gate, forget_gate, candidate, output_gate = gates.reshape(4, units, m)
     states = np.empty((steps, units, m), dtype=np.float32)
-    for step, inputs in enumerate(
-        sequence
-    ):  # in place: at this size, memory traffic costs as much as the products
+    # in place: at this size, memory traffic costs as much as the products
+    for step, inputs in enumerate(sequence):
         column[:size] = inputs
         np.tanh(np.matmul(weights, column, out=gates), out=gates)
         forget_gate += one

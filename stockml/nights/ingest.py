@@ -187,9 +187,8 @@ def ask_who_is_delisted(
     delistings = Delistings.read(home.delistings)
     if not delistings.due(now):
         return False
-    Delistings(now - ASKED_EVERY + timedelta(hours=12), delistings.days).write(
-        home.delistings
-    )  # 12 h on, if refused
+    # 12 h on, if refused
+    Delistings(now - ASKED_EVERY + timedelta(hours=12), delistings.days).write(home.delistings)
     Delistings(now, parse_delisted(provider.delisted(ticker).content)).write(home.delistings)
     return True
 
@@ -213,9 +212,8 @@ def import_history(
     source = f"{provider.name} sha256:{str(sha256_of(archived))[:16]}"
     try:
         return store.record_import(ticker, bars, recorded_at=now, source=source)
-    except (
-        InconsistentOverlap
-    ):  # unless the stored bars have a spin-off, for whose factor nobody asked: none looks so
+    # unless the stored bars have a spin-off, for whose factor nobody asked: none looks so
+    except InconsistentOverlap:
         joined(ticker, bars, back_adjusted(store.read(ticker), splits), sessions)
         store.record_splits(ticker, splits, recorded_at=now, source=provider.name)
         return store.record_import(ticker, bars, recorded_at=now, source=source)

@@ -34,9 +34,8 @@ NAMES = "latest.parquet", "latest.csv"
 
 def write_latest(home: HomePaths) -> None:
     """Write both files, if anything was ever published.  Raises StoreBusy, DiskFull, OSError."""
-    with file_lock(
-        home.locks / "latest.lock", BUSY_S
-    ):  # else an older table might be the last that is written
+    # else an older table might be the last that is written
+    with file_lock(home.locks / "latest.lock", BUSY_S):
         table, parquet = latest(home), BytesIO()
         if table.empty:
             return

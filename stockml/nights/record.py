@@ -240,9 +240,8 @@ def check_night(path: Path) -> None:
     try:
         content = path.read_bytes()
         ticker, key = path.parts[-3:-1]
-        has_ticker = (
-            f'"ticker":{gap}"{ticker}"'.encode() in content for gap in ("", " ")
-        )  # " ": earlier versions
+        # " ": earlier versions
+        has_ticker = (f'"ticker":{gap}"{ticker}"'.encode() in content for gap in ("", " "))
         if unsealed(content) != content and key.encode() in content and any(has_ticker):
             return
     except ValueError:

@@ -180,9 +180,8 @@ def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> T
         sessions_for(ticker, calendar_of(figures, override)),
         figures.session if figures else None,
     )
-    if session is None or calendar.age(
-        session, now
-    ):  # a night can fail once its forecast is in the ledger
+    # a night can fail once its forecast is in the ledger
+    if session is None or calendar.age(session, now):
         session = max(
             filter(None, (session, Ledger(home.ledger).last_session(ticker))), default=None
         )

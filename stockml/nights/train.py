@@ -40,10 +40,11 @@ def train_night(
         folder=folder,
         on_epoch=on_epoch,
     )
+    # what was learned may not be worth using
     sha256, chosen = (
         sha256_of(folder) or "",
         model.decision,
-    )  # what was learned may not be worth using
+    )
     return ModelReceipt(
         dataset.ticker, str(folder), sha256, dataset.session, chosen.mode, chosen.reason
     )

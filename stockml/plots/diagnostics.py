@@ -207,9 +207,8 @@ def ledger(
     figure, (axes,) = canvas(title, f"{span}, {scores.independent} independent{more}")
     shown = sessions >= np.datetime64(due[0].origin) - np.timedelta64(60, "D")
     alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
-    for i in np.unique(
-        np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)
-    ):  # few stay distinct
+    # few stay distinct
+    for i in np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)):
         forecast = due[i]
         scale = scale_of(forecast, sessions, prices)
         days = fan(

@@ -144,12 +144,10 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
         name: [*map(skill_over, score.mse_by_lead, naive)]
         for name, score in evaluation.scores.items()
     }
-    skills = {
-        name: np.array(skill, dtype=np.float64) for name, skill in by_lead.items()
-    }  # None as NaN
-    skills = {
-        name: skill for name, skill in skills.items() if np.isfinite(skill).any()
-    }  # none where no price moved
+    # None as NaN
+    skills = {name: np.array(skill, dtype=np.float64) for name, skill in by_lead.items()}
+    # none where no price moved
+    skills = {name: skill for name, skill in skills.items() if np.isfinite(skill).any()}
     published = skills.get(PUBLISHED, np.zeros(1))
     drawn = [name for name in LINES if name in skills]
     better = sum(1 for skill in published if skill > 0)

@@ -53,9 +53,8 @@ def makers(
         ]
 
     if live.steps:
-        coverage = night.metrics.get(
-            "live/first_known_coverage_80", live.coverage_80
-        )  # as in the night's text
+        # as in the night's text
+        coverage = night.metrics.get("live/first_known_coverage_80", live.coverage_80)
         live = replace(live, coverage_80=coverage)
         by_name["ledger"] = lambda: diagnostics.ledger(
             night.ticker, published(), live, sessions, prices

@@ -39,11 +39,12 @@ COLOURS = {  # each dark enough for text on white
     "EMA": "#747474",
     "standard average": "#554227",
 }
+# 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
 WIDTH, HEIGHT, DPI = (
     9.6,
     5.4,
     106,
-)  # 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
+)
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
 DOT_OF_ONE = {1: "o"}  # by how many points a line has: one alone is drawn as a dot
 PRICES: Mapping[Price, str] = {"close": "close", "mid": "mid price"}

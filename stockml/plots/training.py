@@ -133,9 +133,8 @@ def averages(
     draw_price(axes, shown, prices[1:][-AVERAGES_SHOWN:], TRUTH, 1.6)
     ends = [("price", float(prices[-1]), TRUTH)]
     for name, colour in zip(AVERAGES, (ACCENT, MODEL), strict=True):
-        forecasts = baseline_paths(prices, np.arange(len(prices) - 1), 1)[name][
-            :, 0
-        ]  # entry i is about session i + 1
+        # entry i is about session i + 1
+        forecasts = baseline_paths(prices, np.arange(len(prices) - 1), 1)[name][:, 0]
         draw_price(axes, shown, forecasts[-AVERAGES_SHOWN:], colour, 1.2)
         ends.append((name, float(forecasts[-1]), colour))
     over_time(axes, price_label(ticker, price), ends)

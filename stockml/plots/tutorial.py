@@ -91,9 +91,8 @@ def average(
     """
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
     page = "page" if report.is_of_the_page else f"page, {PAGE_SHARE}:"
-    forecasts = np.concatenate(
-        [[0.0], mean(values)[:-1]]
-    )  # known at the point before; 0 for the first, as on the page
+    # known at the point before; 0 for the first, as on the page
+    forecasts = np.concatenate([[0.0], mean(values)[:-1]])
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} ({page} {PUBLISHED[name]:.5f})",
         "One step ahead, 0.5 · MSE of the training part; the last value as it is "

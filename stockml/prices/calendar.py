@@ -160,9 +160,8 @@ def _calendar(name: str) -> _Calendar:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # exchange_calendars 4.13 uses what pandas 3.1 drops
+            # exchange_calendars 4.13 uses what pandas 3.1 drops
+            warnings.simplefilter("ignore", DeprecationWarning)
             first, last = _bounds(name)
             calendar = exchange_calendars.get_calendar(name, start=first, end=last)
     except exchange_calendars.errors.InvalidCalendarName:

@@ -18,9 +18,8 @@ MAX_REMAINING_SHARE = 0.25  # of the jump, at the next close
 WICK = 0.6
 HEAVY_VOLUME = 4.0  # times the usual volume: on such a day the prices are real
 TENFOLD_TOLERANCE = 0.1  # how near the decimal logarithm must be to a whole number
-LOG10_NO_CRASH = np.log10(
-    NO_CRASH
-)  # a price farther from the last close is doubted at once, unless trading was heavy
+# a price farther from the last close is doubted at once, unless trading was heavy
+LOG10_NO_CRASH = np.log10(NO_CRASH)
 # splits are asked about on these and the seventh; a far level that lasts longer is accepted
 SESSIONS_TO_SETTLE = 6
 VOLUME_SESSIONS = 20
@@ -32,9 +31,8 @@ OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change
 # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
 HEAVY_MONEY = 2.5
 WILD_RANGE = 1.5  # high over low
-MAX_HOLE = np.timedelta64(
-    366, "D"
-)  # after a longer one any price may be true, and nothing spans it
+# after a longer one any price may be true, and nothing spans it
+MAX_HOLE = np.timedelta64(366, "D")
 # of bars that follow the session before: a rarely traded share has more, weekly bars none
 MIN_DAILY_SHARE = 0.1
 MIN_BARS = 30  # fewer do not show how far apart they usually are
@@ -66,9 +64,8 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
     reasons: dict[int, str] = {}
     before = 0
     for at, differs in enumerate((moves > JUMP_AND_BACK).tolist(), start=1):
-        if at not in reasons and (
-            differs or before < at - 1
-        ):  # a bar that resembles a misprint may be one too
+        # a bar that resembles a misprint may be one too
+        if at not in reasons and (differs or before < at - 1):
             reason, count = _reason(prices, volume, before, at)
             reasons |= dict.fromkeys(range(at, at + count), reason)
         before = before if at in reasons else at
@@ -83,9 +80,8 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     after = prices[at + 1] if at + 1 < len(prices) else None
     log10_ratio = np.log10(bar / last)
     is_off = is_tenfold(log10_ratio)
-    jump, remaining = np.log(
-        prices[[at, min(at + 1, len(prices) - 1)], CLOSE] / last
-    )  # at the next close
+    # at the next close
+    jump, remaining = np.log(prices[[at, min(at + 1, len(prices) - 1)], CLOSE] / last)
     is_back = abs(jump) > JUMP_AND_BACK and abs(remaining) <= MAX_REMAINING_SHARE * abs(jump)
     heavily = is_traded_heavily(prices[:, CLOSE], volume, at) and not (is_back and jump < 0)
     if not heavily:

@@ -57,10 +57,11 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
     applied, _ = effective(bars, splits)
     if not applied:
         return bars
+    # shares of the last session, for one of each session
     days, factors = (
         days_of(bars),
         np.ones(len(bars)),
-    )  # shares of the last session, for one of each session
+    )
     for split in applied:
         factors[days < np.datetime64(split.effective)] *= split.factor
     price_factor = 1.0 / factors
@@ -77,9 +78,8 @@ def is_contradicted(bars: Bars, split: Split) -> bool:
     if abs(log_factor) < np.log(DETECTABLE_FACTOR) or (np.diff(days[window]) > LONG_HOLE).any():
         return False
     close = bars["close"].to_numpy()[window]
-    moves = np.diff(
-        np.log(close[close > 0])
-    )  # history that is about to be imported may have broken bars
+    # history that is about to be imported may have broken bars
+    moves = np.diff(np.log(close[close > 0]))
     return bool((-np.sign(log_factor) * moves < abs(log_factor) / 5).all())
 
 

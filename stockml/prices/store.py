@@ -256,9 +256,8 @@ class BarStore:
                 return False
             listed_by = sessions.after(jump, SESSIONS_TO_LIST)[-1]
             seen = sessions.last_final(answer.recorded_at)
-            waits = (
-                jump in hole_ends and days[-1].item() <= listed_by
-            )  # most holes have no split: they are asked twice
+            # most holes have no split: they are asked twice
+            waits = jump in hole_ends and days[-1].item() <= listed_by
             return seen > listed_by or seen >= days[-1].item() or waits
 
         return tuple(
@@ -327,9 +326,8 @@ class BarStore:
             )
             series = history if series is None else series
             later = days_of(series[series.index > history.index[-1]]).tolist()
-            if (
-                later and not np.isin(days_of(history), days_of(series)).any()
-            ):  # in a hole: no overlap gives its ratio
+            # in a hole: no overlap gives its ratio
+            if later and not np.isin(days_of(history), days_of(series)).any():
                 raise NoOverlap(
                     ticker, self.sessions(ticker).between(history.index[-1].date(), later[0])[1:]
                 )

@@ -82,9 +82,8 @@ class PriceProvider(ABC):
             quota, key, self.plan or Plan.of(environ), within=self.counted_in
         )
         self._clock, self._sleep, self._http = clock, sleep, requests.Session()
-        self._http.auth = lambda request: (
-            request
-        )  # else a login in ~/.netrc would replace the key, or be sent too
+        # else a login in ~/.netrc would replace the key, or be sent too
+        self._http.auth = lambda request: request
         if _is_loopback(self._address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
@@ -154,9 +153,8 @@ class PriceProvider(ABC):
         ticker = validated_ticker(ticker)
         if self._key.fault:
             raise self.bad_key(ticker, self._key.fault)
-        is_scarce = (
-            self._quota.plan.is_scarce
-        )  # then the step retries transient errors, a minute later
+        # then the step retries transient errors, a minute later
+        is_scarce = self._quota.plan.is_scarce
         retrying = Retrying(
             # "Invalid API call" is also, as a transient fault, the answer for valid symbols.
             retry=retry_if_exception_type(
@@ -183,9 +181,8 @@ class PriceProvider(ABC):
             self._check(content, status, ticker, parameters)
         except QuotaSpent as refusal:
             if refusal.period != "hour":
-                self._quota.mark_spent(
-                    refusal.notice, now
-                )  # on the day that the request was counted on
+                # on the day that the request was counted on
+                self._quota.mark_spent(refusal.notice, now)
             raise
         return Payload(ticker, content, self._clock())
 
@@ -219,7 +216,7 @@ class PriceProvider(ABC):
             ) as response:
                 body, fault = self._body(response)
                 return response.status_code, body, NoData(ticker, fault) if fault else None
-        except Exception as error:  # noqa: BLE001 - a thread's own report of an error would show the key
+        except Exception as error:  # noqa: BLE001 - a thread's report would show the key
             host = str(urlsplit(self._address).hostname)
             if isinstance(_cause(error), NewConnectionError | ConnectTimeoutError | ProxyError):
                 return 0, b"", Unreachable(ticker, host)

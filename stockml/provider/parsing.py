@@ -49,9 +49,8 @@ MINUTE_WAIT_S = 65.0
 
 NOTICE_FIELDS = ("Error Message", "Information", "Note")
 ADDRESS = re.compile(r"https?://\S+")
-REFUSED_KEY = re.compile(
-    r"(apikey|\*{3}) is (invalid|\*{3}) or (missing|\*{3})"
-)  # a key can be one of these words
+# a key can be one of these words
+REFUSED_KEY = re.compile(r"(apikey|\*{3}) is (invalid|\*{3}) or (missing|\*{3})")
 PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 

@@ -117,9 +117,8 @@ class QuotaLedger:
     ) -> "QuotaLedger":
         """The ledger of `key` in `notes`, below `within`; nothing is created before the first
         request."""
-        key_bytes = (
-            (key or "").strip().encode(errors="surrogateescape")
-        )  # one that is no text is refused when used
+        # one that is no text is refused when used
+        key_bytes = (key or "").strip().encode(errors="surrogateescape")
         return cls(notes, within + hashlib.sha256(key_bytes).hexdigest()[:16], plan)
 
     def remaining(self, now: datetime) -> int | None:

@@ -81,9 +81,8 @@ def closed_to_us(path: Path) -> Iterator[Path]:
 
 def _is_closed(path: Path) -> bool:
     mode = os.R_OK | os.W_OK | os.X_OK if os.path.isdir(path) else os.R_OK
-    return not os.access(path, mode) and os.path.exists(
-        path
-    )  # a dangling link is no matter of rights
+    # a dangling link is no matter of rights
+    return not os.access(path, mode) and os.path.exists(path)
 
 
 def unfinished_rename(old: str, ticker: str) -> str:

@@ -126,9 +126,8 @@ class TableFiles:
         path = self.path(name)
         with refused_by_disk(path):
             for orphan in path.parent.glob(f".{path.name}.*.tmp"):
-                orphan.unlink(
-                    missing_ok=True
-                )  # left by a writer that was killed: only we hold the lock
+                # left by a writer that was killed: only we hold the lock
+                orphan.unlink(missing_ok=True)
             write_atomically(path, written)
 
 

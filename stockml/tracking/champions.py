@@ -72,9 +72,8 @@ def follow(client: "MlflowClient", ticker: str, key: str, *, over_hand: bool = F
     challenger = version_by_alias(client, name, CHALLENGER)
     if challenger and challenger.version == version.version:
         client.delete_registered_model_alias(name, CHALLENGER)
-    client.set_registered_model_tag(
-        name, FOLLOWED, key
-    )  # last: after a kill here, the history names the same
+    # last: after a kill here, the history names the same
+    client.set_registered_model_tag(name, FOLLOWED, key)
     return str(version.version)
 
 

@@ -163,9 +163,8 @@ class Tracking:
             client.set_experiment_tag(
                 overview, views.NOTE, glossary.record_note(page(links), overview)
             )
-            client.rename_experiment(
-                overview, views.EXPERIMENT
-            )  # first in MLflow's list, by last change
+            # first in MLflow's list, by last change
+            client.rename_experiment(overview, views.EXPERIMENT)
 
     def resume(self) -> tuple[Night, ...]:
         """Log what an unreachable MLflow missed, of all tickers, and let their champions' aliases

@@ -50,9 +50,8 @@ def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) ->
     if experiment := _existing_or_restored(client, name):
         check_files(client, artifacts, name)
         return experiment
-    with suppress(
-        MlflowException
-    ):  # another process was faster, or the next line says what is wrong
+    # another process was faster, or the next line says what is wrong
+    with suppress(MlflowException):
         location = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
         client.create_experiment(name, location, views.KIND)
     if experiment := _existing_or_restored(client, name):
@@ -126,9 +125,8 @@ def rename(client: "MlflowClient", old: str, new: str) -> list[str]:
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
         client.rename_registered_model(model_name(old), model_name(new))
         moved.append("MLflow's model")
-    with Suppressed(
-        "RESOURCE_DOES_NOT_EXIST"
-    ):  # even if the name was given before, by a process that was killed then
+    # even if the name was given before, by a process that was killed then
+    with Suppressed("RESOURCE_DOES_NOT_EXIST"):
         client.set_registered_model_tag(model_name(new), "ticker", new)
         client.update_registered_model(model_name(new), about(new))
     return moved

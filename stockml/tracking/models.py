@@ -132,9 +132,8 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
         warnings.filterwarnings("ignore", ".*input example was not provided")
         path, code, script = (Path(folder) / name for name in ("model", "stockml.zip", SCRIPT.name))
         code.write_bytes(zipped_code())
-        script.write_bytes(
-            SCRIPT.read_bytes()
-        )  # MLflow copies permissions too, and all may read SCRIPT
+        # MLflow copies permissions too, and all may read SCRIPT
+        script.write_bytes(SCRIPT.read_bytes())
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(script),
@@ -167,9 +166,8 @@ def zipped_code() -> bytes:
     }
     with zipfile.ZipFile(content, "w") as archive:
         for file in sorted(modules | packages):
-            member = zipfile.ZipInfo(
-                file.relative_to(package.parent).as_posix()
-            )  # dated 1980, not by the checkout
+            # dated 1980, not by the checkout
+            member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())
             archive.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return content.getvalue()
 

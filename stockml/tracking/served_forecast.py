@@ -90,17 +90,15 @@ def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     ):
         raise _refused(f"{invalid[-1]}; correct the bar or leave it out")
     believed = without_set_aside(bars, invalid)
-    segment = believed.iloc[
-        starts(PriceSeries.from_bars(believed))[-1] :
-    ]  # those before may be in other units
+    # those before may be in other units
+    segment = believed.iloc[starts(PriceSeries.from_bars(believed))[-1] :]
     if step := other_scale(segment, unbroken):
         raise _refused(
             f"expected prices of one scale, found {step}; adjust for splits, or leave out all up "
             "to then"
         )
-    if doubts := suspicions(
-        segment, len(unbroken) - len(believed)
-    ):  # such as a split that was not applied, or a crash
+    # such as a split that was not applied, or a crash
+    if doubts := suspicions(segment, len(unbroken) - len(believed)):
         warnings.warn(f"look at these prices: {doubts}", stacklevel=3)
     return believed
 

@@ -159,9 +159,8 @@ class Trainer:
         )
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "shape"])
         self._optimizer.build(self._trained)
-        self.learned = (
-            len(self.model.weights) + 1
-        )  # arrays of `state` that are weights or the shape
+        # arrays of `state` that are weights or the shape
+        self.learned = len(self.model.weights) + 1
         self._variables = [*self.model.weights, self.shape, *self._optimizer.variables]
         self._step = tf.function(self._learn, jit_compile=False)
 

@@ -113,9 +113,8 @@ def _train_tutorial(
                     recipe.prepared.prices(watched, paths), 4
                 ).tolist()
     for name in NETWORKS:
-        shutil.rmtree(
-            folder / f"_{name}"
-        )  # the checkpoint, and what a killed attempt left half written
+        # the checkpoint, and what a killed attempt left half written
+        shutil.rmtree(folder / f"_{name}")
     return TrainedModel(
         settings=settings,
         decision=decision,

@@ -60,9 +60,8 @@ def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict
             "found",
         }:
             raise ValueError("damage, or a change by hand (take its line `crc32` out to keep that)")
-        if (
-            content["profile"] != profile
-        ):  # an earlier version tuned a nightly network of the ticker's own
+        # an earlier version tuned a nightly network of the ticker's own
+        if content["profile"] != profile:
             return {}
         settings: dict[str, Any] = dict(content["settings"])
         settings_for(PROFILE, settings)

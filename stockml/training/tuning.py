@@ -179,9 +179,8 @@ def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
         name: trial.suggest_categorical(name, values) for name, values in search.labels().items()
     }
     for earlier in _trials(study, "COMPLETE"):
-        if (
-            earlier.params == chosen and earlier.value is not None
-        ):  # equal seeds would only repeat it
+        # equal seeds would only repeat it
+        if earlier.params == chosen and earlier.value is not None:
             return earlier.value
 
     def prune(row: EpochProgress) -> None:
@@ -213,9 +212,8 @@ def _study(home: HomePaths, search: Search) -> "Study":
         direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
     )
-    for interrupted in _trials(
-        study, "RUNNING"
-    ):  # its process was killed: we hold the lock, so none is running
+    # its process was killed: we hold the lock, so none is running
+    for interrupted in _trials(study, "RUNNING"):
         if (params := _params_of(interrupted)) and params not in map(
             _params_of, _trials(study, "WAITING")
         ):
@@ -277,9 +275,8 @@ def _queue_grid(search: Search, study: "Study", limit: int) -> int:
     """Queue the grid's untried points, which Optuna's grid sampler does not know; return how many
     trials to run."""
     labels, waiting = search.labels(), _trials(study, "WAITING")
-    tried = [
-        *map(_params_of, _trials(study, *FINISHED, "WAITING"))
-    ]  # not a failed one: it may have been interrupted
+    # not a failed one: it may have been interrupted
+    tried = [*map(_params_of, _trials(study, *FINISHED, "WAITING"))]
     points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
     random.Random(search.initial.training.seed).shuffle(points)
     untried = [point for point in points if point not in tried]

@@ -69,9 +69,8 @@ def month(scene: Scene) -> Iterator[Measured]:
                 if number % WEEK == 0:
                     seen.append(sizes(place))
                     result_of(maintenance, quiet=True)
-    bare = {
-        part: empty[part] for part in ("mlflow.db", "prefect", "events")
-    }  # independent of the number of tickers
+    # independent of the number of tickers
+    bare = {part: empty[part] for part in ("mlflow.db", "prefect", "events")}
     year = {
         part: year_of(
             part,

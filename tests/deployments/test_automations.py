@@ -324,10 +324,11 @@ def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
+    # however long the calls took, it was alive a second before it ended or waited
     for run in (
         skipped,
         waiting,
-    ):  # however long the calls took, it was alive a second before it ended or waited
+    ):
         reached = prefect_client.read_flow_run(run.id).state
         assert reached
         emit_heartbeat(run, reached.timestamp - timedelta(seconds=1))

@@ -37,10 +37,11 @@ def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
     assert first == "IBM: 1 session as understood from IBM.csv; nothing was imported"
     assert row.split()[:5] == ["2026-02-03", "12.34", "13", "12", "12.5"]
     assert unknown == "volumes unknown: no column volume among Date, Open, High, Low, Close"
+    # the other as of a share without dividends
     for adjusted, is_scaled in (
         ("6.25", True),
         ("12.5", False),
-    ):  # the other as of a share without dividends
+    ):
         file.write_text(
             f"Date,Open,High,Low,Close,Adj Close\n2026-02-03,12,13,12,12.5,{adjusted}\n"
         )

@@ -56,9 +56,8 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(
     assert [line.split()[-3] for line in lines[-3:]] == ["backfilled", "late", "live"]
     bar = recorded("IBM").loc["2013-02-26"]
     end = (bar["high"] + bar["low"]) / 2 * 1.05
-    assert (
-        f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-1]
-    )  # where the night's path began
+    # where the night's path began
+    assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-1]
     found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     figures = (
         "forecasts",

@@ -49,10 +49,11 @@ def test_whether_pages_that_are_up_ask_for_a_password_is_asked_of_them(
             "stockml 0.1.0 (code 0123abcd, commit 9)",
         ),
         ({"version": in_words().partition(",")[0].rstrip(")") + ", commit 9)"}, None),
+        # by a user whom git refuses the checkout
         (
             {"version": in_words().partition(",")[0].rstrip(")") + ")"},
             None,
-        ),  # by a user whom git refuses the checkout
+        ),
     ],
 )
 def test_servers_that_were_started_before_an_upgrade_are_to_be_started_again(

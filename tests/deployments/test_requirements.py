@@ -12,12 +12,13 @@ import pytest
 from tests.support.lock import PROJECT, locked
 
 OURS = ("stockml", "tasks", "flows", "deployments")
+# without it, an error names the extra
 OF_EXTRAS = {
     "psycopg",
     "psycopg_binary",
     "prefect_dask",
     "distributed",
-}  # without it, an error names the extra
+}
 
 
 def imported() -> set[str]:

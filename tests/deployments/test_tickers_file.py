@@ -139,19 +139,21 @@ def test_an_invalid_file_is_refused_with_a_clear_message(
         ({"ticker": "TSCO.LON"}, "0 6 * * 2-6", "Europe/London"),
         ({"ticker": "SAP.DEX"}, "0 6 * * 2-6", "Europe/Berlin"),
         ({"ticker": "SAP.DEX", "at": "03:00"}, "0 3 * * 2-6", "Europe/Berlin"),
+        # its bar is final at 00:15
         (
             {"ticker": "SAP.DEX", "at": "20:00"},
             "0 6 * * 2-6",
             "Europe/Berlin",
-        ),  # its bar is final at 00:15
+        ),
         ({"ticker": "IBM", "at": "06:30"}, "30 6 * * 2-6", "America/New_York"),
         ({"ticker": "IBM", "at": "22:45"}, "45 22 * * 1-5", "America/New_York"),
         ({"ticker": "VOD", "calendar": "XLON", "at": "23:40"}, "40 23 * * 1-5", "Europe/London"),
+        # its bar is final at 06:45 on the day after
         (
             {"ticker": "BTCUSD", "calendar": "24/7"},
             "0 7 * * 0-6",
             "UTC",
-        ),  # its bar is final at 06:45 on the day after
+        ),
         ({"ticker": "EURUSD", "calendar": "24/5"}, "0 7 * * 2-6", "UTC"),
     ],
 )

@@ -100,10 +100,11 @@ def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
             writer.write, writer.kept(), chance.uniform(0, appending.LONGEST_LIFE_S)
         )
         total += len(said)
+        # the last one may be kept without being acknowledged
         lost += writer.kept() not in (
             said[-1],
             said[-1] + 1,
-        )  # the last one may be kept without being acknowledged
+        )
     return total, lost
 
 

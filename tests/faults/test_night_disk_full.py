@@ -85,9 +85,8 @@ class Seen:
     ended: str
     steps: tuple[str, ...]
     said: str
-    left: tuple[
-        str | None, int, int
-    ]  # the bars' hash, the nights and the ledger's entries that can be read
+    # the bars' hash, the nights and the ledger's entries that can be read
+    left: tuple[str | None, int, int]
     half_written: list[str]
     again: str
     bars: str | None
@@ -117,10 +116,11 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
     with ThreadPoolExecutor(2) as two_at_once:
         seen = dict(zip(SHORTAGES, two_at_once.map(with_shortage, SHORTAGES), strict=True))
     for name, found in seen.items():
+        # it is in the ledger already
         assert found.steps in (("log",), ("log", "promote")), (
             name,
             found,
-        )  # it is in the ledger already
+        )
         assert NO_ROOM.search(found.said), (name, found)
         if found.ended == "Completed, not in MLflow":
             assert "is kept and logged on the next run" in found.said, (name, found)

@@ -44,10 +44,11 @@ ASKED: dict[str, Any] = {
     "settings": replaying.SMALL,
     "late_retries": 0,
 }
+# `python -m tests.faults.campaign --flows 20` kills more often, and every flow
 TRIES, AT_ONCE = (
     1,
     1,
-)  # `python -m tests.faults.campaign --flows 20` kills more often, and every flow
+)
 EARLIER = 0.8
 
 
@@ -103,9 +104,8 @@ def killed(home: HomePaths, moment_s: float) -> tuple[float, bool]:
 def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(
     ready: HomePaths, tmp_path: Path
 ) -> None:
-    no_session = ASKED | {
-        "session": date(2013, 2, 24)
-    }  # ends at once; later nights find everything imported
+    # ends at once; later nights find everything imported
+    no_session = ASKED | {"session": date(2013, 2, 24)}
     start_night(copied(ready, tmp_path / "warm"), **no_session).join(PATIENCE_S)
     undisturbed = [copied(ready, tmp_path / f"undisturbed {n}") for n in range(AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as at_once:
@@ -134,9 +134,8 @@ def test_a_champion_to_be_whose_night_was_killed_before_it_was_promoted_is_so_by
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     """Every page would call it promoted, and no later night would compare with it."""
-    with FileLock(
-        ready.locks / "mlflow-IBM.lock"
-    ):  # without which it cannot be logged, and so not promoted
+    # without which it cannot be logged, and so not promoted
+    with FileLock(ready.locks / "mlflow-IBM.lock"):
         killed = start_night(ready, **ASKED)
         until(
             lambda: any(

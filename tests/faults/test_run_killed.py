@@ -59,9 +59,8 @@ def left_of(home: HomePaths) -> list[str]:
     """The programs still at work in this home."""
     found = []
     for process in psutil.process_iter():
-        with suppress(
-            psutil.NoSuchProcess, psutil.AccessDenied
-        ):  # it may end between any two questions
+        # it may end between any two questions
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if process.pid != os.getpid() and process.environ().get("STOCKML_HOME") == str(
                 home.root
             ):

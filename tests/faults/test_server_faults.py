@@ -118,9 +118,8 @@ def test_a_night_survives_a_restart_of_prefect(
     home, earlier = copied(empty, tmp_path / "home"), len(states_of_runs())
     if when == "the feed is asked":
         stopper.stop = prefect.stop
-    with FileLock(
-        home.locks / "mlflow-IBM.lock"
-    ):  # without which it does not end, however late it is killed
+    # without which it does not end, however late it is killed
+    with FileLock(home.locks / "mlflow-IBM.lock"):
         night = start_night(home, **ASKED)
         if when == "it trains":
             until(lambda: decided(home))

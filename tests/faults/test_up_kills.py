@@ -20,10 +20,11 @@ from tests.support.patience import until
 from tests.support.prefect_server import EVERY_SECOND
 
 pytestmark = pytest.mark.campaign
+# the tutorial trains in epochs
 LONG = {
     "training": {"epochs": 16},
     "network": {"units": [16], "look_back": 10},
-}  # the tutorial trains in epochs
+}
 SILENCE = timedelta(seconds=45)  # a run sends a heartbeat every 30 s
 
 

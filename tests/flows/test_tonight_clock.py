@@ -53,20 +53,22 @@ THANKSGIVING: tuple[Step, ...] = (
     ("2012-11-21T23:00", None, "2012-11-21", 1),
     ("2012-11-22T23:00", None, "No session", 0),  # the holiday
     ("2012-11-22T23:00", date(2012, 11, 22), "No session", 0),
+    # the half day trades until 13:00: Wednesday's night again
     (
         "2012-11-23T12:59",
         None,
         "2012-11-21",
         0,
-    ),  # the half day trades until 13:00: Wednesday's night again
+    ),
     ("2012-11-23T12:59", date(2012, 11, 23), "InvalidSession", 0),
     ("2012-11-23T13:01", date(2012, 11, 23), "InvalidSession", 0),
+    # the feed shows a bar that may still change
     (
         "2012-11-23T18:31",
         date(2012, 11, 23),
         "InvalidSession",
         0,
-    ),  # the feed shows a bar that may still change
+    ),
     ("2012-11-23T22:45", None, "2012-11-23", 1),
     ("2012-11-24T12:00", None, "No session", 0),  # the weekend
     ("2012-11-25T23:00", None, "No session", 0),

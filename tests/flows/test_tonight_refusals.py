@@ -180,9 +180,8 @@ def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_comple
         waits.clear()
         with Loopback(answer) as provider, monkeypatch.context() as asked:
             asked.setenv("ALPHAVANTAGE_URL", provider.address)
-            asked.setenv(
-                "ALPHAVANTAGE_API_KEY", f"{KEY}-{number}"
-            )  # each key has a day's quota of its own
+            # each key has a day's quota of its own
+            asked.setenv("ALPHAVANTAGE_API_KEY", f"{KEY}-{number}")
             state = nightly(**ASKED, return_state=True)
         ended[name] = Ending(named(state), len(provider.asked), usual(waits))
         unsaid += [] if words in state.message else [(name, state.message)]
@@ -315,9 +314,8 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_
 def test_a_delisted_share_is_asked_about_once_and_then_rests(
     ready: HomePaths, feed: ScriptedFeed, fault: Fault | None
 ) -> None:
-    feed.script(
-        *[fault] * 3 if fault else [], symbol="IBM"
-    )  # its bars are still there, or its symbol no more
+    # its bars are still there, or its symbol no more
+    feed.script(*[fault] * 3 if fault else [], symbol="IBM")
     feed.delisted = {"IBM": date(2013, 2, 21)}
     for requests in (4, 4) if fault else (2, 2):
         state = nightly(**ASKED, return_state=True)

@@ -208,9 +208,8 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
         date(2013, 2, 20),
         THURSDAY,
     ]
-    asked_on = {
-        quota_day(datetime.now(UTC) - timedelta(minutes=ago)) for ago in (0, 10)
-    }  # it may be past midnight
+    # it may be past midnight
+    asked_on = {quota_day(datetime.now(UTC) - timedelta(minutes=ago)) for ago in (0, 10)}
     days = {sessions_for("AAPL").after(day, 1)[0] for day in asked_on}
     why = {
         f"skipped: quota: today's requests are used up; next fetch: {day:%A}, {day}" for day in days
@@ -260,9 +259,8 @@ def spend_all_but(home: HomePaths, left: int) -> None:
     )
     with provider() as asked:
         for _ in range((asked.remaining() or 0) - left):
-            ledger.spend(
-                "IBM", datetime.now(UTC) + timedelta(days=1)
-            )  # requests that follow count on that day too
+            # requests that follow count on that day too
+            ledger.spend("IBM", datetime.now(UTC) + timedelta(days=1))
 
 
 def row(ticker: str, status: Any, outcome: str = "", why: str = "") -> NightRow:

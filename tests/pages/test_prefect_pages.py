@@ -49,10 +49,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 STEPS = 9  # fetch to publish
 MANY = 16  # epochs: long enough to be cancelled, short enough to be waited for
+# the tutorial trains in epochs
 LONG = {
     "training": {"epochs": MANY},
     "network": {"units": [16], "look_back": 10},
-}  # the tutorial trains in epochs
+}
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
 

@@ -174,9 +174,8 @@ def test_a_secret_that_no_header_can_hold_is_refused_without_repeating_it(
     "address",
     [
         *(f"https://me:secret@{host}" for host in ("mlflow:50OO", "mlflow:0", "mlflow:65536", "[")),
-        *(
-            f"http://me:12{mark}secret@mlflow:5000" for mark in "/?#"
-        ),  # read as the host `me`, at port 12
+        # read as the host `me`, at port 12
+        *(f"http://me:12{mark}secret@mlflow:5000" for mark in "/?#"),
         "postgresql://me:12@secret@mlflow/mlflow",  # read as the host `secret@mlflow`
     ],
 )

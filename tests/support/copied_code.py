@@ -25,11 +25,12 @@ def run_on(copy: Path, code: str, *arguments: str, **more: str) -> Any:
 
     arguments: its `sys.argv[1:]`.  more: environment variables.
     """
+    # the process's own folder comes before these
     environ = {
         **os.environ,
         "PYTHONPATH": str(PROJECT),
         **more,
-    }  # the process's own folder comes before these
+    }
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(
         command,

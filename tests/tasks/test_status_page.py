@@ -95,9 +95,8 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
             state, given = Scheduled(scheduled_time=start), {"ticker": ticker}
             return client.create_flow_run_from_deployment(deployment, parameters=given, state=state)
 
-        for left in list(
-            runs_of(client, in_state([StateType.SCHEDULED]))
-        ):  # left by other tests on this server
+        # left by other tests on this server
+        for left in list(runs_of(client, in_state([StateType.SCHEDULED]))):
             client.delete_flow_run(left.id)
         scheduled("maintenance", "NONE", now - timedelta(minutes=1))
         # a Friday night: a late bar is asked for again, others on Monday
@@ -168,9 +167,8 @@ def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
         client.pause_deployment(client.read_deployment_by_name("nightly/WHOLE").id)
         resting = client.read_deployment_by_name("nightly/RESTS")
         client.update_deployment_schedule(resting.id, resting.schedules[0].id, active=False)
-        for due in list(
-            runs_of(client, in_state([StateType.SCHEDULED]))
-        ):  # as the server does itself, within a while
+        # as the server does itself, within a while
+        for due in list(runs_of(client, in_state([StateType.SCHEDULED]))):
             if due.deployment_id == resting.id:
                 client.delete_flow_run(due.id)
         show_status()

@@ -140,18 +140,16 @@ def _starts(cell: str, inputs: int, units: int, seed: int) -> list[tuple[Any, tu
     import keras
 
     columns = CELLS[cell].gates * units
-    limit = np.sqrt(
-        6 / (inputs + units + columns)
-    )  # Glorot's, over inputs and hidden state as one kernel
+    # Glorot's, over inputs and hidden state as one kernel
+    limit = np.sqrt(6 / (inputs + units + columns))
     kernels = [
         (keras.initializers.RandomUniform(-limit, limit, seed=100 * seed + number), (rows, columns))
         for number, rows in ((1, inputs), (2, units))
     ]
     if cell == "gru":
         return [*kernels, ("zeros", (2, columns))]
-    biases = keras.initializers.Constant(
-        np.repeat([0.0, 1.0, 0.0, 0.0], units)
-    )  # remember at first
+    # remember at first
+    biases = keras.initializers.Constant(np.repeat([0.0, 1.0, 0.0, 0.0], units))
     return [
         *kernels,
         (biases, (columns,)),

@@ -279,9 +279,8 @@ def target_windows(values: Floats, at: Indices, horizon: int) -> Floats:
     return np.asarray(values[at[:, None] + np.arange(horizon)])
 
 
-@np.errstate(
-    invalid="ignore"
-)  # OpenBLAS may raise the flag for finite numbers: NumPy's issue 24067
+# OpenBLAS may raise the flag for finite numbers: NumPy's issue 24067
+@np.errstate(invalid="ignore")
 def rollout(weights: Weights, inputs: Floats, horizon: int, cell: str = "lstm") -> Floats:
     """Feed the past, then each prediction as the next input: all origins in one pass, without
     dropout.

@@ -218,12 +218,13 @@ def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hol
         replace(SPAN, last=date(2006, 1, 1), every=16),
         SETTINGS.changed(evaluation=asked),
     )
+    # from 1059 on, it divides all to be scored
     at = [
         *range(860, 940, 16),
         1_036,
         1_052,
         *range(1_100, 1_340, 16),
-    ]  # from 1059 on, it divides all to be scored
+    ]
     assert found.widths[PUBLISHED].sessions.tolist() == halted.sessions[at].tolist()
 
 

@@ -163,9 +163,8 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert (rise.said, rise.came_true, rise.score, rise.constant) == pytest.approx(
         (0.5, 0.6, 0.425 / 3, 0.25)
     )
-    assert (rise.network_adds, rise.share) == pytest.approx(
-        (-1.0, 50.0)
-    )  # of the two tickers where it is known
+    # of the two tickers where it is known
+    assert (rise.network_adds, rise.share) == pytest.approx((-1.0, 50.0))
     assert (volatility.network_adds, volatility.share) == pytest.approx((2.0, 100.0))
     test = panel_diebold_mariano(
         [gain for each in FOUND for score, gain in each.outlook if score.what == "rise" and gain]

@@ -152,9 +152,8 @@ def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> N
 def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
     generator = np.random.default_rng(5)
     blocks = SESSIONS[ORIGINS].astype("datetime64[M]").astype(int) // 3
-    shared = generator.normal(size=blocks.max() + 1)[
-        blocks
-    ]  # one shock a quarter, the same for every ticker
+    # one shock a quarter, the same for every ticker
+    shared = generator.normal(size=blocks.max() + 1)[blocks]
 
     def ticker(noise: int) -> PairedLosses:
         own = np.random.default_rng(noise).normal(0, 0.01, len(ORIGINS))

@@ -148,9 +148,8 @@ def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_
     for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
         with pytest.raises(LooksAhead, match="the forecast of row"):
             check(ahead)
-    with pytest.raises(
-        LooksAhead, match="the forecast of row"
-    ):  # a later change, which has no unit
+    # a later change, which has no unit
+    with pytest.raises(LooksAhead, match="the forecast of row"):
         check_rows(
             SERIES,
             MIDDLE,

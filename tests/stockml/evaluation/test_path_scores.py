@@ -106,9 +106,8 @@ def test_every_baseline_is_scored_and_the_last_close_has_no_skill_and_no_directi
 def test_skill_is_over_the_last_close_so_that_merely_knowing_the_close_earns_none() -> None:
     """Prices go on from the close, which is newer than the tutorial's mid price."""
     steps = np.random.default_rng(4).normal(0, 0.015, (600, 2))
-    ends = np.cumsum(
-        steps.sum(axis=1)
-    )  # steps to a session's middle, then to its end, where the next begins
+    # steps to a session's middle, then to its end, where the next begins
+    ends = np.cumsum(steps.sum(axis=1))
     mid, close = 50 * np.exp(ends - steps[:, 1]), 50 * np.exp(ends)
     path = np.repeat(close[ORIGINS, None], 50, axis=1)
     found = evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=close)

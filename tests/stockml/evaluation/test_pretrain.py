@@ -55,10 +55,11 @@ def learned(installation: HomePaths) -> tuple[PretrainedNetwork, Path]:
     asked = installation, series, series["T00"].sessions[-1].item()
     with pytest.raises(Killed):
         pretrain_network(*asked, **QUICK, on_epoch=killed_when_trained)
+    # room for the regressions, and not for the pretrained network
     with (
         files_of_at_most(40_000),
         pytest.raises(DiskFull),
-    ):  # room for the regressions, and not for the pretrained network
+    ):
         pretrain_network(*asked, **QUICK)
     assert not list(installation.pretrained.glob("[!.]*")), "nights see no unfinished pretraining"
     (begun,) = (installation.root / "pretraining").iterdir()

@@ -102,11 +102,12 @@ def test_parts_of_short_histories_shrink_in_proportion_and_leave_half_for_traini
     [
         (599, 0, range(21, 549)),  # too short to learn from
         (72, 0, range(21, 22)),  # the shortest: a month, an origin, its outcome
+        # validation would begin before the oldest vintage has ended
         (
             3_270,
             2_000,
             range(2_000, 3_220),
-        ),  # validation would begin before the oldest vintage has ended
+        ),
         (12_000, 9_451, range(10_500, 11_950)),
     ],
 )

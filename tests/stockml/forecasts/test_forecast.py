@@ -19,11 +19,12 @@ FRIDAY = date(2013, 3, 1)
     ("now", "limit", "said"),
     [
         ("2013-03-02T12:00", (), "made after the close of 2013-03-01, 0 sessions ago"),
+        # Monday's bar is not final
         (
             "2013-03-04T21:00",
             (),
             "made after the close of 2013-03-01, 0 sessions ago",
-        ),  # Monday's bar is not final
+        ),
         ("2013-03-05T04:00", (), "made after the close of 2013-03-01, 1 session ago"),
         ("2013-03-09T12:00", (), "made after the close of 2013-03-01, 5 sessions ago"),
         (

@@ -239,9 +239,8 @@ def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_s
         ledger.publish(entry(at, chance=0.5 if at % 8 else 0.6))
     live = ledger.record("IBM", series(100), NEW_YORK)["live"]
     assert live.observations("skill") == (30 * HORIZON, 3)  # 39 sessions covered, paths of 10
-    assert (
-        live.observations("base_rate") == live.observations("brier") == (30, 5)
-    )  # 35 covered, leads of 6
+    # 35 covered, leads of 6
+    assert live.observations("base_rate") == live.observations("brier") == (30, 5)
     assert live.observations("direction_accuracy") == (3, 3)
     assert {name: live.observations(name) for name in FIGURES}.keys() <= vars(live).keys()
 

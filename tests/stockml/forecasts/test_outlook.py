@@ -49,10 +49,11 @@ def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_dist
     for place, level in enumerate(LEVELS):
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
     assert chance_above(quantiles, 0.0) == pytest.approx(stats.norm.cdf(0.1), abs=0.002)
+    # the second has a longer tail above than below
     for each in (
         quantiles,
         quantiles + 0.02 * NORMAL**2,
-    ):  # the second has a longer tail above than below
+    ):
         low, median, high = each[[0, 10, -1]]
         for times in (1.0, 1.5, 10.0):
             beyond = LEVELS[0] / times**4

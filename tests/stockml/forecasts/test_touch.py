@@ -66,13 +66,14 @@ def test_the_lowest_low_and_the_own_frequency_are_those_of_a_loop() -> None:
     for at in (0, 300, 579):
         assert lows[at] == np.log(min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at])
     found = own_frequencies(lows, origins, 0.05)
+    # 250 windows end by session 269
     assert np.isnan(found).tolist() == [
         True,
         True,
         False,
         False,
         False,
-    ]  # 250 windows end by session 269
+    ]
     for origin, share in zip(origins[2:], found[2:], strict=True):
         ends = [min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(origin - 19)]
         assert share == pytest.approx(np.mean([end <= 0.95 for end in ends]))

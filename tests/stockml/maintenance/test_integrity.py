@@ -70,10 +70,11 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     champion_on(home, "network-2005-06.npz")
     shutil.copytree(home.models / "IBM", home.models / "IBM copy")
     home.ledger.mkdir()
+    # the latter a Mac's, on a disk of another system
     for name in (
         "IBM copy.parquet",
         "._IBM.parquet",
-    ):  # the latter a Mac's, on a disk of another system
+    ):
         (home.ledger / name).write_bytes(b"a copy")
     write_night(recorded_night(), night_path(home.nights, "IBM copy", recorded_night().key))
     write_atomically(home.settings / "._IBM.json", b"a copy")

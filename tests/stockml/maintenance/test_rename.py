@@ -225,11 +225,12 @@ def test_a_symbol_in_use_is_not_overwritten(filled: HomePaths) -> None:
     with pytest.raises(StoreError, match=r"KO\.parquet: expected nothing there yet"):
         rename(filled, "IBM", "KO")
     assert store.tickers() == ("IBM", "MSFT")
+    # nothing was begun, so nothing has to be finished before the next night
     for ticker in (
         "IBM",
         "MSFT",
         "KO",
-    ):  # nothing was begun, so nothing has to be finished before the next night
+    ):
         with ticker_lock(filled, ticker):
             pass
     (filled.models / "MSFT" / "key").mkdir(parents=True)

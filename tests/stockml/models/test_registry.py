@@ -279,9 +279,8 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(
         registry.promote(night(home.models, number))
         shutil.rmtree(home.models / "IBM" / f"{number:016x}")
     with pytest.raises(StoreError, match=begins_anew):
-        champion_for(
-            home, "IBM", date(2013, 3, 8)
-        )  # a rollback goes back to the one before it, which is gone too
+        # a rollback goes back to the one before it, which is gone too
+        champion_for(home, "IBM", date(2013, 3, 8))
 
 
 def test_a_history_locked_by_another_process_is_busy(registry: Registry) -> None:

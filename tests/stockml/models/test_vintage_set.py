@@ -228,9 +228,8 @@ def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path
         after = replace(older, through=before.pretrained.through)
         keep_superseded(folder, after)
         vintage_store.write(after, folder)
-    [kept] = folder.rglob(
-        "*/network-*.npz"
-    )  # relearning the same pretrained network keeps no second copy
+    # relearning the same pretrained network keeps no second copy
+    [kept] = folder.rglob("*/network-*.npz")
     name, sha256 = str(before.identity()["pretrained"]).split()
     assert kept == folder / "superseded" / sha256[:16] / name
     assert VintageSet.ending_before(LATER, [folder]).identity() != before.identity()
@@ -240,12 +239,13 @@ def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path
 def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_then(
     folder: Path,
 ) -> None:
+    # itself, which a night may use
     days = [
         date(2013, 6, 1),
         date(2014, 1, 1),
         date(2016, 1, 1),
         date(2017, 6, 30),
-    ]  # itself, which a night may use
+    ]
     known = [vintages_sha256(day, folder) for day in days]
     assert known[0] == ""
     assert len({*known}) == 4

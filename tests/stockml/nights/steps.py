@@ -17,10 +17,11 @@ from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelRecei
 from tests.support.walks import SMALL, turning
 
 ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
+# what is learned: not worth using; worth using
 ALONE, OWN = (
     turning(903, turn=680),
     turning(903, turn=903),
-)  # what is learned: not worth using; worth using
+)
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,11 @@ def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_ar
     bars = IBM.copy()
     bars.iloc[-3:-1] = bars.iloc[-4].to_numpy()
     bars.iloc[500] = bars.iloc[499].to_numpy()
+    # two round trades at one price may be real
     bars.iloc[-6:-4] = [
         *4 * [bars.iloc[-7, 3]],
         1_000.0,
-    ]  # two round trades at one price may be real
+    ]
     append(home, bars)
     assert notes(home).startswith(
         f"prices and volume of {DAYS[-3]}, {DAYS[-2]} are those of the bar before once more"

@@ -92,10 +92,11 @@ def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_
     assert nights.loc[str(day(20)) :, "key"].tolist() == ["a" * 64], (
         "sessions are read as in the other frames"
     )
+    # these nights published nothing: all their figures are missing
     for frame in (
         nights,
         seen.nights("KO"),
-    ):  # these nights published nothing: all their figures are missing
+    ):
         assert frame.index.dtype == seen.bars("IBM").index.dtype
         assert not (frame["skill"] > 0).any()
     newest = seen.forecast("IBM").attrs

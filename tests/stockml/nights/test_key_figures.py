@@ -48,9 +48,8 @@ def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_r
         finished_at=night.finished_at + timedelta(days=9),
     )
     kept(home, older)
-    kept(
-        home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1))
-    )  # logged at last
+    # logged at last
+    kept(home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1)))
     found = newest(home.nights, "IBM")
     assert found == KeyFigures.of(night)
     (home.nights / "IBM" / NEWEST_FILE).unlink()

@@ -52,10 +52,11 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
 def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_its_own_bars(
     series: PriceSeries, n: int
 ) -> None:
+    # which has no later bars to compute anything from
     night, alone = (
         series.until(n),
         replace(series.until(n)),
-    )  # which has no later bars to compute anything from
+    )
     assert (night.whole, night.until(n - 1).whole, alone.whole) == (series, series, alone)
     assert starts(night).tolist() == starts(alone).tolist()
     for rows_of in CAUSAL:

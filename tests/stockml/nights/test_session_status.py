@@ -53,13 +53,14 @@ def stale(session, newest, age):
             ordinary(date(2026, 11, 27), ", a half day"),
         ),
         (None, THANKSGIVING_NIGHT, date(2026, 11, 25), None, NONE_ON_THANKSGIVING),
+        # catches up
         (
             None,
             THANKSGIVING_NIGHT,
             date(2026, 11, 24),
             None,
             ordinary(date(2026, 11, 25)),
-        ),  # catches up
+        ),
         (None, THANKSGIVING_NIGHT, None, None, ordinary(date(2026, 11, 25))),  # a first night
         (date(2026, 11, 26), THANKSGIVING_NIGHT, None, None, NONE_ON_THANKSGIVING),
         (date(2026, 11, 20), TUESDAY_NIGHT, None, date(2026, 11, 24), ordinary(date(2026, 11, 20))),
@@ -108,10 +109,11 @@ def test_a_night_is_ordinary_late_stale_or_without_a_session(
     [
         ("2026-08-31T12:00", "2026-08-31"),  # the bank holiday
         ("2026-09-01T06:05", "2026-08-31"),  # the morning after, at which its night is scheduled
+        # by hand, once the exchange has opened: Friday's night again, as on any day
         (
             "2026-09-01T08:00",
             None,
-        ),  # by hand, once the exchange has opened: Friday's night again, as on any day
+        ),
         ("2026-09-01T23:30", None),
         ("2026-09-07T06:05", None),  # a Monday: the weekend had no night
         ("2026-04-07T06:05", "2026-04-06"),  # after Easter

@@ -65,9 +65,8 @@ def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
             replace(night, outlook_scores=tuple(untested))
         ).markdown()
     )
-    assert "realised" not in summary.markdown(
-        replace(night, outlook_scores=())
-    )  # a record of an earlier version
+    # a record of an earlier version
+    assert "realised" not in summary.markdown(replace(night, outlook_scores=()))
 
 
 def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:

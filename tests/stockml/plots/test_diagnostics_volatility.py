@@ -26,9 +26,8 @@ def test_what_was_expected_is_drawn_over_what_came_and_breaks_where_nothing_was_
     (axes,), found = drawn("volatility").axes, assessed("IBM", DAY)
     days, tonight = series().sessions[found.unseen], found.forecast.outlook[1]
     dot = (MODEL, series().sessions[-1:], [100 * tonight.volatility])
-    first = len(found.unseen) - len(
-        found.test_origins
-    )  # of the test part, which holds no outcome of an earlier one
+    # of the test part, which holds no outcome of an earlier one
+    first = len(found.unseen) - len(found.test_origins)
     assert found.unseen[first] - found.unseen[first - 1] > 50
     parts = [
         (MODEL, days[rows], 100 * found.volatility[rows])

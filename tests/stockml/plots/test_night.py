@@ -65,9 +65,8 @@ def test_changes_are_plotted_only_where_there_is_an_earlier_night(place: HomePat
         "a damaged record is no earlier night, and does not end tonight's"
     )
     night_path(place.nights, "IBM", before.key).write_bytes(kept_whole)
-    keep_newest(
-        place.nights, recorded_night(day=date(2013, 3, 1))
-    )  # a later night does not hide the earlier one
+    # a later night does not hide the earlier one
+    keep_newest(place.nights, recorded_night(day=date(2013, 3, 1)))
     assert "changes" in makers(*with_it)
     assert [path.name for path in draw(makers(*with_it), ["changes"], place.plots)] == [
         "changes.png"

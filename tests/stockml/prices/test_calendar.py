@@ -54,10 +54,11 @@ def test_the_calendar_can_be_overridden_by_one_that_exists():
         (date(2001, 9, 12), False),
         (date(2012, 10, 29), False),  # hurricane
         (date(1962, 1, 2), True),
+        # exchange_calendars itself leaves out holidays from 1970 on only
         (
             date(1962, 12, 25),
             False,
-        ),  # exchange_calendars itself leaves out holidays from 1970 on only
+        ),
         (date(1929, 7, 4), False),
         (date(1900, 1, 2), False),  # before any calendar
         (date(2040, 12, 31), True),  # its last
@@ -76,10 +77,11 @@ def test_weekends_holidays_and_closures_are_no_sessions(day, is_session):
         ("2026-11-24T22:45:00", date(2026, 11, 24)),
         ("2026-11-25T09:00:00", date(2026, 11, 24)),
         ("2026-11-26T23:00:00", date(2026, 11, 25)),  # Thanksgiving
+        # the half day has closed, its bar is not final
         (
             "2026-11-27T14:00:00",
             date(2026, 11, 25),
-        ),  # the half day has closed, its bar is not final
+        ),
         ("2026-11-27T22:45:00", date(2026, 11, 27)),
         ("2026-11-29T12:00:00", date(2026, 11, 27)),  # Sunday
         ("2026-03-06T22:45:00", date(2026, 3, 6)),  # Friday before the clock goes forward
@@ -124,32 +126,36 @@ def test_where_trading_never_stops_a_bar_is_final_after_its_day_is_over(name):
     ("ticker", "day", "opens"),
     [
         ("IBM", date(2013, 3, 4), at("2013-03-04T09:30")),
+        # the clock went forward the night before
         (
             "IBM",
             date(2013, 3, 11),
             at("2013-03-11T09:30"),
-        ),  # the clock went forward the night before
+        ),
+        # closed by a hurricane: its usual open
         (
             "IBM",
             date(2012, 10, 29),
             at("2012-10-29T09:30"),
-        ),  # closed by a hurricane: its usual open
+        ),
         ("TSCO.LON", date(2013, 3, 4), at("2013-03-04T08:00", "Europe/London")),
         ("MBG.DEX", date(2013, 3, 4), at("2013-03-04T09:00", "Europe/Berlin")),
         ("RELIANCE.BSE", date(2013, 3, 4), at("2013-03-04T09:15", "Asia/Kolkata")),
         ("600104.SHH", date(2013, 3, 4), at("2013-03-04T09:30", "Asia/Shanghai")),
+        # no holidays known yet
         (
             "RELIANCE.BSE",
             date(2039, 3, 3),
             at("2039-03-03T09:15", "Asia/Kolkata"),
-        ),  # no holidays known yet
+        ),
         ("600104.SHH", date(2039, 3, 3), at("2039-03-03T09:30", "Asia/Shanghai")),
         ("VALE3.SAO", date(2020, 2, 25), at("2020-02-25T10:00", "America/Sao_Paulo")),  # Carnival
+        # opens late on Ash Wednesday
         (
             "VALE3.SAO",
             date(2020, 2, 26),
             at("2020-02-26T13:00", "America/Sao_Paulo"),
-        ),  # opens late on Ash Wednesday
+        ),
     ],
 )
 def test_an_exchange_opens_at_its_own_hour(ticker, day, opens):

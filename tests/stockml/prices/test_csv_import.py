@@ -136,9 +136,8 @@ def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_
     reports = []
     for path in files_in(kaggle_folder()):
         report, history = preview_import(store, path, now=NOW)
-        assert {bar.session for bar in report.set_aside} <= {
-            date(2010, 4, 26)
-        }  # without volumes in all these files
+        # without volumes in all these files
+        assert {bar.session for bar in report.set_aside} <= {date(2010, 4, 26)}
         assert jumps(history.bars) == ()
         reports.append(report)
     assert {report.ticker: report.sessions for report in reports} == {

@@ -81,19 +81,21 @@ def test_a_lasting_step_of_the_price_is_refused_with_both_sessions_and_the_ratio
     [
         (0.12, 30.0, 1.3, True),  # as KERX fell on 2008-03-10, on 3.4 times the money
         (0.19, 18.0, 1.2, True),  # as CLSN did on 2013-01-31, on 3.2 times
+        # as a bankruptcy ends: for less money than usual, at prices that nobody agrees on
         (
             0.06,
             8.0,
             2.0,
             True,
-        ),  # as a bankruptcy ends: for less money than usual, at prices that nobody agrees on
+        ),
         (10.0, 60.0, 2.5, True),
+        # as FBP's splits are in the wrong place, 1.5 times the usual money
         (
             0.06,
             25.0,
             1.15,
             False,
-        ),  # as FBP's splits are in the wrong place, 1.5 times the usual money
+        ),
         (0.06, 1.5, 3.0, False),
         (17.0, 0.4, 1.2, False),  # as CPF's: the money alone says nothing
     ],

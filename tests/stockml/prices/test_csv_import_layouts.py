@@ -338,9 +338,8 @@ def test_a_faulty_file_is_refused_with_its_path_and_the_fault(tmp_path, case):
     put=st.binary(max_size=6),
 )
 @example(layout="Stooq, bulk", at=85, gone=13, put=b"")
-@example(
-    layout="Yahoo, download", at=195, gone=3, put=b""
-)  # a close of 0 beside an adjusted one of 1,250
+# a close of 0 beside an adjusted one of 1,250
+@example(layout="Yahoo, download", at=195, gone=3, put=b"")
 def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(
     tmp_path, layout, at, gone, put
 ):

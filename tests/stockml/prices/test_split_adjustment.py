@@ -117,10 +117,11 @@ def test_dividends_inside_the_overlap_of_an_adjusted_history_are_accepted_but_no
         )
 
     bars = flat_bars(100, 100.0, first=40)
+    # a hole stays one: which ratio holds in it is not known
     for stored in (
         bars,
         bars.drop(bars.index[10]),
-    ):  # a hole stays one: which ratio holds in it is not known
+    ):
         check_join(history(63), stored, DAYS[0], 4.0 / 0.99)
     check_join(history(55, 70), bars, DAYS[0], 4.0 / 0.99**2)
     with pytest.raises(InconsistentOverlap):

@@ -25,9 +25,8 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
     append(store, bars, ticker=symbol)
     assert store.unexplained_jumps(symbol) == effective
     answer = [Split(day, 2.0) for day in effective]
-    for later, split in enumerate(
-        answer
-    ):  # years apart, so that one in a later answer corrects no earlier one
+    # years apart, so that one in a later answer corrects no earlier one
+    for later, split in enumerate(answer):
         now = NOW + timedelta(days=later)
         store.record_splits(
             symbol, [split], recorded_at=now, source="SPLITS", asked=[split.effective]
@@ -92,13 +91,14 @@ def test_a_far_fall_is_doubted_until_its_split_that_was_listed_late_is_asked_abo
     published."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     at = bars.index.get_loc(pd.Timestamp(jump))
+    # with the real split, of two for one: twenty for one
     after_it = bars.iloc[at:] * [
         0.1,
         0.1,
         0.1,
         0.1,
         10.0,
-    ]  # with the real split, of two for one: twenty for one
+    ]
     bars = pd.concat([bars.iloc[:at], after_it])
     for after in range(8):
         now = bars.index[at + after].tz_localize("America/New_York").to_pydatetime() + timedelta(

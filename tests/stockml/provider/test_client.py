@@ -67,9 +67,8 @@ def test_once_the_provider_calls_the_quota_spent_nobody_asks_until_the_next_day(
 def test_a_refusal_after_midnight_marks_the_day_of_the_request_as_spent(
     connected: Connected, clock: Clock
 ) -> None:
-    clock.now = datetime(2026, 11, 21, 5, tzinfo=UTC) - timedelta(
-        seconds=0.5
-    )  # New York's midnight is at 05:00
+    # New York's midnight is at 05:00
+    clock.now = datetime(2026, 11, 21, 5, tzinfo=UTC) - timedelta(seconds=0.5)
 
     def past_midnight(exchange: Exchange) -> None:
         clock.sleep(1.0)

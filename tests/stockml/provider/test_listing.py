@@ -35,12 +35,13 @@ def keep_bars(home: HomePaths, ticker: str, last: date) -> None:
 def test_one_request_a_week_serves_all_tickers(home: HomePaths) -> None:
     keep_bars(home, "IBM", GONE)
     with ScriptedFeed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
+        # lastly, the clock was set back by a week
         for later, requests in (
             (0, 1),
             (6, 1),
             (7, 2),
             (-1, 3),
-        ):  # lastly, the clock was set back by a week
+        ):
             now = NOW + timedelta(days=later)
             with client(home, feed, now) as provider:
                 asked = ingest.ask_who_is_delisted(home, provider, "IBM", now)

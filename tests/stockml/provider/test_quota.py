@@ -131,9 +131,8 @@ def test_however_the_clock_jumps_no_day_exceeds_its_requests_and_no_wait_is_long
     for jump in jumps:
         now += timedelta(seconds=jump)
         day = quota_day(now)
-        while (
-            day + timedelta(days=1) in sent
-        ):  # the clock was set back: requests count on the later day
+        # the clock was set back: requests count on the later day
+        while day + timedelta(days=1) in sent:
             day += timedelta(days=1)
         assert ledger.remaining(now) == 3 - sent.get(day, 0)
         if ledger.remaining(now):

@@ -147,14 +147,16 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     ("today", "told"),
     [
         (date(2026, 11, 18), date(2026, 11, 20)),  # Tokyo's night: New York's day counts
+        # in the evening, after the close of the session itself
         (
             date(2026, 11, 19),
             date(2026, 11, 20),
-        ),  # in the evening, after the close of the session itself
+        ),
+        # at noon of the next: that evening's requests are the ones used up
         (
             date(2026, 11, 20),
             date(2026, 11, 23),
-        ),  # at noon of the next: that evening's requests are the ones used up
+        ),
         (date(2026, 11, 21), date(2026, 11, 23)),  # on a Saturday
         (date(2026, 11, 25), date(2026, 11, 27)),  # before Thanksgiving
     ],

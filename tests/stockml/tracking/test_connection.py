@@ -200,10 +200,11 @@ def test_an_error_that_repeats_the_address_is_told_without_its_password(
 ) -> None:
     """Neither in its text nor in a traceback, which Prefect keeps with the run's logs."""
     with_password = address.replace("//", "//me:hidden@")
+    # a scheme that MLflow does not know
     for uri in (
         with_password,
         "postgres://me:hidden@db.example/mlflow",
-    ):  # a scheme that MLflow does not know
+    ):
         with pytest.raises(TrackingUnavailable) as told:
             changed(tracking, tracking_uri=uri).prepare()
         assert "hidden" not in "".join(traceback.format_exception(told.value))

@@ -35,9 +35,8 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(
         "Forecasts BIM's close",
     )
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
-    client(tracking).create_experiment(
-        "stockml/IBM"
-    )  # as a night under the old name since would make them
+    # as a night under the old name since would make them
+    client(tracking).create_experiment("stockml/IBM")
     client(tracking).create_registered_model("lstm-IBM")
     assert tracking.rename("IBM", "BIM") == []
     tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))

@@ -115,9 +115,8 @@ def predicted(folder: Path, *models: tuple[str, str, str]) -> list[dict[str, Any
     (folder / "stockml.py").touch()
     for ticker in {ticker for _, _, ticker in models}:
         bars = _bars(ticker)
-        bars.astype({"volume": int}).to_csv(
-            folder / f"{ticker}.csv", index=False
-        )  # as vendors write it
+        # as vendors write it
+        bars.astype({"volume": int}).to_csv(folder / f"{ticker}.csv", index=False)
         bars.to_parquet(folder / f"{ticker}.parquet")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", PREDICT, *(word for each in models for word in each)]
@@ -152,9 +151,8 @@ def tutorial(installation: HomePaths, tmp_path_factory: pytest.TempPathFactory) 
     series = series_until("MSFT", DAY)
     model = tutorial_model(series, settings)
     save(model, folder / "model")
-    upcoming = sessions_for("MSFT", "24/5").after(
-        DAY, settings.evaluation.horizon
-    )  # Good Friday is a session there
+    # Good Friday is a session there
+    upcoming = sessions_for("MSFT", "24/5").after(DAY, settings.evaluation.horizon)
     split = split_after_vintages(series, settings.evaluation)
     write_assessment(
         assess(series, model, None, settings.evaluation, upcoming, split), folder / "evaluation"

@@ -245,9 +245,8 @@ def test_before_any_vintage_nothing_is_trained_and_the_simple_forecast_is_finite
 
 
 def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
-    sessions = SERIES.sessions - np.timedelta64(
-        1_050, "D"
-    )  # the oldest vintage ends on session 499
+    # the oldest vintage ends on session 499
+    sessions = SERIES.sessions - np.timedelta64(1_050, "D")
     around = replace(SERIES, sessions=sessions)
     assert split_after_vintages(SERIES, SMALL.evaluation).validation.start == 775
     first = int(np.searchsorted(around.sessions, np.datetime64("1999-06-30"), side="right"))

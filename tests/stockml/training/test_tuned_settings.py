@@ -28,9 +28,8 @@ def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(
     assert (used.network.units, used.training.epochs) == ((7,), 2)
     assert chosen("tutorial", "auto", None, ticker="XYZ") == chosen("tutorial", "auto", None)
     assert chosen("nightly", "auto", None, ticker="ABC") == chosen("nightly", "auto", None)
-    path_of(home, "ABC").write_text(
-        json.dumps(kept | {"profile": "nightly"})
-    )  # as an earlier version wrote it
+    # as an earlier version wrote it
+    path_of(home, "ABC").write_text(json.dumps(kept | {"profile": "nightly"}))
     assert chosen("tutorial", "auto", None, ticker="ABC") == chosen("tutorial", "auto", None)
 
 

@@ -268,9 +268,8 @@ def test_known_leak_2_decaying_on_the_test_part_lets_it_choose_the_weights(tmp_p
     before, after = (
         fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later))
     )
-    assert (
-        before.recipe.learned_end == 600
-    )  # the published recipe, learning from the whole training part
+    # the published recipe, learning from the whole training part
+    assert before.recipe.learned_end == 600
     assert digest(before.weights) != digest(after.weights)
 
 

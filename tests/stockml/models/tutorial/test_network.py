@@ -44,10 +44,11 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
 
     drawn = tf.constant(bits) if dropped else None
     results = []
+    # as in training, called from its own graph
     for run in (
         plain,
         tf.function(unrolled(cell, RATE, drawn, states)),
-    ):  # as in training, called from its own graph
+    ):
         with tf.GradientTape() as tape:
             tape.watch(entries)
             found = run(*entries)
