@@ -7,6 +7,7 @@ ends, see the parser's tests.
 """
 
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -23,6 +24,7 @@ from deployments.replay.feed import Asked
 from deployments.replay.recording import RecordedRow
 from flows.nightly import nightly
 from flows.universe import stalest_of
+from stockml import clock
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
@@ -119,15 +121,18 @@ def expected() -> dict[str, tuple[Answer, Ending, str]]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the nights would have waited, for the provider and between a step's two attempts; no
-    time passes."""
+    """How long the nights would have waited for the provider. Their thread sleeps for nothing, also
+    not between a step's two attempts."""
     waited, slept = list[float](), time.sleep
     main = threading.main_thread()  # in which nights run
-    monkeypatch.setattr(
-        time,
-        "sleep",
-        lambda s: waited.append(s) if threading.current_thread() is main else slept(s),
-    )
+
+    def wait(seconds: float) -> None:
+        if threading.current_thread() is not main:
+            slept(seconds)
+        elif sys._getframe(1).f_globals["__name__"] == clock.__name__:
+            waited.append(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait)
     return waited
 
 
@@ -144,8 +149,7 @@ def ready(
 
 
 def usual(waits: list[float]) -> int:
-    """In whole seconds, without waits for a slot; one in five is Prefect's, before a step's second
-    attempt."""
+    """In whole seconds, without waits for a slot."""
     return int(median([wait for wait in waits if wait >= 1] or [0]))
 
 

@@ -82,7 +82,8 @@ def prefect_at(place: HomePaths, server: str = "") -> Iterator[None]:
         temporary_settings,
     )
 
-    EventsWorker.drain_all()  # an existing worker would keep sending to the server it started with
+    # a worker keeps sending to the server that it was started with
+    EventsWorker.drain_all()
     with prefect_api(place, {**os.environ, "PREFECT_API_URL": server}):
         quiet = {
             PREFECT_CLIENT_MAX_RETRIES: 7,
@@ -92,7 +93,10 @@ def prefect_at(place: HomePaths, server: str = "") -> Iterator[None]:
         }
         with temporary_settings(quiet), _temporary_global_settings_context(get_settings_context()):
             logging.getLogger("prefect").setLevel(logging.WARNING)
-            yield
+            try:
+                yield
+            finally:
+                EventsWorker.drain_all()
 
 
 @contextmanager
