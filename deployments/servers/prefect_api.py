@@ -122,8 +122,10 @@ def _own_server(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[
         server = start(program, home.prefect / "temporary-server.log")
     environ[OWN_SERVER] = "1"
     try:
-        yield f"http://127.0.0.1:{port}/api"
-        _drain()
+        try:
+            yield f"http://127.0.0.1:{port}/api"
+        finally:
+            _drain()
     except Exception:
         server.check()
         raise
