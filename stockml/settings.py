@@ -28,6 +28,7 @@ Sampler = Literal["tpe", "random", "grid"]  # of the hyperparameter search
 DecimalMark = Literal["comma", "point"]
 # when a run over many tickers counts as failed
 FailWhen = Literal["all fail", "any fails", "never"]
+LSTM = "LSTM"
 MAX_LAYERS = 6
 PRETRAINED_LAYERS = ("cell", "units", "look_back")
 Units = Annotated[int, Field(ge=1, le=1024)]
@@ -123,6 +124,11 @@ class TrainingSettings(FrozenSettings, prefix="training."):
     others.
     """
 
+    forecaster: str = Field(
+        LSTM,
+        description="LSTM, or an installed package's forecaster as the challenger (nightly "
+        "profile only)",
+    )
     optimizer: Optimizer = Field("adamw", description="Optimiser")
     # forecasting.md's gentle training, which harmed in no era; higher rates gained in one and lost
     # in two
@@ -334,7 +340,8 @@ ONLY_TUTORIAL = (
     *("policy.scale_drift", "policy.live_skill_floor"),
 )
 ONLY_NIGHTLY = tuple(
-    f"training.{name}" for name in ("steps", "own_share", "start_share", "fine_tune_steps")
+    f"training.{name}"
+    for name in ("forecaster", "steps", "own_share", "start_share", "fine_tune_steps")
 )
 
 

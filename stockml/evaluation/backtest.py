@@ -21,7 +21,6 @@ from stockml.evaluation.assessment import select_model
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, score
 from stockml.evaluation.distribution_table import pretrained_row, row_of
-from stockml.evaluation.forecasters import forecaster_rows
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
@@ -29,6 +28,7 @@ from stockml.evaluation.simple_distributions import QuantileRows, ShapeSource, s
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
 from stockml.models.baselines import baseline_paths
+from stockml.models.forecasters import forecaster_rows
 from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
 from stockml.models.retrain_policy import Decision

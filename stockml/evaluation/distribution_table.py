@@ -18,10 +18,10 @@ from stockml.evaluation.distribution_scores import (
     compare_crps,
     score,
 )
-from stockml.evaluation.forecasters import forecaster_rows
 from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import is_clear, overlap
 from stockml.evaluation.simple_distributions import QuantileRows, simple_distributions
+from stockml.models.forecasters import forecaster_rows
 from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import moves, symmetrised
 from stockml.models.ridge_regression import RIDGE

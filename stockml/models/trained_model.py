@@ -9,6 +9,7 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.origins import OriginSplit
+from stockml.models.forecasters import PackagedForecaster, registered
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
@@ -23,7 +24,7 @@ NETWORKS = ("held_out", "published")
 PROVENANCE = "provenance.json"
 FORM = 3  # version of the folder's layout; those before it forecast mid prices
 
-Network = TickerNetwork | TutorialForecaster
+Network = TickerNetwork | TutorialForecaster | PackagedForecaster
 
 
 @record
@@ -161,6 +162,10 @@ def _network(
     if settings.profile == "tutorial":
         scale = TutorialScale(*(tuple(part["scale"][each]) for each in ("since", "lows", "highs")))
         return TutorialForecaster(settings, unpacked(weights.read_bytes()), scale, until)
+    if name := part.get("name"):
+        if name not in registered().names:
+            raise ValueError(f"one by {name}, whose package is not installed")
+        return PackagedForecaster(name, until, part["fault"])
     vintages = VintageSet.from_identity(part["pool"], folders)
     vintages = replace(vintages, reasons=dict(part["reasons"]))
     fine_tuned = None

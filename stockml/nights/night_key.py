@@ -3,7 +3,7 @@
 import hashlib
 
 from stockml.code_version import code_hash
-from stockml.evaluation.forecasters import identities
+from stockml.models.forecasters import identities
 from stockml.settings import Settings
 from stockml.storage.receipts import DatasetReceipt
 

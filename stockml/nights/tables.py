@@ -28,7 +28,7 @@ from stockml.nights.record import Night
 
 FIRST = (LAST_CLOSE, "last mid price", "last value")  # the references; the averages follow them
 LAST = (LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
-SHOWN_AS = {LSTM: "tonight's network"}  # of distributions; others as named
+SHOWN_AS = {LSTM: "tonight's model"}  # of distributions; others as named
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
 

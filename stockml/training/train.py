@@ -14,6 +14,7 @@ import numpy as np
 
 from stockml.errors import NoChampion, TooFewBars
 from stockml.features.origins import every_nth, split_origins
+from stockml.models.forecasters import PackagedForecaster, registered
 from stockml.models.retrain_policy import Decision, Facts
 from stockml.models.trained_model import (
     NETWORKS,
@@ -28,7 +29,7 @@ from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, night_settings
+from stockml.settings import LSTM, Settings, check_choice, night_settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, fit
@@ -60,12 +61,40 @@ def train(
         model = replace(start, decision=decision, history=())
     elif settings.profile == "tutorial":
         model = _train_tutorial(series, settings, decision, start, folder, on_epoch)
+    elif settings.training.forecaster != LSTM:
+        model = _fit_packaged(series, settings, decision, vintage_folders(folder))
     else:
         model = train_ticker(
             series, settings, decision, start=start, folders=vintage_folders(folder)
         )
     save(model, folder)
     return model
+
+
+def _fit_packaged(
+    series: PriceSeries, settings: Settings, decision: Decision, folders: Sequence[Path]
+) -> TrainedModel:
+    """By another package's forecaster, on the sessions that a network would learn from."""
+    check_choice(
+        "training.forecaster", settings.training.forecaster, (LSTM, *sorted(registered().names))
+    )
+    split = split_after_vintages(series, settings.evaluation, folders)
+    held_out, published = (
+        PackagedForecaster.tried(settings.training.forecaster, series.until(end))
+        for end in (split.validation.start, len(series))
+    )
+    if fault := held_out.fault or published.fault:
+        decision = replace(decision, reason=f"{decision.reason}; {fault}")
+    return TrainedModel(
+        settings=settings,
+        decision=decision,
+        held_out=held_out,
+        published=published,
+        parts=split,
+        sessions=len(series),
+        last_session=series.sessions[-1],
+        retrained_at=series.sessions[-1],
+    )
 
 
 def _train_tutorial(

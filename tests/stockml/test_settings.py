@@ -89,8 +89,8 @@ def test_settings_that_bound_each_other_can_change_together() -> None:
 @pytest.mark.parametrize(
     ("profile", "sha256"),
     [
-        ("nightly", "a1219f637337fd5ec9fc5cf1aa2f903199f792191816b7f99e30951d5d223087"),
-        ("tutorial", "e2295294bace617e44abf0ea471ca6932b2581a045b4c702560f9bdd72b9bb7e"),
+        ("nightly", "8671565ebad6683f38a67df84afd2ae51c5832150614391d623bea2dac82a40a"),
+        ("tutorial", "f7074b96db218ee39a68aa589c69ad63736ddc84df2fcc2f84df0954d6a3136e"),
     ],
 )
 def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(

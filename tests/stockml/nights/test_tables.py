@@ -85,7 +85,7 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
         REGRESSION,
         "ridge regression",
         "pretrained network",
-        "tonight's network",
+        "tonight's model",
         "champion",
     ]
     assert sum("published" in name for name in rows) == 1
@@ -93,7 +93,7 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     found, whole = night.distributions.scores[LSTM], night.distributions.whole[LSTM].skill
     held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
     width = night.distributions.widths[LSTM].skill
-    own = next(rows[name] for name in rows if name.startswith("tonight's network"))
+    own = next(rows[name] for name in rows if name.startswith("tonight's model"))
     assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
     over_all = " ".join(
         f"{night.metrics[f'intervals/coverage_{level}']:.0%}" for level in ("50", "80", "95")
@@ -107,7 +107,7 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     )
     assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
     marked = summary.markdown(night)
-    assert "| tonight's network" in marked
+    assert "| tonight's model" in marked
     assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
     scores = {row: score for row, score in night.distributions.scores.items() if row != PRETRAINED}
     unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
@@ -124,8 +124,8 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() 
     table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
     rows = {name: cells for name, *cells in table}
     assert len(rows) == len(night.distributions.scores)
-    for name in (EWMA_60, "tonight's network"):
-        row = LSTM if name == "tonight's network" else name
+    for name in (EWMA_60, "tonight's model"):
+        row = LSTM if name == "tonight's model" else name
         score = 100 * night.distributions.scores[row].interval_scores["80"]
         skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
         assert rows[name] == [*skills, f"{score:.2f}%"]

@@ -22,7 +22,7 @@ def test_the_description_has_the_verdict_the_table_and_the_plots(
     note = client(tracking).get_run(logged.mlflow_run_id).data.tags["mlflow.note.content"]
     assert note.startswith("**IBM closed at 200.83")
     assert "- network adds: +" in note
-    assert "| tonight's network" in note
+    assert "| tonight's model" in note
     assert "| 20 sessions" in note
     assert (
         f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.mlflow_run_id})"

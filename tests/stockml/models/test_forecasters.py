@@ -1,5 +1,5 @@
-"""A forecaster of another package is a row like any other; one that fails costs its own row
-alone."""
+"""A forecaster of another package is a row like any other, and a night's model where a setting
+names it; one that fails costs its own row alone."""
 
 import subprocess
 import sys
@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.errors import LooksAhead
-from stockml.evaluation import forecasters
+from flows.form import dotted
+from stockml.errors import InvalidFile, InvalidSetting, LooksAhead
 from stockml.evaluation.distribution_table import vintage_rows
-from stockml.evaluation.forecasters import forecaster_rows, identities
 from stockml.evaluation.look_ahead import check_rows
+from stockml.models import forecasters
+from stockml.models.baselines import published_median
+from stockml.models.forecasters import forecaster_rows, identities
+from stockml.models.retrain_policy import Decision
+from stockml.models.ridge_regression import RIDGE
+from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.vintage_set import VintageSet
+from stockml.settings import settings_for
+from stockml.training.train import train
 from tests.support.patience import PATIENCE_S
+from tests.support.replaying import SMALL
 from tests.support.walks import walk
 
 pytestmark = pytest.mark.slow
@@ -82,7 +90,9 @@ def test_one_that_raises_or_falls_or_is_slow_costs_its_own_row(
     monkeypatch.setattr(forecasters, "PATIENCE_S", 5.0)
     rows, reasons = forecaster_rows(SERIES, AT, LEADS)
     assert list(rows) == ["Walk"]
-    assert "RuntimeError: 601 sessions are too few; correct theirs:Raises" in reasons["Raises"]
+    assert (
+        "RuntimeError: 601 sessions are too few; correct the forecaster Raises" in reasons["Raises"]
+    )
     assert "finite quantiles that never fall" in reasons["Falls"]
     assert "within 5 s, found none" in reasons["Slow"]
 
@@ -95,16 +105,57 @@ def test_one_that_looks_ahead_is_found_out(tmp_path: Path, monkeypatch: pytest.M
         )
 
 
+def trained(folder: Path, name: str = "Walk") -> TrainedModel:
+    settings = settings_for("nightly", {**dotted(SMALL), "training.forecaster": name})
+    return train(SERIES, settings, Decision("retrain", "first"), champion=None, folder=folder)
+
+
+def test_one_that_a_setting_names_is_fitted_before_the_unseen_parts_kept_and_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("Walk", tmp_path, monkeypatch)
+    model = trained(tmp_path / "model")
+    unseen = np.array([*model.parts.validation][:3])
+    assert model.held_out.learned_until == SERIES.sessions[unseen[0] - 1]
+    assert model.published.learned_until == SERIES.sessions[-1]
+    assert (model.held_out.width_by, model.published.width_by) == ("Walk", "Walk")
+    median, width = model.held_out.forecast(SERIES, unseen, LEADS)
+    deviation = np.diff(np.log(SERIES.close[: unseen[0]])).std()
+    assert median == pytest.approx(published_median(SERIES, unseen, LEADS))
+    assert width is not None
+    assert width[0, 1, 15] == pytest.approx(deviation * np.sqrt(5) * 0.6744898)
+    _, again = load_model(tmp_path / "model").held_out.forecast(SERIES, unseen, LEADS)
+    assert np.array_equal(width, again)
+    (tmp_path / "theirs-1.2.dist-info" / "entry_points.txt").write_text("")
+    with pytest.raises(InvalidFile, match="one by Walk, whose package is not installed"):
+        load_model(tmp_path / "model")
+
+
+def test_a_faulty_one_leaves_the_night_to_the_ridge_regression_and_an_unknown_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("Walk Raises", tmp_path, monkeypatch)
+    model = trained(tmp_path / "model", "Raises")
+    assert "sessions are too few; correct the forecaster Raises" in model.decision.reason
+    assert model.published.width_by == RIDGE
+    assert model.published.forecast(SERIES, AT, LEADS)[1] is None
+    with pytest.raises(InvalidSetting, match="one of LSTM, Raises, Walk"):
+        trained(tmp_path / "model", "Nobody")
+
+
 @pytest.mark.campaign
-def test_the_example_is_installed_as_a_package_of_its_own_and_is_a_row_of_a_night(
+def test_the_example_is_installed_as_a_package_of_its_own_is_a_row_of_a_night_and_champion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uv = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--target", tmp_path]
     subprocess.run([*uv, "arch", "statsmodels", "patsy", EXAMPLE], check=True)  # the rest is there
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
-    night = [sys.executable, "-m", "deployments.run", "IBM"]
+    chosen = ["--set", "training.forecaster=GJR-GARCH", "--details"]
+    night = [sys.executable, "-m", "deployments.cli", "nightly", "IBM", *chosen]
     said = subprocess.run(
         night, capture_output=True, text=True, timeout=PATIENCE_S, check=True
     ).stdout
     assert any(line.startswith("GJR-GARCH") for line in said.splitlines()), said
+    assert "the GJR-GARCH's" in said
+    assert "promoted: first model" in said
