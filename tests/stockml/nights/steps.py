@@ -7,9 +7,8 @@ from pathlib import Path
 from stockml.evaluation.assessment import Assessment, read_assessment
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
-from stockml.nights.decide import decide_mode
 from stockml.nights.evaluate import evaluate_night
-from stockml.nights.train import train_night
+from stockml.nights.train import decide_mode, train_night
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of

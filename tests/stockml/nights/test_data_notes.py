@@ -8,8 +8,7 @@ import pytest
 from stockml.errors import TooFewBars
 from stockml.features.origins import check_newest
 from stockml.home import HomePaths
-from stockml.nights.data_notes import data_notes
-from stockml.nights.dataset import renormalise
+from stockml.nights.dataset import data_notes, renormalise
 from stockml.prices.bars import Bars, Split
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore

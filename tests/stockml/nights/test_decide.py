@@ -18,9 +18,8 @@ from stockml.models.registry import Promotion, Registry
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import Provenance, TrainedModel, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
-from stockml.nights.decide import champion_of_decision, decide_mode
 from stockml.nights.night_key import training_code
-from stockml.nights.train import train_night
+from stockml.nights.train import champion_of_decision, decide_mode, train_night
 from stockml.prices.series import PriceSeries
 from stockml.settings import Mode, Settings, settings_for
 from stockml.storage.files import sha256_of

@@ -15,8 +15,8 @@ from stockml.home import HomePaths
 from stockml.models.trained_model import Provenance, load_model
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import write
-from stockml.nights.decide import decide_mode
 from stockml.nights.evaluate import evaluate_night
+from stockml.nights.train import decide_mode
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
 from tests.stockml.nights.steps import ALONE, ONE, OWN, dataset_of, night

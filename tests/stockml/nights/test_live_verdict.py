@@ -5,7 +5,7 @@ from datetime import date
 from stockml.evaluation.live_gain import LiveGain
 from stockml.evaluation.significance import DieboldMariano
 from stockml.home import HomePaths
-from stockml.nights.live_verdict import _worded, live_verdict
+from stockml.nights.universe import _worded, live_verdict
 from tests.support.publishing import FRIDAY, publish, record
 from tests.support.recordings import recorded
 

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from stockml.nights.reasons import by_reason, grouped_line
+from stockml.nights.tables import by_reason, grouped_line
 from stockml.nights.universe import NightRow, ending, table
 
 DAY = date(2013, 2, 28)
