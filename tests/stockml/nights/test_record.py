@@ -23,8 +23,6 @@ from stockml.nights.record import (
     read_night,
     write_night,
 )
-from stockml.storage.receipts import ModelReceipt, RunReceipt
-from tasks.steps import promote
 from tests.support.nights import recorded_night
 
 
@@ -93,9 +91,7 @@ def test_a_record_from_before_the_last_close_and_the_distributions_can_still_be_
     assert night.forecast.now == night.forecast.last_value
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"ticker": "IBM"}', json.dumps({"session": "yesterday"}), "\xff"]
-)
+@pytest.mark.parametrize("content", ["", '{"ticker": "IBM"}', "\xff"])
 def test_a_file_that_holds_no_night_is_an_error_that_names_it(content: str, tmp_path: Path) -> None:
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):
@@ -140,15 +136,3 @@ def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> N
         ):
             look(mixed_up)
     assert kept_night(tmp_path / "nights", "IBM", one.key) is None
-
-
-def test_a_night_without_a_verdict_makes_no_champion(tmp_path: Path) -> None:
-    write_night(skipped(), path := tmp_path / "night.json")
-    model = ModelReceipt("IBM", str(tmp_path), "", skipped().session, "retrain", "asked for")
-    run = RunReceipt("IBM", str(path), "", skipped().key, run_id=None, model_version=None)
-    with pytest.raises(InvalidFile, match=r"night\.json: expected the gate's verdict"):
-        promote.fn(model, run, skipped().finished_at)
-
-
-def test_a_run_is_named_by_ticker_session_and_mode() -> None:
-    assert recorded_night().run_name == "IBM 2013-02-28 fine-tune"
