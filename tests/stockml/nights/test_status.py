@@ -21,9 +21,7 @@ from tests.support.nights import recorded_night
 DAY = date(2013, 2, 28)
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
 MONDAY, EXPIRED = MORNING + timedelta(days=3), MORNING + timedelta(days=14)
-FAILED = status.LastRun(
-    "Failed", "the key is wrong", recorded_night().finished_at + timedelta(days=1)
-)
+FAILED = status.LastRun("Failed", "the key is wrong", datetime(2013, 3, 1, 23, 31, tzinfo=UTC))
 
 
 def kept(home: HomePaths, night: Night | None = None) -> Night:
