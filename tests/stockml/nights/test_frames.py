@@ -55,7 +55,7 @@ def test_frames_show_what_the_home_holds(old: stockml.Home, tmp_path: Path) -> N
         assert set(ledger[name]) == {forecast.attrs[name]}
     nights = old.nights("IBM").reset_index().rename(columns={"session": "origin"})
     assert len(ledger.merge(nights, on=["origin", "key"])) == 50
-    assert set(ledger["last_close"]) == {old.bars("IBM")["close"].iloc[-1]}
+    assert ledger["last_close"].tolist() == pytest.approx([old.bars("IBM")["close"].iloc[-1]] * 50)
     assert nights["forecast"].tolist() == pytest.approx([forecast["forecast"].iloc[-1]], rel=1e-5)
 
 
