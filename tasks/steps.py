@@ -27,7 +27,7 @@ from stockml.errors import (
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import current_home
-from stockml.nights import dataset, decide, evaluate, ingest, states, train
+from stockml.nights import dataset, evaluate, ingest, states, train
 from stockml.nights import promote as promotion
 from stockml.nights.record import read_night
 from stockml.prices.calendar import sessions_for
@@ -158,14 +158,14 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
     return series
 
 
-@step("decide", of="dataset", module="nights.decide")
+@step("decide", of="dataset", module="nights.train")
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the
     first time."""
     night_log.promote_pending(current_home(), dataset.ticker)
     if by_hand := champions.honour(current_home(), dataset.ticker, at=clock.now()):
         get_run_logger().warning("%s", by_hand)
-    return decide.decide_mode(current_home(), dataset, settings, by_hand)
+    return train.decide_mode(current_home(), dataset, settings, by_hand)
 
 
 @step(

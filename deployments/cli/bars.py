@@ -184,7 +184,7 @@ def _imported(
 ) -> FileResult:
     """Import a file; how it was read, and how its history fits the bars that were there."""
     from stockml import clock
-    from stockml.nights.data_notes import of_joins
+    from stockml.nights.dataset import of_joins
     from stockml.prices.csv_import import import_file
 
     now = {"recorded_at": datetime.now(UTC), "now": clock.now()}

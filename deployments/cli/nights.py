@@ -156,7 +156,7 @@ def status(tickers: Tickers = None, details: Details = False, as_json: Json = Fa
     else:
         print(text(status_rows, get_terminal_size().columns, details=details))
         if details:
-            from stockml.nights.live_verdict import live_verdict
+            from stockml.nights.universe import live_verdict
 
             print(
                 fill(

@@ -18,8 +18,7 @@ from stockml.models.registry import Registry
 from stockml.nights import states
 from stockml.nights.card import SPAN
 from stockml.nights.key_figures import KeyFigures, calendar_of, is_untested, newest
-from stockml.nights.reasons import by_reason, grouped_line
-from stockml.nights.tables import aligned
+from stockml.nights.tables import aligned, by_reason, grouped_line
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
 from stockml.redaction import escape_markdown, one_line

@@ -1,8 +1,10 @@
-"""A night's tables, for the terminal and as Markdown: paths, distributions by CRPS, outlook."""
+"""A night's tables, for the terminal and as Markdown: paths, distributions by CRPS, outlook; and
+many names in one line."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
@@ -25,10 +27,12 @@ from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights.card import Chance, chance_of
 from stockml.nights.record import Night
+from stockml.redaction import brief
 
 FIRST = (LAST_CLOSE, "last mid price", "last value")  # the references; the averages follow them
 LAST = (LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
 SHOWN_AS = {LSTM: "tonight's model"}  # of distributions; others as named
+MAX_NAMED, WHY = 20, 160  # in one line: reasons, and names of each; characters of a reason
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
 
@@ -63,6 +67,33 @@ def aligned(rows: Sequence[Sequence[str]], sides: str, gap: str = "  ") -> list[
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     template = gap.join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
     return [template.format(*row).rstrip() for row in rows]
+
+
+def by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Each reason's names, from pairs (name, reason), in their order."""
+    names_by_reason: dict[str, list[str]] = {}
+    for name, why in pairs:
+        names_by_reason.setdefault(why, []).append(name)
+    return names_by_reason
+
+
+def grouped_line(pairs: Sequence[tuple[str, str]], template: str, *, others: str = "") -> str:
+    """Fill `template`, such as `{names}: {why}`, for each reason, join the texts, and count the
+    names left out.
+
+    others: where those are, as `: stockml status`.
+    """
+    shown, n_left = [], len(pairs)
+    for why, names in islice(
+        by_reason((name, brief(why, WHY)) for name, why in pairs).items(), MAX_NAMED
+    ):
+        shown.append(
+            template.format(
+                names=", ".join(names[:MAX_NAMED]) + ", …" * (len(names) > MAX_NAMED), why=why
+            )
+        )
+        n_left -= len(names[:MAX_NAMED])
+    return "; ".join([*shown, *([f"and {n_left} more{others}"] if n_left else [])])
 
 
 def rise(night: Night | None, forecast: Forecast) -> str:

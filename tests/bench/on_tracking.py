@@ -13,11 +13,10 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths, current_home
 from stockml.nights import promote
 from stockml.nights.dataset import renormalise
-from stockml.nights.decide import decide_mode
 from stockml.nights.evaluate import evaluate_night
 from stockml.nights.night_key import night_key
 from stockml.nights.record import read_night
-from stockml.nights.train import train_night
+from stockml.nights.train import decide_mode, train_night
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore

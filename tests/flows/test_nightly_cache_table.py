@@ -49,7 +49,7 @@ CHANGES: dict[str, tuple[Change, Steps]] = {
         ("renormalise", *FROM_DECIDE),
     ),
     "a line of training/ticker_training.py": (a_line_of("training/ticker_training"), FROM_DECIDE),
-    "a line of nights/train.py": (a_line_of("nights/train"), ("train",)),
+    "a line of nights/train.py": (a_line_of("nights/train"), STEPS[3:6]),
     "a comment in errors.py and ticker_training.py": (A_COMMENT, ()),
     "a shipped vintage": (a_vintage_less, ("renormalise", *FROM_DECIDE)),
     "the models lost": (a_lost("models"), ("train", "promote")),

@@ -7,9 +7,8 @@ from pathlib import Path
 from stockml.evaluation.assessment import Assessment, read_assessment
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
-from stockml.nights.decide import decide_mode
 from stockml.nights.evaluate import evaluate_night
-from stockml.nights.train import train_night
+from stockml.nights.train import decide_mode, train_night
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
@@ -17,11 +16,7 @@ from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelRecei
 from tests.support.walks import SMALL, turning
 
 ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
-# what is learned: not worth using; worth using
-ALONE, OWN = (
-    turning(903, turn=680),
-    turning(903, turn=903),
-)
+ALONE, OWN = turning(903, turn=680), turning(903, turn=903)  # what is learned: not worth using; is
 
 
 @dataclass(frozen=True)
@@ -31,16 +26,9 @@ class Night:
     found: Assessment
 
     def promoted(self, home: HomePaths) -> None:
-        made = {
-            "key": self.model.sha256,
-            "path": self.model.path,
-            "sha256": self.model.sha256,
-            "version": None,
-        }
-        now = datetime(2013, 3, 2, 4, tzinfo=UTC)
-        Registry(home.models).promote(
-            Promotion("ABC", "promote", session=self.model.session, reason="better", at=now, **made)
-        )
+        made, now = self.model, datetime(2013, 3, 2, 4, tzinfo=UTC)
+        line = (made.sha256, made.path, made.sha256, None, made.session, "better", now)
+        Registry(home.models).promote(Promotion("ABC", "promote", *line))
 
 
 def dataset_of(home: HomePaths, series: PriceSeries) -> DatasetReceipt:
@@ -50,9 +38,9 @@ def dataset_of(home: HomePaths, series: PriceSeries) -> DatasetReceipt:
 
 
 def night(home: HomePaths, series: PriceSeries, settings: Settings = ONE) -> Night:
-    dataset, session = dataset_of(home, series), series.sessions[-1].item()
+    dataset = dataset_of(home, series)
     decision = decide_mode(home, dataset, settings)
     model = train_night(home, dataset, decision, settings)
-    upcoming = tuple(session + timedelta(days=k) for k in range(1, 6))
+    upcoming = tuple(dataset.session + timedelta(days=k) for k in range(1, 6))
     found = evaluate_night(home, dataset, decision, model, settings.evaluation, upcoming=upcoming)
     return Night(decision, model, read_assessment(Path(found.path)))

@@ -16,24 +16,20 @@ from tests.support.nights import recorded_night
 
 def test_a_nights_key_figures_are_read_as_they_were_written() -> None:
     night = recorded_night()
-    night = replace(night, metrics={**night.metrics, "answer/width_against_usual_pct": 80.0})
-    found = KeyFigures.of(night)
-    assert night.evaluation
+    found, path = KeyFigures.of(night), night.score(PUBLISHED)
     assert night.distributions
-    assert night.verdict
-    adds = night.distributions.network_adds
-    assert adds
-    assert (found.path_adds, found.published_skill) == (
-        None,
-        night.evaluation.scores[PUBLISHED].skill,
-    )
-    assert (found.publisher, found.network_adds) == (CHAMPION, adds.skill)
-    assert found.crps_skill == night.distributions.whole[CHAMPION].skill
-    assert night.distributions.training_adds
-    expected = {"crps_skill": 100 * found.crps_skill, "network_adds": 100 * adds.skill}
-    expected |= {"training_adds": 100 * night.distributions.training_adds.skill}
-    shown = found.metrics()
-    assert {name: shown[name] for name in expected} == pytest.approx(expected, abs=6e-4)
+    assert night.network_adds
+    assert night.training_adds
+    assert path
+    assert (found.path_adds, found.published_skill) == (None, path.skill)
+    gains = {
+        "crps_skill": night.distributions.whole[CHAMPION].skill,
+        "network_adds": night.network_adds.skill,
+        "training_adds": night.training_adds.skill,
+    }
+    for name, gain in gains.items():
+        assert getattr(found, name) == gain
+        assert found.metrics()[name] == pytest.approx(100 * gain, abs=6e-4)
     assert read_record(KeyFigures, written_record(found)) == found
 
 
@@ -41,28 +37,20 @@ def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_r
     home: HomePaths,
 ) -> None:
     night = kept(home)
-    older = replace(
-        night,
-        session=date(2013, 2, 27),
-        key="0" * 64,
-        finished_at=night.finished_at + timedelta(days=9),
-    )
-    kept(home, older)
+    later = night.finished_at + timedelta(days=9)
+    kept(home, replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=later))
     # logged at last
     kept(home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1)))
-    found = newest(home.nights, "IBM")
-    assert found == KeyFigures.of(night)
-    (home.nights / "IBM" / NEWEST_FILE).unlink()
+    file, found = home.nights / "IBM" / NEWEST_FILE, KeyFigures.of(night)
     assert newest(home.nights, "IBM") == found
+    whole = file.read_bytes()
     kept(home, replace(night, ticker="MSFT", publisher=REGRESSION))
     of_another = (home.nights / "MSFT" / NEWEST_FILE).read_bytes()
-    kept(home)
-    changed = (
-        (home.nights / "IBM" / NEWEST_FILE)
-        .read_bytes()
-        .replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
-    )
+    changed = whole.replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
     for damaged in (b"{", changed, of_another):
-        (home.nights / "IBM" / NEWEST_FILE).write_bytes(damaged)
+        file.write_bytes(damaged)
         assert newest(home.nights, "IBM") == found
-    assert [each.session for each in history(home.nights, "IBM")] == [older.session, night.session]
+    file.unlink()
+    assert newest(home.nights, "IBM") == found
+    sessions = [each.session for each in history(home.nights, "IBM")]
+    assert sessions == [date(2013, 2, 27), night.session]

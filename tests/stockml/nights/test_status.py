@@ -2,25 +2,26 @@
 many the network helps. The night of the newest session counts, whatever ran last.
 """
 
-import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from deployments.cli.app import run
-from stockml.evaluation.path_scores import PUBLISHED
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
+from stockml.models.registry import Promotion, Registry
 from stockml.nights import status
 from stockml.nights.key_figures import KeyFigures, keep_newest, night_age
 from stockml.nights.record import Night, night_path, write_night
-from stockml.provider.price_source import claim
+from stockml.prices.calendar import sessions_for
+from stockml.settings import AgeingSettings
+from tests.support import forecasts
 from tests.support.nights import recorded_night
 
 DAY = date(2013, 2, 28)
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
+MONDAY, EXPIRED = MORNING + timedelta(days=3), MORNING + timedelta(days=14)
+FAILED = status.LastRun("Failed", "the key is wrong", datetime(2013, 3, 1, 23, 31, tzinfo=UTC))
 
 
 def kept(home: HomePaths, night: Night | None = None) -> Night:
@@ -30,98 +31,73 @@ def kept(home: HomePaths, night: Night | None = None) -> Night:
     return night
 
 
-def row(home: HomePaths, now: datetime = MORNING, ticker: str = "IBM") -> status.TickerRow:
-    (found,) = status.rows(home, [ticker], now)
+def row(home: HomePaths, now: datetime = MORNING) -> status.TickerRow:
+    (found,) = status.rows(home, ["IBM"], now)
     return found
 
 
+def state(home: HomePaths, now: datetime = MORNING) -> tuple[str, str]:
+    """In full, and as the table has it."""
+    found = row(home, now)
+    return found.state, found.cells()[5]
+
+
 def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: HomePaths) -> None:
-    assert row(home).state == "no night yet"
+    assert state(home)[0] == "no night yet"
     night = kept(home)
     assert (row(home).state, row(home).key_figures) == ("up to date", KeyFigures.of(night))
-    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
-    assert row(home, MORNING + timedelta(days=3)).cells()[5] == "1 behind"
-    later = MORNING + timedelta(days=14)
-    assert (row(home, later).state, row(home, later).cells()[5]) == (
-        "expired, 10 sessions behind",
-        "expired",
-    )
-    patient = kept(
-        home, recorded_night(settings={**recorded_night().settings, "ageing.old_forecast": 10})
-    )
-    assert row(home, later).state == "10 sessions behind"
-    age = night_age(home.nights, patient, later + timedelta(days=1))
-    assert str(age) == "expired: made after the close of 2013-02-28, 11 sessions ago (limit 10)"
+    assert state(home, MONDAY) == ("1 session behind", "1 behind")
+    assert state(home, EXPIRED) == ("expired, 10 sessions behind", "expired")
+    assert row(home, EXPIRED).cells()[1:5] == ("–",) * 4, "no number"
+    patient = replace(night, settings={**night.settings, "ageing.old_forecast": 10})
+    kept(home, patient)
+    assert state(home, EXPIRED)[0] == "10 sessions behind"
+    age = night_age(home.nights, patient, EXPIRED + timedelta(days=1))
+    assert age
+    assert (age.sessions, age.expired) == (11, True)
 
 
 def test_a_row_is_about_the_share_and_its_figures_about_the_model(home: HomePaths) -> None:
-    night = recorded_night(metrics={"answer/day_change_pct": -2.0})
-    kept(home, night)
+    night = kept(home, recorded_night(metrics={"answer/day_change_pct": -2.0}))
     assert night.forecast
     assert night.verdict
-    band, [found] = night.forecast.band(80), status.rows(home, ["IBM"], MORNING)
-    cells = (
-        "IBM",
-        "200.83",
-        f"{band.low[19]:.2f} to {band.high[19]:.2f}",
-        "calm",
-        "-2.0%",
-        "up to date",
-        "–",
-    )
-    assert found.cells() == cells
+    band, found = night.forecast.band(80), row(home)
+    range_80 = f"{band.low[19]:.2f} to {band.high[19]:.2f}"
+    assert found.cells() == ("IBM", "200.83", range_80, "calm", "-2.0%", "up to date", "–")
     assert max(map(len, status.text([found]).splitlines())) <= 80
-    assert "network adds" not in status.text([found])
+    assert found.details()[2] not in status.text([found])
     assert found.details()[2] in status.text([found], details=True)
-    tomorrow = replace(
-        night, session=date(2013, 3, 1), key="1" * 64, verdict=replace(night.verdict, promoted=True)
-    )
     wild = replace(night.forecast.outlook[1], percentile=90.0)
-    forecast = replace(night.forecast, outlook=(wild,))
+    tomorrow = replace(
+        night,
+        session=date(2013, 3, 1),
+        key="1" * 64,
+        verdict=replace(night.verdict, promoted=True),
+        forecast=replace(night.forecast, outlook=(wild,)),
+    )
     for _ in range(2):  # the second time, another night of the session
-        kept(home, replace(tomorrow, forecast=forecast))
+        kept(home, tomorrow)
         assert row(home).cells()[3:5] == ("wild", "-2.0%, was calm, new model")
 
 
-def test_an_expired_forecast_gives_no_number(home: HomePaths) -> None:
-    kept(home)
-    assert row(home, MORNING + timedelta(days=14)).cells()[1:6] == (*["–"] * 4, "expired")
-
-
 def test_a_failure_is_shown_until_a_night_completes(home: HomePaths) -> None:
-    failed = status.LastRun(
-        "Failed", "the key is wrong", recorded_night().finished_at + timedelta(days=1)
-    )
-    status.record_run(home.nights, "IBM", failed)
-    assert (row(home).state, row(home).cells()[5]) == ("failed: the key is wrong", "failed")
+    def after(**changes: object) -> None:
+        status.record_run(home.nights, "IBM", replace(FAILED, **changes))  # type: ignore[arg-type]
+
+    after()
+    assert state(home) == ("failed: the key is wrong", "failed")
     kept(home)
-    assert (row(home).state, row(home).cells()[5]) == (
-        "up to date; failed: the key is wrong",
-        "failed",
-    ), "a repetition"
-    [found] = listed = status.rows(home, ["IBM"], MORNING + timedelta(days=3))
-    assert (found.state, found.cells()[5]) == (
-        "1 session behind; failed: the key is wrong",
-        "failed",
-    )
-    assert "IBM: 1 session behind; failed: the key is wrong" in status.text(listed).splitlines()
-    assert (
-        "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
-    )
-    assert (found.plain()["state"], "brief" in found.plain()) == (found.state, False)
-    status.record_run(home.nights, "IBM", replace(failed, state="At rest"))
-    assert row(home).state == "up to date", (
-        "a run that was skipped after the night took nothing from it"
-    )
-    assert row(home, MORNING + timedelta(days=14)).cells()[5] == "at rest", (
-        "at rest, an old forecast is no news"
-    )
-    status.record_run(home.nights, "IBM", replace(failed, state="Completed"))
-    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
-    status.record_run(
-        home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1))
-    )
-    assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
+    assert state(home) == ("up to date; failed: the key is wrong", "failed"), "a repetition"
+    listed = status.rows(home, ["IBM"], MONDAY)
+    told = "IBM: 1 session behind; failed: the key is wrong"
+    assert told in status.text(listed).splitlines()
+    assert f"- {told}" in status.markdown(listed).splitlines()
+    after(state="At rest")
+    assert state(home)[0] == "up to date", "a run that was skipped afterwards took nothing from it"
+    assert state(home, EXPIRED)[1] == "at rest", "then, an old forecast is no news"
+    for over in ({"state": "Completed"}, {"at": FAILED.at - timedelta(days=2)}):
+        after(**over)
+        assert state(home, MONDAY)[0] == "1 session behind"
 
 
 def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(
@@ -136,11 +112,10 @@ def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(
 
 
 def test_the_next_run_is_told_in_new_york() -> None:
-    at = datetime(2013, 3, 5, 0, 45, tzinfo=UTC)
-    assert status.TickerRow("IBM", None, "", next_run=at).cells()[-1] == "Mon 19:45"
-    assert [
-        status.TickerRow("IBM", None, "", paused=paused).cells()[-1] for paused in (True, False)
-    ] == ["paused", "–"]
+    usual = status.TickerRow("IBM", None, "")
+    soon = replace(usual, next_run=datetime(2013, 3, 5, 0, 45, tzinfo=UTC))
+    shown = [each.cells()[-1] for each in (soon, replace(usual, paused=True), usual)]
+    assert shown == ["Mon 19:45", "paused", "–"]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -158,27 +133,19 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
     Ledger(home.ledger).publish(LedgerEntry("IBM", "0" * 64, at, published, "run", "1"))
     status.record_run(home.nights, "IBM", status.LastRun("Failed", "the disk is full", at))
     found = row(home, at + timedelta(hours=6))
-    assert (found.session, found.state) == (
-        date(2013, 3, 1),
-        "up to date; failed: the disk is full",
-    )
+    expected = (date(2013, 3, 1), "up to date; failed: the disk is full")
+    assert (found.session, found.state) == expected
     assert found.cells()[1:6] == (*["–"] * 4, "failed")
     assert status.missing(home, ["IBM"], at + timedelta(hours=6), {}) == []
 
 
 def test_the_headline_counts_only_gains_beyond_luck() -> None:
-    usual = KeyFigures.of(recorded_night())
-    helps = [True, False, None]
+    usual, none = KeyFigures.of(recorded_night()), status.TickerRow("KO", None, "no night yet")
     listed = [
-        status.TickerRow("IBM", DAY, "", 0, False, replace(usual, network_helps=each))
-        for each in helps
+        replace(none, key_figures=replace(usual, network_helps=helps))
+        for helps in (True, False, None)
     ]
-    listed.append(status.TickerRow("KO", None, "no night yet"))
-    assert "The network's gain is beyond luck on 1 of 3 shares." in status.text(listed).splitlines()
-    assert (
-        "The network's gain is beyond luck on 1 of 3 shares."
-        in status.markdown(listed).splitlines()
-    )
+    assert "1 of 3 shares" in status.share_sentence([*listed, none])
 
 
 @pytest.mark.parametrize(
@@ -191,23 +158,27 @@ def test_a_gain_from_too_few_origins_has_no_figures(
     assert status.TickerRow("IBM", DAY, "", 0, False, figures).details()[2:4] == shown
 
 
-def test_the_status_command_needs_no_server(
-    home: HomePaths,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("sessions", "limits", "said"),
+    [
+        (5, AgeingSettings(), []),
+        (6, AgeingSettings(), ["the forecast has expired, 6 sessions old (limit 5)"]),
+        (6, AgeingSettings(old_forecast=9, old_champion=6), []),
+        (
+            *(6, AgeingSettings(old_forecast=9, old_champion=5)),
+            ["the champion is 6 sessions old (limit 5)"],
+        ),
+    ],
+)
+def test_a_forecast_or_champion_past_its_age_limit_is_named(
+    home: HomePaths, sessions: int, limits: AgeingSettings, said: list[str]
 ) -> None:
-    monkeypatch.setenv("STOCKML_CLOCK", MORNING.isoformat())
-    claim(home, "replay")
-    kept(home)
-    assert run(["status", "IBM", "MSFT"]) == 0
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[1].split()[:4] == ["IBM", "200.83", *shown[1].split()[2:4]]
-    assert shown[2].split()[:4] == ["MSFT", "–", "–", "–"]
-    assert shown[-1].startswith("No server is up")
-    assert run(["status", "IBM", "MSFT", "--json"]) == 0
-    found, _ = json.loads(capsys.readouterr().out)["tickers"]
-    assert (found["session"], found["published_skill"]) == (
-        "2013-02-28",
-        recorded_night().score(PUBLISHED).skill,
-    )
+    made, day, new_york = forecasts.entry(60), forecasts.day(60), sessions_for("IBM")
+    now = datetime.combine(new_york.after(day, sessions)[-1], MORNING.timetz()) + timedelta(days=1)
+    assert status.too_old(home, "IBM", new_york, now, limits) == [], "before the first"
+    Ledger(home.ledger).publish(made)
+    line = ("a" * 64, str(home.models / "IBM" / "a"), "b" * 64, None, day, "", made.published_at)
+    Registry(home.models).promote(Promotion("IBM", "promote", *line))
+    assert status.too_old(home, "IBM", new_york, now, limits) == said
+    Ledger(home.ledger).file("IBM").write_bytes(b"damaged")
+    assert status.too_old(home, "IBM", new_york, now, limits) == [], "the night says so"

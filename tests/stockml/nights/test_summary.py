@@ -18,39 +18,18 @@ from stockml.nights.card import Card
 from stockml.nights.key_figures import KeyFigures
 from stockml.nights.record import Night, read_night, write_night
 from tests.stockml.nights.test_record import skipped
+from tests.support.json_fields import check_fields
 from tests.support.nights import recorded_night
 
-KEYS = [
-    *(
-        "ticker",
-        "session",
-        "status",
-        "reason",
-        "rows_added",
-        "rows_restated",
-        "data_notes",
-        "data_hash",
-    ),
-    *(
-        "config_hash",
-        "code_hash",
-        "mode",
-        "mlflow_run_id",
-        "model_version",
-        "promoted",
-        "metrics",
-        "forecast",
-    ),
-    *("seconds",),
-]
+RUN = "http://127.0.0.1:5000/#/experiments/1/runs/0f6f"
 
 
 def logged() -> Night:
     return replace(
         recorded_night(),
         mlflow_run_id="0f6f",
-        mlflow_run_url="http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
-        mlflow_nights_url="http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=stockml",
+        mlflow_run_url=RUN,
+        mlflow_nights_url="http://127.0.0.1:5000/#/experiments/1/runs",
         model_version="3",
         plots_folder="/home/me/.stockml/plots/IBM/0f6f",
         rows_restated=2,
@@ -58,24 +37,15 @@ def logged() -> Night:
     )
 
 
-def publishing_a_path(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.05) -> Night:
-    """A night that publishes a network's path, as a tutorial night does; the network adds `adds` to
-    its `skill`."""
+def publishing_a_path() -> Night:
+    """A night that publishes a network's path, as a tutorial night does."""
     night = recorded_night("GOOG", share=0.6)
     assert night.evaluation
-    found = Comparison(
-        PUBLISHED,
-        WITHOUT_NETWORK,
-        adds,
-        Interval(adds - 0.02, adds + 0.02),
-        DieboldMariano(-2.1, p_value, 0.015),
+    test = DieboldMariano(-2.1, 0.03, 0.015)
+    found = Comparison(PUBLISHED, WITHOUT_NETWORK, 0.012, Interval(-0.008, 0.032), test)
+    return replace(
+        night, publisher=LSTM, evaluation=replace(night.evaluation, comparisons=(found,))
     )
-    scores = {
-        **night.evaluation.scores,
-        PUBLISHED: replace(night.evaluation.scores[PUBLISHED], skill=skill),
-    }
-    evaluation = replace(night.evaluation, scores=scores, comparisons=(found,))
-    return replace(night, publisher=LSTM, evaluation=evaluation)
 
 
 def without_network(**changes: object) -> Night:
@@ -92,8 +62,8 @@ def details(night: Night) -> str:
     return summary.text(night, details=True)
 
 
-def words(text: str) -> str:
-    return " ".join(text.split())
+def words(night: Night) -> str:
+    return " ".join(details(night).split())
 
 
 def rows_of(night: Night, heading: str, width: int) -> list[str]:
@@ -103,102 +73,72 @@ def rows_of(night: Night, heading: str, width: int) -> list[str]:
     return [line[:width].strip() for line in lines[first + 1 : lines.index("", first)]]
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
+def test_the_scores_come_after_the_card_and_only_when_asked_for() -> None:
+    night = logged()
+    card, told = Card.of("IBM", night.forecast, night).text(), words(night)
+    assert details(night).startswith(card + "\n\n")
+    for said in (
         "bars 1 added, 2 restated, 3,269 sessions in all",
         "data no bar of 2013-02-11: asked for again every night data a split is missing",
         "model fine-tune: 1 new session",
         "width: the pretrained network's, as the champion stays",
-        "network adds +",
         "decision not promoted: the difference could be luck",
-        (
-            "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 "
-            "independent, too few to"
-        ),
-        "IBM 2013-02-28 fine-tune (0f6f), lstm-IBM version 3",
-        "http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
+        "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 indep",
+        f"IBM 2013-02-28 fine-tune (0f6f), lstm-IBM version 3 {RUN}",
         "/home/me/.stockml/plots/IBM/0f6f",
-    ],
-)
-def test_the_scores_come_after_the_card_and_only_when_asked_for(said: str) -> None:
-    card = Card.of("IBM", logged().forecast, logged()).text()
-    assert details(logged()).startswith(card + "\n\n")
-    assert said in words(details(logged()))
-    shown = summary.text(logged()).splitlines()
-    assert (shown[: len(card.splitlines())], shown[-1]) == (
-        card.splitlines(),
-        "(scores: --details)",
-    )
-    assert len(shown) <= 17
+    ):
+        assert said in told
+    shown = summary.text(night)
+    assert shown.startswith(card)
+    assert shown.endswith("\n(scores: --details)")
+    assert len(shown.splitlines()) <= 17
 
 
 def test_the_markdown_is_the_card_the_picture_the_scores_and_the_links() -> None:
     text = summary.markdown(logged(), pictures=["![forecast](plot)"])
-    parts = (
-        "**IBM closed at",
-        "| 80% of closes",
-        "help here?",
-        "![forecast]",
-        "### Scores",
-        "- bars: 1 added",
-    )
-    parts += (
-        "- decision: not promoted",
-        "| volatility",
-        "| EMA",
-        "| EWMA 20",
-        "realised",
-        "[MLflow run](",
-    )
-    order = [
-        text.index(part) for part in (*parts, "[All nights of IBM in MLflow](http", "[Prefect")
-    ]
+    parts = ("**IBM closed at", "| 80% of closes", "help here?", "![forecast]", "### Scores")
+    parts += ("- bars: 1 added", "- decision: not promoted", "| volatility", "| EMA", "| EWMA 20")
+    parts += ("realised", "[MLflow run](", "[All nights of IBM in MLflow](http", "[Prefect")
+    order = [text.index(part) for part in parts]
     assert order == sorted(order)
 
 
 def test_credit_goes_to_what_is_published() -> None:
     night = publishing_a_path()
     assert night.forecast
-    assert "published         the network's path, with the regression's width" in details(night)
-    assert "network adds +0.012 of the path's skill (-0.008 to +0.032), p 0.03" in words(
-        details(night)
-    )
-    champions = replace(
-        night,
-        publisher=CHAMPION,
-        forecast=replace(night.forecast, weights=(1.0,) * 50, width_by=FINE_TUNED),
-    )
-    assert "width: the fine-tuned network's, as the champion stays" in words(details(champions))
-    assert "path's skill" not in details(champions)
+    assert "published the network's path, with the regression's width" in words(night)
+    gain = "network adds +0.012 of the path's skill (-0.008 to +0.032), p 0.03"
+    assert gain in words(night)
+    forecast = replace(night.forecast, weights=(1.0,) * 50, width_by=FINE_TUNED)
+    champions = replace(night, publisher=CHAMPION, forecast=forecast)
+    assert "width: the fine-tuned network's, as the champion stays" in words(champions)
+    assert "path's skill" not in words(champions)
     assert (KeyFigures.of(night).path_adds, KeyFigures.of(champions).path_adds) == (0.012, None)
     table = recorded_night().distributions
     assert table
     assert table.network_adds
-    worse = without_network(network_adds=replace(table.network_adds, skill=-0.0123))
-    assert "width: the ridge regression's, as the network did worse" in words(details(worse))
-    assert "network adds -1.23% of CRPS (-" in words(details(worse))
-    none = without_network(
-        network_adds=None, scores={}, whole={}, widths={}, reasons={PRETRAINED: "too new"}
-    )
-    assert "no network too new" in words(details(none))
+    worse = words(without_network(network_adds=replace(table.network_adds, skill=-0.0123)))
+    assert "width: the ridge regression's, as the network did worse" in worse
+    assert "network adds -1.23% of CRPS (-" in worse
+    nothing = {"network_adds": None, "scores": {}, "whole": {}, "widths": {}}
+    none = without_network(**nothing, reasons={PRETRAINED: "too new"})
+    assert "no network too new" in words(none)
     assert f"vs {REGRESSION}" not in details(none) + summary.markdown(none)
 
 
 def test_a_live_figure_shows_its_observations_and_calls_fewer_than_thirty_too_few() -> None:
     def said(**changes: float) -> str:
         live = {f"live/{name}": value for name, value in changes.items()}
-        return words(details(replace(logged(), metrics={**logged().metrics, **live})))
+        return words(replace(logged(), metrics={**logged().metrics, **live}))
 
     assert "78% inside the 80% band (2 independent, too few to judge)" in said()
     assert "78% inside the 80% band (30 independent)" in said(independent=30)
     assert "live forecasts" not in said(matured=0)
 
 
-def test_a_night_read_back_from_its_record_gives_the_same_summary(tmp_path: Path) -> None:
+def test_a_night_read_back_from_its_record_gives_the_same_pages(tmp_path: Path) -> None:
     write_night(logged(), tmp_path / "night.json")
     again = read_night(tmp_path / "night.json")
-    assert details(again) == details(logged())
     assert summary.markdown(again) == summary.markdown(logged())
 
 
@@ -209,11 +149,10 @@ def test_a_skipped_night_says_why_and_no_more() -> None:
 
 @pytest.mark.parametrize("night", [logged, skipped], ids=["completed", "skipped"])
 def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night: Callable[[], Night]) -> None:
-    ended = night()
-    found = json.loads(json.dumps(summary.as_json(ended), allow_nan=False))
-    assert list(found) == KEYS
-    assert found["promoted"] is (ended.verdict is not None and ended.verdict.promoted)
-    assert (found["forecast"] is None) == (ended.status == "skipped")
+    found = json.loads(json.dumps(summary.as_json(night()), allow_nan=False))
+    check_fields("nightly", found)
+    assert found["promoted"] is False
+    assert (found["forecast"] is None) == (found["status"] == "skipped")
 
 
 def test_no_text_of_a_record_is_an_image_a_link_or_html_on_a_page() -> None:
@@ -224,6 +163,4 @@ def test_no_text_of_a_record_is_an_image_a_link_or_html_on_a_page() -> None:
     for told in (replace(night, status="skipped"), night, replace(night, ticker=bad)):
         assert "<" not in summary.markdown(told)
         assert "![" not in summary.markdown(told)
-    assert "- [MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/0f6f)" in summary.markdown(
-        logged()
-    )
+    assert f"- [MLflow run]({RUN})" in summary.markdown(logged())

@@ -1,175 +1,135 @@
 """A night's tables: each row beside what it is judged by, a reason where one is missing, and enough
 decimals."""
 
-import re
 from dataclasses import replace
+
+import pytest
 
 from stockml.evaluation.path_scores import LSTM, PUBLISHED
 from stockml.models.har_regression import EWMA_60, REGRESSION
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
-from stockml.nights.tables import distributions, outlook, rise
+from stockml.nights.record import Night
+from stockml.nights.tables import Table, distributions, outlook, past_outlooks, rise
 from tests.stockml.nights.test_summary import details, publishing_a_path, rows_of
 from tests.support.nights import recorded_night
 
 
-def test_the_expected_volatility_has_a_table_of_its_own() -> None:
-    night = recorded_night()
+@pytest.fixture
+def night() -> Night:
+    return recorded_night()
+
+
+def marked(night: Night) -> str:
+    return summary.markdown(night).replace("&emsp;", "")
+
+
+def test_the_expected_volatility_has_a_table_of_its_own(night: Night) -> None:
     assert night.forecast
     assert rows_of(night, "volatility ", 12)[:3] == ["5 sessions", "20 sessions", "50 sessions"]
-    assert [each.sessions for each in night.forecast.outlook] == [5, 20, 50]
     of_20 = night.forecast.outlook[1]
-    assert of_20.usual
-    low, high = of_20.usual
-    told = f"20 sessions {of_20.volatility:.1%} {low:.0%} to {high:.0%} {of_20.place} "
-    assert told in " ".join(details(night).split())
-    marked = summary.markdown(night).replace("&emsp;", "")
-    assert (
-        f"| 20 sessions| {of_20.volatility:.1%}| {low:.0%} to {high:.0%}| {of_20.place}" in marked
-    )
-    unknown = replace(of_20, usual=None, percentile=None, beyond=(0.004, 0.0))
-    short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
-    assert re.search(r"too short a history to say +\d+%\*? +", details(short))
-    for usual, said in (
-        ((0.004, 0.0084), "0.4% to 0.8%"),
-        ((0.009, 0.01), "0.9% to 1%"),
-        ((0.1, 0.2), "10% to 20%"),
+    low, high = of_20.usual or (0, 0)
+    cells = ("20 sessions", f"{of_20.volatility:.1%}", f"{low:.0%} to {high:.0%}", of_20.place)
+    assert " ".join(cells) in " ".join(details(night).split())
+    assert f"| {'| '.join(cells)}" in marked(night)
+    unknown = replace(of_20, usual=None, percentile=None)
+    for entry, said in (
+        (unknown, "too short a history to say"),
+        (replace(of_20, usual=(0.004, 0.0084)), "0.4% to 0.8%"),
+        (replace(of_20, usual=(0.009, 0.01)), "0.9% to 1%"),
     ):
-        shown = outlook(
-            replace(night.forecast, outlook=(replace(of_20, usual=usual),)), None
-        ).lines()
-        assert f" {said}  {of_20.place} " in shown[-1]
-        assert len(shown[-1]) == len(shown[-2])
+        assert night.forecast
+        _, heading, shown = outlook(replace(night.forecast, outlook=(entry,)), None).lines()
+        assert said in shown
+        assert len(shown) == len(heading)
 
 
-def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
-    night = recorded_night()
-    marked = summary.markdown(night).replace("&emsp;", "")
-    scores = {f"{each.what}, {each.sessions} sessions": each for each in night.outlook_scores}
-    assert len(scores) == 15
-    assert "| outlook, 93 origins| forecast| realised| score| constant| network adds |" in marked
-    for what, each in scores.items():
-        told = (
-            f"| {what}| {each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| "
-            f"{each.constant:.3f}| "
-        )
-        shown = marked[marked.index(told) + len(told) :].split(" |")[0]
-        if each.network_adds is None:
-            assert shown == "–"
-        else:
-            assert shown.startswith(f"{each.network_adds:+z.2%}, p ")
-    untested = [replace(each, test=None) for each in scores.values()]
-    assert (
-        "%, p "
-        not in summary.tables.past_outlooks(
-            replace(night, outlook_scores=tuple(untested))
-        ).markdown()
+def test_the_pages_show_what_earlier_outlooks_were_worth(night: Night) -> None:
+    assert "| outlook, 93 origins| forecast| realised| score| constant| network adds |" in marked(
+        night
     )
-    # a record of an earlier version
-    assert "realised" not in summary.markdown(replace(night, outlook_scores=()))
+    assert len(night.outlook_scores) == 15
+    for each in night.outlook_scores:
+        chances = f"{each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| {each.constant:.3f}"
+        adds = "– |" if each.network_adds is None else f"{each.network_adds:+z.2%}, p "
+        assert f"| {each.what}, {each.sessions} sessions| {chances}| {adds}" in marked(night)
+    untested = tuple(replace(each, test=None) for each in night.outlook_scores)
+    assert ", p " not in past_outlooks(replace(night, outlook_scores=untested)).markdown()
 
 
 def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:
     night = recorded_night("GOOG")
     assert night.distributions
-    lines = details(night).splitlines()
-    first = next(
-        number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins ")
-    )
-    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 9]}
-    shown = [name.removesuffix(", published") for name in rows]
-    assert shown == [
-        "last close, constant width",
-        "EWMA 20",
-        "EWMA 60",
-        REGRESSION,
-        "ridge regression",
-        "pretrained network",
-        "tonight's model",
-        "champion",
-    ]
-    assert sum("published" in name for name in rows) == 1
+    table = distributions(night)
+    rows = {label.removesuffix(", published"): cells for label, *cells in table.rows[1:]}
+    simple = ["last close, constant width", "EWMA 20", "EWMA 60", REGRESSION, "ridge regression"]
+    assert [*rows] == [*simple, "pretrained network", "tonight's model", "champion"]
+    assert sum("published" in label for label, *_ in table.rows) == 1
     assert rows[REGRESSION][1:3] == ["–", "–"]
-    found, whole = night.distributions.scores[LSTM], night.distributions.whole[LSTM].skill
-    held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
-    width = night.distributions.widths[LSTM].skill
-    own = next(rows[name] for name in rows if name.startswith("tonight's model"))
-    assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
-    over_all = " ".join(
-        f"{night.metrics[f'intervals/coverage_{level}']:.0%}" for level in ("50", "80", "95")
-    )
-    note = f"means of leads 1, 5, 10, 20, 50; over all leads the published bands held {over_all}"
-    assert lines[first + 9] == note, "MLflow's figures are those over all leads"
+    found = night.distributions.scores[LSTM]
+    held = " ".join(f"{found.coverage[level]:.0%}" for level in ("50", "80", "95"))
+    gains = (night.distributions.whole[LSTM].skill, night.distributions.widths[LSTM].skill)
+    skills = [f"{gain:+.2%}" for gain in gains]
+    assert rows["tonight's model"] == [f"{100 * found.crps:.4f}", *skills, held]
+    over_all, learned, missing = table.notes
+    published = (night.metrics[f"intervals/coverage_{level}"] for level in ("50", "80", "95"))
+    assert over_all.endswith(" ".join(f"{share:.0%}" for share in published))
     through = night.distributions.through
-    assert (
-        lines[first + 10]
-        == f"the scored regressions and pretrained network learned through {through}"
-    )
-    assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
-    marked = summary.markdown(night)
-    assert "| tonight's model" in marked
-    assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
+    assert learned == f"the scored regressions and pretrained network learned through {through}"
+    assert missing.startswith("HAR range (ticker's own): expected at least 2000 sessions")
+    assert all(note in " ".join(details(night).split()) for note in table.notes)
+    assert f"- {missing}" in marked(night)
     scores = {row: score for row, score in night.distributions.scores.items() if row != PRETRAINED}
     unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
     assert f"the scored regressions learned through {through}" in distributions(unreadable).notes
 
 
-def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() -> None:
-    night = recorded_night()
-    assert night.distributions
-    marked = summary.markdown(night).replace("&emsp;", "")
+def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score(night: Night) -> None:
+    found = night.distributions
+    assert found
     leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
-    assert f"| vs regression{leads} interval score |\n|---|" + "--:|" * 6 in marked
-    lines = marked.partition("| vs regression| lead")[2].partition("\n\n")[0].splitlines()[2:]
-    table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
-    rows = {name: cells for name, *cells in table}
-    assert len(rows) == len(night.distributions.scores)
-    for name in (EWMA_60, "tonight's model"):
-        row = LSTM if name == "tonight's model" else name
-        score = 100 * night.distributions.scores[row].interval_scores["80"]
-        skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
-        assert rows[name] == [*skills, f"{score:.2f}%"]
-    assert rows["regression"][:5] == ["–"] * 5
+    assert f"| vs regression{leads} interval score |\n|---|" + "--:|" * 6 in marked(night)
+    for label, row in ((EWMA_60, EWMA_60), ("tonight's model", LSTM)):
+        skills = [f"{each:+z.2%}" for each in found.whole[row].skill_by_lead]
+        cells = [label, *skills, f"{100 * found.scores[row].interval_scores['80']:.2f}%"]
+        assert f"| {'| '.join(cells)} |" in marked(night)
+    assert f"| regression{'| –' * 5}| " in marked(night)
     bare = replace(night, distributions=None)
     assert "interval score" not in summary.markdown(bare)
     assert "\n\n\n" not in details(bare), "a table without rows leaves no gap"
 
 
-def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:
-    assert "path, 93 origins" in details(recorded_night())
-    night = recorded_night()
+def test_one_table_lists_every_path_from_the_reference_to_what_is_published(night: Night) -> None:
     assert night.evaluation
+    assert "| path, 93 origins" in marked(night)
     alone = details(replace(night, evaluation=replace(night.evaluation, origins=1)))
     assert "path, 1 origin " in alone
     assert "direction (" not in alone, "a share of one origin says nothing"
-    assert "| path, 93 origins" in summary.markdown(recorded_night())
     first = ["last close", "EMA", "drift", "momentum", "standard average"]
-    assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]
+    assert rows_of(night, "path, ", 18) == [*first, "published"]
     of_a_path = rows_of(publishing_a_path(), "path, ", 18)
     assert of_a_path == [*first, "LSTM", "champion", "without network", "published"]
 
 
-def test_a_chance_that_scored_no_better_than_the_shares_own_frequency_gives_way_to_it() -> None:
-    night = recorded_night()
-    assert night.forecast
-    assert night.evaluation
-    published = night.evaluation.scores[PUBLISHED]
+def test_a_chance_that_scored_no_better_than_the_shares_own_frequency_gives_way_to_it(
+    night: Night,
+) -> None:
+    forecast, evaluation = night.forecast, night.evaluation
+    assert forecast
+    assert evaluation
+    published = evaluation.scores[PUBLISHED]
     rate = published.direction.base_rate
     assert rate
 
     def said(brier: float) -> str:
         direction = replace(published.direction, brier=brier)
-        scores = {**night.evaluation.scores, PUBLISHED: replace(published, direction=direction)}
-        return rise(
-            replace(night, evaluation=replace(night.evaluation, scores=scores)), night.forecast
-        )
+        scores = {**evaluation.scores, PUBLISHED: replace(published, direction=direction)}
+        return rise(replace(night, evaluation=replace(evaluation, scores=scores)), forecast)
 
-    own = f"of a higher price in 30 sessions: {night.forecast.probability_of_rise:.0%}"
-    assert said(rate * (1 - rate) - 0.01) == own == rise(None, night.forecast)
-    assert said(rate * (1 - rate)).startswith(
-        f"of a higher price in 30 sessions: {rate:.0%} (its past frequency"
-    )
-    worse = [replace(each, score=1.0) for each in night.outlook_scores]
-    lines = outlook(night.forecast, replace(night, outlook_scores=tuple(worse))).lines()
-    assert lines[-1].startswith("*: its past frequency")
-    assert "*" in lines[-2]
+    own = f"of a higher price in 30 sessions: {forecast.probability_of_rise:.0%}"
+    assert said(rate * (1 - rate) - 0.01) == own == rise(None, forecast)
+    assert f": {rate:.0%} (its past frequency" in said(rate * (1 - rate))
+    worse = tuple(replace(each, score=1.0) for each in night.outlook_scores)
+    table: Table = outlook(forecast, replace(night, outlook_scores=worse))
+    assert table.lines()[-1].startswith("*: its past frequency")
+    assert "*" in str(table.rows)

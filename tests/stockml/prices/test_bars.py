@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from stockml.errors import BadPayload
-from stockml.nights.reasons import WHY
+from stockml.nights.tables import WHY
 from stockml.prices.bars import COLUMNS, Bars, broken, checked, jumps, make_bars, without_set_aside
 from stockml.prices.calendar import sessions_for
 from stockml.redaction import brief

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stockml.errors import InvalidFile, InvalidSession, NoBars
-from stockml.nights.data_notes import data_notes
+from stockml.nights.dataset import data_notes
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file, read_history

@@ -9,72 +9,40 @@ import pytest
 
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
-from stockml.nights import latest as page
-from stockml.nights.latest import NAMES, latest, write_latest
+from stockml.nights import published as page
+from stockml.nights.published import NAMES, latest, write_latest
 from stockml.nights.record import night_path, write_night
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, LAST, publish
 
-COLUMNS = [
-    "session",
-    "ticker",
-    "lead",
-    "target",
-    "close",
-    "price",
-    "median",
-    "low_80",
-    "high_80",
-    "low_95",
-    "high_95",
-    "loss",
-    "touch_5",
-    "touch_10",
-]
+COLUMNS = "session ticker lead target close price median low_80 high_80 low_95 high_95 loss"
 
 
 def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home: HomePaths) -> None:
     night = recorded_night("MSFT", date(2013, 2, 28))
-    assert night.forecast
+    forecast = night.forecast
+    assert forecast
     write_night(night, night_path(home.nights, "MSFT", night.key))
-    Ledger(home.ledger).publish(
-        LedgerEntry("MSFT", night.key, datetime(2013, 3, 1, tzinfo=UTC), night.forecast)
-    )
+    at = datetime(2013, 3, 1, tzinfo=UTC)
+    Ledger(home.ledger).publish(LedgerEntry("MSFT", night.key, at, forecast))
     publish(home, LAST)
     publish(home, FRIDAY, hours_later=500)  # an older session, run later
     write_latest(home)
     parquet, csv = (home.root / name for name in NAMES)
     found, plain = pd.read_parquet(parquet), pd.read_csv(csv, parse_dates=["session", "target"])
     pd.testing.assert_frame_equal(found, plain, check_dtype=False)
-    assert [*found] == COLUMNS
-    assert all(f"{name}" in (page.__doc__ or "") for name in COLUMNS), "every column is told"
-    assert found.groupby("ticker")["session"].unique().map(
-        lambda days: [str(day.date()) for day in days]
-    ).to_dict() == {
-        "IBM": ["2013-03-01"],
-        "MSFT": ["2013-02-28"],
-    }
-    assert (
-        found.groupby("ticker")["lead"].agg(["min", "max", "size"]).to_numpy().tolist()
-        == [[1, 50, 50]] * 2
-    )
-    row, forecast = (
-        found[(found["ticker"] == "MSFT") & (found["lead"] == 20)].iloc[0],
-        night.forecast,
-    )
-    assert (row["target"].date(), row["close"], row["price"]) == (
-        forecast.sessions[19],
-        forecast.last_close,
-        "close",
-    )
-    assert (row["median"], row["low_80"], row["high_95"]) == (
-        forecast.path[19],
-        forecast.band(80).low[19],
-        forecast.band(95).high[19],
-    )
+    assert [*found] == [*COLUMNS.split(), "touch_5", "touch_10"]
+    assert all(name in (page.__doc__ or "") for name in found), "every column is told"
+    leads = [(day, lead) for day in ("2013-03-01", "2013-02-28") for lead in range(1, 51)]
+    assert [*zip(found["session"].astype(str), found["lead"], strict=True)] == leads
+    ibm, row = found.iloc[0], found.iloc[69]
+    assert (row["ticker"], row["target"].date()) == ("MSFT", forecast.sessions[19])
+    assert (row["close"], row["price"]) == (forecast.last_close, "close")
+    ends = (forecast.path[19], forecast.band(80).low[19], forecast.band(95).high[19])
+    assert (row["median"], row["low_80"], row["high_95"]) == ends
     assert row["close"] * (1 - row["loss"]) == pytest.approx(row["low_80"], rel=0.05)
     assert [row["touch_5"], row["touch_10"]] == [each.shown for each in forecast.touches]
-    assert found[found["ticker"] == "IBM"]["touch_5"].isna().all(), "the ledger keeps none"
+    assert pd.isna(ibm["touch_5"]), "the ledger keeps none"
 
 
 def test_a_damaged_ledger_leaves_out_its_ticker_alone_and_an_empty_home_stays_empty(
@@ -91,9 +59,6 @@ def test_of_many_writers_at_once_each_leaves_whole_files(home: HomePaths) -> Non
     publish(home, LAST)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write_latest, [home] * 8))
-    assert (
-        len(pd.read_parquet(home.root / NAMES[0])) == len(pd.read_csv(home.root / NAMES[1])) == 50
-    )
-    assert sorted(path.name for path in home.root.glob("*latest*")) == sorted(NAMES), (
-        "no temporary file is left"
-    )
+    parquet, csv = (home.root / name for name in NAMES)
+    assert len(pd.read_parquet(parquet)) == len(pd.read_csv(csv)) == 50
+    assert sorted(path.name for path in home.root.glob("*latest*")) == sorted(NAMES)
