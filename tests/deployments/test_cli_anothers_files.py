@@ -68,11 +68,11 @@ def test_the_doctor_names_what_may_not_be_read_or_written(
     path.touch() if path.suffix else path.mkdir()
     home.root.chmod(0o700)
     path.chmod(0)
-    [rights] = [line for line in plainly("doctor").stdout.splitlines() if " rights: " in line]
-    assert rights.startswith(f"PROBLEM rights: {path} may not be read and written by this user")
-    assert "chown" in rights
+    [told] = [line for line in plainly("doctor").stdout.splitlines() if " home: " in line]
+    assert told.startswith(f"PROBLEM home: {path} may not be read and written by this user")
+    assert "chown" in told
     path.chmod(0o700)
-    assert "ok      rights" in plainly("doctor").stdout
+    assert "ok      home" in plainly("doctor").stdout
 
 
 @pytest.mark.parametrize(
