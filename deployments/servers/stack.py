@@ -200,7 +200,7 @@ def _register(
     """Tell Prefect of the tickers, in a process that ends and leaves this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
-    program = Program("the registration", "deployments.cli.register", (), environ)
+    program = Program("the registration", "deployments.cli.tickers", (), environ)
     child = start(program, home.root / "logs" / "registration.log")
     try:
         while (code := child.process.poll()) != 0:

@@ -163,6 +163,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             ["bars", "IBM", "--as-of", "0001-01-01"],
             "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'",
         ),
+        (["import", "IBM", "--dry-run"], "expected a file to read so, found none"),
         (["bars", "IBM", "--csv", "--json"], "expected --csv or --json, found both"),
         (
             ["bars", "IBM", "--accept=2013-03-01", "--reject=2013-03-01"],
@@ -219,7 +220,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
             ),
         ),
         (["forecast", "IBM"], "home/replay, found none; make one with `stockml nightly IBM`"),
-        (["ledger", "IBM"], "no bars and no history of IBM"),
+        (["forecast", "IBM", "--past"], "no bars and no history of IBM"),
         (
             ["backtest", "IBM", "--from=2012-03-05", "--to=2012-03-30", "--every=1"],
             "no bars and no history of IBM",

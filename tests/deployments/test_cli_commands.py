@@ -138,9 +138,10 @@ def test_backfill_runs_every_past_session_in_order_and_history_then_finds_no_mor
         THURSDAY,
     ]
     assert Registry(here.home.models).champion("AAPL")
-    whole = here.found("history", "AAPL")
+    whole = json.loads(here.stockml("import", "AAPL", "--json")[0])
+    check_fields("import TICKER", whole)
     assert (whole["rows_added"], whole["second_provider"]) == (0, None), "the store has it"
-    assert here.stockml("history", "AAPL")[0] == "AAPL: 0 bars added, 0 restated, 3,269 as before\n"
+    assert here.stockml("import", "AAPL")[0] == "AAPL: 0 bars added, 0 restated, 3,269 as before\n"
 
 
 def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(

@@ -42,7 +42,7 @@ def test_bars_are_not_renamed_to_a_symbol_of_another_currency(
     )
 
 
-@pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "backfill"])
+@pytest.mark.parametrize("command", ["nightly", "import", "universe IBM", "backfill"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
     home: HomePaths,

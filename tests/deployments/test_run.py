@@ -109,7 +109,7 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_le
 
     assert here("forecast", "MSFT", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert here("ledger", "MSFT", "--json") == 0
+    assert here("forecast", "MSFT", "--past", "--json") == 0
     kept = json.loads(capsys.readouterr().out)
     assert (shown["origin"], len(shown["path"])) == ("2013-03-01", 50)
     assert (len(kept["entries"]), kept["forecasts"]) == (1, 1)
@@ -191,7 +191,7 @@ def test_with_ones_own_key_the_markets_bars_are_stored_beside_the_replays(
     mine = capfd.readouterr()
     assert (json.loads(mine.out)["status"], "stale" in mine.out) == ("skipped", True), mine.err
     assert (
-        here("history", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url)
+        here("import", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url)
         == 0
     )
     more = capfd.readouterr()
@@ -228,7 +228,7 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
     assert "bring history with `stockml import`" in shown
     assert "freekey12345" not in ran.stdout + ran.stderr
     assert len(BarStore.of(home).read("IBM")) == 100
-    assert here("history", "IBM", **server) == 1
+    assert here("import", "IBM", **server) == 1
     advice = (
         "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, "
         "or set TIINGO_API_KEY"

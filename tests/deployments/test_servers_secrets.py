@@ -280,7 +280,7 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
         python("-m", "deployments.run", "IBM", **secret),
         python(
             "-m",
-            "deployments.cli.register",
+            "deployments.cli.tickers",
             **secret,
             STOCKML_HOME=str(replay_home(os.environ).root),
         ),

@@ -1,4 +1,4 @@
-"""`stockml ledger`: counts before figures, live apart from late, restatements."""
+"""`stockml forecast --past`: counts before figures, live apart from late, restatements."""
 
 import json
 from datetime import date
@@ -28,7 +28,7 @@ def test_a_forecast_that_another_of_its_session_replaced_is_marked(
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     for hours in (0.0, 1.0):
         publish(home, date(2013, 2, 28), hours)
-    heading, *_, first, second, legend = shown(capsys, "ledger", "IBM").splitlines()
+    heading, *_, first, second, legend = shown(capsys, "forecast", "IBM", "--past").splitlines()
     assert heading.startswith("IBM: 1 live forecast, ")
     assert (first[-4:], second[-4:], legend[:15]) == ("0.0*", " 1.0", "*: in no count ")
 
@@ -38,10 +38,10 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(
 ) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 26))
-    alone: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    alone: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
     publish(home, date(2013, 2, 25), hours_later=12)
     publish(home, FRIDAY, hours_later=24 * 5)
-    lines = shown(capsys, "ledger", "IBM").splitlines()
+    lines = shown(capsys, "forecast", "IBM", "--past").splitlines()
     assert (
         lines[0]
         == "IBM: 1 live forecast, 0 complete, 3 steps came due; apart: 1 late, 1 backfilled"
@@ -58,7 +58,7 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(
     end = (bar["high"] + bar["low"]) / 2 * 1.05
     # where the night's path began
     assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-1]
-    found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
     figures = (
         "forecasts",
         "steps",
@@ -86,8 +86,10 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     record(home, bars, date(2013, 3, 2))
     for origin in (FRIDAY, date(2013, 2, 25)):
         publish(home, origin)
-    before: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
-    assert "restated: no bar that these figures lean on" in shown(capsys, "ledger", "IBM")
+    before: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
+    assert "restated: no bar that these figures lean on" in shown(
+        capsys, "forecast", "IBM", "--past"
+    )
     night = live_metrics(
         home, "IBM", PriceSeries.from_bars(BarStore.of(home).adjusted("IBM")), None
     )
@@ -96,7 +98,7 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     corrected = bars.copy()
     corrected.loc[pd.Timestamp(2013, 2, 25), ["high"]] *= 1.02
     record(home, corrected, date(2013, 3, 3))
-    lines = shown(capsys, "ledger", "IBM").splitlines()
+    lines = shown(capsys, "forecast", "IBM", "--past").splitlines()
     assert lines[2].split() == ["as", "restated", "first", "known", "observations", "independent"]
     [skill] = [line.split() for line in lines if line.strip().startswith("skill")]
     assert skill[1] != skill[2]
@@ -104,7 +106,7 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     [changed] = [line.strip() for line in lines if "→" in line and "in 1 step" in line]
     assert changed == "2013-02-25  mid 200.00 → 202.02 (+1.01%), in 1 step"
     assert "restated: 1 bar changed after being first recorded; the figures differ" in lines
-    after: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    after: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
     assert after["skill"] != before["skill"]
     assert after["first_known"]["skill"] == before["skill"]
     night = live_metrics(
@@ -128,7 +130,7 @@ def test_steps_across_a_change_of_units_are_reported_but_not_scored(
     record(home, bars, date(2013, 3, 2))
     publish(home, date(2013, 2, 19))
     assert "change of units on 2013-02-21: in no figure 7 steps across it" in shown(
-        capsys, "ledger", "IBM"
+        capsys, "forecast", "IBM", "--past"
     )
-    found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
     assert (found["steps"], found["across_units"]) == (1, {"2013-02-21": 7})
