@@ -46,11 +46,6 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(
         lines[0]
         == "IBM: 1 live forecast, 0 complete, 3 steps came due; apart: 1 late, 1 backfilled"
     )
-    assert [line for line in lines if line.startswith(("live:", "late:", "backfilled:"))] == [
-        "live: each was published before the market opened on its first session",
-        "late: each was published after the market had opened on its first session",
-        "backfilled: each was published when the bar of its first session was final",
-    ]
     skills = [line.split()[2:4] for line in lines if line.strip().startswith("skill")]
     assert skills == [["3", "1"], ["4", "1"], ["5", "1"]]
     assert [line.split()[-3] for line in lines[-3:]] == ["backfilled", "late", "live"]
@@ -59,17 +54,8 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(
     # where the night's path began
     assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-1]
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
-    figures = (
-        "forecasts",
-        "steps",
-        "skill",
-        "coverage_50",
-        "coverage_80",
-        "coverage_95",
-        "matured",
-        "directions",
-    )
-    figures += ("direction_accuracy", "base_rate", "brier")  # keys that scripts read
+    figures = ["forecasts", "steps", "skill", "coverage_50", "coverage_80", "coverage_95", "matured", "directions"]
+    figures += ["direction_accuracy", "base_rate", "brier"]  # keys that scripts read
     assert {name: found[name] for name in figures} == {name: alone[name] for name in figures}
     assert (
         found["late"],
@@ -87,9 +73,6 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     for origin in (FRIDAY, date(2013, 2, 25)):
         publish(home, origin)
     before: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
-    assert "restated: no bar that these figures lean on" in shown(
-        capsys, "forecast", "IBM", "--past"
-    )
     night = live_metrics(
         home, "IBM", PriceSeries.from_bars(BarStore.of(home).adjusted("IBM")), None
     )
@@ -99,13 +82,11 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     corrected.loc[pd.Timestamp(2013, 2, 25), ["high"]] *= 1.02
     record(home, corrected, date(2013, 3, 3))
     lines = shown(capsys, "forecast", "IBM", "--past").splitlines()
-    assert lines[2].split() == ["as", "restated", "first", "known", "observations", "independent"]
     [skill] = [line.split() for line in lines if line.strip().startswith("skill")]
     assert skill[1] != skill[2]
     assert skill[2] == f"{before['skill']:+.3f}"
     [changed] = [line.strip() for line in lines if "→" in line and "in 1 step" in line]
     assert changed == "2013-02-25  mid 200.00 → 202.02 (+1.01%), in 1 step"
-    assert "restated: 1 bar changed after being first recorded; the figures differ" in lines
     after: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
     assert after["skill"] != before["skill"]
     assert after["first_known"]["skill"] == before["skill"]
