@@ -54,7 +54,16 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(
     # where the night's path began
     assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-1]
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
-    figures = ["forecasts", "steps", "skill", "coverage_50", "coverage_80", "coverage_95", "matured", "directions"]
+    figures = [
+        "forecasts",
+        "steps",
+        "skill",
+        "coverage_50",
+        "coverage_80",
+        "coverage_95",
+        "matured",
+        "directions",
+    ]
     figures += ["direction_accuracy", "base_rate", "brier"]  # keys that scripts read
     assert {name: found[name] for name in figures} == {name: alone[name] for name in figures}
     assert (
