@@ -1,9 +1,9 @@
-"""`stockml forecast`: the card and, with --details, the steps, the chance of a rise and the
-outlook."""
+"""`stockml forecast` and `size`: the card, with --details the steps and the outlook, with --past the
+ledger's counts and figures."""
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,8 @@ from tests.support.json_fields import check_fields
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded
+
+MONDAY, TUESDAY = date(2013, 2, 25), date(2013, 2, 26)
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +66,7 @@ def test_what_its_night_says_of_a_forecast_is_shown_where_the_record_can_be_read
 @pytest.mark.parametrize(
     ("limit", "of_its_night", "expired"),
     [
-        ([], None, False),
         ([], 4, True),
-        (["--expires-after", "4"], None, True),
         (["--expires-after", "5"], 4, False),
     ],
 )
@@ -83,6 +83,38 @@ def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights
     assert "on Friday 22 February 2013, 5 sessions ago." in told
     assert ("%" in told) is not expired
     assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
+
+
+def test_past_forecasts_are_shown_live_apart_from_late_and_as_first_known(
+    home: HomePaths, capsys: Captured
+) -> None:
+    bars = recorded("IBM").tail(300)
+    record(home, bars, LAST + timedelta(1))
+    for origin, hours in ((TUESDAY, 0.0), (TUESDAY, 1.0), (MONDAY, 12.0), (FRIDAY, 24.0 * 5)):
+        publish(home, origin, hours)
+    lines = shown(capsys, "forecast", "IBM", "--past").splitlines()
+    assert lines[0].startswith("IBM: 1 live forecast, 0 complete, 3 steps")
+    assert lines[0].endswith("1 late, 1 backfilled")
+    skills = [line.split()[2:4] for line in lines if line.strip().startswith("skill")]
+    assert skills == [["3", "1"], ["4", "1"], ["5", "1"]]
+    *_, backfilled, late, replaced, live, legend = lines
+    assert [line.split()[-3] for line in (backfilled, late)] == ["backfilled", "late"]
+    assert (replaced[-4:], live[-4:], legend[:2]) == ("0.0*", " 1.0", "*:")
+    bar = bars.loc[str(TUESDAY)]
+    end = (bar["high"] + bar["low"]) / 2 * 1.05
+    # where the night's path began
+    assert f"{TUESDAY}  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in live
+    before: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
+    assert (before["steps"], before["late"]) == (3, 2)
+    assert (before["apart"]["late"]["steps"], before["apart"]["backfilled"]["steps"]) == (4, 5)
+    corrected, wednesday = bars.copy(), TUESDAY + timedelta(1)
+    corrected.loc[str(wednesday), ["high"]] *= 1.02
+    record(home, corrected, LAST + timedelta(2))
+    after: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--past", "--json"))
+    assert before["skill"] == after["first_known"]["skill"] != after["skill"]
+    [changed] = after["restated_bars"]
+    assert changed["session"] == str(wednesday)
+    assert f"{wednesday}  mid " in shown(capsys, "forecast", "IBM", "--past")
 
 
 def test_a_size_is_said_with_what_it_is_not_and_as_json(home: HomePaths, capsys: Captured) -> None:
