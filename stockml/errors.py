@@ -134,7 +134,7 @@ class QuotaSpent(FeedError):
 class TiingoSpent(QuotaSpent):
     text = (
         "{ticker}: Tiingo's requests of this {period} are used up ({notice}); "
-        "once it is over, `stockml history {ticker}` asks again"
+        "once it is over, `stockml import {ticker}` asks again"
     )
 
 
@@ -246,8 +246,7 @@ class TooFewBars(ModelError):
         missing = "1 is" if self.needed == self.found + 1 else f"{self.needed - self.found} are"
         return (
             f"expected at least {self.needed} sessions for {self.what}, found {self.found}: "
-            f"{missing} missing; bring history with `stockml import`, or with a premium or a "
-            "Tiingo key `stockml history`"
+            f"{missing} missing; bring history with `stockml import`"
         )
 
 

@@ -106,7 +106,7 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
         except FeedError as refused:
             again = isinstance(refused, QuotaSpent | TransientFeedError | BadKey)
             once = f" once this {refused.period} is over" if isinstance(refused, QuotaSpent) else ""
-            hint = f"; `stockml history {ticker}` asks again{once}" if again else ""
+            hint = f"; `stockml import {ticker}` asks again{once}" if again else ""
             # with the variable to correct
             why = refused if isinstance(refused, BadKey) else refused.notice
             return f"no history from {second.name}: {why}{hint}"

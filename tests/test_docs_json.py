@@ -58,9 +58,9 @@ def test_what_is_shown_of_a_home_has_the_fields_that_are_told(
     home: HomePaths, capsys: Captured
 ) -> None:
     restored_to(home.root)
-    for command in ("status", "forecast IBM", "ledger IBM", "bars IBM", "tickers list"):
+    for command in ("status", "forecast IBM", "bars IBM", "tickers list"):
         check_fields(command.removesuffix(" IBM"), shown(capsys, *command.split()))
-    for view in ("bars --holes", "bars --restated"):
+    for view in ("bars --holes", "bars --restated", "forecast --past"):
         check_fields(view, shown(capsys, *view.split(), "IBM"))
     check_fields("doctor", shown(capsys, "doctor"))
     archive = str(home.root.parent / "home.zip")

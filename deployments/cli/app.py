@@ -19,8 +19,7 @@ from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, many_nights, nights, operate, tickers, tuning
 from deployments.cli.command_home import in_home
-from deployments.errors import ServerFailed
-from deployments.process import INTERRUPTED, as_program
+from deployments.process import INTERRUPTED
 from stockml import code_version
 from stockml.errors import BadKey, NoBars, NoChampion, NoForecast, StockmlError
 from stockml.home import current_home
@@ -59,11 +58,6 @@ def every_command(
     ] = False,
 ) -> None:
     """Retrain stock-price LSTMs every night and publish scored forecasts."""
-
-
-def main() -> None:
-    """Entry point of scripts that earlier versions installed."""
-    as_program(lambda: run)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -109,9 +103,8 @@ def _exit_code(error: BaseException) -> int:
         case BrokenPipeError() if _reader_has_gone():
             _drop_unwritten()
             return 0
-        case StockmlError():  # its own server may have ended first, for the same settings
-            fault = _settings_fault(error.__context__) if isinstance(error, ServerFailed) else None
-            return _say(fault or "; ".join([str(error), *getattr(error, "__notes__", ())]))
+        case StockmlError():
+            return _say("; ".join([str(error), *getattr(error, "__notes__", ())]))
         case OSError() if not isinstance(error, BrokenPipeError):
             _drop_unwritten()
             return _say(_os_error_text(error))
@@ -190,25 +183,13 @@ def _unexpected(error: BaseException) -> int:
     return _say(f"unexpected {type(error).__name__}: {error}; please report it with {report}")
 
 
-def _settings_fault(error: BaseException | None) -> str | None:
-    """Advice on settings that Prefect's client or settings, or Python, refuse; None for any other
-    error."""
-    if isinstance(error, ImportError) and "SOCKS" in str(error):
-        return (
-            "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the "
-            "like, or unset them"
-        )
-    # Python's, of the machine's zone
-    if isinstance(error, ValueError) and "offset must be a timedelta" in str(error):
-        return (
-            f"expected TZ to name a zone within a day of UTC, found {os.environ.get('TZ')}; "
-            "correct or unset it"
-        )
+def _settings_fault(error: BaseException) -> str | None:
+    """Advice on settings that Prefect refuses; None for any other error."""
     settings_class = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
     file_errors = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
     if not settings_class.endswith("Settings") and type(error).__name__ not in file_errors:
         return None
-    faults: Any = error.errors(include_input=False) if settings_class else ()  # type: ignore[union-attr]
+    faults: Any = error.errors(include_input=False) if settings_class else ()  # type: ignore[attr-defined]
     found = (
         ", ".join(
             f"{settings_class}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults

@@ -1,4 +1,4 @@
-"""Commands that import price history from files and show the stored bars. None needs a server."""
+"""Commands that bring price history, from files or the provider, and show the stored bars."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.command_home import json_text
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
-from deployments.cli.runs import night_parameters
+from deployments.cli.runs import night_parameters, run_flow
 from stockml.errors import InvalidFile, InvalidTicker, NoBars, StockmlError, quantity
 from stockml.home import current_home
 from stockml.provider.price_source import check, kind_of
@@ -38,7 +38,8 @@ def import_history(
         str, Argument(metavar="TICKER|FOLDER", help="The ticker, or a folder of CSV files alone.")
     ],
     file: Annotated[
-        Path | None, Argument(metavar="FILE", help="The ticker's CSV file of daily prices.")
+        Path | None,
+        Argument(metavar="FILE", help="Its CSV file of daily prices; default: ask the provider."),
     ] = None,
     calendar: Calendar = None,
     date_format: Annotated[
@@ -58,11 +59,20 @@ def import_history(
     as_json: Json = False,
 ) -> int:
     """Import a ticker's price history from a CSV file. For a folder, take each ticker from its
-    file's name."""
+    file's name.
+
+    Without a file, fetch it from the provider: that takes a premium or a Tiingo key.
+    """
     from stockml.prices.csv_import import Readings
     from stockml.prices.store import BarStore
 
-    home, files = current_home(), _files(ticker, file)
+    home = current_home()
+    if file is None and not Path(ticker).is_dir():
+        if dry_run or date_format or decimal or columns:
+            raise BadParameter("expected a file to read so, found none", param_hint="FILE")
+        _fetch(as_ticker(ticker), calendar, as_json=as_json)
+        return 0
+    files = _files(ticker, file)
     readings = Readings(date_format, decimal, _headings(columns))
     if file:
         calendar = night_parameters(str(files[file]), None, calendar, None)["calendar"]
@@ -84,6 +94,16 @@ def import_history(
         prefix = "" if path in str(error) else f"{path}: "
         print(f"stockml: {one_line(f'{prefix}{error}')}", file=sys.stderr)
     return int(bool(refusals))
+
+
+def _fetch(ticker: str, calendar: str | None, *, as_json: bool) -> None:
+    check(current_home(), kind_of(os.environ))
+    exchange = night_parameters(ticker, None, calendar, None)["calendar"]
+    receipt, second = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)
+    plain = {"ticker": ticker, "rows_added": receipt.added, "rows_restated": receipt.restated}
+    plain |= {"path": receipt.path, "second_provider": second or None}
+    text = "; ".join(filter(None, (receipt.counted, second)))
+    print(json_text(plain) if as_json else f"{ticker}: {text}")
 
 
 def _headings(columns: str | None) -> dict[str, str]:
@@ -120,10 +140,6 @@ def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
         )
     if file:
         return {file: spelling(as_ticker(ticker))}
-    if not (ticker and Path(ticker).is_dir()):
-        raise BadParameter(
-            f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone"
-        )
     if not (paths := files_in(Path(ticker))):
         raise InvalidFile(
             ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none"

@@ -5,12 +5,12 @@ import sys
 from datetime import date
 from shutil import get_terminal_size
 from textwrap import fill
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option, Typer
 
 from deployments.cli.command_home import json_text
-from deployments.cli.options import SHOWN_ROWS, Calendar, Details, Json, Ticker, as_share
+from deployments.cli.options import Calendar, Details, Json, Ticker, as_share
 from stockml.errors import HistoryError, InvalidFile, NoBars
 from stockml.home import current_home
 from stockml.redaction import one_line
@@ -38,11 +38,14 @@ def forecast(
         ),
     ] = None,
     calendar: Calendar = None,
+    past: Annotated[
+        bool, Option("--past", help="Show how earlier forecasts turned out instead.")
+    ] = False,
     details: Details = False,
     as_json: Json = False,
 ) -> None:
     """Show a ticker's newest forecast and its age."""
-    from deployments.cli import ledger_text
+    from deployments.cli import past_forecasts
     from deployments.registration.ticker_list import ticker_store
     from stockml import clock
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
@@ -51,6 +54,9 @@ def forecast(
     from stockml.nights.status import UP_TO_DATE, rows
     from stockml.nights.summary import forecast_json
 
+    if past:
+        past_forecasts.show(ticker, calendar, as_json=as_json)
+        return
     [entry] = entries_of(ticker, Ledger(current_home().ledger).newest(ticker))
     store, night = ticker_store(current_home(), ticker, calendar), _night_of(entry)
     sessions = store.sessions(ticker)
@@ -81,7 +87,7 @@ def forecast(
     if timing != "live":
         print(
             f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, "
-            f"{ledger_text.WHEN[timing]}"
+            f"{past_forecasts.WHEN[timing]}"
         )
     if details and not age.expired:
         _print_details(published, night, sessions)
@@ -127,63 +133,6 @@ def _night_of(entry: "LedgerEntry") -> "Night | None":
 
 
 @app.command()
-def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from
-    live ones."""
-    from deployments.cli import ledger_text
-    from deployments.registration.ticker_list import ticker_store
-    from stockml.forecasts.ledger import Ledger
-    from stockml.forecasts.ledger_scores import (
-        last_closes,
-        restated_bars,
-        steps_across,
-        steps_without_bar,
-    )
-    from stockml.prices.series import PriceSeries
-
-    ledger, store = Ledger(current_home().ledger), ticker_store(current_home(), ticker, calendar)
-    entries, sessions = ledger.entries(ticker), store.sessions(ticker)
-    series, first_series = (
-        PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known)
-    )
-    factors = store.restated_price_factors(ticker)
-    today, first_known = (
-        ledger.record(ticker, each, sessions, factors) for each in (series, first_series)
-    )
-    counting = ledger.counting(ticker, sessions)
-    restated, across = restated_bars(counting, first_series, series), steps_across(counting, series)
-    without_bar = steps_without_bar(counting, series)
-    if not as_json:
-        steps = ledger.steps(ticker).drop_duplicates("key")
-        # as known then
-        closes = dict(zip(steps["key"], last_closes(steps, first_series, factors), strict=True))
-        shown, counted = (
-            sorted(entries, key=lambda each: each.forecast.origin)[-SHOWN_ROWS:],
-            set(counting["key"]),
-        )
-        lines = [
-            ledger_text.entry_line(each, sessions, closes[each.key], each.key in counted)
-            for each in shown
-        ]
-        if any(each.key not in counted for each in shown):
-            lines.append(ledger_text.NOT_COUNTED)
-        print(
-            ledger_text.record_text(
-                ticker, today, first_known, restated, across, without_bar, lines
-            )
-        )
-        return
-    entry_rows = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
-    apart = {"late": vars(today["late"]), "backfilled": vars(today["backfilled"])}
-    bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
-    plain = {"ticker": ticker, "entries": entry_rows, **vars(today["live"]), "apart": apart}
-    plain |= {"first_known": vars(first_known["live"]), "restated_bars": bars}
-    for name, left_out in {"across_units": across, "without_bar": without_bar}.items():
-        plain[name] = {str(day): steps for day, steps in left_out.items()}
-    print(json_text(plain))
-
-
-@app.command()
 def size(
     ticker: Ticker,
     capital: Annotated[
@@ -224,30 +173,3 @@ def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
     except (NoBars, HistoryError):
         return None
     return float(bars["close"].iloc[-1]) if bars.index[-1].date() == session else None
-
-
-def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
-    """The entry as JSON values; its run comes from the night's record, as the ledger is written
-    before MLflow's run."""
-    from stockml.evaluation.path_scores import LSTM
-    from stockml.nights.record import kept_night
-
-    forecast, night = entry.forecast, kept_night(current_home().nights, entry.ticker, entry.key)
-    run_id, version = entry.run_id, entry.model_version
-    if night and run_id is None:
-        run_id, version = (
-            night.mlflow_run_id,
-            night.model_version if night.publisher == LSTM else None,
-        )
-    return {
-        "key": entry.key,
-        "session": forecast.origin.isoformat(),
-        "published_at": entry.published_at.isoformat(),
-        "last_value": forecast.last_value,
-        "end": forecast.path[-1],
-        "due": forecast.sessions[-1].isoformat(),
-        "weights": list(forecast.weights),
-        "probability_of_rise": forecast.probability_of_rise,
-        "mlflow_run_id": run_id,
-        "model_version": version,
-    }

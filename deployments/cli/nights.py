@@ -1,5 +1,4 @@
-"""Commands about nights: run one, fetch a ticker's history, roll back a champion, show the
-status."""
+"""Commands about nights: run one, roll back a champion, show the status."""
 
 import sys
 from collections.abc import Callable
@@ -66,29 +65,6 @@ def nightly(
     age = night_age(current_home().nights, night, clock.now())
     print(
         json_text(summary.as_json(night)) if as_json else summary.text(night, age, details=details)
-    )
-
-
-@app.command()
-def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else
-    `stockml import`."""
-    with recorded_prices(ticker):
-        exchange = night_parameters(ticker, None, calendar, None)["calendar"]
-        receipt, second_provider = run_flow(
-            "backfill.history", ticker, calendar=exchange, quiet=as_json
-        )
-    plain = {
-        "ticker": ticker,
-        "rows_added": receipt.added,
-        "rows_restated": receipt.restated,
-        "path": receipt.path,
-    }
-    text = "; ".join(filter(None, (receipt.counted, second_provider)))
-    print(
-        json_text(plain | {"second_provider": second_provider or None})
-        if as_json
-        else f"{ticker}: {text}"
     )
 
 

@@ -88,20 +88,17 @@ def alerts(switch: Annotated[Literal["on", "off"], Argument(help="on or off")]) 
 
 
 @app.command()
-def doctor(
-    prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False
-) -> int:
-    """Check for problems and say how to fix them. Looks at key, quota, servers, clock, ports and
+def doctor(as_json: Json = False) -> int:
+    """Check for problems and say how to fix them. Looks at versions, home, key, quota, servers and
     stored files.
 
     Exit code 1 if there is a problem.
     """
-    from deployments.doctor.checks import examine
+    from deployments.doctor import examine
     from stockml import clock
 
-    ports = {"Prefect": prefect_port, "MLflow": mlflow_port}
     checks = []
-    for check in examine(current_home(), os.environ, clock.now(), ports):
+    for check in examine(current_home(), os.environ, clock.now()):
         checks.append(check)
         if not as_json:
             print(check, flush=True)

@@ -235,3 +235,7 @@ def _print_and_register(home: HomePaths, done: str) -> None:
             raise
     else:
         print("`stockml up` schedules them")
+
+
+if __name__ == "__main__":  # as `stockml up` runs it, in a process of its own
+    print(*register_all(current_home()), sep="\n")

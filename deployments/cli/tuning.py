@@ -23,7 +23,7 @@ from deployments.cli.options import (
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.errors import TrackingUnavailable
 from stockml.home import current_home
-from stockml.settings import DecayPart, Profile, Sampler
+from stockml.settings import DecayPart, Sampler
 
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
@@ -86,7 +86,6 @@ def search(
         int, Option(min=1, help="Trials in total; a repeated search continues up to it.")
     ] = 30,
     sampler: Annotated[Sampler, Option(help="How the next settings are chosen.")] = "tpe",
-    profile: Annotated[Profile, Option(help="Only `tutorial` can be searched.")] = "tutorial",
     settings: Annotated[
         list[str] | None,
         Option("--set", metavar="NAME=VALUE", help="A setting to fix instead of searching it."),
@@ -100,16 +99,9 @@ def search(
     Settings are compared on the validation part only, from the published ones on, whatever was
     found before. On a full history, 30 trials take hours.
     """
-    if profile != "tutorial":
-        raise BadParameter(
-            "expected tutorial: the nightly network is the pretrained one, which `stockml "
-            "pretrain` learns"
-        )
     if is_file := Path(source).is_file() or Path(source).suffix in (".csv", ".txt"):
         if calendar:
-            raise BadParameter(
-                "expected no --calendar with --profile tutorial and a file: it has its own dates"
-            )
+            raise BadParameter("expected no --calendar with a file: it has its own dates")
         tuned = _tuned_tutorial(
             Path(source), as_tutorial_settings(settings), trials, sampler, quiet=as_json
         )

@@ -21,7 +21,7 @@ from deployments.servers.environment import check_database, settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
 from deployments.servers.versions import check_versions
-from stockml.code_version import in_words, number_libraries
+from stockml.code_version import in_words
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths
 from stockml.provider.price_source import prices_in
@@ -147,8 +147,7 @@ def up(
         environ |= access.as_client()
         _register(home, environ, say, children)
         children.append(start(worker(environ), logs / "worker.log"))
-        code = {"version": in_words(), "libraries": " ".join(number_libraries())}
-        record = pages | {"prefect_api": api, "address": access.address} | code
+        record = pages | {"prefect_api": api, "address": access.address, "version": in_words()}
         write_atomically(home.servers, json.dumps(record).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
         _print_addresses(home, environ, pages, access, say)
@@ -201,7 +200,7 @@ def _register(
     """Tell Prefect of the tickers, in a process that ends and leaves this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
-    program = Program("the registration", "deployments.cli.register", (), environ)
+    program = Program("the registration", "deployments.cli.tickers", (), environ)
     child = start(program, home.root / "logs" / "registration.log")
     try:
         while (code := child.process.poll()) != 0:

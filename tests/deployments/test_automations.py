@@ -25,7 +25,7 @@ from prefect.states import AwaitingRetry, Completed, Crashed, Late, Running, Sta
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import result_of
-from deployments.doctor.services import prefect_nights
+from deployments.doctor import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import (
     AGAIN,

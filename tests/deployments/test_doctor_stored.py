@@ -1,9 +1,6 @@
 """The doctor on damage: it names the damaged file and the way back."""
 
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.doctor.check import Check
+from deployments.doctor import Check
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -20,7 +17,7 @@ from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.storage.records import sealed
 from stockml.tracking.client import Tracking
-from tests.deployments.test_doctor_checks import NOW, found
+from tests.deployments.test_doctor import NOW, found
 from tests.faults.flipped_bits import kinds
 from tests.support.nights import recorded_night
 
@@ -32,13 +29,7 @@ DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
     ("place", "content", "says"),
     [
         ("mlflow.db", b"", AWAY),
-        ("mlflow.db", b"no database, but long enough to be one" * 9, AWAY),
-        (
-            "prefect/prefect.db",
-            b"no database, but long enough to be one" * 9,
-            AWAY,
-        ),
-        ("prefect/prefect.db", b"", AWAY),
+        ("prefect/prefect.db", b"no database, but long enough to be one" * 9, AWAY),
         ("settings/IBM.json", b"{}", "restore it from a backup"),
         *(pytest.param(name, b"[" * 10_000, "restore it from a backup", id=name) for name in DEEP),
     ],
@@ -58,9 +49,7 @@ def problem(home: HomePaths) -> Check:
     """The only problem found, a day after the last stored bar."""
     checks = found(home, now=NOW + timedelta(days=1)).values()
     [check] = [
-        each
-        for each in checks
-        if each.verdict == "problem" and each.name not in ("rights", "price service")
+        each for each in checks if each.verdict == "problem" and each.name != "price service"
     ]
     return check
 
@@ -135,10 +124,8 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: HomePaths
     ("arrays", "says"),
     [
         (None, "no paths.npz"),
-        *(
-            (each, "no .npz of plain arrays")
-            for each in (b"PK, cut off", b"one bit", b"one bit of its index")
-        ),
+        (b"PK, cut off", "no .npz of plain arrays"),
+        (b"one bit", "no .npz of plain arrays"),
         (b"one figure", "damage, or a change by hand"),
     ],
 )
@@ -159,10 +146,10 @@ def test_a_champions_missing_or_damaged_evaluation_is_named(
         (folder / "assessment.json").write_bytes(
             sealed(b'{\n "skill": 0.1\n}').replace(b"0.1", b"0.9")
         )
-    if arrays and arrays.startswith(b"one bit"):
+    if arrays == b"one bit":
         np.savez(folder / "paths.npz", medians=np.zeros(100))
         whole = bytearray((folder / "paths.npz").read_bytes())
-        whole[500 if arrays == b"one bit" else whole.index(b"PK\1\2") + 10] ^= 1
+        whole[500] ^= 1
         (folder / "paths.npz").write_bytes(whole)
     assert problem(home).found.startswith(
         f"{folder}: expected the champion's evaluation, found {says}"
@@ -183,26 +170,7 @@ def test_a_home_that_was_moved_is_told_the_link_that_finds_mlflows_files(
     Tracking(home).keep_and_log(recorded_night())
     moved = home_of({"STOCKML_HOME": str(home.root.with_name("moved"))})
     shutil.move(home.root, moved.root)
-    check = found(moved)["MLflow's runs"]
+    check = found(moved)["MLflow"]
     assert (check.verdict, f"`ln -s {moved.root} {home.root}`" in check.found) == ("problem", True)
     home.root.symlink_to(moved.root)
-    assert "MLflow's runs" not in found(moved)
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_reported(home: HomePaths, tmp_path: Path) -> None:
-    code = (
-        "from tests.support.small_disk import mount_small_disk; from pathlib import Path; import "
-        "sys; "
-    )
-    code += (
-        "mount_small_disk(Path(sys.argv[1])); from deployments.cli.app import run; "
-        "sys.exit(run(['doctor']))"
-    )
-    place = {"STOCKML_HOME": str(tmp_path / "small")}
-    command = [sys.executable, "-c", code, place["STOCKML_HOME"]]
-    ran = subprocess.run(
-        command, env=os.environ | place, capture_output=True, text=True, check=False
-    )
-    [line] = [line for line in ran.stdout.splitlines() if "PROBLEM home" in line]
-    assert (ran.returncode, "0.1 GB free; free at least 2 GB" in line) == (1, True), ran
+    assert found(moved)["MLflow"].verdict == "ok"

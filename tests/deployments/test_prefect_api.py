@@ -11,7 +11,7 @@ from contextlib import closing
 import psutil
 import pytest
 
-from deployments.doctor import services
+from deployments import doctor
 from deployments.errors import ServerUnavailable
 from deployments.servers.prefect_api import (
     configured_api,
@@ -73,7 +73,10 @@ def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_loo
 ) -> None:
     """The name service would be asked for `me:hidden@127.0.0.1`."""
     environ = {"PREFECT_API_URL": "http://me:hidden@127.0.0.1:9/api"}
-    for asks in (lambda: configured_api(home, environ), lambda: services.prefect(home, environ)):
+    for asks in (
+        lambda: configured_api(home, environ),
+        lambda: next(doctor.prefect(home, environ)),
+    ):
         with pytest.raises(InvalidSetting, match="PREFECT_API_AUTH_STRING takes them") as refused:
             asks()
         assert "hidden" not in "".join(traceback.format_exception(refused.value))

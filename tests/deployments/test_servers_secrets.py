@@ -22,7 +22,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Failed, Running
 
-from deployments.doctor.checks import examine
+from deployments.doctor import examine
 from deployments.process import restored
 from deployments.servers import processes
 from deployments.servers.access import Access
@@ -205,7 +205,7 @@ def test_to_the_doctor_a_prefect_server_with_another_password_is_a_problem(
         ):
             [check] = [
                 check
-                for check in examine(place, environ, datetime.now(UTC), {})
+                for check in examine(place, environ, datetime.now(UTC))
                 if check.name == "Prefect"
             ]
             assert check.verdict == verdict, check
@@ -280,7 +280,7 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
         python("-m", "deployments.run", "IBM", **secret),
         python(
             "-m",
-            "deployments.cli.register",
+            "deployments.cli.tickers",
             **secret,
             STOCKML_HOME=str(replay_home(os.environ).root),
         ),

@@ -2,7 +2,6 @@
 runs it."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.nights.record import Night, kept_nights
 from tests.support.commands import Captured, here
-from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -82,28 +80,6 @@ def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None
     assert {night.settings["evaluation.test_sessions"] for night in nights(listed)} == {300}
 
 
-@pytest.mark.campaign
-@pytest.mark.slow
-def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(
-    listed: HomePaths, tmp_path: Path, capsys: Captured
-) -> None:
-    """By its suffix, London's calendar, half of these bars are of no session, and as many sessions
-    lack one."""
-    listed.tickers.write_text(json.dumps({"tickers": [LISTED | {"ticker": "VOD.LON"}]}))
-    file = tmp_path / "bars.csv"
-    recorded("IBM").to_csv(file, index_label="Date")
-    assert here("import", "VOD.LON", str(file)) == 0
-    assert here("nightly", "VOD.LON", ON) == 0
-    capsys.readouterr()
-    assert here("bars", "VOD.LON", "--holes") == 0
-    assert "every session has a bar that is believed" in capsys.readouterr().out
-    here("doctor", "--json")
-    [found] = (
-        each for each in json.loads(capsys.readouterr().out)["checks"] if each["name"] == "VOD.LON"
-    )
-    assert "without a bar" not in found["found"]
-
-
 def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -> None:
     """The server checks what a run is given by the form: also what an earlier version's deployment
     gives."""
@@ -113,7 +89,5 @@ def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -
     with get_client(sync_client=True) as client:
         page = client.read_deployment_by_name("universe/all tickers, one night")
         assert page.parameters == {"tickers": ["IBM", "VOD"], "choices": {"VOD": OWN}}
-        for given in ({}, {"choices": {}}, {"settings": {"evaluation": {"horizon": 40}}}):
-            client.create_flow_run_from_deployment(page.id, parameters=given)
         with pytest.raises(PrefectHTTPStatusError, match="409"):
             client.create_flow_run_from_deployment(page.id, parameters={"choice": {}})

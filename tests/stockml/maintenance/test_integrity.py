@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.doctor.stored import nights, settings, tickers
+from deployments.doctor import nights, settings, tickers
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
@@ -58,7 +58,7 @@ def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_t
     home: HomePaths,
 ) -> None:
     Ledger(home.ledger).publish(entry(20))
-    [_, check] = tickers(home, NOW, replay=False)
+    [check] = tickers(home, NOW)
     assert check.found.startswith(
         f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts"
     )
@@ -80,7 +80,7 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     write_atomically(home.settings / "._IBM.json", b"a copy")
     assert [*settings(home), *nights(home)] == []
     assert due(home, RetentionSettings(), NOW) == ([], [])
-    assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
+    assert [check.name for check in tickers(home, NOW)] == ["IBM"]
     assert rows(home, known_tickers(home), NOW) == []
     assert _kept_keys(RetentionSettings()) == {f"{1:064x}"}
 

@@ -152,7 +152,7 @@ def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(
     tmp_path: Path, case: str
 ) -> None:
     content, status, *_ = REFUSALS[case]
-    said = rf"this {case[4:].partition(',')[0]} are used up \(.*\); once it is over, `stockml history MSFT` asks again$"
+    said = rf"this {case[4:].partition(',')[0]} are used up \(.*\); once it is over, `stockml import MSFT` asks again$"
     with Loopback(sends(content, status)) as service, tiingo(tmp_path, service.address) as client:
         with pytest.raises(TiingoSpent, match=said):
             client.daily("MSFT", "full")

@@ -1,14 +1,18 @@
-"""The text of `stockml ledger`: counts, then each figure with its observations; late forecasts
-apart."""
+"""`stockml forecast TICKER --past`: counts, then each figure with its observations; late and
+backfilled forecasts apart from live ones."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from typing import Any
 
+from deployments.cli.command_home import json_text
 from deployments.cli.options import SHOWN_ROWS
+from deployments.registration.ticker_list import ticker_store
 from stockml.errors import quantity
+from stockml.evaluation.path_scores import LSTM
 from stockml.forecasts.forecast import price_text
-from stockml.forecasts.ledger import LedgerEntry
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import (
     FIGURES,
     MIN_INDEPENDENT,
@@ -16,8 +20,15 @@ from stockml.forecasts.ledger_scores import (
     RealisedScores,
     RestatedBar,
     Timing,
+    last_closes,
+    restated_bars,
+    steps_across,
+    steps_without_bar,
 )
+from stockml.home import current_home
+from stockml.nights.record import kept_night
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 
 WHEN: dict[Timing, str] = {
     "live": "before the market opened on its first session",
@@ -25,6 +36,45 @@ WHEN: dict[Timing, str] = {
     "backfilled": "when the bar of its first session was final",
 }
 NOT_COUNTED = "*: in no count or figure: another forecast of its session is"
+
+
+def show(ticker: str, calendar: str | None, *, as_json: bool) -> None:
+    """Print how the ticker's forecasts turned out."""
+    ledger, store = Ledger(current_home().ledger), ticker_store(current_home(), ticker, calendar)
+    entries, sessions = ledger.entries(ticker), store.sessions(ticker)
+    series, first_series = (
+        PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known)
+    )
+    factors = store.restated_price_factors(ticker)
+    today, first_known = (
+        ledger.record(ticker, each, sessions, factors) for each in (series, first_series)
+    )
+    counting = ledger.counting(ticker, sessions)
+    restated, across = restated_bars(counting, first_series, series), steps_across(counting, series)
+    without_bar = steps_without_bar(counting, series)
+    if not as_json:
+        steps = ledger.steps(ticker).drop_duplicates("key")
+        # as known then
+        closes = dict(zip(steps["key"], last_closes(steps, first_series, factors), strict=True))
+        shown, counted = (
+            sorted(entries, key=lambda each: each.forecast.origin)[-SHOWN_ROWS:],
+            set(counting["key"]),
+        )
+        lines = [
+            entry_line(each, sessions, closes[each.key], each.key in counted) for each in shown
+        ]
+        if any(each.key not in counted for each in shown):
+            lines.append(NOT_COUNTED)
+        print(record_text(ticker, today, first_known, restated, across, without_bar, lines))
+        return
+    entry_rows = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
+    apart = {"late": vars(today["late"]), "backfilled": vars(today["backfilled"])}
+    bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
+    plain = {"ticker": ticker, "entries": entry_rows, **vars(today["live"]), "apart": apart}
+    plain |= {"first_known": vars(first_known["live"]), "restated_bars": bars}
+    for name, left_out in {"across_units": across, "without_bar": without_bar}.items():
+        plain[name] = {str(day): steps for day, steps in left_out.items()}
+    print(json_text(plain))
 
 
 def record_text(
@@ -121,3 +171,27 @@ def entry_line(entry: LedgerEntry, sessions: Sessions, close: float, counts: boo
     )
     path = f"{end.origin}  {start} → {price_text(end.path[-1])} on {end.sessions[-1]}"
     return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}{'' if counts else '*'}"
+
+
+def _plain_entry(entry: LedgerEntry) -> dict[str, Any]:
+    """The entry as JSON values; its run comes from the night's record, as the ledger is written
+    before MLflow's run."""
+    forecast, night = entry.forecast, kept_night(current_home().nights, entry.ticker, entry.key)
+    run_id, version = entry.run_id, entry.model_version
+    if night and run_id is None:
+        run_id, version = (
+            night.mlflow_run_id,
+            night.model_version if night.publisher == LSTM else None,
+        )
+    return {
+        "key": entry.key,
+        "session": forecast.origin.isoformat(),
+        "published_at": entry.published_at.isoformat(),
+        "last_value": forecast.last_value,
+        "end": forecast.path[-1],
+        "due": forecast.sessions[-1].isoformat(),
+        "weights": list(forecast.weights),
+        "probability_of_rise": forecast.probability_of_rise,
+        "mlflow_run_id": run_id,
+        "model_version": version,
+    }

@@ -1,2 +1,0 @@
-"""`stockml doctor`: read-only checks for what could make tonight's run fail, each with its
-remedy."""
