@@ -5,11 +5,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from stockml.errors import TooFewBars
+from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.volatility import Volatilities
 from stockml.models.har_regression import REGRESSION, HarRegression
-from stockml.models.lead_grid import LEADS, LEVELS, moves, symmetrised
+from stockml.models.lead_grid import LEADS, LEVELS, hat_basis, lead_basis, moves, symmetrised
 from stockml.models.vintage_store import digest
 from stockml.prices.series import PriceSeries
 from tests.support.walks import (
@@ -101,17 +101,6 @@ def test_quantiles_are_width_times_shape_and_cover_what_they_claim(fitted: HarRe
     )
 
 
-def test_moves_are_larger_where_the_learned_width_is_larger(fitted: HarRegression) -> None:
-    unseen = breathing(3_000, seed=78)
-    origins = np.arange(1_100, 2_950, 5)
-    width, moved = (
-        fitted.widths(unseen, origins, np.array([10]))[:, 0],
-        np.abs(moves(unseen, origins, np.array([10]))),
-    )
-    wide = width > np.median(width)
-    assert moved[wide].mean() > 1.5 * moved[~wide].mean()
-
-
 def test_nothing_after_until_is_learned_from(fitted: HarRegression) -> None:
     last = int(np.searchsorted(walk(2_000).sessions, np.datetime64("2004-06-30"), side="right")) - 1
     changed = {ticker: altered_after(series, last) for ticker, series in tickers().items()}
@@ -122,10 +111,10 @@ def test_nothing_after_until_is_learned_from(fitted: HarRegression) -> None:
 
 
 def test_no_origin_sees_a_later_bar(fitted: HarRegression) -> None:
-    series, origins = walk(1_300), np.array([30, 100, 700, 1_100])
-    for t in origins:
-        same = fitted.quantiles(altered_after(series, int(t)), origins[origins <= t], ALL)
-        np.testing.assert_array_equal(same, fitted.quantiles(series, origins[origins <= t], ALL))
+    series = walk(1_300)
+    for t in (30, 100, 1_100):
+        same = fitted.quantiles(altered_after(series, t), np.array([t]), ALL)
+        np.testing.assert_array_equal(same, fitted.quantiles(series, np.array([t]), ALL))
 
 
 def test_equal_bars_give_equal_values_in_any_order_and_at_any_price_level(
@@ -146,18 +135,10 @@ def test_quantiles_are_finite_and_never_fall_whatever_the_prices(
     fitted: HarRegression, series: PriceSeries
 ) -> None:
     origins = within_segment(series, np.arange(20, len(series)), 0)
-    quantiles = fitted.quantiles(series, origins, ALL)
-    for found in (quantiles, symmetrised(quantiles)):
-        assert np.isfinite(found).all()
-        assert (np.diff(found, axis=-1) >= 0).all()
+    found = fitted.quantiles(series, origins, ALL)
+    assert np.isfinite(found).all()
+    assert (np.diff(found, axis=-1) >= 0).all()
     assert (fitted.widths(series, origins, ALL) > 0).all()
-
-
-def test_a_tenfold_start_and_a_hole_of_a_year_are_forgotten(fitted: HarRegression) -> None:
-    origins, plain = np.array([1_190]), fitted.quantiles(walk(1_200), np.array([1_190]), ALL)
-    np.testing.assert_allclose(fitted.quantiles(hole_of_a_year(), origins, ALL), plain, rtol=0.1)
-    tenfold = fitted.quantiles(begins_tenfold(bars=100), origins, ALL)
-    assert (np.abs(tenfold) < 2 * np.abs(plain) + 0.02).all()
 
 
 def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
@@ -195,13 +176,34 @@ def test_too_little_history_is_refused_with_the_sessions_needed_and_found(
     with pytest.raises(TooFewBars) as refusal:
         fitted.quantiles(walk(100), np.array([19, 50]), ALL)
     assert (refusal.value.needed, refusal.value.found) == (21, 20)
-    with pytest.raises(TooFewBars):
-        HarRegression.fit({"NEW": walk(100)}, UNTIL)
-    with pytest.raises(TooFewBars):
-        HarRegression.fit(tickers(), date(1990, 1, 1))
+    for pool, until in (({"NEW": walk(100)}, UNTIL), (tickers(), date(1990, 1, 1))):
+        with pytest.raises(TooFewBars):
+            HarRegression.fit(pool, until)
 
 
 def test_a_pool_too_young_for_the_long_terms_still_learns() -> None:
     young = HarRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
     assert young.means[3:5].tolist() == [0.0, 0.0]
     assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()
+
+
+def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refused() -> None:
+    share = np.log(4 / 3) / np.log(5 / 3)
+    values = np.random.default_rng(5).normal(size=len(LEADS))
+    expected = (1 - share) * values[2] + share * values[3]
+    assert (hat_basis(np.array([4])) @ values)[0] == pytest.approx(expected)
+    for lead in (0, 51):
+        with pytest.raises(InvalidSetting):
+            hat_basis(np.array([1, lead]))
+
+
+def test_the_basis_of_a_width_is_legendres_polynomials_of_ln_lead() -> None:
+    x = np.array([-1, 2 * np.log(10) / np.log(50) - 1, 1])
+    expected = np.column_stack([x**0, x, (3 * x**2 - 1) / 2, (5 * x**3 - 3 * x) / 2])
+    np.testing.assert_allclose(lead_basis(np.array([1, 10, 50])), expected)
+
+
+def test_symmetrised_quantiles_have_no_location_and_keep_a_symmetric_width() -> None:
+    found = symmetrised(np.array([[-1.0, 0.5, 4.0]]))
+    np.testing.assert_allclose(found, [[-2.5, 0, 2.5]])
+    np.testing.assert_allclose(symmetrised(found), found)
