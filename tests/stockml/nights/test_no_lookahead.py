@@ -1,7 +1,7 @@
 """Altering every bar after t leaves everything computed as of t unchanged, to the last bit.
 
 For what is learned, chosen and published as of t, see test_ticker_training.py, test_assessment.py.
-The `tutorial` profile is the exception; its two known leaks are shown in test_recipe.py and
+The `tutorial` profile is the exception; its two known leaks are shown in test_tutorial_recipe.py and
 test_tutorial.py.
 """
 
