@@ -1,8 +1,8 @@
 """Altering every bar after t leaves everything computed as of t unchanged, to the last bit.
 
 For what is learned, chosen and published as of t, see test_ticker_training.py, test_assessment.py.
-The `tutorial` profile is the exception; its two known leaks are shown in test_tutorial_recipe.py and
-test_tutorial.py.
+The `tutorial` profile is the exception; its two known leaks are shown in
+test_tutorial_recipe.py and test_tutorial.py.
 """
 
 from dataclasses import replace
