@@ -43,29 +43,20 @@ def test_a_damaged_settings_file_is_an_error_that_names_it(home: HomePaths, cont
         tuned_settings(home, "ABC")
 
 
-def test_a_damaged_settings_file_is_not_overwritten_and_no_search_starts(home: HomePaths) -> None:
+def test_an_edited_file_is_not_overwritten_and_no_search_starts_until_its_checksum_is_removed(
+    home: HomePaths,
+) -> None:
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
-    path.write_text(damaged := path.read_text().replace('epochs": 3', 'epochs": 4'))
+    path.write_text(edited := path.read_text().replace('epochs": 3', 'epochs": 4'))
     heard: list[TrialRecord] = []
     for attempt in (
         lambda: write_tuned_settings(home, "ABC", {"training.epochs": 5}, {}),
         lambda: tune(home, search(), trials=1, on_trial=heard.append),
     ):
-        with pytest.raises(InvalidFile, match=r"ABC\.json.*restore it from a backup"):
+        with pytest.raises(InvalidFile, match=r"ABC\.json.*`crc32`.*from a backup"):
             attempt()
-    assert (path.read_text(), heard) == (damaged, [])
-
-
-def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(
-    home: HomePaths,
-) -> None:
-    path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
-    path.write_text(path.read_text().replace('epochs": 3', 'epochs": 4'))
-    with pytest.raises(InvalidFile, match=r"ABC\.json.*take its line `crc32` out"):
-        tuned_settings(home, "ABC")
-    path.write_text(
-        json.dumps(
-            {name: each for name, each in json.loads(path.read_text()).items() if name != "crc32"}
-        )
-    )
+    assert (path.read_text(), heard) == (edited, [])
+    content = json.loads(edited)
+    del content["crc32"]
+    path.write_text(json.dumps(content))
     assert tuned_settings(home, "ABC") == {"training.epochs": 4}
