@@ -19,11 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
-from stockml.features.width_inputs import AVERAGED, INPUTS, InputScale
+from stockml.features.volatility import AVERAGED, INPUTS, InputScale
 from stockml.models.har_regression import REGRESSION, TERMS, HarRegression, Vintage
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS
-from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
-from stockml.models.replay import Replay, Stretches
+from stockml.models.pretrained_network import (
+    LOOK_BACK,
+    Member,
+    PretrainedNetwork,
+    Replay,
+    Stretches,
+)
 from stockml.models.ridge_regression import RIDGE, RidgeRegression
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically

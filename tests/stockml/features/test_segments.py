@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from stockml.errors import TooFewBars
 from stockml.features.origins import FIRST_ORIGIN, scored_origins, within_segment
 from stockml.features.segments import MAX_CLOSURE, segments, starts, to_newest_units
-from stockml.features.volatility import Volatilities
-from stockml.features.width_inputs import width_inputs
+from stockml.features.volatility import Volatilities, width_inputs
 from stockml.models.baselines import published_median
 from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import LEADS

@@ -9,7 +9,7 @@ import pytest
 
 from stockml.features.origins import within_segment
 from stockml.features.segments import starts
-from stockml.features.width_inputs import InputScale, width_inputs
+from stockml.features.volatility import InputScale, width_inputs
 from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import LEADS, lead_basis, symmetrised
 from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork

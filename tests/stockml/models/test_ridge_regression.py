@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stockml.features.origins import within_segment
-from stockml.features.width_inputs import (
+from stockml.features.volatility import (
     input_averages,
 )
 from stockml.models.har_regression import HarRegression

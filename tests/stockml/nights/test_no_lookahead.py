@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from stockml.features.segments import starts
-from stockml.features.volatility import Volatilities
-from stockml.features.width_inputs import input_averages, width_inputs
+from stockml.features.volatility import Volatilities, input_averages, width_inputs
 from stockml.models.baselines import expected_drift, published_median
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model

@@ -19,9 +19,13 @@ from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
 from stockml.models.vintage_store import SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, TrainingSettings
-from stockml.training.fine_tuning import Course, cosine, fine_tune
 from stockml.training.network_trainer import stretches_of
-from stockml.training.ticker_training import split_after_vintages, train_ticker
+from stockml.training.ticker_training import (
+    Course,
+    fine_tune,
+    split_after_vintages,
+    train_ticker,
+)
 from stockml.training.train import facts_about
 from tests.support.models import trained_model
 from tests.support.walks import SMALL, altered_after, turning, walk
@@ -139,11 +143,6 @@ def test_every_setting_of_a_training_changes_its_weights() -> None:
         assert not all(map(np.array_equal, weights(**changes), plain)), changes
     for one, two, begin in zip(weights(start_share=0.5), plain, start.arrays(), strict=True):
         np.testing.assert_allclose(one, (two + begin) / 2, atol=1e-6)
-
-
-def test_the_rate_falls_on_half_a_cosine() -> None:
-    rates = cosine(Course(4, 1.0, fresh_first=False))
-    np.testing.assert_allclose(rates, (1 + np.cos(np.pi * np.arange(4) / 4)) / 2)
 
 
 def test_a_champion_that_has_seen_tonights_validation_part_is_not_continued() -> None:

@@ -17,7 +17,7 @@ from stockml.features.origins import every_nth
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
-from stockml.models.tutorial.cells import CELLS
+from stockml.models.tutorial.network import CELLS
 from stockml.models.tutorial.recipe import (
     TutorialForecaster,
     TutorialScale,
