@@ -28,19 +28,7 @@ ALL = np.arange(1, 51)
 def breathing(n: int, seed: int) -> PriceSeries:
     """A walk whose volatility swings slowly between half and twice its mean, so there is something
     to learn."""
-    calm = walk(n, seed)
-    swing = np.exp(0.7 * np.sin(np.arange(n) / 60 + seed))
-    close = 50 * np.exp(
-        np.cumsum(swing * np.diff(np.log(calm.close), prepend=np.log(calm.close[0])))
-    )
-    spread = {
-        name: close * (getattr(calm, name) / calm.close) ** swing
-        for name in ("open", "high", "low")
-    }
-    high, low = np.maximum(spread["high"], close), np.minimum(spread["low"], close)
-    return PriceSeries(
-        calm.sessions, np.clip(spread["open"], low, high), high, low, close, calm.volume
-    )
+    return walk(n, seed, 0.01 * np.exp(0.7 * np.sin(np.arange(n) / 60 + seed)))
 
 
 def tickers(count: int = 6) -> dict[str, PriceSeries]:
@@ -157,16 +145,11 @@ def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
 def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(
     fitted: HarRegression,
 ) -> None:
-    seen = Volatilities.of(walk(100))
+    seen, lead = Volatilities.of(walk(100)), LEADS.index(20)
     terms = np.log(np.append(seen.range[-1], seen.ewma_20[-1]) / seen.ewma_60[-1])
-    assert np.isnan(terms).tolist() == [False, False, False, True, True, False]
-    filled = np.where(np.isnan(terms), fitted.means, terms)
-    lead = LEADS.index(20)
-    expected = (
-        np.exp(fitted.intercepts[lead] + fitted.coefficients[lead] @ filled)
-        * seen.ewma_60[-1]
-        * np.sqrt(20)
-    )
+    filled = np.where([False, False, False, True, True, False], fitted.means, terms)
+    log_ratio = fitted.intercepts[lead] + fitted.coefficients[lead] @ filled
+    expected = np.exp(log_ratio) * seen.ewma_60[-1] * np.sqrt(20)
     assert fitted.widths(walk(100), np.array([99]), np.array([20]))[0, 0] == pytest.approx(expected)
 
 

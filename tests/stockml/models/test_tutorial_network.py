@@ -1,7 +1,6 @@
 """A cell's equations: its authors', and those of Keras; a layer's training steps against
 TensorFlow's own gradient in float32."""
 
-import math
 import os
 from typing import Any
 
@@ -62,34 +61,21 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
 
 
 def test_a_peephole_cell_follows_its_authors_equations() -> None:
-    """Gers and Schmidhuber 2000, unit by unit: the gates see the old cell state, the output gate
-    the new one."""
+    """Gers and Schmidhuber 2000: the gates see the old cell state, the output gate the new one."""
     rng, units = np.random.default_rng(4), 3
     x, h, bias = rng.normal(size=(3, 2, 4 * units))
-    peep, hidden, memory = (
-        rng.normal(size=(3, units)),
-        rng.normal(size=(2, units)),
-        rng.normal(size=(2, units)),
-    )
-    out, kept = CELLS["peephole"].step(np, x, h, [bias[0], peep], [hidden, memory])
+    peep, states = rng.normal(size=(3, units)), rng.normal(size=(2, 2, units))
+    out, kept = CELLS["peephole"].step(np, x, h, [bias[0], peep], states)
 
-    def sigmoid(value: float) -> float:
-        return 1 / (1 + math.exp(-value))
+    def sigmoid(value: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-value))
 
-    for stream in range(2):
-        for unit in range(units):
-            sums = [
-                (x + h)[stream, gate * units + unit] + bias[0, gate * units + unit]
-                for gate in range(4)
-            ]
-            before = memory[stream, unit]
-            into, forget = (
-                sigmoid(sums[0] + peep[0, unit] * before),
-                sigmoid(sums[1] + peep[1, unit] * before),
-            )
-            after = forget * before + into * math.tanh(sums[2])
-            said = sigmoid(sums[3] + peep[2, unit] * after) * math.tanh(after)
-            assert (out[stream, unit], kept[stream, unit]) == pytest.approx((said, after))
+    enter, forget, candidate, output = np.split(x + h + bias[0], 4, axis=1)
+    before = states[1]
+    after = sigmoid(forget + peep[1] * before) * before
+    after += sigmoid(enter + peep[0] * before) * np.tanh(candidate)
+    np.testing.assert_allclose(kept, after)
+    np.testing.assert_allclose(out, sigmoid(output + peep[2] * after) * np.tanh(after))
 
 
 @pytest.mark.slow

@@ -146,10 +146,11 @@ def test_errors_of_constant_forecasts_over_the_horizon_equal_those_of_loops() ->
 
 def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> None:
     last = np.array([10.0, 90.0])
-    real = last[:, None] + np.array([[1.0, 2.0], [-1.0, -2.0]])
-    assert recipe.move_correlation(real, real, last) == pytest.approx(1.0)
-    assert recipe.move_correlation(2 * last[:, None] - real, real, last) == pytest.approx(-1.0)
-    assert recipe.move_correlation(np.tile(last[:, None], 2), real, last) is None
+    moves = np.array([[1.0, 2.0], [-1.0, -2.0]])
+    real = last[:, None] + moves
+    for times, expected in ((1, 1.0), (-1, -1.0), (0, None)):
+        said = last[:, None] + times * moves
+        assert recipe.move_correlation(said, real, last) == pytest.approx(expected)
     assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
 
 

@@ -15,7 +15,7 @@ from stockml.models.lead_grid import moves
 from stockml.models.retrain_policy import Decision, decide
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import NETWORKS, TrainedModel
-from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
+from stockml.models.vintage_set import VintageSet, replay_of
 from stockml.models.vintage_store import SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, TrainingSettings
@@ -178,15 +178,6 @@ def test_a_short_history_leaves_the_pretrained_network_alone(sessions: int) -> N
     assert (model.evidence, *(each.weights for each in networks)) == (None, (), ())
     at, leads = np.array([sessions - 1]), np.arange(1, 51)
     assert model.published.forecast(series, at, leads)[1].shape == (1, 50, 21)
-
-
-def test_a_long_history_most_of_which_every_vintage_has_seen_is_not_trained_on() -> None:
-    series = walk(6_000)
-    oldest = np.datetime64(oldest_through() or "")
-    series = replace(series, sessions=series.sessions + (oldest - series.sessions[-65]))
-    model = train_ticker(series, SMALL, RETRAIN, start=None)
-    assert model.published.vintages.pretrained is not None
-    assert (len(model.parts.validation), model.decision.mode) == (0, "pretrained")
 
 
 @pytest.mark.parametrize("damaged", ["network", "replay"])
