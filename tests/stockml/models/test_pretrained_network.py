@@ -10,14 +10,11 @@ import pytest
 from stockml.features.origins import within_segment
 from stockml.features.segments import starts
 from stockml.features.volatility import InputScale, width_inputs
-from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import LEADS, lead_basis, symmetrised
 from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
-from stockml.models.ridge_regression import RidgeRegression
 from stockml.prices.series import PriceSeries
+from tests.stockml.models.test_regressions import ALL, Regressions, fit
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
-
-ALL = np.arange(1, 51)
 
 
 def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
@@ -48,17 +45,14 @@ def pretrained(*members: Member) -> PretrainedNetwork:
     )
 
 
-Regressions = tuple[HarRegression, RidgeRegression]
-
-
 @pytest.fixture(scope="module")
 def regressions() -> Regressions:
-    series = {f"T{i}": walk(900, seed=i) for i in range(3)}
-    pooled = HarRegression.fit(series, date(2004, 6, 30))
-    return pooled, RidgeRegression.fit(series, date(2004, 6, 30), pooled)
+    return fit({f"T{i}": walk(900, seed=i) for i in range(3)}, date(2004, 6, 30))
 
 
-@pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year()])
+@pytest.mark.parametrize(
+    "series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)]
+)
 @pytest.mark.parametrize("size", [0.4, 50.0])
 def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
     regressions: Regressions, series: PriceSeries, size: float
@@ -109,7 +103,7 @@ def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
     )
 
 
-@pytest.mark.parametrize("t", [30, 700])
+@pytest.mark.parametrize("t", [30, 100, 700])
 def test_no_origin_sees_a_later_bar(regressions: Regressions, t: int) -> None:
     series = walk(1_300)
     plain, changed, cut = (

@@ -122,14 +122,10 @@ def test_without_a_ridge_regression_there_is_no_network_and_the_regression_forec
     assert (found.ridge, found.pretrained, found.reasons.keys()) == (None, None, {"ridge"})
     assert found.regression is not None
     assert VintageSet.from_identity(found.identity(), [folder]).identity() == found.identity()
-    leads = ALL[:50]
-    np.testing.assert_array_equal(
-        found.simple_quantiles(series, at, leads), found.regression.quantiles(series, at, leads)
-    )
-    np.testing.assert_allclose(
-        found.simple_quantiles(series, at, np.array([200])),
-        2 * found.simple_quantiles(series, at, leads[-1:]),
-    )
+    quantiles = found.simple_quantiles(series, at, np.array([1, 50, 200]))
+    expected = found.regression.quantiles(series, at, np.array([1, 50]))
+    np.testing.assert_allclose(quantiles[:, :2], expected)
+    np.testing.assert_allclose(quantiles[:, 2], 2 * expected[:, 1])
 
 
 def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(
@@ -188,19 +184,25 @@ def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_the
     assert vintages_sha256(days[3], folder) != known[3]
 
 
-def test_beyond_the_longest_learned_lead_the_width_grows_with_the_square_root_of_time() -> None:
+def test_the_networks_quantiles_are_those_of_the_pretrained_or_of_a_fine_tuned_network() -> None:
+    """Beyond the longest learned lead the width grows with the square root of time."""
     series, at, leads = walk(400), np.array([100, 399]), np.array([1, 50, 200])
     vintages = VintageSet.ending_before(LATER)
-    for quantiles in (vintages.simple_quantiles, vintages.network_quantiles):
-        found = quantiles(series, at, leads)
-        np.testing.assert_allclose(found[:, 2], 2 * found[:, 1])
-
-
-def test_the_networks_quantiles_are_those_of_the_pretrained_or_of_a_fine_tuned_network() -> None:
-    at, vintages = (walk(400), np.array([100, 399]), ALL[:50]), VintageSet.ending_before(LATER)
-    regression, ridge, pretrained = vintages.regression, vintages.ridge, vintages.pretrained
+    regression, ridge, pretrained = vintages.complete
     other = pretrained.with_arrays([np.float32(1.1) * array for array in pretrained.arrays()])
-    for network, asked in ((pretrained, None), (other, other)):
-        expected = network.quantiles(*at, regression, ridge)
-        np.testing.assert_array_equal(vintages.network_quantiles(*at, asked), expected)
-    np.testing.assert_allclose(vintages.simple_quantiles(*at), ridge.quantiles(*at, regression))
+    for expected, found in (
+        (
+            pretrained.quantiles(series, at, leads[:2], regression, ridge),
+            vintages.network_quantiles(series, at, leads),
+        ),
+        (
+            other.quantiles(series, at, leads[:2], regression, ridge),
+            vintages.network_quantiles(series, at, leads, other),
+        ),
+        (
+            ridge.quantiles(series, at, leads[:2], regression),
+            vintages.simple_quantiles(series, at, leads),
+        ),
+    ):
+        np.testing.assert_allclose(found[:, :2], expected)
+        np.testing.assert_allclose(found[:, 2], 2 * expected[:, 1])

@@ -21,7 +21,7 @@ from stockml.models.vintage_store import SHIPPED, digest, read, write
 from stockml.storage.arrays import labelled, unlabelled
 from stockml.training.network_trainer import TrainingSet
 from tests.stockml.models.test_pretrained_network import pretrained
-from tests.stockml.models.test_ridge_regression import fit
+from tests.stockml.models.test_regressions import fit
 from tests.support.walks import walk
 
 UNTIL = date(2003, 6, 30)

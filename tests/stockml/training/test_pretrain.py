@@ -24,7 +24,7 @@ from stockml.training.network_trainer import (
     member_of,
 )
 from stockml.training.pretrain import PretrainProgress, batches, pretrain
-from tests.stockml.models.test_ridge_regression import Regressions, fit
+from tests.stockml.models.test_regressions import Regressions, fit
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)

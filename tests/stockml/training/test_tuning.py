@@ -1,4 +1,4 @@
-"""The search: on the validation part only, resumed after Ctrl-C, kill -9 and a full disk."""
+"""The search: on the validation part only, resumed after Ctrl-C and kill -9."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from flows.studies import tune as tune_flow
-from stockml.errors import DiskFull, InvalidFile, InvalidSetting
+from stockml.errors import InvalidFile, InvalidSetting
 from stockml.home import HomePaths
 from stockml.models.tutorial.recipe import train_length
 from stockml.settings import USED_BY_TUTORIAL, Settings
@@ -34,7 +34,6 @@ from stockml.training.tuning import (
 from stockml.training.tutorial import Recipe
 from tests.stockml.training.small_search import SERIES, SMALL, SMALL_FORM, search
 from tests.support.replaying import fill
-from tests.support.small_disk import files_of_at_most
 from tests.support.walks import altered_after, walk
 
 TEST_START = 360
@@ -253,16 +252,3 @@ def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
     with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* line {line} of .*; {way_on}"):
         tune(home, search(), trials=1)
     assert path.read_bytes() == journal
-
-
-@pytest.mark.slow
-def test_a_search_that_a_full_disk_ends_goes_on_once_there_is_room(home: HomePaths) -> None:
-    path = home.root / "tuning" / "ABC.journal"
-    others = [WHOLE.replace(b"ano", b"%d" % n) for n in range(4_000)]
-    write_atomically(path, b"".join(others))  # so that the trainings' own files fit
-    full = files_of_at_most(path.stat().st_size + 3_000)
-    with full, pytest.raises(DiskFull, match=r"ABC\.journal"):
-        tune(home, search(), trials=3)
-    assert path.read_bytes().endswith(b"\n")
-    found, heard = tuned(home, 3)
-    assert found.trials == len({each.number for each in heard}) == len(heard) == 3

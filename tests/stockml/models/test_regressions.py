@@ -1,4 +1,8 @@
-"""The regression: least squares, no look-ahead, and a valid distribution for any prices."""
+"""Both regressions: (penalised) least squares, from nothing after the day; and the grid of leads.
+
+That their distributions are valid for any prices and never ahead, the network that corrects them
+shows (test_pretrained_network.py).
+"""
 
 from datetime import date
 
@@ -6,10 +10,10 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
-from stockml.features.origins import within_segment
-from stockml.features.volatility import Volatilities
+from stockml.features.volatility import Volatilities, input_averages
 from stockml.models.har_regression import REGRESSION, HarRegression
 from stockml.models.lead_grid import LEADS, LEVELS, hat_basis, lead_basis, moves, symmetrised
+from stockml.models.ridge_regression import PENALTY, RidgeRegression
 from stockml.models.vintage_store import digest
 from stockml.prices.series import PriceSeries
 from tests.support.walks import (
@@ -23,6 +27,7 @@ from tests.support.walks import (
 
 UNTIL = date(2005, 12, 31)
 ALL = np.arange(1, 51)
+Regressions = tuple[HarRegression, RidgeRegression]
 
 
 def breathing(n: int, seed: int) -> PriceSeries:
@@ -35,9 +40,19 @@ def tickers(count: int = 6) -> dict[str, PriceSeries]:
     return {f"T{i}": breathing(1_400 + 40 * i, seed=i) for i in range(count)}
 
 
+def fit(series: dict[str, PriceSeries], until: date = UNTIL) -> Regressions:
+    pooled = HarRegression.fit(series, until)
+    return pooled, RidgeRegression.fit(series, until, pooled)
+
+
 @pytest.fixture(scope="module")
-def fitted() -> HarRegression:
-    return HarRegression.fit(tickers(), UNTIL)
+def fitted() -> Regressions:
+    return fit(tickers())
+
+
+@pytest.fixture(scope="module")
+def pooled(fitted: Regressions) -> HarRegression:
+    return fitted[0]
 
 
 def naive_rows(
@@ -61,72 +76,52 @@ def naive_rows(
 
 
 def test_coefficients_are_those_of_least_squares_and_the_shape_is_quantiles_of_move_over_width(
-    fitted: HarRegression,
+    pooled: HarRegression,
 ) -> None:
-    parts = [naive_rows(s, fitted.means) for s in tickers().values()]
+    parts = [naive_rows(s, pooled.means) for s in tickers().values()]
     rows, units, found = (np.concatenate([part[i] for part in parts]) for i in range(3))
     design = np.column_stack([np.ones(len(rows)), rows])
     solved = np.linalg.lstsq(design, np.log(np.abs(found) / units + 0.05))[0]
     lead = LEADS.index(10)
     np.testing.assert_allclose(
-        [fitted.intercepts[lead], *fitted.coefficients[lead]], solved, atol=1e-6
+        [pooled.intercepts[lead], *pooled.coefficients[lead]], solved, atol=1e-6
     )
     shape = np.quantile(found / (np.exp(design @ solved) * units), LEVELS)
-    np.testing.assert_allclose(fitted.shape(REGRESSION, np.array([10]))[0], shape, atol=1e-6)
-    assert fitted.origins == len(rows)
-    assert fitted.sessions == sum(map(len, tickers().values()))
+    np.testing.assert_allclose(pooled.shape(REGRESSION, np.array([10]))[0], shape, atol=1e-6)
+    assert pooled.origins == len(rows)
+    assert pooled.sessions == sum(map(len, tickers().values()))
 
 
-def test_quantiles_are_width_times_shape_and_cover_what_they_claim(fitted: HarRegression) -> None:
+def test_quantiles_are_width_times_shape_and_cover_what_they_claim(pooled: HarRegression) -> None:
     unseen = breathing(3_000, seed=77)
     origins = np.arange(1_100, 2_950)
-    found = fitted.quantiles(unseen, origins, ALL)
-    width = fitted.widths(unseen, origins, ALL)
-    np.testing.assert_allclose(found, width[..., None] * fitted.shape(REGRESSION, ALL))
+    found = pooled.quantiles(unseen, origins, ALL)
+    width = pooled.widths(unseen, origins, ALL)
+    np.testing.assert_allclose(found, width[..., None] * pooled.shape(REGRESSION, ALL))
     inside = moves(unseen, origins, ALL)
     assert ((found[..., 2] < inside) & (inside < found[..., -3])).mean() == pytest.approx(
         0.8, abs=0.06
     )
 
 
-def test_nothing_after_until_is_learned_from(fitted: HarRegression) -> None:
-    last = int(np.searchsorted(walk(2_000).sessions, np.datetime64("2004-06-30"), side="right")) - 1
-    changed = {ticker: altered_after(series, last) for ticker, series in tickers().items()}
-    before, after = (HarRegression.fit(each, date(2004, 6, 30)) for each in (tickers(), changed))
-    assert digest(before) == digest(after)
-    assert before.through == date(2004, 6, 30)
-    assert digest(before) != digest(fitted)
-
-
-def test_no_origin_sees_a_later_bar(fitted: HarRegression) -> None:
-    series = walk(1_300)
-    for t in (30, 100, 1_100):
-        same = fitted.quantiles(altered_after(series, t), np.array([t]), ALL)
-        np.testing.assert_array_equal(same, fitted.quantiles(series, np.array([t]), ALL))
-
-
-def test_equal_bars_give_equal_values_in_any_order_and_at_any_price_level(
-    fitted: HarRegression,
+def test_nothing_after_until_is_learned_and_the_order_of_tickers_does_not_matter(
+    fitted: Regressions,
 ) -> None:
-    assert digest(HarRegression.fit(dict(reversed(tickers().items())), UNTIL)) == digest(fitted)
-    origins = np.array([200, 1_200])
-    dear = with_prices(walk(1_300), 1_000.0)
-    np.testing.assert_allclose(
-        fitted.quantiles(dear, origins, ALL), fitted.quantiles(walk(1_300), origins, ALL)
+    until = date(2004, 6, 30)
+    last = len(walk(2_000).through(until)) - 1
+    changed = {ticker: altered_after(bars, last) for ticker, bars in reversed(tickers().items())}
+    pairs = zip(fit(tickers(), until), fit(changed, until), fitted, strict=True)
+    for before, after, later in pairs:
+        assert digest(before) == digest(after) != digest(later)
+        assert before.through == until
+
+
+def test_quantiles_are_the_same_at_any_price_level(pooled: HarRegression) -> None:
+    plain, dear = (
+        pooled.quantiles(with_prices(walk(1_300), times), np.array([200, 1_200]), ALL)
+        for times in (1.0, 1_000.0)
     )
-
-
-@pytest.mark.parametrize(
-    "series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)]
-)
-def test_quantiles_are_finite_and_never_fall_whatever_the_prices(
-    fitted: HarRegression, series: PriceSeries
-) -> None:
-    origins = within_segment(series, np.arange(20, len(series)), 0)
-    found = fitted.quantiles(series, origins, ALL)
-    assert np.isfinite(found).all()
-    assert (np.diff(found, axis=-1) >= 0).all()
-    assert (fitted.widths(series, origins, ALL) > 0).all()
+    np.testing.assert_allclose(dear, plain)
 
 
 def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
@@ -143,21 +138,21 @@ def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
 
 
 def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(
-    fitted: HarRegression,
+    pooled: HarRegression,
 ) -> None:
     seen, lead = Volatilities.of(walk(100)), LEADS.index(20)
     terms = np.log(np.append(seen.range[-1], seen.ewma_20[-1]) / seen.ewma_60[-1])
-    filled = np.where([False, False, False, True, True, False], fitted.means, terms)
-    log_ratio = fitted.intercepts[lead] + fitted.coefficients[lead] @ filled
+    filled = np.where([False, False, False, True, True, False], pooled.means, terms)
+    log_ratio = pooled.intercepts[lead] + pooled.coefficients[lead] @ filled
     expected = np.exp(log_ratio) * seen.ewma_60[-1] * np.sqrt(20)
-    assert fitted.widths(walk(100), np.array([99]), np.array([20]))[0, 0] == pytest.approx(expected)
+    assert pooled.widths(walk(100), np.array([99]), np.array([20]))[0, 0] == pytest.approx(expected)
 
 
 def test_too_little_history_is_refused_with_the_sessions_needed_and_found(
-    fitted: HarRegression,
+    pooled: HarRegression,
 ) -> None:
     with pytest.raises(TooFewBars) as refusal:
-        fitted.quantiles(walk(100), np.array([19, 50]), ALL)
+        pooled.quantiles(walk(100), np.array([19, 50]), ALL)
     assert (refusal.value.needed, refusal.value.found) == (21, 20)
     for pool, until in (({"NEW": walk(100)}, UNTIL), (tickers(), date(1990, 1, 1))):
         with pytest.raises(TooFewBars):
@@ -168,6 +163,48 @@ def test_a_pool_too_young_for_the_long_terms_still_learns() -> None:
     young = HarRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
     assert young.means[3:5].tolist() == [0.0, 0.0]
     assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()
+
+
+def known(bars: PriceSeries, ridge: RidgeRegression) -> tuple[np.ndarray, np.ndarray]:
+    """Origins to learn from, and the ridge regression's inputs at them."""
+    at = np.arange(60, len(bars) - 50, 5)
+    standard = (input_averages(bars)[at] - ridge.means) / ridge.deviations
+    return at, np.clip(np.nan_to_num(standard), -5, 5)
+
+
+def test_ridge_coefficients_solve_the_normal_equations_of_the_penalised_problem(
+    fitted: Regressions,
+) -> None:
+    (pooled, ridge), inputs, targets, leads = fitted, [], [], np.array(LEADS)
+    for bars in tickers().values():
+        at, standard = known(bars, ridge)
+        inputs.append(standard)
+        ratios = np.abs(moves(bars, at, leads)) / pooled.widths(bars, at, leads)
+        targets.append(np.log(ratios + 0.05))
+    x, y = np.concatenate(inputs), np.concatenate(targets)
+    y = np.linalg.lstsq(lead_basis(leads), y.T)[0].T
+    x_centred, y_centred = x - x.mean(axis=0), y - y.mean(axis=0)
+    normal = x_centred.T @ x_centred + PENALTY * len(x) * np.eye(x.shape[1])
+    np.testing.assert_allclose(
+        ridge.coefficients, np.linalg.solve(normal, x_centred.T @ y_centred), atol=1e-6
+    )
+    assert ridge.origins == len(x) == pooled.origins
+
+
+def test_ridge_widths_are_the_regressions_times_what_the_coefficients_say_and_its_shape_is_of_moves(
+    fitted: Regressions,
+) -> None:
+    (pooled, ridge), leads, ratios = fitted, np.array(LEADS), []
+    for bars in tickers().values():
+        at, standard = known(bars, ridge)
+        factors = np.exp(standard @ ridge.coefficients @ lead_basis(leads).T)
+        widths = pooled.widths(bars, at, leads) * factors
+        np.testing.assert_allclose(ridge.widths(bars, at, leads, pooled), widths)
+        found = ridge.quantiles(bars, at, leads, pooled)
+        np.testing.assert_allclose(found, widths[..., None] * ridge.shape)
+        ratios.append(moves(bars, at, leads) / widths)
+    shape = np.quantile(np.concatenate(ratios), LEVELS, axis=0).T
+    np.testing.assert_allclose(ridge.shape, symmetrised(shape), atol=1e-6)
 
 
 def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refused() -> None:
