@@ -79,16 +79,13 @@ def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(
     assert sum(file.stat().st_size for file in champion.iterdir()) < 700_000
 
 
-@pytest.mark.parametrize("content", [None, b"[]", b'{"seconds": ["long"]}', b'{"seconds": [1, 2]}'])
-def test_a_model_is_read_even_if_how_long_its_epochs_took_is_not(
-    champion: Path, content: bytes | None
-) -> None:
-    save(replace(usual(), history=({"epoch": 1, "loss": 0.5, "seconds": 7.0},)), champion)
-    assert load_model(champion).history[0]["seconds"] == 7.0
-    (timing := champion / "_timing.json").unlink()
-    if content is not None:
-        timing.write_bytes(content)
-    assert load_model(champion).history == ({"epoch": 1, "loss": 0.5, "seconds": 0.0},)
+def test_a_model_is_read_even_if_how_long_its_epochs_took_is_not(champion: Path) -> None:
+    row = {"epoch": 1, "loss": 0.5, "seconds": 7.0}
+    save(replace(usual(), history=(row,)), champion)
+    assert load_model(champion).history == (row,)
+    for content in ('{"seconds": ["long"]}', '{"seconds": [1, 2]}'):
+        (champion / "_timing.json").write_text(content)
+        assert load_model(champion).history == (row | {"seconds": 0.0},)
 
 
 def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path, tmp_path: Path) -> None:

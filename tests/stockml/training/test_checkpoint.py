@@ -23,18 +23,13 @@ def test_an_epochs_line_shows_what_there_is() -> None:
 
 
 def test_a_training_resumes_from_its_own_checkpoint_as_it_was_saved(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    state = [rng.normal(size=(3, 2)), np.arange(4, dtype=np.int64), np.float32(rng.normal(size=5))]
+    state = [np.ones((3, 2)), np.arange(4), np.float32(np.pi * np.ones(5))]
     arrays = {"state": state, "best": state[:1], "none yet": []}
     saved = TrainingProgress("seed 2", 3, 2, 0.125, [{"epoch": 3, "loss": 0.25}], arrays)
     save(tmp_path, "one", saved)
     found = resume(tmp_path, "one")
-    assert replace(found, arrays={}) == replace(saved, arrays={})
-    assert found.arrays.keys() == arrays.keys()
-    for name, each in arrays.items():
-        for one, other in zip(found.arrays[name], each, strict=True):
-            np.testing.assert_array_equal(one, other)
-            assert one.dtype == other.dtype
+    np.testing.assert_equal(vars(found), vars(saved))
+    assert [each.dtype for each in found.arrays["state"]] == [each.dtype for each in state]
 
 
 def test_without_a_checkpoint_or_with_one_that_is_another_trainings_or_damaged_it_begins_anew(

