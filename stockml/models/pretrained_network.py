@@ -225,23 +225,11 @@ class Replay(Vintage):
     stretches: Stretches
 
     def __post_init__(self) -> None:
-        part, count = self.stretches, len(self.stretches)
-        by_origin = (count, ORIGINS_A_STRETCH)
-        shapes = (
-            (count, STRETCH, len(INPUTS)),
-            (*by_origin, len(LEADS)),
-            (*by_origin, len(LEADS)),
-            by_origin,
-        )
-        arrays = part.inputs, part.sizes, part.log_widths, part.mask
-        if not count or any(
-            each.shape != shape for each, shape in zip(arrays, shapes, strict=True)
-        ):
-            raise ValueError(
-                f"expected stretches of {STRETCH} sessions, found arrays of other shapes"
-            )
-        if not all(np.isfinite(each).all() for each in arrays):
-            raise ValueError("expected finite numbers, found others")
+        part, by_origin = self.stretches, (len(self.stretches), ORIGINS_A_STRETCH)
+        check_array("inputs", part.inputs, (len(self.stretches), STRETCH, len(INPUTS)))
+        check_array("sizes", part.sizes, (*by_origin, len(LEADS)))
+        check_array("widths", part.log_widths, (*by_origin, len(LEADS)))
+        check_array("the mask", part.mask, by_origin)
         if (newest := part.last.max().item()) > self.through:
             raise ValueError(
                 f"expected stretches through {self.through}, found one that ends on {newest}"
@@ -256,11 +244,11 @@ class Replay(Vintage):
             each.astype(np.float16)
             for each in (part.inputs, part.sizes, part.log_widths, part.mask)
         )
-        facts = Vintage(
-            **{name: getattr(learned_from, name) for name in Vintage.__dataclass_fields__}
-        )
         return cls(
-            **vars(facts),
+            learned_from.through,
+            learned_from.tickers,
+            learned_from.sessions,
+            learned_from.origins,
             network=network,
             stretches=Stretches(inputs, sizes, log_widths, mask, part.last),
         )

@@ -130,16 +130,14 @@ def _kind(vintage: Vintage) -> VintageKind:
 
 
 def _described(vintage: Vintage) -> tuple[Header, Arrays]:
-    kind = _kind(vintage)
-    through, tickers = vintage.through.isoformat(), list(vintage.tickers)
     learned_from = {
-        "through": through,
-        "tickers": tickers,
+        "through": vintage.through.isoformat(),
+        "tickers": list(vintage.tickers),
         "sessions": vintage.sessions,
         "origins": vintage.origins,
     }
-    header, arrays = _parts(vintage)
-    return {"format": kind.layout["format"], **learned_from, **kind.layout, **header}, arrays
+    (header, arrays), layout = _parts(vintage), _kind(vintage).layout
+    return {"format": layout["format"], **learned_from, **layout, **header}, arrays
 
 
 def _digest(header: Header, arrays: Arrays) -> str:
