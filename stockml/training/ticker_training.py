@@ -30,7 +30,7 @@ from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
 from stockml.models.vintage_store import SHIPPED
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, NetworkSettings, Settings, TrainingSettings
+from stockml.settings import EvaluationSettings, Settings, TrainingSettings
 from stockml.storage.arrays import Indices
 from stockml.training.network_trainer import (
     MemberSettings,
@@ -135,19 +135,17 @@ class TickerTraining:
         regression, ridge, pretrained = vintages.complete
         begin, known = pretrained, self.series.through(network.learned_until)
         own = stretches_of(known, begin.scale, regression, ridge)
-        continues, fresh = False, np.arange(len(own))
+        fresh = None
         if (
             isinstance(start, TickerNetwork)
             and start.vintages.identity() == vintages.identity()
             and start.learned_until
             <= network.learned_until  # parts may begin earlier; nothing can be unlearned
         ):
-            begin, continues = (start.fine_tuned if start.used else None) or begin, True
+            begin = (start.fine_tuned if start.used else None) or begin
             fresh = np.flatnonzero(own.last > start.learned_until)
-        course = Course.of(self.settings.training, continues=continues)
         replay = replay_of(pretrained, self.folders)
-        parts = self.settings.network, self.settings.training
-        fine_tuned, history = fine_tune(begin, own, replay, course, *parts, fresh)
+        fine_tuned, history = fine_tune(begin, own, replay, self.settings, fresh)
         return replace(network, fine_tuned=fine_tuned), history
 
 
@@ -198,52 +196,38 @@ def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str |
     return Decision("pretrained", f"{left_alone} ({decision.mode}: {decision.reason})")
 
 
-@dataclass(frozen=True)
-class Course:
-    """How far a training goes.  fresh_first: whether what is new to the network comes first."""
-
-    steps: int
-    learning_rate: float
-    fresh_first: bool
-
-    @classmethod
-    def of(cls, training: TrainingSettings, *, continues: bool) -> "Course":
-        """That of a retrain or, where a champion is continued, of a fine-tune."""
-        if continues:
-            return cls(training.fine_tune_steps, training.fine_tune_learning_rate, fresh_first=True)
-        return cls(training.steps, training.learning_rate, fresh_first=False)
-
-
 def fine_tune(
     start: PretrainedNetwork,
     own: Stretches,
     replay: Replay,
-    course: Course,
-    network: NetworkSettings,
-    training: TrainingSettings,
-    fresh: Indices,
+    settings: Settings,
+    fresh: Indices | None = None,
 ) -> tuple[PretrainedNetwork, History]:
     """The network after a few steps from `start`, and a row for each step: its loss and rate, the
     members' mean.
 
-    own: the ticker's stretches, at least one.  fresh: rows of `own` that are new to the network,
-    which come first where the course says so.  Equal arguments give equal weights, whatever was
-    trained before in this process. Raises Diverged.
+    own: the ticker's stretches, at least one.  fresh: where a champion is continued, rows of `own`
+    that are new to it, which come first.  Equal arguments give equal weights, whatever was trained
+    before in this process. Raises Diverged.
     """
+    training = settings.training
+    first, count = training.learning_rate, training.steps
+    if fresh is not None:
+        first, count = training.fine_tune_learning_rate, training.fine_tune_steps
     member_settings = MemberSettings(
-        dropout=network.dropout,
+        dropout=settings.network.dropout,
         weight_decay=0.0,
         batch=training.batch_size,
         optimizer=training.optimizer,
     )
-    rates, began = cosine_rates(course.learning_rate, course.steps), time.monotonic()
+    rates, began = cosine_rates(first, count), time.monotonic()
     members, losses = [], []
     for number, member in enumerate(start.members):
         trainer, untrained = _trainer(member_settings)
         weights, steps = member.arrays()[:-1], steps_of(member.shape)
         trainer.restore([*weights, steps, *untrained])
         rng = np.random.default_rng((training.seed, number))
-        batches = _batches(own, replay.stretches, course, training, fresh, rng)
+        batches = _batches(own, replay.stretches, training, count, fresh, rng)
         losses.append(trainer.fit(batches, rates, (training.seed, number)))
         if not np.isfinite(losses[-1]).all():
             raise Diverged(int(np.flatnonzero(~np.isfinite(losses[-1]))[0]) + 1, float("nan"))
@@ -252,7 +236,7 @@ def fine_tune(
         mixed = [share * old + (1 - share) * new for old, new in zip(weights, trained, strict=True)]
         mixed.append(share * member.shape + (1 - share) * shape_of(last_steps))
         members.append(Member.of([np.asarray(each, dtype=np.float32) for each in mixed]))
-    seconds = (time.monotonic() - began) / course.steps
+    seconds = (time.monotonic() - began) / count
     history = [
         {"step": step, "loss": float(loss), "learning_rate": float(rate), "seconds": seconds}
         for step, (loss, rate) in enumerate(zip(np.mean(losses, axis=0), rates, strict=True), 1)
@@ -263,20 +247,20 @@ def fine_tune(
 def _batches(
     own: Stretches,
     replay: Stretches,
-    course: Course,
     training: TrainingSettings,
-    fresh: Indices,
+    steps: int,
+    fresh: Indices | None,
     rng: np.random.Generator,
 ) -> Iterator[Stretches]:
     """A batch for each step: the share of own stretches that was asked for, at most all there are;
     else replay."""
     count = min(round(training.own_share * training.batch_size), len(own))
-    own_rows = _order(len(own), count * course.steps, rng)
-    if course.fresh_first:
+    own_rows = _order(len(own), count * steps, rng)
+    if fresh is not None:
         own_rows = np.concatenate([fresh, own_rows])[: len(own_rows)]
     rest = training.batch_size - count
-    replayed = _order(len(replay), rest * course.steps, rng)
-    for step in range(course.steps):
+    replayed = _order(len(replay), rest * steps, rng)
+    for step in range(steps):
         mine = own.at(own_rows[step * count : (step + 1) * count])
         yield Stretches.joined([mine, replay.at(replayed[step * rest : (step + 1) * rest])])
 

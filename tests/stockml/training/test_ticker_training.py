@@ -21,7 +21,6 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, TrainingSettings
 from stockml.training.network_trainer import stretches_of
 from stockml.training.ticker_training import (
-    Course,
     fine_tune,
     split_after_vintages,
     train_ticker,
@@ -122,12 +121,11 @@ def test_every_setting_of_a_training_changes_its_weights() -> None:
     replay = replay_of(start)
 
     def weights(dropout: float = 0.3, **changes: object) -> list[np.ndarray]:
-        training = TrainingSettings(steps=2).changed(**changes)
-        course, dropped = (
-            Course.of(training, continues=False),
-            SMALL.network.changed(dropout=dropout),
+        settings = SMALL.changed(
+            training=TrainingSettings(steps=2).changed(**changes),
+            network=SMALL.network.changed(dropout=dropout),
         )
-        return [*fine_tune(start, own, replay, course, dropped, training, np.arange(1))[0].arrays()]
+        return [*fine_tune(start, own, replay, settings)[0].arrays()]
 
     plain = weights()
     for changes in (
