@@ -237,13 +237,11 @@ def _check_journal(path: Path) -> None:
         except (ValueError, TypeError):
             is_valid = False
         if not is_valid:
-            way_on = "move it away, and the search starts over"
-            if number == len(lines) > 1:
-                way_on = f"remove that line, and the search goes on from the others; or {way_on}"
-            problem = (
-                f"expected the trials of a search, found damage in line {number} of {len(lines)}"
+            problem = f"damage in line {number} of {len(lines)}"
+            way_on = "remove that line, or move the file away, and the search starts over"
+            raise InvalidFile(
+                str(path), f"expected the trials of a search, found {problem}; {way_on}"
             )
-            raise InvalidFile(str(path), f"{problem}; {way_on}")
 
 
 def _queue_grid(search: Search, study: "Study", limit: int) -> int:

@@ -233,19 +233,19 @@ WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions"
 
 
 @pytest.mark.parametrize(
-    ("journal", "line", "way_on"),
+    ("journal", "line"),
     [
-        (WHOLE + WHOLE.rstrip(), 2, "remove that line"),  # Optuna would write on in it
-        (WHOLE + bytes(40), 2, "remove that line"),
-        (WHOLE[:40] + b"\n" + WHOLE, 1, "move it away"),
-        (b"null\n", 1, "move it away"),
+        (WHOLE + WHOLE.rstrip(), 2),  # Optuna would write on in it
+        (WHOLE + bytes(40), 2),
+        (WHOLE[:40] + b"\n" + WHOLE, 1),
+        (b"null\n", 1),
     ],
 )
 def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
-    home: HomePaths, journal: bytes, line: int, way_on: str
+    home: HomePaths, journal: bytes, line: int
 ) -> None:
     """By a full disk or a power loss."""
     write_atomically(path := home.root / "tuning" / "ABC.journal", journal)
-    with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* line {line} of .*; {way_on}"):
+    with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* line {line} of .*; remove"):
         tune(home, search(), trials=1)
     assert path.read_bytes() == journal
