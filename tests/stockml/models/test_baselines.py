@@ -10,7 +10,6 @@ from stockml.features.volatility import Volatilities
 from stockml.models.baselines import (
     USUAL_VOLATILITY,
     baseline_paths,
-    expected_drift,
     published_median,
 )
 from stockml.prices.series import PriceSeries
@@ -76,12 +75,6 @@ def steady(rises: list[float]) -> PriceSeries:
     return PriceSeries(
         np.datetime64("2001-01-01") + np.arange(len(price)), price, price, price, price, price
     )
-
-
-def test_the_usual_rise_grows_with_volatility_but_less_than_proportionally() -> None:
-    """Both have risen for two years, equally in units of their own volatility."""
-    quiet, wild = (expected_drift(steady([3 * v, -v] * 250))[499] for v in (0.01, 0.02))
-    np.testing.assert_allclose(wild / quiet, 2**0.75)
 
 
 def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> (

@@ -1,4 +1,5 @@
-"""The search: on the validation part only, resumed after Ctrl-C and kill -9."""
+"""The search: on the validation part only, resumed after Ctrl-C and kill -9; and the file of what it
+found, which the ticker's nights use, and a damaged one of which is named and never overwritten."""
 
 import json
 import signal
@@ -9,19 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from flows.studies import tune as tune_flow
+from flows.form import chosen
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.home import HomePaths
 from stockml.models.tutorial.recipe import train_length
 from stockml.settings import USED_BY_TUTORIAL, Settings
 from stockml.storage.files import write_atomically
-from stockml.tracking.experiments import experiment_name
 from stockml.training.train import training_part
-from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings
+from stockml.training.tuned_settings import (
+    TrialRecord,
+    path_of,
+    tuned_settings,
+    write_tuned_settings,
+)
 from stockml.training.tuning import (
     SPACE,
     Sampler,
@@ -32,8 +36,7 @@ from stockml.training.tuning import (
     tune,
 )
 from stockml.training.tutorial import Recipe
-from tests.stockml.training.small_search import SERIES, SMALL, SMALL_FORM, search
-from tests.support.replaying import fill
+from tests.stockml.training.small_search import SERIES, SMALL, search
 from tests.support.walks import altered_after, walk
 
 TEST_START = 360
@@ -206,29 +209,6 @@ def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_
             replace(search(), **change)
 
 
-@pytest.mark.slow
-def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
-    with_tables: HomePaths, prefect_server: None
-) -> None:
-    """A cell that was given is not searched, even if it is the profile's own."""
-    fill(home := with_tables, ["IBM"])
-    form = SMALL_FORM | {"network": SMALL_FORM["network"] | {"cell": "lstm"}}
-    for _ in range(2):
-        state = tune_flow("IBM", trials=2, sampler="random", settings=form, return_state=True)
-    found = state.result()
-    assert state.message == found.text
-    client = MlflowClient(tracking_uri=home.tracking_uri)
-    experiment = client.get_experiment_by_name(experiment_name("IBM/trials"))
-    runs = client.search_runs([experiment.experiment_id])
-    assert sorted(run.data.tags["stockml.trial"] for run in runs) == ["0", "1"]
-    lowest = min(run.data.metrics["lowest_validation_loss"] for run in runs)
-    assert lowest == pytest.approx(found.loss, rel=1e-5)
-    shown = runs[0].data.params
-    assert shown["training.epochs"] == str(SMALL.training.epochs)
-    assert (shown.get("network.cell"), "training.optimizer" in shown) == (None, True)
-    assert tuned_settings(home, "IBM") == json.loads(json.dumps(dict(found.settings)))
-
-
 WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions": [1]}\n'
 
 
@@ -249,3 +229,47 @@ def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
     with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* line {line} of .*; remove"):
         tune(home, search(), trials=1)
     assert path.read_bytes() == journal
+
+
+def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(
+    home: HomePaths,
+) -> None:
+    path_of(home, "ABC").parent.mkdir(parents=True)
+    kept = {"settings": {"network.units": [7], "training.epochs": 9}, "profile": "tutorial"}
+    path_of(home, "ABC").write_text(json.dumps(kept))
+    used = chosen("tutorial", "auto", {"training": {"epochs": 2}}, ticker="ABC")
+    assert (used.network.units, used.training.epochs) == ((7,), 2)
+    assert chosen("tutorial", "auto", None, ticker="XYZ") == chosen("tutorial", "auto", None)
+    assert chosen("nightly", "auto", None, ticker="ABC") == chosen("nightly", "auto", None)
+    # as an earlier version wrote it
+    path_of(home, "ABC").write_text(json.dumps(kept | {"profile": "nightly"}))
+    assert chosen("tutorial", "auto", None, ticker="ABC") == chosen("tutorial", "auto", None)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}']
+)
+def test_a_damaged_settings_file_is_an_error_that_names_it(home: HomePaths, content: str) -> None:
+    path_of(home, "ABC").parent.mkdir(parents=True)
+    path_of(home, "ABC").write_text(content)
+    with pytest.raises(InvalidFile, match=r"ABC\.json"):
+        tuned_settings(home, "ABC")
+
+
+def test_an_edited_file_is_not_overwritten_and_no_search_starts_until_its_checksum_is_removed(
+    home: HomePaths,
+) -> None:
+    path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
+    path.write_text(edited := path.read_text().replace('epochs": 3', 'epochs": 4'))
+    heard: list[TrialRecord] = []
+    for attempt in (
+        lambda: write_tuned_settings(home, "ABC", {"training.epochs": 5}, {}),
+        lambda: tune(home, search(), trials=1, on_trial=heard.append),
+    ):
+        with pytest.raises(InvalidFile, match=r"ABC\.json.*`crc32`.*from a backup"):
+            attempt()
+    assert (path.read_text(), heard) == (edited, [])
+    content = json.loads(edited)
+    del content["crc32"]
+    path.write_text(json.dumps(content))
+    assert tuned_settings(home, "ABC") == {"training.epochs": 4}
