@@ -10,8 +10,7 @@ from stockml.errors import TooFewTickers
 from stockml.evaluation.distribution_scores import pretrained_score
 from stockml.home import HomePaths
 from stockml.models.har_regression import HarRegression, learning_origins
-from stockml.models.pretrained_network import PretrainedNetwork
-from stockml.models.replay import Replay
+from stockml.models.pretrained_network import PretrainedNetwork, Replay
 from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.vintage_set import VintageSet, keep_superseded
 from stockml.models.vintage_store import digest, file_name, write

@@ -59,7 +59,7 @@ def to_newest_units(series: PriceSeries) -> Floats:
     tens = np.zeros(len(series))
     for at in np.searchsorted(series.sessions, changes_of_units(series)):
         tens[:at] += np.rint(np.log10(series.close[at] / series.close[at - 1]))
-    return np.asarray(10.0**tens, dtype=np.float64)
+    return 10.0**tens
 
 
 def segment_start(series: PriceSeries, at: Indices) -> Indices:

@@ -97,15 +97,12 @@ class HarRegression(Vintage):
         weights = hat_basis(leads)
         log_ratio = np.where(np.isnan(terms), self.means, terms) @ (weights @ self.coefficients).T
         log_ratio += weights @ self.intercepts
-        return np.asarray(
-            np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads),
-            dtype=np.float64,
-        )
+        return np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads)
 
     def shape(self, width: str, leads: Indices) -> Floats:
         """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one
         of WIDTHS."""
-        return np.asarray(hat_basis(leads) @ self.shapes[width], dtype=np.float64)
+        return hat_basis(leads) @ self.shapes[width]
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin), rising.

@@ -41,12 +41,10 @@ def hat_basis(leads: Indices) -> Floats:
 def lead_basis(leads: Indices) -> Floats:
     """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
     position = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
-    return np.asarray(np.polynomial.legendre.legvander(position, BASIS_SIZE - 1), dtype=np.float64)
+    return np.polynomial.legendre.legvander(position, BASIS_SIZE - 1)
 
 
 def width_factors(coefficients: Floats, leads: Indices) -> Floats:
     """(m, leads) factors of the width, at most e² or its inverse.  coefficients: (m, 4), of
     `lead_basis`."""
-    return np.asarray(
-        np.exp(np.clip(coefficients @ lead_basis(leads).T, -MAX_LOG_CHANGE, MAX_LOG_CHANGE))
-    )
+    return np.exp(np.clip(coefficients @ lead_basis(leads).T, -MAX_LOG_CHANGE, MAX_LOG_CHANGE))

@@ -1,5 +1,5 @@
 """The pretrained network: a few LSTMs learned across many tickers, which forecast how far any price
-will spread.
+will spread; and stretches that it learned from, replayed while it is trained on one ticker.
 
 Weights are plain arrays and inference is NumPy, so a night that does not train loads no TensorFlow.
 The forecast is of log(close at a lead / close of the origin), symmetric about that close: how far,
@@ -7,7 +7,7 @@ not which way.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Self
 from weakref import WeakKeyDictionary
 
@@ -15,18 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.segments import segment_start
-from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
+from stockml.features.volatility import INPUTS, InputScale, width_inputs
 from stockml.models.har_regression import ORIGIN_STRIDE, HarRegression, Vintage
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, width_factors
 from stockml.models.ridge_regression import RidgeRegression
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices, check_array
+from stockml.storage.arrays import Days, Floats, Indices, check_array
 
 LOOK_BACK = 64  # sessions
 UPPER = LEVELS[LEVELS > 0.5]  # (10,); the lower levels mirror these
 # origins: products this small stay on one thread, several times as fast on a busy machine
 CHUNK = 48
 SPAN = CHUNK * ORIGIN_STRIDE  # sessions from one chunk's first origin to the next chunk's
+ORIGINS_A_STRETCH = 8
+SAMPLE = 250  # stretches, 0.8 MB: of ten shipped vintages, less than 8 MB
+STRETCH = LOOK_BACK + ORIGIN_STRIDE * (ORIGINS_A_STRETCH - 1)  # sessions
 
 Singles = NDArray[np.float32]
 
@@ -177,6 +180,78 @@ class PretrainedNetwork(Vintage):
         windows = np.asarray(rows[np.maximum(indices - first, 0)], dtype=np.float32)
         windows[indices < segment_start(series, origins)[:, None]] = 0
         return windows
+
+
+@dataclass(frozen=True, eq=False)
+class Stretches:
+    """What a network learns from: s stretches of eight origins each, five sessions apart.
+
+    inputs: (s, 99, 14), scaled.  sizes: (s, 8, 11), |move| at LEADS in units of the EWMA 60
+    volatility · √lead. log_widths: (s, 8, 11), ln of the ridge regression's widths in these.  mask:
+    (s, 8), 1 for an origin that counts. last: (s,), the last session that each stretch knows, that
+    of its last outcome.
+    """
+
+    inputs: NDArray[np.floating]
+    sizes: NDArray[np.floating]
+    log_widths: NDArray[np.floating]
+    mask: NDArray[np.floating]
+    last: Days
+
+    def __len__(self) -> int:
+        return len(self.last)
+
+    def at(self, rows: Indices) -> Self:
+        """The stretches of these rows."""
+        return type(self)(*(each[rows] for each in vars(self).values()))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The stretches of at least one part, one after another."""
+        return cls(
+            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Replay(Vintage):
+    """A sample of a vintage's stretches, in half precision.  network: SHA-256 of the one that
+    learned from them.
+
+    Raises ValueError for a stretch that ends after the vintage, or arrays that do not fit.
+    """
+
+    network: str
+    stretches: Stretches
+
+    def __post_init__(self) -> None:
+        part, by_origin = self.stretches, (len(self.stretches), ORIGINS_A_STRETCH)
+        check_array("inputs", part.inputs, (len(self.stretches), STRETCH, len(INPUTS)))
+        check_array("sizes", part.sizes, (*by_origin, len(LEADS)))
+        check_array("widths", part.log_widths, (*by_origin, len(LEADS)))
+        check_array("the mask", part.mask, by_origin)
+        if (newest := part.last.max().item()) > self.through:
+            raise ValueError(
+                f"expected stretches through {self.through}, found one that ends on {newest}"
+            )
+
+    @classmethod
+    def of(cls, stretches: Stretches, learned_from: Vintage, network: str) -> Self:
+        """SAMPLE of the stretches, drawn by chance, the same each time, in half precision."""
+        rows = np.sort(np.random.default_rng(SAMPLE).permutation(len(stretches))[:SAMPLE])
+        part = stretches.at(rows)
+        inputs, sizes, log_widths, mask = (
+            each.astype(np.float16)
+            for each in (part.inputs, part.sizes, part.log_widths, part.mask)
+        )
+        return cls(
+            learned_from.through,
+            learned_from.tickers,
+            learned_from.sessions,
+            learned_from.origins,
+            network=network,
+            stretches=Stretches(inputs, sizes, log_widths, mask, part.last),
+        )
 
 
 _COEFFICIENTS: WeakKeyDictionary[PriceSeries, WeakKeyDictionary[PretrainedNetwork, Singles]] = (

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from stockml.features.width_inputs import AVERAGED, input_averages, standardised
+from stockml.features.volatility import AVERAGED, input_averages, standardised
 from stockml.models.har_regression import (
     DECIMALS,
     MIN_MOVE,

@@ -1,6 +1,8 @@
 """A night's two networks as one value, and the folder in which it is kept."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,14 @@ FORM = 3  # version of the folder's layout; those before it forecast mid prices
 Network = TickerNetwork | TutorialForecaster | PackagedForecaster
 
 
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (*READ_ERRORS, InvalidSetting) as error:
+        raise InvalidFile(str(path), f"expected {what}, found {error}") from error
+
+
 @record
 @dataclass(frozen=True)
 class Provenance:
@@ -45,12 +55,8 @@ class Provenance:
     @classmethod
     def read(cls, folder: Path) -> "Provenance":
         """Read what `write` wrote. Raises InvalidFile."""
-        try:
+        with _reading(folder / PROVENANCE, "a model's provenance"):
             return read_record(cls, (folder / PROVENANCE).read_bytes())
-        except (OSError, ValueError) as error:
-            raise InvalidFile(
-                str(folder / PROVENANCE), f"expected a model's provenance, found {error}"
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def save(model: TrainedModel, folder: Path) -> None:
 def load_model(folder: Path) -> TrainedModel:
     """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier
     version's."""
-    try:
+    with _reading(folder, "a trained model"):
         content = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
         seconds = _seconds(folder, len(history))
@@ -142,8 +148,6 @@ def load_model(folder: Path) -> TrainedModel:
             history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
             **networks,
         )
-    except (*READ_ERRORS, InvalidSetting) as error:
-        raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
 
 
 def _seconds(folder: Path, epochs: int) -> list[float]:
@@ -182,14 +186,12 @@ def vintage_folders(folder: Path) -> tuple[Path, ...]:
 
 def vintage_files(folder: Path) -> tuple[Path, ...]:
     """The files of the vintages that the model in `folder` names, if any. Raises InvalidFile."""
-    try:
+    with _reading(folder, "a trained model"):
         parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
         identities = {
             identity for part in parts for identity in part.get("pool", {}).values() if identity
         }
         return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(identities))
-    except (*READ_ERRORS, InvalidSetting) as error:
-        raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
 
 
 def unscored(model: TrainedModel, first: np.datetime64) -> str | None:

@@ -23,8 +23,7 @@ from stockml.features.volatility import Volatilities
 from stockml.models import vintage_store
 from stockml.models.har_regression import HarRegression, Vintage, check_history
 from stockml.models.lead_grid import LEADS, LEVELS
-from stockml.models.pretrained_network import PretrainedNetwork
-from stockml.models.replay import Replay
+from stockml.models.pretrained_network import PretrainedNetwork, Replay
 from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.vintage_store import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
@@ -61,6 +60,14 @@ class VintageSet:
             if vintages[kind] is None:
                 break
         return cls(**vintages, reasons=reasons)
+
+    @property
+    def complete(self) -> tuple[HarRegression, RidgeRegression, PretrainedNetwork]:
+        """The regressions and the network, for a caller who knows that there is one."""
+        assert self.regression is not None
+        assert self.ridge is not None
+        assert self.pretrained is not None
+        return self.regression, self.ridge, self.pretrained
 
     @property
     def through(self) -> date | None:
@@ -106,12 +113,8 @@ class VintageSet:
             return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
         capped, scale = _scaled(leads)
         if self.ridge is None:
-            return np.asarray(
-                self.regression.quantiles(series, origins, capped) * scale, dtype=np.float64
-            )
-        return np.asarray(
-            self.ridge.quantiles(series, origins, capped, self.regression) * scale, dtype=np.float64
-        )
+            return self.regression.quantiles(series, origins, capped) * scale
+        return self.ridge.quantiles(series, origins, capped, self.regression) * scale
 
     def network_quantiles(
         self,
@@ -122,28 +125,23 @@ class VintageSet:
     ) -> Floats:
         """(m, leads, 21) symmetric quantiles of the pretrained or a fine-tuned network; else as
         `simple_quantiles`."""
-        network = fine_tuned or self.pretrained
-        assert network is not None
-        assert self.regression is not None
-        assert self.ridge is not None
+        regression, ridge, pretrained = self.complete
         capped, scale = _scaled(leads)
-        quantiles = network.quantiles(series, origins, capped, self.regression, self.ridge)
-        return np.asarray(quantiles * scale, dtype=np.float64)
+        network = fine_tuned or pretrained
+        return network.quantiles(series, origins, capped, regression, ridge) * scale
 
 
 def replay_of(pretrained: PretrainedNetwork, folders: Sequence[Path] = (SHIPPED,)) -> Replay:
     """The stretches from which this pretrained network learned.  Raises InvalidFile where no folder
     has them."""
-    name = f"replay-{pretrained.through:%Y-%m}.npz"
+    name, found = f"replay-{pretrained.through:%Y-%m}.npz", "nothing"
     for path in (folder / name for folder in folders if (folder / name).is_file()):
         replay: Replay = _read(path)
         if replay.network == vintage_store.digest(pretrained):
             return replay
-    found = (
-        "of another network" if any((folder / name).is_file() for folder in folders) else "nothing"
-    )
-    way_back = f"expected the stretches that it learned from, found {found}; {vintage_store.OWN}"
-    raise InvalidFile(name, way_back)
+        found = "of another network"
+    expected = f"expected the stretches that it learned from, found {found}"
+    raise InvalidFile(name, f"{expected}; {vintage_store.OWN}")
 
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
@@ -208,39 +206,28 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
             notes.append(str(damaged))
             continue
         if vintage.through < day:
-            return vintage, "; ".join(_few(notes))
+            return vintage, "; ".join(notes[:MAX_NAMED])
         oldest = vintage.through
     missing = f"the oldest has seen sessions through {oldest}" if oldest else "there is none"
-    return None, "; ".join([*_few(notes), f"no {KINDS[kind].name} ends before {day}: {missing}"])
-
-
-def _few(notes: Sequence[str]) -> list[str]:
-    more = len(notes) - MAX_NAMED
-    return [*notes[:MAX_NAMED], f"and {more} more that cannot be read"] if more > 0 else [*notes]
+    nothing = f"no {KINDS[kind].name} ends before {day}: {missing}"
+    return None, "; ".join([*notes[:MAX_NAMED], nothing])
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file, superseded or not, with this name and content. Raises InvalidFile where no folder
     has it."""
     name, sha256 = identity.split()
-    for path in (
-        path
-        for folder in folders
-        for path in (folder / name, _superseded_path(folder, name, sha256))
-    ):
-        if (vintage := _readable(path)) and _identity(vintage) == identity:
-            return path
+    for folder in folders:
+        for path in (folder / name, _superseded_path(folder, name, sha256)):
+            if (vintage := _readable(path)) and _identity(vintage) == identity:
+                return path
     holders = [folder for folder in folders if (folder / name).is_file()]
-    other, way_back = (
-        "a file that cannot be read" if holders else "none",
-        "restore it from a backup, or retrain",
-    )
-    error = InvalidFile
+    found, error = "a file that cannot be read" if holders else "none", InvalidFile
     if any(_readable(folder / name) for folder in holders):
-        other, way_back = "another of that name, as another version of stockml has it,", "retrain"
+        found = "another of that name, as another version of stockml has it,"
         error = OtherVersion if holders == [SHIPPED] else InvalidFile
-    where = ", ".join(map(str, folders))
-    raise error(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; {way_back}")
+    where, way_back = ", ".join(map(str, folders)), "restore it from a backup, or retrain"
+    raise error(name, f"expected content of SHA-256 {sha256}, found {found} in {where}; {way_back}")
 
 
 def _superseded_path(folder: Path, name: str, sha256: str) -> Path:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.segments import segments
-from stockml.features.volatility import Volatilities
-from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
+from stockml.features.volatility import INPUTS, InputScale, Volatilities, width_inputs
 from stockml.models.har_regression import (
     ORIGIN_STRIDE,
     HarRegression,
@@ -26,8 +25,14 @@ from stockml.models.har_regression import (
     learning_origins,
 )
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, lead_basis, moves
-from stockml.models.pretrained_network import LOOK_BACK, UPPER, Member
-from stockml.models.replay import ORIGINS_A_STRETCH, STRETCH, Stretches
+from stockml.models.pretrained_network import (
+    LOOK_BACK,
+    ORIGINS_A_STRETCH,
+    STRETCH,
+    UPPER,
+    Member,
+    Stretches,
+)
 from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.tensorflow import assign, tensorflow, values_of
 from stockml.models.tutorial.network import OPTIMIZERS
@@ -76,23 +81,13 @@ class TrainingSet:
 def stretches_of(
     series: PriceSeries, scale: InputScale, regression: HarRegression, ridge: RidgeRegression
 ) -> Stretches:
-    """The stretches of all origins whose outcomes the series holds, oldest first; none of a short
-    one.
+    """The stretches of all origins whose outcomes the series holds, at least one, oldest first.
 
     Each segment is cut from its first origin on, so that a longer history only adds stretches.  The
     last origin stands in, masked, for a missing one.
     """
     known = [each for each in segments(series) if len(learning_origins(each))]
-    parts = [_of_segment(each, scale, regression, ridge) for each in known]
-    if not parts:
-        return Stretches(
-            np.empty((0, STRETCH, len(INPUTS)), np.float32),
-            np.empty((0, ORIGINS_A_STRETCH, len(LEADS)), np.float32),
-            np.empty((0, ORIGINS_A_STRETCH, len(LEADS)), np.float32),
-            np.empty((0, ORIGINS_A_STRETCH), np.float32),
-            np.empty(0, "datetime64[D]"),
-        )
-    return Stretches.joined(parts)
+    return Stretches.joined([_of_segment(each, scale, regression, ridge) for each in known])
 
 
 def _of_segment(
@@ -205,6 +200,12 @@ class Trainer:
         gradients = tape.gradient(loss, [v.value for v in self._trained])
         self._optimizer.apply(gradients, self._trained)
         return loss
+
+
+def cosine_rates(first: float, steps: int, epoch: int = 1, epochs: int = 1) -> Floats:
+    """(steps,) learning rates of one epoch, counted from 1, on half a cosine over all epochs."""
+    passed = (np.arange(steps) + steps * (epoch - 1)) / (steps * epochs)
+    return first * (1 + np.cos(np.pi * passed)) / 2
 
 
 def steps_of(shape: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -15,14 +15,19 @@ from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
 from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import MEDIAN
-from stockml.models.pretrained_network import PretrainedNetwork
-from stockml.models.replay import Stretches
+from stockml.models.pretrained_network import PretrainedNetwork, Stretches
 from stockml.models.ridge_regression import RidgeRegression
 from stockml.models.vintage_store import digest
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Indices
 from stockml.training import checkpoint
-from stockml.training.network_trainer import MemberSettings, Trainer, TrainingSet, member_of
+from stockml.training.network_trainer import (
+    MemberSettings,
+    Trainer,
+    TrainingSet,
+    cosine_rates,
+    member_of,
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def pretrain(
         for epoch in range(progress.epoch + 1, settings.epochs + 1):
             began = time.monotonic()
             order = batches(len(examples.stretches), settings.batch, (settings.seed, epoch))
-            rates = cosine_rates(settings, epoch, len(order))
+            rates = cosine_rates(settings.learning_rate, len(order), epoch, settings.epochs)
             steps = map(examples.stretches.at, order)
             loss = float(np.mean(trainer.fit(steps, rates, (settings.seed, epoch))))
             if not np.isfinite(loss):
@@ -114,9 +119,3 @@ def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:
     is dropped."""
     size = min(size, count)
     return np.random.default_rng(seed).permutation(count)[: count // size * size].reshape(-1, size)
-
-
-def cosine_rates(settings: MemberSettings, epoch: int, steps: int) -> Floats:
-    """(steps,) learning rates of one epoch, counted from 1, on half a cosine over all epochs."""
-    passed = (np.arange(steps) + steps * (epoch - 1)) / (steps * settings.epochs)
-    return np.asarray(settings.learning_rate * (1 + np.cos(np.pi * passed)) / 2, dtype=np.float64)

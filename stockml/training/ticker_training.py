@@ -1,22 +1,28 @@
-"""A ticker's training: all weights of the pretrained network, or the champion's, a few steps
-further.
+"""A ticker's training: all weights of the pretrained network, or the champion's, a few small steps
+further, with replay of many tickers.
 
 `held_out` starts from a pretrained network that ends before the first unseen origin, and learns
 from outcomes known by then; `published` starts from the newest and learns from all outcomes. What
 training gains is measured on the validation part; where that is nothing, the pretrained network
-forecasts alone.
+forecasts alone. Every batch holds stretches of the ticker's own and, for the rest, stretches that
+the pretrained network learned from, so that what it knows of all tickers is kept.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stockml.errors import InvalidFile, quantity
+from stockml.errors import Diverged, InvalidFile, quantity
 from stockml.features.origins import OriginSplit, check_segments, scored_origins, split_origins
 from stockml.forecasts.proper_scores import crps
+from stockml.models.har_regression import learning_origins
 from stockml.models.lead_grid import LEADS, moves
+from stockml.models.pretrained_network import Member, PretrainedNetwork, Replay, Stretches
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Evidence, Network, TrainedModel
@@ -24,9 +30,18 @@ from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
 from stockml.models.vintage_store import SHIPPED
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, Settings
-from stockml.training.fine_tuning import Course, History, fine_tune
-from stockml.training.network_trainer import stretches_of
+from stockml.settings import EvaluationSettings, Settings, TrainingSettings
+from stockml.storage.arrays import Indices
+from stockml.training.network_trainer import (
+    MemberSettings,
+    Trainer,
+    cosine_rates,
+    shape_of,
+    steps_of,
+    stretches_of,
+)
+
+History = tuple[dict[str, Any], ...]
 
 
 def split_after_vintages(
@@ -117,24 +132,20 @@ class TickerTraining:
         Raises InvalidFile where its vintage's replay is missing or damaged, Diverged.
         """
         vintages = network.vintages
-        assert vintages.regression
-        assert vintages.ridge
-        assert vintages.pretrained
-        begin, known = vintages.pretrained, self.series.through(network.learned_until)
-        own = stretches_of(known, begin.scale, vintages.regression, vintages.ridge)
-        continues, fresh = False, np.arange(len(own))
+        regression, ridge, pretrained = vintages.complete
+        begin, known = pretrained, self.series.through(network.learned_until)
+        own = stretches_of(known, begin.scale, regression, ridge)
+        fresh = None
         if (
             isinstance(start, TickerNetwork)
             and start.vintages.identity() == vintages.identity()
             and start.learned_until
             <= network.learned_until  # parts may begin earlier; nothing can be unlearned
         ):
-            begin, continues = (start.fine_tuned if start.used else None) or begin, True
+            begin = (start.fine_tuned if start.used else None) or begin
             fresh = np.flatnonzero(own.last > start.learned_until)
-        course = Course.of(self.settings.training, continues=continues)
-        replay = replay_of(vintages.pretrained, self.folders)
-        parts = self.settings.network, self.settings.training
-        fine_tuned, history = fine_tune(begin, own, replay, course, *parts, fresh)
+        replay = replay_of(pretrained, self.folders)
+        fine_tuned, history = fine_tune(begin, own, replay, self.settings, fresh)
         return replace(network, fine_tuned=fine_tuned), history
 
 
@@ -154,10 +165,7 @@ def _untrainable(
             f"{quantity(len(series), 'session')} are too few to learn from and to judge it on "
             "others"
         )
-    assert vintages.regression
-    assert vintages.ridge
-    known = series.through(network.learned_until)
-    if not len(stretches_of(known, vintages.pretrained.scale, vintages.regression, vintages.ridge)):
+    if not len(learning_origins(series.through(network.learned_until))):
         return "no outcome is known before the sessions that judge it"
     return None
 
@@ -186,3 +194,85 @@ def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str |
     why = f" ({why_not})" if why_not else ""
     left_alone = f"kept the shared network: training did not help; {gain}{why}"
     return Decision("pretrained", f"{left_alone} ({decision.mode}: {decision.reason})")
+
+
+def fine_tune(
+    start: PretrainedNetwork,
+    own: Stretches,
+    replay: Replay,
+    settings: Settings,
+    fresh: Indices | None = None,
+) -> tuple[PretrainedNetwork, History]:
+    """The network after a few steps from `start`, and a row for each step: its loss and rate, the
+    members' mean.
+
+    own: the ticker's stretches, at least one.  fresh: where a champion is continued, rows of `own`
+    that are new to it, which come first.  Equal arguments give equal weights, whatever was trained
+    before in this process. Raises Diverged.
+    """
+    training = settings.training
+    first, count = training.learning_rate, training.steps
+    if fresh is not None:
+        first, count = training.fine_tune_learning_rate, training.fine_tune_steps
+    member_settings = MemberSettings(
+        dropout=settings.network.dropout,
+        weight_decay=0.0,
+        batch=training.batch_size,
+        optimizer=training.optimizer,
+    )
+    rates, began = cosine_rates(first, count), time.monotonic()
+    members, losses = [], []
+    for number, member in enumerate(start.members):
+        trainer, untrained = _trainer(member_settings)
+        weights, steps = member.arrays()[:-1], steps_of(member.shape)
+        trainer.restore([*weights, steps, *untrained])
+        rng = np.random.default_rng((training.seed, number))
+        batches = _batches(own, replay.stretches, training, count, fresh, rng)
+        losses.append(trainer.fit(batches, rates, (training.seed, number)))
+        if not np.isfinite(losses[-1]).all():
+            raise Diverged(int(np.flatnonzero(~np.isfinite(losses[-1]))[0]) + 1, float("nan"))
+        *trained, last_steps = trainer.state()[: len(weights) + 1]
+        share = training.start_share
+        mixed = [share * old + (1 - share) * new for old, new in zip(weights, trained, strict=True)]
+        mixed.append(share * member.shape + (1 - share) * shape_of(last_steps))
+        members.append(Member.of([np.asarray(each, dtype=np.float32) for each in mixed]))
+    seconds = (time.monotonic() - began) / count
+    history = [
+        {"step": step, "loss": float(loss), "learning_rate": float(rate), "seconds": seconds}
+        for step, (loss, rate) in enumerate(zip(np.mean(losses, axis=0), rates, strict=True), 1)
+    ]
+    return replace(start, members=tuple(members)), tuple(history)
+
+
+def _batches(
+    own: Stretches,
+    replay: Stretches,
+    training: TrainingSettings,
+    steps: int,
+    fresh: Indices | None,
+    rng: np.random.Generator,
+) -> Iterator[Stretches]:
+    """A batch for each step: the share of own stretches that was asked for, at most all there are;
+    else replay."""
+    count = min(round(training.own_share * training.batch_size), len(own))
+    own_rows = _order(len(own), count * steps, rng)
+    if fresh is not None:
+        own_rows = np.concatenate([fresh, own_rows])[: len(own_rows)]
+    rest = training.batch_size - count
+    replayed = _order(len(replay), rest * steps, rng)
+    for step in range(steps):
+        mine = own.at(own_rows[step * count : (step + 1) * count])
+        yield Stretches.joined([mine, replay.at(replayed[step * rest : (step + 1) * rest])])
+
+
+def _order(rows: int, count: int, rng: np.random.Generator) -> Indices:
+    """(count,) rows, all once in random order before any comes again."""
+    passes = [rng.permutation(rows) for _ in range(-(-count // rows))]
+    return np.concatenate([np.empty(0, np.int64), *passes])[:count]
+
+
+@cache
+def _trainer(settings: MemberSettings) -> tuple[Trainer, list[Any]]:
+    """A trainer, traced once in a process, and its optimiser's state before any step."""
+    trainer = Trainer(settings, np.tile(np.arange(1.0, 11.0), (11, 1)))
+    return trainer, trainer.state()[trainer.learned :]

@@ -53,12 +53,9 @@ def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict
     try:
         content = json.loads(path.read_text())
         checksum = content.pop("crc32", None)
-        if checksum not in (None, _crc32(content)) or not content.keys() <= {
-            "ticker",
-            "profile",
-            "settings",
-            "found",
-        }:
+        # without it a bit flipped in the name `crc32` would pass
+        known = {"ticker", "profile", "settings", "found"}
+        if checksum not in (None, _crc32(content)) or not content.keys() <= known:
             raise ValueError("damage, or a change by hand (take its line `crc32` out to keep that)")
         # an earlier version tuned a nightly network of the ticker's own
         if content["profile"] != profile:

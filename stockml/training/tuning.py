@@ -8,10 +8,8 @@ trials compare and the search resumes.
 
 import hashlib
 import json
-import os
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -19,12 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.code_version import code_hash
-from stockml.errors import DiskFull, Diverged, InvalidFile, InvalidSetting, quantity
+from stockml.errors import Diverged, InvalidFile, InvalidSetting, quantity
 from stockml.home import HomePaths
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
 from stockml.storage.arrays import packed
-from stockml.storage.files import NO_ROOM
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
@@ -144,14 +141,12 @@ def tune(
 
     `on_trial` is called for every finished trial, first for those of an earlier, interrupted call.
     Ctrl-C ends the search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy,
-    DiskFull, Diverged when every trial diverged, and InvalidFile, before the first of them, where
+    Diverged when every trial diverged, and InvalidFile, before the first of them, where
     the ticker has settings or trials that cannot be read.
     """
     replaced = other_search(home, search.ticker, search.study)
-    with (
-        file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S),
-        _checked_journal(_journal(home, search)),
-    ):
+    with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
+        _check_journal(_journal(home, search))
         study = _study(home, search)
         for finished in _trials(study, *FINISHED):
             on_trial(_trial_record(search, study, finished, trials))
@@ -233,26 +228,6 @@ def _journal(home: HomePaths, search: Search) -> Path:
     return home.root / "tuning" / f"{search.ticker}.journal"
 
 
-@contextmanager
-def _checked_journal(journal: Path) -> Iterator[None]:
-    """Check the journal; afterwards, remove a last line that a full disk cut off: Optuna would
-    append to it.
-
-    Raises InvalidFile, and DiskFull for such a line, whatever Optuna then raises.
-    """
-    _check_journal(journal)
-    try:
-        yield
-    except (OSError, AssertionError) as error:
-        os_error = error if isinstance(error, OSError) else error.__context__
-        if isinstance(os_error, OSError) and os_error.errno in NO_ROOM:
-            raise DiskFull(str(journal), os_error.strerror or str(os_error)) from error
-        raise
-    finally:
-        if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
-            os.truncate(journal, content.rfind(b"\n") + 1)
-
-
 def _check_journal(path: Path) -> None:
     """Raise InvalidFile for a damaged journal: Optuna would append to a line that was cut off."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
@@ -262,13 +237,11 @@ def _check_journal(path: Path) -> None:
         except (ValueError, TypeError):
             is_valid = False
         if not is_valid:
-            way_on = "move it away, and the search starts over"
-            if number == len(lines) > 1:
-                way_on = f"remove that line, and the search goes on from the others; or {way_on}"
-            problem = (
-                f"expected the trials of a search, found damage in line {number} of {len(lines)}"
+            problem = f"damage in line {number} of {len(lines)}"
+            way_on = "remove that line, or move the file away, and the search starts over"
+            raise InvalidFile(
+                str(path), f"expected the trials of a search, found {problem}; {way_on}"
             )
-            raise InvalidFile(str(path), f"{problem}; {way_on}")
 
 
 def _queue_grid(search: Search, study: "Study", limit: int) -> int:

@@ -25,8 +25,7 @@ from stockml.evaluation.distribution_scores import pretrained_score
 from stockml.evaluation.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.models import vintage_store
 from stockml.models.har_regression import learning_origins
-from stockml.models.pretrained_network import PretrainedNetwork
-from stockml.models.replay import Replay
+from stockml.models.pretrained_network import PretrainedNetwork, Replay
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
 from stockml.prices.csv_import import read_folder

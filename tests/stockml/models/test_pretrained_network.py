@@ -7,18 +7,14 @@ from datetime import date
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.origins import within_segment
 from stockml.features.segments import starts
-from stockml.features.width_inputs import InputScale, width_inputs
-from stockml.models.har_regression import HarRegression
-from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, symmetrised
+from stockml.features.volatility import InputScale, width_inputs
+from stockml.models.lead_grid import LEADS, lead_basis, symmetrised
 from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
-from stockml.models.ridge_regression import RidgeRegression
 from stockml.prices.series import PriceSeries
+from tests.stockml.models.test_regressions import ALL, Regressions, fit
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
-
-ALL = np.arange(1, 51)
 
 
 def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
@@ -49,17 +45,14 @@ def pretrained(*members: Member) -> PretrainedNetwork:
     )
 
 
-Regressions = tuple[HarRegression, RidgeRegression]
-
-
 @pytest.fixture(scope="module")
 def regressions() -> Regressions:
-    series = {f"T{i}": walk(900, seed=i) for i in range(3)}
-    pooled = HarRegression.fit(series, date(2004, 6, 30))
-    return pooled, RidgeRegression.fit(series, date(2004, 6, 30), pooled)
+    return fit({f"T{i}": walk(900, seed=i) for i in range(3)}, date(2004, 6, 30))
 
 
-@pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
+@pytest.mark.parametrize(
+    "series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)]
+)
 @pytest.mark.parametrize("size", [0.4, 50.0])
 def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
     regressions: Regressions, series: PriceSeries, size: float
@@ -89,7 +82,6 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(
     np.testing.assert_allclose(
         both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5
     )
-    assert LEVELS[10] == 0.5
 
 
 def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
@@ -111,27 +103,15 @@ def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
     )
 
 
-@pytest.mark.parametrize("t", [30, 100, 700, 1_100])
+@pytest.mark.parametrize("t", [30, 100, 700])
 def test_no_origin_sees_a_later_bar(regressions: Regressions, t: int) -> None:
-    origins = np.array([t])
-    plain = pretrained().quantiles(walk(1_300), origins, ALL, *regressions)
-    np.testing.assert_array_equal(
-        pretrained().quantiles(altered_after(walk(1_300), t), origins, ALL, *regressions), plain
+    series = walk(1_300)
+    plain, changed, cut = (
+        pretrained().quantiles(bars, np.array([t]), ALL, *regressions)
+        for bars in (series, altered_after(series, t), series.until(t + 1))
     )
-    np.testing.assert_array_equal(
-        pretrained().quantiles(walk(1_300).until(t + 1), origins, ALL, *regressions), plain
-    )
-
-
-def test_many_origins_at_once_give_what_each_gives_alone(regressions: Regressions) -> None:
-    series, origins = walk(1_300), np.arange(100, 1_300)
-    together = pretrained().quantiles(series, origins, np.array([1, 20]), *regressions)
-    for place in (0, 600, 1_199):
-        alone = pretrained().quantiles(
-            series, origins[place : place + 1], np.array([1, 20]), *regressions
-        )
-        np.testing.assert_allclose(together[place : place + 1], alone, rtol=1e-5)
-    assert pretrained().quantiles(series, origins[:0], ALL, *regressions).shape == (0, 50, 21)
+    np.testing.assert_array_equal(changed, plain)
+    np.testing.assert_array_equal(cut, plain)
 
 
 def test_what_a_pretrained_network_has_been_asked_before_changes_no_bit_of_its_coefficients() -> (
@@ -156,21 +136,6 @@ def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> No
         assert not window[:-2].any()
 
 
-def test_the_basis_is_legendre_polynomials_of_ln_lead() -> None:
-    place = 2 * np.log(ALL) / np.log(50) - 1
-    expected = np.stack(
-        [np.ones(50), place, (3 * place**2 - 1) / 2, (5 * place**3 - 3 * place) / 2], axis=1
-    )
-    np.testing.assert_allclose(lead_basis(ALL), expected, atol=1e-12)
-
-
-def test_too_short_a_history_and_a_lead_beyond_50_are_refused(regressions: Regressions) -> None:
-    with pytest.raises(TooFewBars):
-        pretrained().quantiles(walk(100), np.array([19]), ALL, *regressions)
-    with pytest.raises(InvalidSetting):
-        pretrained().quantiles(walk(100), np.array([99]), np.array([51]), *regressions)
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -187,15 +152,9 @@ def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused(
         replace(member(), **change)  # type: ignore[arg-type]
 
 
-def test_a_pretrained_network_without_a_network_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one network, found none"):
-        replace(pretrained(), members=())
-
-
-@pytest.mark.parametrize("part", range(11))
-def test_weights_that_are_not_finite_are_refused_wherever_they_are(part: int) -> None:
-    plain = member()
-    arrays = plain.arrays()
-    arrays[part] = np.full_like(arrays[part], np.nan)
-    with pytest.raises(ValueError, match="expected"):
-        Member.of(arrays)
+def test_weights_that_are_not_finite_are_refused_wherever_they_are() -> None:
+    for part in range(11):
+        arrays = member().arrays()
+        arrays[part] = np.full_like(arrays[part], np.nan)
+        with pytest.raises(ValueError, match="expected"):
+            Member.of(arrays)

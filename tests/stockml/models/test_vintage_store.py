@@ -1,118 +1,170 @@
-"""Regressions as files: they read back as written, and a damaged or foreign file is refused by
-name."""
+"""Vintages as files: they read back as written; a damaged or foreign file is refused by name."""
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import date
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.models.har_regression import HarRegression
+from stockml.models.har_regression import Vintage
+from stockml.models.pretrained_network import SAMPLE, Replay
+from stockml.models.vintage_set import replay_of
 from stockml.models.vintage_store import SHIPPED, digest, read, write
+from stockml.storage.arrays import labelled, unlabelled
+from stockml.training.network_trainer import TrainingSet
+from tests.stockml.models.test_pretrained_network import pretrained
+from tests.stockml.models.test_regressions import fit
 from tests.support.walks import walk
 
-
-@pytest.fixture(scope="module")
-def model() -> HarRegression:
-    return HarRegression.fit({f"T{i}": walk(700, seed=i) for i in range(3)}, date(2002, 6, 30))
+UNTIL = date(2003, 6, 30)
+Damage = Callable[[bytes, dict[str, Any], list[np.ndarray]], bytes]
 
 
-def test_a_regression_reads_back_as_written_and_equal_values_give_equal_bytes(
-    model: HarRegression, tmp_path: Path
+@cache
+def vintages() -> dict[str, Vintage]:
+    """One of each kind, by the name of its file."""
+    series = {f"T{i}": walk(900, seed=i) for i in range(3)}
+    regressions = fit(series, UNTIL)
+    network = replace(pretrained(), scores={"crps": 0.003})
+    stretches = TrainingSet.of(series, UNTIL, *regressions).stretches
+    kinds = (*regressions, network, Replay.of(stretches, network, digest(network)))
+    names = ("regression-2003-06", "ridge-2003-06", "network-2004-06", "replay-2004-06")
+    return dict(zip(names, kinds, strict=True))
+
+
+@pytest.mark.parametrize("name", vintages())
+def test_it_reads_back_as_written_and_equal_values_give_equal_bytes(
+    name: str, tmp_path: Path
 ) -> None:
-    path = write(model, tmp_path)
+    plain = vintages()[name]
+    path = write(plain, tmp_path)
     found, content = read(path), path.read_bytes()
-    assert path.name == "regression-2002-06.json"
-    assert (found.through, found.tickers, found.sessions) == (
-        model.through,
-        model.tickers,
-        model.sessions,
-    )
-    assert digest(found) == digest(model) == json.loads(content)["sha256"]
-    origins, leads = np.array([100, 600]), np.arange(1, 51)
-    np.testing.assert_array_equal(
-        found.quantiles(walk(700), origins, leads), model.quantiles(walk(700), origins, leads)
-    )
+    assert path.stem == name
+    np.testing.assert_equal(asdict(found), asdict(plain))
+    header = unlabelled(content)[0] if path.suffix == ".npz" else json.loads(content)
+    assert digest(found) == digest(plain) == header["sha256"]
     assert write(found, tmp_path).read_bytes() == content
 
 
-def resigned(record: dict[str, object]) -> str:
-    """A record whose SHA-256 matches, as after a deliberate change."""
-    rest = {name: value for name, value in record.items() if name != "sha256"}
-    sha256 = hashlib.sha256(
-        json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
-    return json.dumps(rest | {"sha256": sha256})
+def written(header: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
+    return labelled(header, arrays) if arrays else json.dumps(header).encode()
 
 
-DAMAGES = {
-    "empty": lambda text, record: "",
-    "cut short": lambda text, record: text[: len(text) // 2],
-    "binary": lambda text, record: "\x00\x01\x02",
-    "another JSON": lambda text, record: "[1, 2]",
-    "another record": lambda text, record: json.dumps({"sha256": "0"}),
-    "a digit changed": lambda text, record: text.replace('"origins": 2', '"origins": 3', 1),
-    "no SHA-256": lambda text, record: json.dumps(
-        {k: v for k, v in record.items() if k != "sha256"}
-    ),
-    "another format": lambda text, record: resigned(record | {"format": "stockml regression, 1"}),
-    "other leads": lambda text, record: resigned(record | {"leads": [1, 2]}),
-    "fewer means": lambda text, record: resigned(record | {"means": [0.0]}),
-    "no number": lambda text, record: resigned(record | {"means": [float("nan")] * 6}),
-    "no shapes": lambda text, record: resigned(record | {"shapes": {}}),
-    "falling quantiles": lambda text, record: resigned(
-        record
-        | {"shapes": {name: [rows[0][::-1], *rows[1:]] for name, rows in record["shapes"].items()}}
-    ),
-    "more than a vintage needs": lambda text, record: text + " " * 16_000_000,
-    "nested": lambda text, record: "[" * 100_000,
-    "no date": lambda text, record: resigned(record | {"through": "lately"}),
-}
+def changed(changes: dict[str, Any]) -> Damage:
+    """A header that is not what was signed."""
+    return lambda content, header, arrays: written(header | changes, arrays)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+def resigned(
+    changes: dict[str, Any], of_arrays: Callable[[list[np.ndarray]], list[np.ndarray]] = list
+) -> Damage:
+    """A header and arrays whose SHA-256 matches, as after a deliberate change."""
+
+    def damage(content: bytes, header: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
+        header = {name: each for name, each in header.items() if name != "sha256"} | changes
+        arrays = of_arrays(arrays)
+        sha256 = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
+        for array in arrays:
+            sha256.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
+        return written(header | {"sha256": sha256.hexdigest()}, arrays)
+
+    return damage
+
+
+DAMAGES: list[tuple[str, str, Damage]] = [
+    ("r", "empty", lambda content, header, arrays: b""),
+    ("rn", "cut short", lambda content, header, arrays: content[: len(content) // 2]),
+    ("r", "nested", lambda content, header, arrays: b"[" * 100_000),
+    ("rnp", "a figure changed", changed({"origins": 3})),
+    ("r", "no SHA-256", lambda content, header, arrays: b'{"through": "2003-06-30"}'),
+    ("rn", "another format", resigned({"format": "stockml regression, 1"})),
+    ("r", "other leads", resigned({"leads": [1, 2]})),
+    ("rn", "no date", resigned({"through": "lately"})),
+    ("r", "fewer means", resigned({"means": [0.0]})),
+    ("i", "no deviation", resigned({"deviations": [0.0] * 80})),
+    ("i", "falling quantiles", resigned({"shape": [[0.0] * 20 + [-1.0]] * 11})),
+    ("n", "no networks", resigned({"members": 0})),
+    ("n", "an array too many", resigned({}, lambda arrays: [*arrays, arrays[0]])),
+    ("n", "falling network", resigned({}, lambda arrays: [*arrays[:-1], -arrays[-1]])),
+    ("p", "no number", resigned({}, lambda arrays: [arrays[0] * np.nan, *arrays[1:]])),
+    ("p", "a stretch of later", resigned({}, lambda arrays: [*arrays[:4], arrays[4] + 10_000])),
+    ("p", "of other lengths", resigned({}, lambda arrays: [arrays[0][:, 1:], *arrays[1:]])),
+]
+KINDS = dict(zip("rinp", vintages(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        pytest.param(KINDS[kind], damage, id=f"{KINDS[kind]}, {label}")
+        for kinds, label, damage in DAMAGES
+        for kind in kinds
+    ],
+)
 def test_the_error_for_a_damaged_or_foreign_file_names_it_and_the_way_back(
-    model: HarRegression, tmp_path: Path, damage: str
+    tmp_path: Path, name: str, damage: Damage
 ) -> None:
-    path = write(model, tmp_path)
-    text = path.read_text()
-    changed = DAMAGES[damage](text, json.loads(text))
-    assert changed != text
-    path.write_text(changed)
-    with pytest.raises(InvalidFile) as refusal:
+    path = write(vintages()[name], tmp_path)
+    content = path.read_bytes()
+    header, arrays = unlabelled(content) if path.suffix == ".npz" else (json.loads(content), [])
+    path.write_bytes(damage(content, header, arrays))
+    assert path.read_bytes() != content
+    with pytest.raises(InvalidFile, match=rf"{path.name}.*`stockml pretrain`"):
         read(path)
-    assert str(path) in str(refusal.value)
-    assert "learn it anew with `stockml pretrain`" in str(refusal.value)
 
 
-def test_the_error_for_a_missing_or_renamed_file_names_it(
-    model: HarRegression, tmp_path: Path
-) -> None:
-    renamed = write(model, tmp_path).rename(tmp_path / "regression-1999-06.json")
-    for path in (renamed, tmp_path / "regression-2001-01.json"):
-        with pytest.raises(InvalidFile, match=path.name):
-            read(path)
+def test_no_flipped_bit_is_read_as_another_network(tmp_path: Path) -> None:
+    path = write(pretrained(), tmp_path)
+    content, said = path.read_bytes(), digest(pretrained())
+    for place in np.random.default_rng(4).integers(0, len(content), 300):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+        try:
+            found = digest(read(path))
+        except InvalidFile:
+            continue
+        assert found == said  # the bit changed no content: a date in the archive, for example
 
 
-def test_the_error_for_a_missing_shipped_vintage_points_to_the_release() -> None:
-    with pytest.raises(
-        InvalidFile, match=r"regression-1980-01.*take the file from the release again"
-    ):
+def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "network-2004-06.npz"
+    np.savez(path, **{"000": np.array([{"through": "2004-06-30"}], dtype=object)})  # type: ignore[arg-type]
+    with pytest.raises(InvalidFile, match="plain arrays"):
+        read(path)
+
+
+def test_the_error_for_a_missing_or_renamed_file_names_it(tmp_path: Path) -> None:
+    path = write(vintages()["regression-2003-06"], tmp_path)
+    for other in (path.rename(tmp_path / "regression-1999-06.json"), path):
+        with pytest.raises(InvalidFile, match=other.name):
+            read(other)
+    with pytest.raises(InvalidFile, match=r"regression-1980-01.*from the release"):
         read(SHIPPED / "regression-1980-01.json")
+
+
+def test_a_replay_belongs_to_one_network(tmp_path: Path) -> None:
+    write(vintages()["replay-2004-06"], tmp_path)
+    network = vintages()["network-2004-06"]
+    assert replay_of(network, [tmp_path]).network == digest(network)
+    with pytest.raises(InvalidFile, match=r"replay-2004-06\.npz: .* found of another network"):
+        replay_of(pretrained(), [tmp_path])
+    with pytest.raises(InvalidFile, match=r"replay-2004-06\.npz: .* found nothing"):
+        replay_of(network, [tmp_path / "absent"])
 
 
 @pytest.mark.parametrize("pattern", ["regression-*.json", "ridge-*.json", "network-*.npz"])
 def test_shipped_vintages_are_sound_small_described_and_at_most_two_years_apart(
     pattern: str,
 ) -> None:
-    paths, described = (
-        sorted(SHIPPED.glob(pattern)),
-        (SHIPPED / "README.md").read_text(encoding="utf-8"),
-    )
+    paths = sorted(SHIPPED.glob(pattern))
+    described = (SHIPPED / "README.md").read_text(encoding="utf-8")
     ends = [read(path).through for path in paths]
     assert (ends[0], ends[-1]) == (date(1999, 6, 30), date(2017, 6, 30))
     assert all((later - sooner).days <= 2 * 366 for sooner, later in pairwise(ends))
@@ -120,5 +172,9 @@ def test_shipped_vintages_are_sound_small_described_and_at_most_two_years_apart(
     for path in paths:
         assert path.stat().st_size < 400_000
         assert hashlib.sha256(path.read_bytes()).hexdigest() in described
-    assert "were still listed" in described
-    assert "all training tickers are survivors" in described
+
+
+def test_every_shipped_network_has_its_replay_and_all_together_are_small() -> None:
+    for network in map(read, SHIPPED.glob("network-*.npz")):
+        assert len(replay_of(network).stretches) == SAMPLE
+    assert sum(file.stat().st_size for file in SHIPPED.glob("replay-*.npz")) < 8e6

@@ -1,8 +1,8 @@
 """Altering every bar after t leaves everything computed as of t unchanged, to the last bit.
 
 For what is learned, chosen and published as of t, see test_ticker_training.py, test_assessment.py.
-The `tutorial` profile is the exception; its two known leaks are shown in test_recipe.py and
-test_tutorial.py.
+The `tutorial` profile is the exception; its two known leaks are shown in
+test_tutorial_recipe.py and test_tutorial.py.
 """
 
 from dataclasses import replace
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from stockml.features.segments import starts
-from stockml.features.volatility import Volatilities
-from stockml.features.width_inputs import input_averages, width_inputs
+from stockml.features.volatility import Volatilities, input_averages, width_inputs
 from stockml.models.baselines import expected_drift, published_median
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model

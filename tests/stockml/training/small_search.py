@@ -5,19 +5,20 @@ from stockml.training.tuning import Sampler, Search
 from tests.support.walks import walk
 
 SERIES = walk(420)
-SMALL_FORM = {
-    "network": {"units": [4], "look_back": 5, "dropout": 0.0},
-    "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
-    "evaluation": {
-        "horizon": 5,
-        "direction_step": 3,
-        "test_sessions": 60,
-        "validation_sessions": 60,
-    },
-}
 SMALL = settings_for(
     "tutorial",
-    {f"{part}.{name}": value for part, each in SMALL_FORM.items() for name, value in each.items()},
+    {
+        "network.units": [4],
+        "network.look_back": 5,
+        "network.dropout": 0.0,
+        "training.epochs": 2,
+        "training.batch_size": 32,
+        "training.learning_rate": 1e-3,
+        "evaluation.horizon": 5,
+        "evaluation.direction_step": 3,
+        "evaluation.test_sessions": 60,
+        "evaluation.validation_sessions": 60,
+    },
 )
 TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
 

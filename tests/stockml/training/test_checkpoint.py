@@ -12,35 +12,24 @@ from stockml.training.checkpoint import NAME, EpochProgress, TrainingProgress, r
 from tests.support.small_disk import files_of_at_most
 
 
-def test_an_epochs_line_shows_losses_correlation_rate_and_time_left() -> None:
-    row = EpochProgress(
-        "tutorial", 3, 30, 1.25, validation_loss=0.0042, seconds=12.0, learning_rate=1e-4, test_loss=0.00243,
-        last_value_loss=0.00268, correlation=0.321, seconds_left=324.0,
-    )  # fmt: skip
-    assert str(row) == (
-        "epoch 3 of 30: train 1.2500, test 0.00243, last value 0.00268, moves +0.32, "
-        "validation 0.00420, rate 1.0e-04; 12 s, 5.4 min left"
+def test_an_epochs_line_shows_what_there_is() -> None:
+    row = EpochProgress("tutorial", 3, 30, 1.25, 0.0042, 1e-4, 12.0, 324.0)
+    assert (
+        str(row)
+        == "epoch 3 of 30: train 1.2500, validation 0.00420, rate 1.0e-04; 12 s, 5.4 min left"
     )
+    tested = str(replace(row, test_loss=0.00243, last_value_loss=0.00268, correlation=0.321))
+    assert "test 0.00243, last value 0.00268, moves +0.32" in tested
 
 
 def test_a_training_resumes_from_its_own_checkpoint_as_it_was_saved(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    state = [rng.normal(size=(3, 2)), np.arange(4, dtype=np.int64), np.float32(rng.normal(size=5))]
-    arrays = {"state": state, "best": state[:1], "seed 1": state[1:], "none yet": []}
+    state = [np.ones((3, 2)), np.arange(4), np.float32(np.pi * np.ones(5))]
+    arrays = {"state": state, "best": state[:1], "none yet": []}
     saved = TrainingProgress("seed 2", 3, 2, 0.125, [{"epoch": 3, "loss": 0.25}], arrays)
     save(tmp_path, "one", saved)
     found = resume(tmp_path, "one")
-    assert replace(found, arrays={}) == replace(saved, arrays={})
-    assert {name: len(each) for name, each in found.arrays.items()} == {
-        "state": 3,
-        "best": 1,
-        "seed 1": 2,
-        "none yet": 0,
-    }
-    for name, each in arrays.items():
-        for one, other in zip(found.arrays[name], each, strict=True):
-            np.testing.assert_array_equal(one, other)
-            assert one.dtype == other.dtype
+    np.testing.assert_equal(vars(found), vars(saved))
+    assert [each.dtype for each in found.arrays["state"]] == [each.dtype for each in state]
 
 
 def test_without_a_checkpoint_or_with_one_that_is_another_trainings_or_damaged_it_begins_anew(

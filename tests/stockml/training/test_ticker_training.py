@@ -1,7 +1,6 @@
 """A ticker's training starts from the pretrained network or the champion's, and is used only where
 it helps."""
 
-import re
 import shutil
 from dataclasses import replace
 from datetime import date
@@ -15,15 +14,19 @@ from stockml.forecasts.proper_scores import crps
 from stockml.models.lead_grid import moves
 from stockml.models.retrain_policy import Decision, decide
 from stockml.models.ticker_network import TickerNetwork
-from stockml.models.trained_model import TrainedModel
-from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
+from stockml.models.trained_model import NETWORKS, TrainedModel
+from stockml.models.vintage_set import VintageSet, replay_of
 from stockml.models.vintage_store import SHIPPED
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, Settings, TrainingSettings
-from stockml.training.fine_tuning import Course, cosine, fine_tune
+from stockml.settings import Settings, TrainingSettings
 from stockml.training.network_trainer import stretches_of
-from stockml.training.ticker_training import split_after_vintages, train_ticker
+from stockml.training.ticker_training import (
+    fine_tune,
+    split_after_vintages,
+    train_ticker,
+)
 from stockml.training.train import facts_about
+from tests.support.models import trained_model
 from tests.support.walks import SMALL, altered_after, turning, walk
 
 RETRAIN, FINE_TUNE = Decision("retrain", "no champion yet"), Decision("fine-tune", "1 new session")
@@ -65,35 +68,23 @@ def same(one: TickerNetwork, two: TickerNetwork) -> bool:
 @pytest.mark.slow
 def test_training_is_used_only_if_it_helped_on_the_validation_part() -> None:
     worth, not_worth = usual(), learned(TURNED)
-    assert worth.evidence
-    assert not_worth.evidence
-    assert worth.evidence.origins == not_worth.evidence.origins == 60
-    assert worth.evidence.skill > 0 > not_worth.evidence.skill
-    assert [network(worth, name).used for name in ("held_out", "published")] == [True, True]
-    assert worth.decision.mode == "retrain"
-    assert "; training gained +" in worth.decision.reason
-    assert [network(not_worth, name).used for name in ("held_out", "published")] == [False, False]
-    assert not_worth.decision.mode == "pretrained"
-    said = r"kept the shared network: training did not help; training gained -.* on 60 validation"
-    assert re.match(said, not_worth.decision.reason)
-    assert not_worth.decision.reason.endswith(" (retrain: no champion yet)")
-    at, leads, own = (
-        np.array(worth.parts.validation),
-        np.array([1, 2, 3, 5]),
-        network(worth, "held_out"),
+    for model, helped in ((worth, True), (not_worth, False)):
+        assert (model.evidence.origins, model.evidence.skill > 0) == (60, helped)
+        assert [network(model, name).used for name in NETWORKS] == [helped, helped]
+        assert model.decision.mode == ("retrain" if helped else "pretrained")
+        assert f"{model.evidence.skill:+.3%}" in model.decision.reason
+        assert "no champion yet" in model.decision.reason
+        # what is not used is not trained to publish
+        steps = [(row["network"], row["step"]) for row in model.history]
+        assert steps == [(name, step) for name in NETWORKS[: 1 + helped] for step in range(1, 11)]
+    question = SERIES, np.array(worth.parts.validation), np.array([1, 2, 3, 5])
+    actual, own = moves(*question), network(worth, "held_out")
+    alone = own.vintages.network_quantiles(*question)
+    loss, reference = (
+        np.mean(crps(each, actual) / np.sqrt(question[2]))
+        for each in (own.forecast(*question)[1], alone)
     )
-    actual = moves(SERIES, at, leads)
-    trained, alone = (
-        own.forecast(SERIES, at, leads)[1],
-        own.vintages.network_quantiles(SERIES, at, leads),
-    )
-    loss, reference = (np.mean(crps(each, actual) / np.sqrt(leads)) for each in (trained, alone))
     assert worth.evidence.skill == pytest.approx(1 - loss / reference)
-    steps = [(row["network"], row["step"]) for row in worth.history]
-    assert steps == [(name, step) for name in ("held_out", "published") for step in range(1, 11)]
-    assert {row["network"] for row in not_worth.history} == {"held_out"}, (
-        "what is not used is not trained to publish"
-    )
 
 
 @pytest.mark.slow
@@ -101,11 +92,9 @@ def test_equal_inputs_give_equal_weights_whatever_was_trained_before_in_the_proc
     first = usual()
     learned(TURNED)
     again = learned(SERIES)
-    for name in ("held_out", "published"):
+    for name in NETWORKS:
         assert same(network(again, name), network(first, name))
     assert [row["loss"] for row in again.history] == [row["loss"] for row in first.history]
-    other = learned(SERIES, EAGER.changed(training=EAGER.training.changed(seed=8)))
-    assert not same(network(other, "held_out"), network(first, "held_out"))
 
 
 @pytest.mark.slow
@@ -127,20 +116,18 @@ def test_a_fine_tune_continues_the_champion_and_takes_what_is_new_first() -> Non
 @pytest.mark.slow
 def test_every_setting_of_a_training_changes_its_weights() -> None:
     vintages = VintageSet.ending_before(date(2001, 1, 1))
-    assert vintages.pretrained
-    own = stretches_of(SERIES, vintages.pretrained.scale, vintages.regression, vintages.ridge)
-    replay, network_settings = replay_of(vintages.pretrained), SMALL.network
+    start = vintages.pretrained
+    own = stretches_of(SERIES, start.scale, vintages.regression, vintages.ridge)
+    replay = replay_of(start)
 
     def weights(dropout: float = 0.3, **changes: object) -> list[np.ndarray]:
-        training = TrainingSettings(steps=2).changed(**changes)
-        parts = network_settings.changed(dropout=dropout), training, np.arange(1)
-        return list(
-            fine_tune(
-                vintages.pretrained, own, replay, Course.of(training, continues=False), *parts
-            )[0].arrays()
+        settings = SMALL.changed(
+            training=TrainingSettings(steps=2).changed(**changes),
+            network=SMALL.network.changed(dropout=dropout),
         )
+        return [*fine_tune(start, own, replay, settings)[0].arrays()]
 
-    plain, start = weights(), vintages.pretrained.arrays()
+    plain = weights()
     for changes in (
         {"steps": 3},
         {"learning_rate": 1e-3},
@@ -152,36 +139,17 @@ def test_every_setting_of_a_training_changes_its_weights() -> None:
         {"dropout": 0.0},
     ):
         assert not all(map(np.array_equal, weights(**changes), plain)), changes
-    halfway = weights(start_share=0.5)
-    for one, two, begin in zip(halfway, plain, start, strict=True):
+    for one, two, begin in zip(weights(start_share=0.5), plain, start.arrays(), strict=True):
         np.testing.assert_allclose(one, (two + begin) / 2, atol=1e-6)
-
-
-def test_the_rate_falls_on_half_a_cosine() -> None:
-    rates = cosine(Course(4, 1.0, fresh_first=False))
-    np.testing.assert_allclose(rates, (1 + np.cos(np.pi * np.arange(4) / 4)) / 2)
 
 
 def test_a_champion_that_has_seen_tonights_validation_part_is_not_continued() -> None:
     """With other settings, what the earlier model learned from may lie in tonight's validation
     part."""
-    series = turning(1_250, turn=1_250)
-    parts = {"horizon": 5, "direction_step": 3, "test_sessions": 200}
-    few, many = (
-        SMALL.changed(evaluation=EvaluationSettings(**parts, validation_sessions=each))
-        for each in (200, 400)
-    )
-    split = split_after_vintages(series.until(1_249), few.evaluation)
-    then = replace(train_ticker(walk(100), SMALL, RETRAIN, start=None), settings=few)
-    then = replace(
-        then,
-        held_out=replace(then.held_out, learned_until=series.sessions[split.validation.start - 1]),
-    )
-    first = series.sessions[split_after_vintages(series, many.evaluation).validation.start]
-    facts, seen = facts_about(then, series, many), then.held_out.learned_until
-    assert (
-        facts.unscored == f"it has seen sessions through {seen}, what is unseen begins on {first}"
-    )
+    many = EAGER.changed(evaluation=EAGER.evaluation.changed(validation_sessions=100))
+    champion = trained_model(SERIES, SMALL)
+    facts, seen = facts_about(champion, SERIES, many), champion.held_out.learned_until
+    assert f"through {seen}" in str(facts.unscored)
     assert decide(facts, "keep", many.policy).mode == "retrain"
 
 
@@ -199,24 +167,15 @@ def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> 
     )
 
 
-@pytest.mark.parametrize("sessions", [27, 59, 100])
+@pytest.mark.parametrize("sessions", [27, 100])
 def test_a_short_history_leaves_the_pretrained_network_alone(sessions: int) -> None:
-    model = train_ticker(walk(sessions), SMALL, RETRAIN, start=None)
-    assert model.decision.mode == "pretrained"
-    assert re.match("not trained: ", model.decision.reason)
-    assert (model.evidence, model.held_out.weights, model.published.weights) == (None, (), ())
-    assert model.published.forecast(walk(sessions), np.array([sessions - 1]), np.arange(1, 51))[
-        1
-    ].shape == (1, 50, 21)
-
-
-def test_a_long_history_most_of_which_every_vintage_has_seen_is_not_trained_on() -> None:
-    series = walk(6_000)
-    oldest = np.datetime64(oldest_through() or "")
-    series = replace(series, sessions=series.sessions + (oldest - series.sessions[-65]))
+    series = walk(sessions)
     model = train_ticker(series, SMALL, RETRAIN, start=None)
-    assert model.published.vintages.pretrained is not None
-    assert (len(model.parts.validation), model.decision.mode) == (0, "pretrained")
+    assert model.decision.mode == "pretrained"
+    networks = model.held_out, model.published
+    assert (model.evidence, *(each.weights for each in networks)) == (None, (), ())
+    at, leads = np.array([sessions - 1]), np.arange(1, 51)
+    assert model.published.forecast(series, at, leads)[1].shape == (1, 50, 21)
 
 
 @pytest.mark.parametrize("damaged", ["network", "replay"])
@@ -228,37 +187,23 @@ def test_a_damaged_vintage_or_replay_is_named_and_the_night_goes_on_without_trai
     (tmp_path / f"{damaged}-1999-06.npz").write_bytes(b"nothing")
     model = train_ticker(SERIES, EAGER, RETRAIN, start=None, folders=[tmp_path])
     assert model.decision.mode == "pretrained"
-    assert model.decision.reason.startswith("not trained: ")
     assert f"{damaged}-1999-06.npz" in model.decision.reason
-    assert (model.published.forecast(SERIES, np.array([800]), np.arange(1, 6))[1] is None) is (
-        damaged == "network"
-    )
+    _, quantiles = model.published.forecast(SERIES, np.array([800]), np.arange(1, 6))
+    assert (quantiles is None) is (damaged == "network")
 
 
-def test_before_any_vintage_nothing_is_trained_and_the_simple_forecast_is_finite() -> None:
+def test_before_any_vintage_nothing_is_trained_and_scores_begin_where_they_else_would() -> None:
     early = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
     model = train_ticker(early, EAGER, RETRAIN, start=None)
-    assert model.decision.reason.startswith("not trained: no regression ends before ")
-    assert np.isfinite(
-        model.published.vintages.simple_quantiles(early, np.array([800]), np.arange(1, 6))
-    ).all()
+    assert "no regression ends before" in model.decision.reason
+    assert model.parts == split_after_vintages(SERIES, EAGER.evaluation)
 
 
 def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
-    # the oldest vintage ends on session 499
-    sessions = SERIES.sessions - np.timedelta64(1_050, "D")
-    around = replace(SERIES, sessions=sessions)
-    assert split_after_vintages(SERIES, SMALL.evaluation).validation.start == 775
-    first = int(np.searchsorted(around.sessions, np.datetime64("1999-06-30"), side="right"))
+    around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_050, "D"))
+    first = len(around.through(np.datetime64("1999-06-30")))
     assert first == 500
-    evaluation = EvaluationSettings(
-        horizon=5, direction_step=3, test_sessions=600, validation_sessions=600
-    )
-    found = split_after_vintages(around, evaluation)
-    assert (found.test, len(found.validation)) == (range(first, 895), 0)
-    before = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
-    assert split_after_vintages(before, SMALL.evaluation) == split_after_vintages(
-        SERIES, SMALL.evaluation
-    )
-    model = train_ticker(around, SMALL.changed(evaluation=evaluation), RETRAIN, start=None)
+    longer = SMALL.evaluation.changed(test_sessions=600, validation_sessions=600)
+    model = train_ticker(around, SMALL.changed(evaluation=longer), RETRAIN, start=None)
+    assert (model.parts.test, len(model.parts.validation)) == (range(first, 895), 0)
     assert model.held_out.vintages.through == date(1999, 6, 30)

@@ -1,7 +1,7 @@
-"""The search: on the validation part only, resumed after Ctrl-C and kill -9."""
+"""The search: on the validation part only, resumed after Ctrl-C and kill -9; and the file of what it
+found, which the ticker's nights use, and a damaged one of which is named and never overwritten."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,22 +10,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from flows.studies import tune as tune_flow
-from stockml.errors import InvalidSetting
+from flows.form import chosen
+from stockml.errors import InvalidFile, InvalidSetting
 from stockml.home import HomePaths
 from stockml.models.tutorial.recipe import train_length
 from stockml.settings import USED_BY_TUTORIAL, Settings
-from stockml.tracking.experiments import experiment_name
+from stockml.storage.files import write_atomically
 from stockml.training.train import training_part
-from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings
+from stockml.training.tuned_settings import (
+    TrialRecord,
+    path_of,
+    tuned_settings,
+    write_tuned_settings,
+)
 from stockml.training.tuning import (
     SPACE,
     Sampler,
-    Search,
     TuningResult,
     _queue_grid,
     _study,
@@ -33,8 +36,7 @@ from stockml.training.tuning import (
     tune,
 )
 from stockml.training.tutorial import Recipe
-from tests.stockml.training.small_search import SERIES, SMALL, SMALL_FORM, search
-from tests.support.replaying import fill
+from tests.stockml.training.small_search import SERIES, SMALL, search
 from tests.support.walks import altered_after, walk
 
 TEST_START = 360
@@ -53,16 +55,11 @@ def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_pres
 ) -> None:
     found, heard = tuned(home, 4, "grid")
     assert [trial.number for trial in heard] == [0, 1, 2, 3]
-    assert {**heard[0].settings}.items() >= {
-        "network.units": [4],
-        "training.learning_rate": 1e-3,
-    }.items()
-    assert heard[0].settings["training.epochs"] == SMALL.training.epochs, (
-        "what was not searched is told too"
-    )
+    # it begins with the present settings, and tells what was not searched too
+    present = {"network.units": [4], "training.learning_rate": 1e-3, "training.epochs": 2}
+    assert dict(heard[0].settings).items() >= present.items()
     assert found.default_loss == heard[0].loss
-    complete = [trial for trial in heard if trial.loss is not None]
-    best = min(complete, key=lambda trial: trial.loss or 0.0)
+    best = min((each for each in heard if each.loss is not None), key=lambda each: each.loss)
     assert found.loss == best.loss
     assert dict(best.settings).items() <= dict(found.settings).items()
     assert (found.trials, heard[-1].best, found.path) == (4, found.loss, path_of(home, "ABC"))
@@ -70,20 +67,18 @@ def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_pres
 
 @pytest.mark.slow
 def test_nothing_of_the_test_part_reaches_a_trial(home: HomePaths, tmp_path: Path) -> None:
-    elsewhere = replace(home, root=tmp_path / "elsewhere")
-    losses = []
-    for place, series in ((home, SERIES), (elsewhere, altered_after(SERIES, TEST_START - 1))):
+    losses, studies = [], set()
+    for place, series in (
+        (home, SERIES),
+        (replace(home, root=tmp_path / "elsewhere"), altered_after(SERIES, TEST_START - 1)),
+    ):
         heard: list[TrialRecord] = []
-        tune(place, search(series=training_part(series, SMALL)), trials=2, on_trial=heard.append)
+        one = search(series=training_part(series, SMALL))
+        tune(place, one, trials=2, on_trial=heard.append)
         losses.append([trial.losses for trial in heard])
+        studies.add(one.study)
     assert losses[0] == losses[1]
-
-
-def test_a_search_is_the_same_whatever_bars_came_after_those_it_learns_from() -> None:
-    learned = [
-        training_part(each, SMALL) for each in (SERIES, altered_after(SERIES, TEST_START - 1))
-    ]
-    assert len({search(series=each).study for each in (*learned, replace(learned[0]))}) == 1
+    assert len(studies) == 1
 
 
 @pytest.mark.slow
@@ -96,15 +91,16 @@ def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_s
 
     with pytest.raises(KeyboardInterrupt):
         tune(home, search(), trials=3, on_trial=interrupt)
-    assert tuned_settings(home, "ABC", "tutorial")
+    assert tuned_settings(home, "ABC")
     first, heard = tuned(home, 3)
     assert [trial.number for trial in heard] == [0, 1, 2]
     assert tuned(home, 3) == (first, heard)
-    assert search().study != search(series=walk(421)).study
-    assert (
-        search().study
-        != search(initial=SMALL.changed(training=SMALL.training.changed(seed=8))).study
-    )
+
+
+def test_a_search_of_another_series_or_with_other_settings_is_another_study() -> None:
+    other = SMALL.changed(training=SMALL.training.changed(seed=8))
+    studies = {each.study for each in (search(), search(series=walk(421)), search(initial=other))}
+    assert len(studies) == 3
 
 
 @pytest.mark.slow
@@ -115,9 +111,7 @@ def test_a_killed_search_resumes_with_its_finished_trials(home: HomePaths) -> No
         "def die(trial):\n    if trial.number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
         "tune(current_home(), search(), trials=3, on_trial=die)"
     )
-    killed = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False
-    )
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     found, heard = tuned(home, 3)
     assert [trial.number for trial in heard][:2] == [0, 1]
@@ -169,48 +163,32 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
                 intermediate_values=losses,
             )
         )
-    heard: list[TrialRecord] = []
-    found = tune(
-        home, search(initial=SMALL.changed(mode="retrain")), trials=3, on_trial=heard.append
-    )
+    found, heard = tuned(home, 3)
     assert [(each.state, each.loss, each.best, each.losses) for each in heard] == [
         ("complete", 0.2, 0.2, (0.6, 0.2)),
         ("pruned", None, 0.2, (0.1,)),
         ("complete", 0.3, 0.2, (0.5, 0.3)),
     ]
     assert (found.trials, found.pruned, found.loss, found.default_loss) == (3, 1, 0.2, 0.3)
-    recipe = Recipe.of(SERIES.mid[: (end := train_length(len(SERIES.mid)))], end, SMALL)
+    end = train_length(len(SERIES.mid))
+    recipe = Recipe.of(SERIES.mid[:end], end, SMALL)
     stays = recipe.prepared.values[recipe.validation - 1][:, None]
-    assert found.last_value_loss == pytest.approx(
-        np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2
-    )
-    said = (
-        "validation loss 0.20000, the lowest, so partly luck; of its first settings: 0.30000; of "
-        "the last value: 0."
-    )
-    assert said in found.text, (
-        "of a random walk, a loss far below that of the first settings looked like a gain"
-    )
+    stays_loss = np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2
+    assert found.last_value_loss == pytest.approx(stays_loss)
+    for figure in ("0.20000", "0.30000", f"{stays_loss:.5f}"):
+        assert figure in found.text
     assert dict(found.settings).items() >= {"network.units": [3], "training.epochs": 2}.items()
     assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
-    assert "mode" not in found.settings, "of the search alone"
-    other = tune(
-        home, search(initial=SMALL.changed(network=SMALL.network.changed(cell="gru"))), trials=1
-    )
-    replaced = (
-        "; replaces the settings of another search, whose repetition brings them back: 3 trials, "
-        "loss 0.20000"
-    )
-    assert other.text.endswith(replaced), "a single trial took their place unsaid"
-    assert tune(home, search(), trials=3).text.endswith(": 1 trial, loss " + f"{other.loss:.5f}")
-    assert "replaces" not in tune(home, search(), trials=3).text
-    assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
+    of_gru = SMALL.changed(network=SMALL.network.changed(cell="gru"))
+    other = tune(home, search(initial=of_gru), trials=1)
+    assert "3 trials, loss 0.20000" in other.text
+    assert f"1 trial, loss {other.loss:.5f}" in tuned(home, 3)[0].text
+    assert tuned(home, 3)[0].text == found.text
 
 
 def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look() -> (
     None
 ):
-    assert space_beside(()) == SPACE
     given = ("network.cell", "training.learning_rate", "training.epochs")
     assert SPACE.keys() - space_beside(given).keys() == {"network.cell", "training.learning_rate"}
     space = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-2,)}
@@ -218,50 +196,80 @@ def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_wher
 
 
 def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_by_name() -> None:
-    Search("ABC", SERIES, SMALL, "tpe", SPACE)
-    with pytest.raises(InvalidSetting, match=r"network\.dropout"):
-        Search("ABC", SERIES, SMALL, "tpe", {"network.dropout": (0.1, 2.0)})
-    with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
-        Search(
-            "ABC",
-            SERIES,
-            SMALL.changed(training=SMALL.training.changed(decay_on="test")),
-            "tpe",
-            SPACE,
-        )
-    with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
-        Search("ABC", SERIES, SMALL, "tpe", {"training.decay_on": ("validation", "test")})
-    with pytest.raises(InvalidSetting, match="profile"):
-        Search("ABC", SERIES, Settings(), "tpe", SPACE)
+    replace(search(), space=SPACE)
     assert set(SPACE) <= set(USED_BY_TUTORIAL)
+    on_test = SMALL.changed(training=SMALL.training.changed(decay_on="test"))
+    for name, change in (
+        ("network.dropout", {"space": {"network.dropout": (0.1, 2.0)}}),
+        ("decay_on", {"initial": on_test}),
+        ("decay_on", {"space": {"training.decay_on": ("validation", "test")}}),
+        ("profile", {"initial": Settings()}),
+    ):
+        with pytest.raises(InvalidSetting, match=name):
+            replace(search(), **change)
 
 
-@pytest.mark.slow
-def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
-    with_tables: HomePaths, prefect_server: None
+WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions": [1]}\n'
+
+
+@pytest.mark.parametrize(
+    ("journal", "line"),
+    [
+        (WHOLE + WHOLE.rstrip(), 2),  # Optuna would write on in it
+        (WHOLE + bytes(40), 2),
+        (WHOLE[:40] + b"\n" + WHOLE, 1),
+        (b"null\n", 1),
+    ],
+)
+def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
+    home: HomePaths, journal: bytes, line: int
 ) -> None:
-    """A cell that was given was searched all the same if it was the profile's own."""
-    fill(home := with_tables, ["IBM"])
-    form = SMALL_FORM | {"network": SMALL_FORM["network"] | {"cell": "lstm"}}
-    for _ in range(2):
-        state = tune_flow("IBM", trials=2, sampler="random", settings=form, return_state=True)
-    found = state.result()
-    assert state.message == found.text
-    client = MlflowClient(tracking_uri=home.tracking_uri)
-    experiment = client.get_experiment_by_name(experiment_name("IBM/trials"))
-    runs = client.search_runs([experiment.experiment_id])
-    assert len({run.data.tags["stockml.study"] for run in runs}) == 1
-    assert sorted(run.data.tags["stockml.trial"] for run in runs) == ["0", "1"]
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    lowest = min(run.data.metrics["lowest_validation_loss"] for run in runs)
-    assert lowest == pytest.approx(found.loss, rel=1e-5)
-    shown = runs[0].data.params
-    assert (
-        "network.cell" in shown,
-        shown["training.optimizer"] in SPACE["training.optimizer"],
-    ) == (False, True)
-    assert shown["training.epochs"] == str(SMALL.training.epochs), (
-        "two searches can be told apart by what was given"
-    )
-    assert tuned_settings(home, "IBM") == json.loads(json.dumps(dict(found.settings)))
-    assert np.isfinite(found.loss)
+    """By a full disk or a power loss."""
+    write_atomically(path := home.root / "tuning" / "ABC.journal", journal)
+    with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* line {line} of .*; remove"):
+        tune(home, search(), trials=1)
+    assert path.read_bytes() == journal
+
+
+def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(
+    home: HomePaths,
+) -> None:
+    path_of(home, "ABC").parent.mkdir(parents=True)
+    kept = {"settings": {"network.units": [7], "training.epochs": 9}, "profile": "tutorial"}
+    path_of(home, "ABC").write_text(json.dumps(kept))
+    used = chosen("tutorial", "auto", {"training": {"epochs": 2}}, ticker="ABC")
+    assert (used.network.units, used.training.epochs) == ((7,), 2)
+    assert chosen("tutorial", "auto", None, ticker="XYZ") == chosen("tutorial", "auto", None)
+    assert chosen("nightly", "auto", None, ticker="ABC") == chosen("nightly", "auto", None)
+    # as an earlier version wrote it
+    path_of(home, "ABC").write_text(json.dumps(kept | {"profile": "nightly"}))
+    assert chosen("tutorial", "auto", None, ticker="ABC") == chosen("tutorial", "auto", None)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}']
+)
+def test_a_damaged_settings_file_is_an_error_that_names_it(home: HomePaths, content: str) -> None:
+    path_of(home, "ABC").parent.mkdir(parents=True)
+    path_of(home, "ABC").write_text(content)
+    with pytest.raises(InvalidFile, match=r"ABC\.json"):
+        tuned_settings(home, "ABC")
+
+
+def test_an_edited_file_is_not_overwritten_and_no_search_starts_until_its_checksum_is_removed(
+    home: HomePaths,
+) -> None:
+    path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
+    path.write_text(edited := path.read_text().replace('epochs": 3', 'epochs": 4'))
+    heard: list[TrialRecord] = []
+    for attempt in (
+        lambda: write_tuned_settings(home, "ABC", {"training.epochs": 5}, {}),
+        lambda: tune(home, search(), trials=1, on_trial=heard.append),
+    ):
+        with pytest.raises(InvalidFile, match=r"ABC\.json.*`crc32`.*from a backup"):
+            attempt()
+    assert (path.read_text(), heard) == (edited, [])
+    content = json.loads(edited)
+    del content["crc32"]
+    path.write_text(json.dumps(content))
+    assert tuned_settings(home, "ABC") == {"training.epochs": 4}

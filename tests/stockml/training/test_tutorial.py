@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.form import chosen
-from stockml.errors import Diverged, InvalidSetting
+from stockml.errors import Diverged, InvalidSetting, TooFewBars
+from stockml.evaluation.tutorial_report import NOISE, PUBLISHED, report
 from stockml.features.origins import every_nth
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
-from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.recipe import (
     TutorialForecaster,
     TutorialScale,
@@ -26,11 +25,12 @@ from stockml.models.tutorial.recipe import (
     rollout,
 )
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, settings_for
+from stockml.settings import USED_BY_TUTORIAL, Settings, settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import train
 from stockml.training.tutorial import Recipe, TutorialFit, fit
+from tests.support.kaggle import kaggle_folder
 
 pytestmark = pytest.mark.slow
 
@@ -85,11 +85,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "peephole"])
 def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell: str) -> None:
-    model = network.build(small(network__cell=cell, network__dropout=0.0), streams=2)
+    model = network.build(small(network__cell=cell, network__dropout=0.0), streams=3)
     for layer in model.layers[2:4]:
         for weight in layer.trainable_variables[2:]:  # biases and peepholes start at one value each
             weight.assign(np.random.default_rng(1).normal(0, 0.3, weight.shape))
-    fed = np.random.default_rng(0).random((2, 5))
+    fed = np.random.default_rng(0).random((3, 5))  # two streams beside one
     one_step = model(fed[..., None].astype(np.float32)).numpy()[:, -1, 0]
     path = rollout(weights_of(model), fed, 4, cell)
     assert path[:, 0] == pytest.approx(one_step, abs=0.01), "training multiplies in bfloat16"
@@ -97,69 +97,24 @@ def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell: str) -> 
     assert path[:, 1:] == pytest.approx(longer, abs=1e-6)
 
 
-def test_dropout_drops_a_fifth_of_outputs_and_separately_of_hidden_states_but_no_cell_state() -> (
-    None
-):
-    layer, undropped = (network.stream_layer()("lstm", 400, rate, seed=3) for rate in (0.2, 0.0))
-    inputs = np.ones((1, 200, 1), np.float32)
-    hidden = undropped(inputs).numpy()[0]
-    output = layer(inputs).numpy()[0]
-    carried, memory = (state.numpy() for state in layer.states)
-    assert memory == pytest.approx(undropped.states[1].numpy(), abs=1e-6)
-    for dropped in (output, carried):
-        assert np.mean(dropped == 0) == pytest.approx(0.2, abs=0.01)
-        assert dropped[dropped != 0] == pytest.approx(hidden[dropped != 0] / 0.8, abs=1e-6)
-    assert np.mean((output == 0) & (carried == 0)) == pytest.approx(0.04, abs=0.005)
-    again = layer(np.ones((2, 200, 1), np.float32)).numpy()
-    assert np.mean((again[0] == 0) & (again[1] == 0)) == pytest.approx(0.04, abs=0.005), (
-        "drawn anew at every step"
-    )
+def test_dropout_draws_outputs_and_hidden_states_apart_and_anew_at_every_step() -> None:
+    layer = network.stream_layer()("lstm", 400, 0.2, seed=3)
+    outputs = layer(np.ones((2, 200, 1), np.float32)).numpy()
+    dropped = [outputs[0] == 0, outputs[1] == 0, layer.states[0].numpy() == 0]
+    for each in dropped:
+        assert np.mean(each) == pytest.approx(0.2, abs=0.01)
+    for one, other in ((0, 1), (1, 2)):
+        assert np.mean(dropped[one] & dropped[other]) == pytest.approx(0.04, abs=0.005)
 
 
-@pytest.mark.parametrize("streams", [1, 2, 5])
-def test_streams_trained_side_by_side_give_the_outputs_and_states_of_the_cell(streams: int) -> None:
-    layer, states = network.stream_layer()("lstm", 6, 0.0, seed=3), (np.zeros((streams, 6)),) * 2
-    inputs = np.random.default_rng(5).random((7, streams, 2)).astype(np.float32)
-    outputs, (kernel, recurrent, *rest) = layer(inputs).numpy(), weights_of(layer)
-    for x, output in zip(inputs, outputs, strict=True):
-        states = CELLS["lstm"].step(np, x @ kernel, states[0] @ recurrent, rest, states)
-        assert output == pytest.approx(states[0], abs=0.01), "training multiplies in bfloat16"
-    assert np.array([state.numpy() for state in layer.states]) == pytest.approx(
-        np.array(states), abs=0.01
-    )
-
-
-def test_cell_optimiser_and_loss_settings_take_effect(tmp_path: Path) -> None:
-    kinds = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
-    for name, kind in kinds.items():
-        optimizer = network.build(small(training__optimizer=name), streams=2).optimizer
-        assert (type(optimizer).__name__, optimizer.global_clipnorm) == (kind, 5.0)
+def test_losses_are_sums_over_the_steps_averaged_over_the_streams() -> None:
     real, predicted = np.random.default_rng(0).normal(0, 0.01, (2, 7, 5, 1)).astype(np.float32)
     size = np.abs(real - predicted)
     bent = np.where(size < 0.01, 0.5 * size**2, 0.01 * (size - 0.005))
     for name, each in (("mse", 0.5 * size**2), ("mae", size), ("huber", bent)):
-        assert network.summed_loss(name)(real, predicted).numpy() == pytest.approx(
-            each.sum((1, 2)), rel=1e-4
-        ), name
-    model = network.build(small(), streams=7)
-    assert (type(model.optimizer).__name__, float(model.optimizer.learning_rate)) == (
-        "Adam",
-        pytest.approx(1e-3),
-    )
-    over_streams = float(model.compute_loss(y=real, y_pred=predicted))
-    assert over_streams == pytest.approx((0.5 * size**2).sum((1, 2)).mean(), rel=1e-4), (
-        "mse, averaged over the streams"
-    )
-    changed = small(
-        network__cell="gru",
-        training__optimizer="rmsprop",
-        training__loss="huber",
-        training__epochs=1,
-    )
-    found = fitted(tmp_path, random_prices(), changed)
-    assert np.isfinite(found.test_predictions).all()
-    assert len(found.weights) == 2 * 3 + 2
-    assert found.weights[0].shape == (1, 3 * 6), "three gates"
+        model = network.build(small(training__loss=name), streams=7)
+        loss = float(model.compute_loss(y=real, y_pred=predicted))
+        assert loss == pytest.approx(each.sum((1, 2)).mean(), rel=1e-4), name
 
 
 def test_the_streams_state_is_carried_from_step_to_step() -> None:
@@ -185,8 +140,7 @@ def stopped_after_two(folder: Path) -> None:
 def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, whole: TutorialFit
 ) -> None:
-    """So equal seeds give equal weights across processes; test_tutorial_settings shows that another
-    seed does not."""
+    """So equal seeds give equal weights across processes."""
     script = "from tests.stockml.training.test_tutorial import Path, stopped_after_two\n"
     script += f"stopped_after_two(Path({str(tmp_path)!r}))"
     ran = subprocess.run(
@@ -201,73 +155,47 @@ def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_u
     assert digest(resumed.weights) == digest(whole.weights)
     assert resumed.test_predictions.tolist() == whole.test_predictions.tolist()
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
-    other = fitted(tmp_path, random_prices(seed=2), small())
-    assert digest(other.weights) != digest(whole.weights), (
-        "a checkpoint of another training is not continued"
-    )
-    assert [row["epoch"] for row in other.history] == [1, 2, 3, 4]
+    # a checkpoint of another training is not continued
+    other = fitted(tmp_path, random_prices(seed=2), small(training__epochs=1))
+    assert [row["epoch"] for row in other.history] == [1]
 
 
-def test_each_epoch_records_its_losses_and_its_paths_on_the_test_part(whole: TutorialFit) -> None:
+def test_each_epoch_records_its_figures_and_its_paths_on_the_test_part(whole: TutorialFit) -> None:
+    recipe, starts = whole.recipe, whole.recipe.test
+    values, last = recipe.prepared.values, recipe.prepared.values[starts - 1][:, None]
+    moves = np.array([values[start : start + 10] for start in starts.tolist()]) - last
     assert whole.test_predictions.shape == (4, 10, 10)
-    assert set(whole.history[0]) >= {
-        "epoch",
-        "loss",
-        "validation_loss",
-        "test_loss",
-        "learning_rate",
-        "seconds",
-    }
-    assert (
-        whole.recipe.error(whole.test_predictions[-1], whole.recipe.test)
-        == whole.history[-1]["test_loss"]
-    )
-    fed = input_windows(whole.recipe.prepared.values, whole.recipe.test, 5)
-    assert fed.shape == (len(whole.recipe.test), 4)
-    assert (
-        rollout(whole.weights, fed, 10).tolist()
-        == whole.test_predictions[whole.chosen - 1].tolist()
-    )
-    assert whole.history[whole.chosen - 1]["validation_loss"] == min(
-        row["validation_loss"] for row in whole.history
-    )
-
-
-def test_each_epochs_last_value_and_correlation_are_of_the_same_starts_and_its_time_left_of_the_rest(
-    whole: TutorialFit,
-) -> None:
-    values, starts, moves = whole.recipe.prepared.values, whole.recipe.test, []
-    for start in starts.tolist():
-        moves.append(values[start : start + 10] - values[start - 1])
     for row, paths in zip(whole.history, whole.test_predictions, strict=True):
-        assert row["last_value_loss"] == pytest.approx(0.5 * np.mean(np.square(moves)))
-        said = paths - values[starts - 1][:, None]
-        assert row["correlation"] == pytest.approx(np.corrcoef(said.ravel(), np.ravel(moves))[0, 1])
+        assert row["test_loss"] == pytest.approx(0.5 * np.mean((paths - last - moves) ** 2))
+        assert row["last_value_loss"] == pytest.approx(0.5 * np.mean(moves**2))
+        said = np.corrcoef((paths - last).ravel(), moves.ravel())[0, 1]
+        assert row["correlation"] == pytest.approx(said)
         assert row["seconds_left"] == pytest.approx(row["seconds"] * (4 - row["epoch"]))
+    fed = input_windows(values, starts, 5)
+    chosen = whole.test_predictions[whole.chosen - 1]
+    assert rollout(whole.weights, fed, 10).tolist() == chosen.tolist()
+    losses = [row["validation_loss"] for row in whole.history]
+    assert losses[whole.chosen - 1] == min(losses)
+
+
+def fits_of_two_futures(folder: Path, settings: Settings) -> list[TutorialFit]:
+    """With two test parts: the second below all training prices, so learning leads away from it."""
+    mid = random_prices()
+    later = np.where(np.arange(700) < 600, mid, mid[:600].min() * 0.5)
+    return [fitted(folder / str(i), each, settings) for i, each in enumerate((mid, later))]
 
 
 def test_by_default_nothing_of_the_test_part_reaches_weights_or_rate(tmp_path: Path) -> None:
-    mid = random_prices()
-    later = mid.copy()
-    later[600:] *= 3
     settings = small(network__units=(4,), training__epochs=8)
-    before, after = (
-        fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later))
-    )
+    before, after = fits_of_two_futures(tmp_path, settings)
     assert digest(before.weights) == digest(after.weights)
-    assert [row["learning_rate"] for row in before.history] == [
-        row["learning_rate"] for row in after.history
-    ]
+    rates = [[row["learning_rate"] for row in each.history] for each in (before, after)]
+    assert rates[0] == rates[1]
 
 
 def test_known_leak_2_decaying_on_the_test_part_lets_it_choose_the_weights(tmp_path: Path) -> None:
-    mid = random_prices()
-    later = mid.copy()
-    later[600:] = mid[:600].min() * 0.5  # below all training prices, so learning leads away from it
     settings = small(training__epochs=8, training__decay_on="test")
-    before, after = (
-        fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later))
-    )
+    before, after = fits_of_two_futures(tmp_path, settings)
     # the published recipe, learning from the whole training part
     assert before.recipe.learned_end == 600
     assert digest(before.weights) != digest(after.weights)
@@ -286,41 +214,36 @@ def test_a_loss_that_is_not_a_number_stops_training_with_a_typed_error(tmp_path:
         fitted(tmp_path, random_prices(), small(), start=damaged)
 
 
+RETRAIN = Decision("retrain", "asked for")
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A night's model."""
     folder = tmp_path_factory.mktemp("first")
-    train(random_series(), NIGHTLY, Decision("retrain", "asked for"), champion=None, folder=folder)
+    train(random_series(), NIGHTLY, RETRAIN, champion=None, folder=folder)
     return folder
 
 
 def test_as_a_nights_model_it_is_trained_saved_and_loaded_like_any_other(
     tmp_path: Path, first: Path
 ) -> None:
-    series, settings = random_series(), NIGHTLY
-    model = train(
-        series,
-        settings,
-        Decision("retrain", "asked for"),
-        champion=None,
-        folder=tmp_path / "second",
-    )
+    series, second = random_series(), tmp_path / "second"
+    model = train(series, NIGHTLY, RETRAIN, champion=None, folder=second)
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
     assert model.published.learned_until == series.sessions[-1]
     assert [row["network"] for row in model.history] == ["held_out"] * 2 + ["published"] * 2
     paths = model.held_out.paths(series, every_nth(model.parts.test, 10), 10)
     assert model.history[1]["watched"] == np.round(paths, 4).tolist(), "epoch 2 is kept"
     assert "watched" not in model.history[2]
-    at = np.array([600, 650, 699])
-    paths = load_model(tmp_path / "second").published.paths(series, at, 10)
-    assert paths.tolist() == model.published.paths(series, at, 10).tolist()
+    paths = model.published.paths(series, (at := np.array([600, 650, 699])), 10)
+    assert load_model(second).published.paths(series, at, 10).tolist() == paths.tolist()
     assert paths.shape == (3, 10)
     assert np.isfinite(paths).all()
-    assert sha256_of(str(first)) == sha256_of(str(tmp_path / "second"))
-    tuned = train(
-        series, settings, Decision("fine-tune", "asked"), champion=first, folder=tmp_path / "3"
-    )
-    assert len(tuned.history) == 2 * settings.training.fine_tune_epochs
+    assert sha256_of(str(first)) == sha256_of(str(second))
+    fine_tune = Decision("fine-tune", "asked for")
+    tuned = train(series, NIGHTLY, fine_tune, champion=first, folder=tmp_path / "3")
+    assert len(tuned.history) == 2 * NIGHTLY.training.fine_tune_epochs
     assert digest(tuned.published.weights) != digest(model.published.weights)
 
 
@@ -354,19 +277,60 @@ def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all() -> None:
         assert expected == pytest.approx(said), "scaled as in the page's recipe"
 
 
-def test_a_night_refuses_to_decay_on_its_test_part() -> None:
-    settings = small(
-        evaluation__test_sessions=150,
-        evaluation__validation_sessions=100,
-        training__decay_on="test",
-    )
-    with pytest.raises(InvalidSetting, match="decay_on of a night to be one of validation"):
-        train(
-            random_series(),
-            settings,
-            Decision("retrain", "asked"),
-            champion=None,
-            folder=Path("nowhere"),
-        )
+def test_a_night_refuses_to_decay_on_its_test_part(tmp_path: Path) -> None:
+    settings = NIGHTLY.changed(training=NIGHTLY.training.changed(decay_on="test"))
     with pytest.raises(InvalidSetting, match="decay_on"):
-        chosen("tutorial", "auto", {"training": {"decay_on": "test"}})
+        train(random_series(), settings, RETRAIN, champion=None, folder=tmp_path)
+
+
+FEW = {**SMALL, "network.units": (4,), "training.epochs": 1}
+CHANGED = {
+    "network.cell": "gru", "network.units": (5,), "network.dropout": 0.5, "network.look_back": 6,
+    "training.optimizer": "sgd", "training.loss": "mae", "training.learning_rate": 3e-3, "training.batch_size": 8,
+    "training.epochs": 2, "training.decay_on": "test", "training.seed": 8,
+    "evaluation.horizon": 12, "evaluation.direction_step": 2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
+    return fitted(tmp_path_factory.mktemp("usual"), random_prices(), tutorial_settings(FEW))
+
+
+@pytest.mark.parametrize("name", USED_BY_TUTORIAL)
+def test_an_accepted_setting_changes_what_is_learned_or_counted(
+    name: str, usual: TutorialFit, tmp_path: Path
+) -> None:
+    changed = tutorial_settings({**FEW, name: CHANGED[name]})
+    if name == "evaluation.direction_step":
+        recipe, paths = Recipe.of(random_prices(), 600, changed), usual.test_predictions[-1]
+        assert recipe.directions(paths, recipe.test) != usual.recipe.directions(paths, recipe.test)
+        return
+    other = fitted(tmp_path, random_prices(), changed)
+    learned = [(digest(each.weights), len(each.history)) for each in (usual, other)]
+    assert learned[0] != learned[1]
+
+
+@pytest.mark.parametrize("name", ["mode", "training.fine_tune_epochs"])
+def test_a_setting_without_effect_is_refused_with_a_list_of_those_that_have_one(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.loss"):
+        tutorial_settings({name: 3})
+
+
+def test_the_shortest_series_is_learned_from_in_one_stream(tmp_path: Path) -> None:
+    shortest = {"evaluation__horizon": 1, "evaluation__direction_step": 1, "training__epochs": 1}
+    recipe = Recipe.of(random_prices(12), 11, small(**shortest, network__look_back=5))
+    assert (recipe.width, len(fit(recipe, folder=tmp_path).history)) == (1, 1)
+    with pytest.raises(TooFewBars, match="found 9: 1 is missing"):
+        Recipe.of(random_prices(12), 11, small(**shortest, network__look_back=9)).streams()
+
+
+@pytest.mark.campaign
+def test_thirty_epochs_on_hpq_reach_the_published_figures() -> None:
+    """The published recipe at its published size: nine minutes on two cores."""
+    hpq = kaggle_folder() / "Stocks" / "hpq.us.txt"
+    found = report(hpq, {"training.decay_on": "test"}, on_epoch=print)
+    for name in ("standard average", "EMA"):
+        assert f"{found.one_step[name]:.5f}" == f"{PUBLISHED[name]:.5f}"
+    assert found.by_epoch[-1] == pytest.approx(PUBLISHED["LSTM"], abs=NOISE)
+    assert len(found.by_epoch) == 30

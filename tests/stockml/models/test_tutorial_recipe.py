@@ -20,11 +20,6 @@ def random_prices(n: int, seed: int = 0) -> Floats:
     return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
 
 
-def read(streams: Streams, draws: Floats) -> tuple[Floats, Floats, Streams]:
-    at, labels, after = streams.places(draws)
-    return streams.values[at].T, streams.values[labels].T, after
-
-
 def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list, list]:
     """The tutorial's generator, one stream and one step at a time, with the same random draws."""
     unrolled, streams, _ = draws.shape
@@ -51,25 +46,11 @@ def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled
     cursors = [stream * ((n - unrolled) // count) for stream in range(count)]
     for _ in range(3 * n // unrolled):
         draws = rng.random((unrolled, count, 2))
-        x, y, streams = read(streams, draws)
+        at, labels_at, streams = streams.places(draws)
         points, labels = naive_read(values, cursors, draws)
-        assert x.T.ravel().tolist() == points
-        assert y.T.ravel().tolist() == labels
+        assert values[at].ravel().tolist() == points
+        assert values[labels_at].ravel().tolist() == labels
         assert streams.cursors.tolist() == cursors
-
-
-def test_a_label_is_one_of_the_next_four_points_each_equally_often() -> None:
-    streams = Streams.of(np.arange(11_000.0), 500, 50)
-    x, y, _ = read(streams, np.random.default_rng(3).random((50, 500, 2)))
-    ahead, counts = np.unique(y - x, return_counts=True)
-    assert ahead.tolist() == [1, 2, 3, 4]
-    assert counts == pytest.approx(np.full(4, 6250), rel=0.05)
-
-
-def test_more_streams_than_points_are_refused_with_the_number_of_points_missing() -> None:
-    with pytest.raises(TooFewBars) as refused:
-        Streams.of(np.zeros(540), 500, 50)
-    assert refused.value.needed - refused.value.found == 10
 
 
 def test_the_series_is_scaled_in_windows_and_smoothed_as_in_the_tutorials_loop() -> None:
@@ -98,31 +79,13 @@ def test_a_window_in_which_no_price_moved_is_scaled_by_that_price() -> None:
     assert TutorialScale.of(prepared, series.sessions).drift(series) == pytest.approx(2 * 299 / 7)
 
 
-@pytest.mark.parametrize(
-    ("train_end", "expected"),
-    [
-        (11_000, [0, 2_500, 5_000, 7_500, 10_000]),
-        (10_999, [0, 2_500, 5_000, 7_500, 10_000]),
-        (10_100, [0, 2_500, 5_000, 7_500]),
-        (901, [0]),
-    ],
-)
-def test_origins_hold_2500_points_and_a_short_remainder_joins_the_last(
-    train_end: int, expected: list[int]
-) -> None:
-    assert windows(train_end).tolist() == expected
-
-
-def test_other_lengths_train_on_the_same_share() -> None:
-    assert [recipe.train_length(n) for n in (12_075, 12_074, 14_059, 989)] == [
-        11_000,
-        10_999,
-        12_807,
-        901,
-    ]
+def test_windows_hold_2500_points_and_a_short_remainder_joins_the_last() -> None:
+    for train_end, last in ((11_000, 10_000), (10_999, 10_000), (10_100, 7_500), (901, 0)):
+        assert windows(train_end).tolist() == list(range(0, last + 1, 2_500))
 
 
 def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None:
+    assert [recipe.train_length(n) for n in (12_075, 14_059, 989)] == [11_000, 12_807, 901]
     assert recipe.starts(11_000, 12_075, 50).tolist() == list(range(11_000, 12_000, 50))
     assert recipe.starts(901, 989, 50).tolist() == [901]
     assert recipe.starts(901, 940, 50).tolist() == []
@@ -138,19 +101,6 @@ def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_
     assert learning_rate(1e-4, (*losses, *[9.0] * 100)) == 1e-6
 
 
-def test_baseline_errors_equal_those_of_the_tutorials_loops() -> None:
-    prepared = prepare(random_prices(1_200), 1_000)
-    trained = prepared.values[:1_000]
-    standard = [(trained[i - 100 : i].mean() - trained[i]) ** 2 for i in range(100, 1_000)]
-    running, ema = 0.0, []
-    for i in range(1, 1_000):
-        running = 0.5 * running + 0.5 * trained[i - 1]
-        ema.append((running - trained[i]) ** 2)
-    found = recipe.one_step_errors(prepared)
-    assert found["standard average"] == pytest.approx(0.5 * np.mean(standard))
-    assert found["EMA"] == pytest.approx(0.5 * np.mean(ema))
-
-
 def test_on_hpq_the_baselines_are_the_published_ones() -> None:
     mid = kaggle_mid("hpq")
     prepared = prepare(mid, recipe.train_length(len(mid)))
@@ -161,18 +111,13 @@ def test_on_hpq_the_baselines_are_the_published_ones() -> None:
     assert f"{recipe.path_errors(prepared, at, 50)['last value']:.5f}" == "0.00268"
 
 
-def test_the_49_points_fed_before_a_start_are_those_of_the_page() -> None:
+def test_the_49_points_fed_before_a_start_are_those_of_the_page_or_it_is_refused() -> None:
     """The page's loop: range(w - 50 + 1, w - 1), then w - 1."""
-    fed = recipe.input_windows(np.arange(12_000.0), np.array([11_000, 11_050]), 50)
-    assert fed.tolist() == [[*range(w - 50 + 1, w - 1), w - 1] for w in (11_000, 11_050)]
-
-
-def test_a_start_with_too_few_points_before_it_is_refused_not_fed_with_the_newest_ones() -> None:
-    values, at = np.arange(100.0), np.array([49, 60])
-    assert recipe.input_windows(values, at, 50)[0, 0] == 0.0
-    for few in (at - 1, at - 49):
-        with pytest.raises(TooFewBars, match=f"at least 49 sessions .* found {few[0]}: "):
-            recipe.input_windows(values, few, 50)
+    values, at = np.arange(12_000.0), np.array([49, 11_000])
+    fed = recipe.input_windows(values, at, 50)
+    assert fed.tolist() == [[*range(w - 50 + 1, w - 1), w - 1] for w in at.tolist()]
+    with pytest.raises(TooFewBars, match=r"at least 49 .* found 48"):
+        recipe.input_windows(values, at - 1, 50)
     assert recipe.input_windows(values, at[:0], 50).shape == (0, 49)
 
 
@@ -201,10 +146,11 @@ def test_errors_of_constant_forecasts_over_the_horizon_equal_those_of_loops() ->
 
 def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> None:
     last = np.array([10.0, 90.0])
-    real = last[:, None] + np.array([[1.0, 2.0], [-1.0, -2.0]])
-    assert recipe.move_correlation(real, real, last) == pytest.approx(1.0)
-    assert recipe.move_correlation(2 * last[:, None] - real, real, last) == pytest.approx(-1.0)
-    assert recipe.move_correlation(np.tile(last[:, None], 2), real, last) is None
+    moves = np.array([[1.0, 2.0], [-1.0, -2.0]])
+    real = last[:, None] + moves
+    for times, expected in ((1, 1.0), (-1, -1.0), (0, None)):
+        said = last[:, None] + times * moves
+        assert recipe.move_correlation(said, real, last) == pytest.approx(expected)
     assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
 
 
@@ -213,14 +159,13 @@ def test_right_directions_are_counted_at_the_direction_step_beside_how_often_the
 ):
     changed = {"evaluation.horizon": 10, "evaluation.direction_step": 4}
     found = Recipe.of(random_prices(2_000), 1_800, tutorial_settings(changed))
-    values, at = found.prepared.values, found.test.tolist()
-    rose = [values[start + 3] > values[start - 1] for start in at]
-    assert 0 < sum(rose) < len(at)
-    for share in (1.0, -1.0):  # the actual moves, then their opposite
-        last = values[found.test - 1, None]
-        said = last + share * (found.outcomes(found.test) - last)
-        said[:, 4:] = last - (said[:, 4:] - last)  # the other direction at later steps
-        assert found.directions(said, found.test) == (len(at) if share > 0 else 0, sum(rose))
+    actual, last = found.outcomes(found.test), found.prepared.values[found.test - 1]
+    rose, starts = int((actual[:, 3] > last).sum()), len(found.test)
+    assert 0 < rose < starts
+    opposite = 2 * last[:, None] - actual
+    said = np.where(np.arange(10) == 3, actual, opposite)  # right at this step alone
+    assert found.directions(said, found.test) == (starts, rose)
+    assert found.directions(opposite, found.test) == (0, rose)
 
 
 def test_known_leak_1_a_windows_scale_knows_the_rest_of_its_window() -> None:
