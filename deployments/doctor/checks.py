@@ -17,6 +17,7 @@ from deployments.registration.tickers_file import digest_time
 from stockml.clock import is_frozen, shown
 from stockml.errors import StockmlError, quantity
 from stockml.home import HomePaths
+from stockml.maintenance.integrity import database_fault
 from stockml.prices.calendar import LAST_DAY, sessions_for
 from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import kind_here, plays_recorded
@@ -25,7 +26,6 @@ from stockml.provider.turns import noted_turns
 from stockml.redaction import ApiKey
 from stockml.storage.documents import FileNotes
 from stockml.storage.os_errors import check_home, closed_to_us
-from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.connection import connection_fault, host_and_port
 
 DISK_NEEDED_GB = 2.0
@@ -112,7 +112,7 @@ def databases(home: HomePaths) -> Iterator[Check]:
         (home.prefect / "prefect.db", "flow_run"),
         (home.root / "mlflow.db", "experiments"),
     ):
-        if not home.database and file.exists() and (fault := fault_of(file, table)):
+        if not home.database and file.exists() and (fault := database_fault(file, table)):
             advice = "restore it from a backup, or move it away"
             if fault == "disk I/O error":
                 advice = "see that its disk has room, and is sound"

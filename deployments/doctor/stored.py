@@ -17,6 +17,7 @@ from stockml.maintenance.integrity import (
     check_champion,
     damaged_nights,
     damaged_vintages,
+    database_fault,
     missing,
     promoted_tickers,
     tuned_tickers,
@@ -27,7 +28,6 @@ from stockml.nights.status import known_tickers
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
 from stockml.storage.locks import interrupted_renames
-from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import SQLITE, is_server
 from stockml.training.tuned_settings import tuned_settings
@@ -140,7 +140,7 @@ def tracked(home: HomePaths) -> Iterator[Check]:
         else None
     )
     if is_server(home.tracking_uri) or (
-        file and (not file.exists() or fault_of(file, "experiments"))
+        file and (not file.exists() or database_fault(file, "experiments"))
     ):
         return  # no local database, or one whose fault `databases` reports
     try:
