@@ -34,6 +34,7 @@ from stockml.maintenance.integrity import (
     check_champion,
     damaged_nights,
     damaged_vintages,
+    database_fault,
     missing,
     promoted_tickers,
     tuned_tickers,
@@ -51,7 +52,6 @@ from stockml.settings import AgeingSettings
 from stockml.storage.documents import FileNotes
 from stockml.storage.locks import interrupted_renames
 from stockml.storage.os_errors import check_home, closed_to_us, refused
-from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import (
     SQLITE,
@@ -193,7 +193,7 @@ def prefect(home: HomePaths, environ: Mapping[str, str]) -> Iterator[Check]:
     """Check that Prefect answers, is of this version of the code, and runs the nights of the
     list."""
     file = home.prefect / "prefect.db"
-    if not home.database and (fault := fault_of(file, "flow_run")):
+    if not home.database and (fault := database_fault(file, "flow_run")):
         yield Check("Prefect", "problem", f"{file}: {fault}", DAMAGED)
         return
     try:
@@ -248,7 +248,7 @@ def mlflow(home: HomePaths) -> Iterator[Check]:
     uri, shown = home.tracking_uri, without_password(home.tracking_uri)
     if uri.startswith(SQLITE):
         file = Path(uri.removeprefix(SQLITE))
-        if fault := fault_of(file, "experiments"):
+        if fault := database_fault(file, "experiments"):
             yield Check("MLflow", "problem", f"{file}: {fault}", DAMAGED)
             return
         if file.exists():

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stockml import clock
 from stockml.home import current_home
-from stockml.maintenance.notice_log import append_notice
+from stockml.maintenance.report import append_notice
 from stockml.nights import states
 from stockml.nights.status import digest, long_missing, missing, missing_line, rows
 from stockml.tickers import validated_ticker

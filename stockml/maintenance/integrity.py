@@ -1,10 +1,12 @@
 """Whether everything that cannot be made again is there and undamaged. Changes nothing."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from stockml.errors import HistoryError, InvalidFile, NoBars, OtherVersion, StoreError
 from stockml.forecasts.ledger import Ledger
@@ -96,6 +98,31 @@ def _check_evaluation(folder: Path) -> None:
         way_back = "restore it from a backup; without it MLflow's model of it cannot be made again"
         why = f"expected the champion's evaluation, found {damaged}; {way_back}"
         raise InvalidFile(str(folder), why) from error
+
+
+def database_fault(path: Path, table: str, *, thorough: bool = False) -> str | None:
+    """What is wrong with a program's SQLite file, which must have `table`; None if nothing, or no
+    file. Nothing that was committed is changed. thorough: check all pages.
+
+    A file that another program has locked is in use, and so not wrong.
+    """
+    if not path.exists():
+        return None
+    if path.stat().st_size == 0:
+        return "an empty file"
+    try:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=1)
+        ) as database:
+            if table not in {
+                name for name, _ in database.execute("SELECT name, sql FROM sqlite_master")
+            }:
+                return f"no table `{table}`"
+            [answer] = database.execute("PRAGMA quick_check(1)").fetchone() if thorough else ["ok"]
+    except sqlite3.Error as error:
+        is_locked = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        return None if is_locked else str(error)
+    return None if answer == "ok" else str(answer)
 
 
 def promoted_tickers(home: HomePaths) -> list[str]:

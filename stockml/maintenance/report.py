@@ -1,14 +1,20 @@
-"""What the weekly maintenance did, or would do, as Markdown."""
+"""What is told: of the weekly maintenance, as Markdown; and in a file of notices, the last resort
+for a person who reads no mail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.filesize import decimal
 
 from stockml.errors import quantity
-from stockml.redaction import escape_markdown
+from stockml.home import HomePaths
+from stockml.redaction import escape_markdown, excerpt
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 
 MAX_LISTED = 50  # things named per step; the table has their number
+MAX_NOTICE, MAX_NOTICES = 1_000, 1_000  # characters of a line; lines
 
 
 @dataclass(frozen=True)
@@ -43,3 +49,13 @@ def summary(steps: Sequence[StepReport]) -> str:
     failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
     line = f"{quantity(things, 'thing')}, {decimal(size)}" if things else "nothing was due"
     return f"{line}. Not done: {'; '.join(failed)}" if failed else line
+
+
+def append_notice(home: HomePaths, what: str, at: datetime) -> None:
+    """Append the time and what happened, without line breaks or keys, to `notices.log`. Raises
+    StoreBusy, DiskFull."""
+    path = home.root / "notices.log"
+    with file_lock(home.locks / "notices.lock", timeout_s=30):
+        earlier = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        line = f"{at.isoformat(timespec='seconds')} {excerpt(what, MAX_NOTICE)}".encode()
+        write_atomically(path, b"".join(each + b"\n" for each in [*earlier, line][-MAX_NOTICES:]))

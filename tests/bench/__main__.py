@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +15,21 @@ from rich.console import Console
 
 from stockml.home import current_home
 from tests.bench import report
-from tests.bench.catalogue import BY_NAME_ONLY, PARTS, PARTS_BESIDE_IMPORTS
 from tests.bench.measuring import Measured, Scene
 
+PARTS = {
+    "append": "on_ticker",
+    "read": "on_ticker",
+    "retrain": "on_ticker",
+    "fine_tune": "on_ticker",
+    "night": "on_ticker",
+    "scheduled": "on_tickers",
+    "universe": "on_tickers",
+    "disk": "on_disk",
+    "25": "on_tickers",
+    "hundreds": "on_tickers",
+}
+BY_NAME_ONLY = {"25", "hundreds"}  # they take some 10 and 30 minutes
 PIPED_WIDTH = 170
 
 
@@ -36,21 +47,13 @@ def main() -> None:
     if asked.measure:
         measure(asked.measure, Scene(asked.folder, asked.fast))
     else:
-        sys.exit(
-            bench(
-                asked.only or [part for part in PARTS if part not in BY_NAME_ONLY], fast=asked.fast
-            )
-        )
+        usual = [part for part in PARTS if part not in BY_NAME_ONLY]
+        sys.exit(bench(asked.only or usual, fast=asked.fast))
 
 
 def bench(parts: list[str], *, fast: bool) -> int:
     """Measure the parts, print and save the table; return exit code 1 if a part could not be
-    measured.
-
-    Figures compared with the import time are bracketed by two measurements of it, as a machine's
-    speed drifts.
-    """
-    parts = list(among_imports(parts))
+    measured."""
     kept = current_home().root / "bench"
     kept.mkdir(parents=True, exist_ok=True)
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
@@ -65,62 +68,31 @@ def bench(parts: list[str], *, fast: bool) -> int:
             except subprocess.CalledProcessError:  # its output is above; go on with the other parts
                 failed.append(part)
             console.print(f"{part}: {time.monotonic() - began:.0f} s", style="dim")
-    keep_and_show(measured, failed, kept, console)
+    written = report.as_json(measured) | {"failed": failed}
+    path = kept / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(written, indent=1) + "\n")
+    console.print(report.table(measured, written["machine"]))
+    for note in [f"{part}: could not be measured" for part in failed] + report.notes(measured):
+        console.print(f"- {note}", highlight=False, markup=False)
+    console.print(f"kept as {path}", style="dim")
     return 1 if failed else 0
-
-
-def among_imports(parts: list[str]) -> Iterator[str]:
-    """Yield the parts, with `imports` before and after each that is compared with them."""
-    beside = PARTS_BESIDE_IMPORTS.intersection(parts)
-    last = ""
-    for part in (part for part in parts if part != "imports" or not beside):
-        if part in beside and last not in beside:
-            yield "imports"
-        yield part
-        if part in beside:
-            yield "imports"
-        last = part
 
 
 def measured_apart(part: str, scene: Scene) -> list[Measured]:
     """Measure a part in a new process; this one must stay small, as a child's peak starts at its
     parent's size."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.bench",
-        "--measure",
-        part,
-        "--folder",
-        str(scene.folder),
-    ]
-    subprocess.run([*command, *(["--fast"] if scene.fast else [])], check=True)
-    return [Measured.from_dict(each) for each in json.loads(_result(part, scene).read_text())]
+    options = ["--measure", part, "--folder", str(scene.folder)]
+    options += ["--fast"] if scene.fast else []
+    subprocess.run([sys.executable, "-m", "tests.bench", *options], check=True)
+    return [Measured(**each) for each in json.loads(_result(part, scene).read_text())]
 
 
 def measure(part: str, scene: Scene) -> None:
     """Measure a part, in its own process, and write the figures where `measured_apart` reads
     them."""
-    module, _, name = PARTS[part].partition(":")
-    figures = [figure.asdict() for figure in getattr(importlib.import_module(module), name)(scene)]
-    _result(part, scene).write_text(json.dumps(figures))
-
-
-def keep_and_show(
-    measured: list[Measured], failed: list[str], kept: Path, console: Console
-) -> None:
-    from tests.bench.on_machine import described
-
-    machine, now = described(), datetime.now(UTC)
-    notes = [f"{part}: could not be measured" for part in failed] + report.notes(measured)
-    path = kept / f"{now:%Y-%m-%dT%H%M%SZ}"
-    written = report.as_json(measured, machine, notes) | {"measured_at": now.isoformat()}
-    path.with_suffix(".json").write_text(json.dumps(written, indent=1) + "\n")
-    path.with_suffix(".md").write_text(report.markdown(measured, machine, notes))
-    console.print(report.table(measured, machine))
-    for note in notes:
-        console.print(f"- {note}", highlight=False, markup=False)
-    console.print(f"kept as {path}.json and .md", style="dim")
+    module = importlib.import_module(f"tests.bench.{PARTS[part]}")
+    function = getattr(module, {"25": "twenty_five"}.get(part, part))
+    _result(part, scene).write_text(json.dumps([vars(figure) for figure in function(scene)]))
 
 
 def _result(part: str, scene: Scene) -> Path:

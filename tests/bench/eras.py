@@ -106,61 +106,67 @@ def tick_loss(quantile: Floats, outcome: Floats) -> float:
 
 def table(found: Mapping[str, list[TickerEra]]) -> Iterator[str]:
     """The table as lines of Markdown."""
-    yield (
-        "| | "
-        + " | ".join(f"from {era}, {len(each)} tickers" for era, each in found.items())
-        + " |"
-    )
+    eras = list(found.values())
+    heads = [f"from {era}, {len(each)} tickers" for era, each in found.items()]
+    yield row_of("", heads)
     yield "|---|" + "--:|" * len(found)
     for what in ("training adds", "network adds", "over the regression"):
-        gains = [100 * np.array([one.gains[what] for one in each]) for each in found.values()]
-        yield _row(
-            f"{what}, CRPS",
-            [f"{each.mean():+.2f} % ({100 * (each > 0).mean():.0f})" for each in gains],
-        )
+        gains = [100 * np.array([one.gains[what] for one in each]) for each in eras]
+        cells = [f"{each.mean():+.2f} % ({100 * (each > 0).mean():.0f})" for each in gains]
+        yield row_of(f"{what}, CRPS", cells)
     for lead in SHOWN:
-        sums = [np.sum([one.below[lead] for one in each], axis=0) for each in found.values()]
-        yield _row(
-            f"closes below the 5 % quantile, lead {lead}", [f"{100 * a / b:.1f} %" for a, b in sums]
-        )
+        sums = [np.sum([one.below[lead] for one in each], axis=0) for each in eras]
+        below = [f"{100 * a / b:.1f} %" for a, b in sums]
+        yield row_of(f"closes below the 5 % quantile, lead {lead}", below)
     for name in ("historical simulation", "normal EWMA 60"):
         for lead in SHOWN:
-            ticks = [
-                100 * np.mean([one.tick[name, lead] for one in each]) for each in found.values()
-            ]
-            yield _row(f"tick loss over {name}, lead {lead}", [f"{each:+.1f} %" for each in ticks])
-    held = [np.sum([one.held for one in each], axis=0) for each in found.values()]
-    yield _row("80 % band held, pooled", [f"{100 * a / b:.1f} %" for a, b in held])
-    used = [100 * np.mean([one.used for one in each]) for each in found.values()]
-    yield _row("nights that used a fine-tuned network", [f"{each:.0f} %" for each in used])
+            ticks = [np.mean([one.tick[name, lead] for one in each]) for each in eras]
+            cells = [f"{100 * each:+.1f} %" for each in ticks]
+            yield row_of(f"tick loss over {name}, lead {lead}", cells)
+    held = [np.sum([one.held for one in each], axis=0) for each in eras]
+    yield row_of("80 % band held, pooled", [f"{100 * a / b:.1f} %" for a, b in held])
+    used = [100 * np.mean([one.used for one in each]) for each in eras]
+    yield row_of("nights that used a fine-tuned network", [f"{each:.0f} %" for each in used])
 
 
-def _row(name: str, cells: list[str]) -> str:
+def row_of(name: str, cells: list[str]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
+
+
+def options_of_a_score(described: str, *, tickers: int, every: int) -> argparse.ArgumentParser:
+    """What to score on, as `eras` and `touch` are asked it."""
+    options = argparse.ArgumentParser(
+        description=described, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("half", type=Path)
+    options.add_argument("--prices", type=Path, required=True)
+    options.add_argument("--tickers", type=int, default=tickers)
+    options.add_argument("--every", type=int, default=every)
+    options.add_argument("--era", action="append", choices=[*ERAS])
+    return options
+
+
+def unseen_series(prices: Path, count: int) -> dict[str, PriceSeries]:
+    """So many tickers, evenly spaced, of those from which a HALF learned nothing."""
+    series, *_ = read_folder(prices)
+    unseen = sorted(series)[1::2]
+    at = np.linspace(0, len(unseen) - 1, count).astype(int)
+    return {name: series[name] for name in (unseen[each] for each in at)}
 
 
 @vintage_cache()
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("half", type=Path)
-    options.add_argument("--prices", type=Path, required=True)
-    options.add_argument("--tickers", type=int, default=10)
-    options.add_argument("--every", type=int, default=20)
+    options = options_of_a_score(__doc__, tickers=10, every=20)
     options.add_argument("--train-every", type=int, default=250)
-    options.add_argument("--era", action="append", choices=[*ERAS])
     chosen = options.parse_args()
-    series, *_ = read_folder(chosen.prices)
-    unseen = sorted(series)[1::2]
-    names = [unseen[at] for at in np.linspace(0, len(unseen) - 1, chosen.tickers).astype(int)]
+    unseen = unseen_series(chosen.prices, chosen.tickers)
     found: dict[str, list[TickerEra]] = {}
     for era in chosen.era or ERAS:
         span = Span(*ERAS[era], every=chosen.every, train_every=chosen.train_every)
         found[era] = []
-        for name in names:
+        for name, series in unseen.items():
             try:
-                found[era].append(measured(series[name], span, Settings(), [chosen.half]))
+                found[era].append(measured(series, span, Settings(), [chosen.half]))
             except StockmlError as refusal:
                 print(f"{era}, {name} left out: {refusal}", file=sys.stderr, flush=True)
                 continue

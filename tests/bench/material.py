@@ -1,50 +1,30 @@
-"""Input data of the benchmarks: Kaggle's long price files if available, else the recording,
-repeated."""
+"""Input data of the benchmarks: the recording, repeated, as bars, a payload or a CSV file."""
 
 import json
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from stockml.prices.bars import COLUMNS, PRICES, Bars, days_of, make_bars
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import read_history
-from tests.support.kaggle import kaggle_at_hand
 from tests.support.recordings import recorded
 
 TICKER = "IBM"
 FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")
-CSV_ROWS = 12_075
 
 
-def long_bars(sessions: int) -> tuple[Bars, str]:
-    """The newest `sessions` bars, and a description of them."""
-    if file := kaggle_file("ibm"):
-        bars = read_history(file, sessions_for(TICKER)).believed
-        if len(bars) >= sessions:
-            return bars.iloc[-sessions:], "IBM of Kaggle"
-    return repeated(recorded(TICKER), sessions), "IBM's recording, repeated"
-
-
-def kaggle_file(ticker: str) -> Path | None:
-    folder = kaggle_at_hand()
-    return folder / "Stocks" / f"{ticker}.us.txt" if folder else None
-
-
-def repeated(bars: Bars, sessions: int) -> Bars:
-    """Prepend copies of the bars up to `sessions` in total; each copy is scaled to end at the next
-    one's open."""
+def repeated(sessions: int, bars: Bars | None = None) -> Bars:
+    """`sessions` bars: copies of the bars (of IBM's recording) before them, each scaled to end at
+    the next one's open."""
+    bars = recorded(TICKER) if bars is None else bars
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     level = prices[0, 0] / prices[-1, PRICES.index("close")]
     times = -(-sessions // len(bars))
     chained = np.concatenate([prices * level**back for back in reversed(range(times))])[
         -sessions:
     ].round(4)
-    last: date = bars.index[-1].date()
     before = sessions_for(TICKER).before(bars.index[0].date(), max(sessions - len(bars), 0))
     days = np.concatenate([np.array(before, "datetime64[D]"), days_of(bars)])[-sessions:]
-    assert days[-1] == np.datetime64(last)
     columns = {name: chained[:, at] for at, name in enumerate(PRICES)}
     return make_bars(days, {**columns, "volume": np.tile(volume, times)[-sessions:]})
 
@@ -76,11 +56,3 @@ def write_csv(bars: Bars, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     named.to_csv(path, date_format="%Y-%m-%d", float_format="%.6g")
     return path
-
-
-def csv_file(folder: Path) -> tuple[Path, str]:
-    """A price file of 12,075 rows, and a description of it."""
-    if file := kaggle_file("hpq"):
-        return file, "HPQ of Kaggle"
-    bars, what = long_bars(CSV_ROWS)
-    return write_csv(bars, folder / "long.csv"), what

@@ -33,10 +33,10 @@ TRASH_DAYS = 30  # in MLflow's trash
 MODELS, RUNS = KEPT_BY_COUNT = ("MLflow's models", "MLflow's plots and records")
 KEEP = RetentionSettings()
 DAYS_KEPT = {
-    "datasets": KEEP.dataset_days,
-    "evaluations": KEEP.evaluation_days,
+    "datasets": KEEP.cache_days,
+    "evaluations": KEEP.cache_days,
     "plots": KEEP.plot_days,
-    "results": KEEP.result_days,
+    "results": KEEP.cache_days,
     "payloads": KEEP.payload_days,
     "models": KEEP.model_days,
     "nights": KEEP.night_days,
@@ -44,9 +44,10 @@ DAYS_KEPT = {
     "prefect": RUN_DAYS,
     "events": EVENT_DAYS,
 }
+BARE = ("mlflow.db", "prefect", "events")  # of which a home without tickers has bytes
 
 
-def month(scene: Scene) -> Iterator[Measured]:
+def disk(scene: Scene) -> Iterator[Measured]:
     """Run the nights; measure before each week's clean-up, when the home is fullest."""
     days = days_of(recorded("IBM")).tolist()[-(2 * WEEK if scene.fast else MONTH) - 1 :]
     place = current_home({"STOCKML_HOME": str(scene.folder / "disk")})
@@ -69,16 +70,11 @@ def month(scene: Scene) -> Iterator[Measured]:
                 if number % WEEK == 0:
                     seen.append(sizes(place))
                     result_of(maintenance, quiet=True)
-    # independent of the number of tickers
-    bare = {part: empty[part] for part in ("mlflow.db", "prefect", "events")}
-    year = {
-        part: year_of(
-            part,
-            bare.get(part, 0),
-            [(week[part] - bare.get(part, 0)) / len(TICKERS) for week in seen],
-        )
-        for part in seen[-1]
-    }
+    bare = {part: empty[part] for part in BARE}
+    year = {}
+    for part in seen[-1]:
+        weeks = [(week[part] - bare.get(part, 0)) / len(TICKERS) for week in seen]
+        year[part] = year_of(part, bare.get(part, 0), weeks)
     largest = sorted(year.items(), key=lambda each: -each[1][0])
     told = "; ".join(
         f"{part} {size / 1e6:.0f} MB, {why}" for part, (size, why) in largest if size > 1e6
@@ -108,13 +104,7 @@ def sizes(place: HomePaths) -> Counter[str]:
     its runs."""
     found: Counter[str] = Counter()
     for path in place.root.rglob("*"):
-        part = part_of(path.relative_to(place.root))
-        emptied = (
-            part in KEPT_BY_COUNT
-            and path.is_dir()
-            and not any(each.is_file() for each in path.rglob("*"))
-        )
-        found["emptied folders" if emptied else part] += path.lstat().st_blocks * 512
+        found[part_of(path.relative_to(place.root))] += path.lstat().st_blocks * 512
     with closing(sqlite3.connect(place.prefect / "prefect.db")) as tables:
         [(events,)] = tables.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%event%'")
     return found + Counter(events=events) - Counter(prefect=events)

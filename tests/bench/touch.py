@@ -12,7 +12,6 @@ tickers (share of them above zero, in percent). Calibration: what was said less 
 percentage points, by tenths of the chances of all tickers.
 """
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +29,9 @@ from stockml.forecasts.touch import (
     touch_chance,
 )
 from stockml.models.vintage_set import VintageSet, vintage_cache
-from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
-from tests.bench.eras import ERAS
+from tests.bench.eras import ERAS, options_of_a_score, unseen_series
 
 MIN_HISTORY = PAST_WINDOWS // 2
 MIN_ORIGINS = 50
@@ -107,22 +105,12 @@ def table(found: Mapping[tuple[str, float], Sequence[Said]]) -> Iterator[str]:
 
 @vintage_cache()
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("half", type=Path)
-    options.add_argument("--prices", type=Path, required=True)
-    options.add_argument("--tickers", type=int, default=17)
-    options.add_argument("--every", type=int, default=5)
-    options.add_argument("--era", action="append", choices=[*ERAS])
-    chosen = options.parse_args()
-    series, *_ = read_folder(chosen.prices)
-    unseen = sorted(series)[1::2]
-    names = [unseen[at] for at in np.linspace(0, len(unseen) - 1, chosen.tickers).astype(int)]
+    chosen = options_of_a_score(__doc__, tickers=17, every=5).parse_args()
+    unseen = unseen_series(chosen.prices, chosen.tickers).values()
     found = {}
     for era in chosen.era or ERAS:
         for fall in FALLS:
-            each = [said(series[name], era, fall, chosen.every, chosen.half) for name in names]
+            each = [said(series, era, fall, chosen.every, chosen.half) for series in unseen]
             found[era, fall] = [one for one in each if one]
     print("\n".join(table(found)))
 

@@ -216,10 +216,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=251, help="at most 251")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        year = play(
-            current_home({"STOCKML_HOME": folder, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),
-            asked.nights,
-        )
+        year = play(current_home({"STOCKML_HOME": folder}), asked.nights)
         before: dict[str, tuple[str, ...]] = {}
         for (ticker, session), said in year.said.items():
             for line in said:

@@ -160,7 +160,7 @@ def test_a_password_in_an_address_of_files_is_refused_as_runs_and_errors_show_th
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN"])
-@pytest.mark.parametrize("secret", ["secret\n", " secret", "secret\u00e9", "sec\rret"])
+@pytest.mark.parametrize("secret", ["secret\n", " secret", "secret\u00e9"])
 def test_a_secret_that_no_header_can_hold_is_refused_without_repeating_it(
     name: str, secret: str
 ) -> None:
@@ -187,7 +187,7 @@ def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(addre
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy"])
 @pytest.mark.parametrize("login", ["me:hidden/1@", "me:hidden#1@", "me:12?hidden@", "me:[hidden@"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_a_proxy_whose_password_would_be_cut_is_refused_without_showing_it(

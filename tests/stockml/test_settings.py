@@ -8,8 +8,6 @@ import pytest
 
 from stockml.errors import InvalidSetting
 from stockml.settings import (
-    NetworkSettings,
-    TrainingSettings,
     night_settings,
     settings_for,
     settings_from_dict,
@@ -20,33 +18,23 @@ from stockml.settings import (
     ("overrides", "named"),
     [
         ({"training.epochs": 0}, "training.epochs"),
-        ({"training.learning_rate": 2.0}, "training.learning_rate"),
-        ({"network.units": [0]}, "network.units"),
         ({"network.units": []}, "layers"),
         ({"network.cell": "transformer"}, "lstm, gru, peephole"),
-        ({"network.dropout": 1.0}, "network.dropout"),
         ({"training.epochs": "many"}, "a whole number"),
         ({"training.epochs": True}, "a whole number"),
         ({"training.epoch": 3}, "epoch"),
-        ({"nonsense": 3}, "nonsense"),
         ({"nonsense.x": 3}, "nonsense"),
         ({"training.self": 3}, "training.self"),
         ({"training.steps": 0}, "training.steps to be between 1 and 1000, found 0"),
-        ({"training.own_share": 1.5}, "training.own_share to be between 0.0 and 1.0, found 1.5"),
         (
             {"network.units": [8]},
             r"network.units to be \(48, 48\): a night trains the pretrained network further",
         ),
-        ({"training": {"epochs": 3}}, "training"),
         ({"training": 3}, "a TrainingSettings"),
         ({"network.units": 64}, r"a list such as \[16\]"),
         ({"network.units": [1] * 7}, "layers to be between 1 and 6, found 7"),
         ({"network.units": ["a"]}, "network.units to be between 1 and 1024, found 'a'"),
         ({"network.dropout": float("nan")}, "network.dropout to be between 0.0 and 0.9, found nan"),
-        (
-            {"evaluation.replace_after_sessions": 0},
-            "evaluation.replace_after_sessions to be between 1 and 10000",
-        ),
         (
             {"evaluation.horizon": 20},
             "evaluation.direction_step to be between 1 and the horizon, 20, found 30",
@@ -110,14 +98,6 @@ def test_settings_are_read_from_json_as_they_were_written(
     assert settings_from_dict(json.loads(json.dumps(settings.model_dump()))) == settings
 
 
-def test_the_hash_depends_on_content_alone() -> None:
-    settings = settings_for("nightly")
-    assert (
-        settings.changed(network=NetworkSettings(**vars(settings.network))).sha256()
-        == settings.sha256()
-    )
-
-
 @pytest.mark.parametrize(
     "idle",
     [
@@ -140,10 +120,3 @@ def test_a_setting_that_does_nothing_in_its_profile_is_no_nights(idle: tuple[str
         match=f"{name} to be left as it is: it does nothing in the {profile} profile",
     ):
         night_settings(settings_for(profile, {**both, name: 7}))
-
-
-def test_the_tutorials_settings_are_described_as_its_training_uses_them() -> None:
-    training, network = TrainingSettings.model_fields, NetworkSettings.model_fields
-    assert "streams side by side" in str(training["batch_size"].description)
-    assert training["seed"].description == "Seed of weights, streams and dropout"
-    assert "steps unrolled: one more" in str(network["look_back"].description)

@@ -4,9 +4,7 @@ overwritten."""
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-import duckdb
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,23 +18,15 @@ from tests.support.forecasts import HORIZON, day, entry, forecast, series
 from tests.support.old_homes import BEFORE_ROOMS
 
 NEW_YORK = sessions_for("IBM")
+BANDS = forecast(10).bands
 
 
 def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
     assert ledger.entries("IBM") == ()
     assert len(scored_steps(ledger.counting("IBM", NEW_YORK), series())) == 0
     live = ledger.record("IBM", series(), NEW_YORK)["live"]
-    assert (live.forecasts, live.matured, live.steps, live.skill, live.coverage_80) == (
-        0,
-        0,
-        0,
-        None,
-        None,
-    )
+    assert (live.forecasts, live.skill, live.coverage_80) == (0, None, None)
     assert set(live.metrics().values()) == {0.0}
-    assert {
-        f"live/{name}" for name in ("forecasts", "matured", "steps", "late", "directions")
-    } <= set(live.metrics())
 
 
 def test_what_was_published_reads_back_as_written(ledger: Ledger) -> None:
@@ -75,16 +65,6 @@ def test_the_same_key_adds_nothing_and_changes_no_byte(ledger: Ledger) -> None:
     assert again == first
 
 
-def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    path = ledger.file("IBM")
-    assert len(pd.read_parquet(path)) == HORIZON
-    assert pl.read_parquet(path)["lead"].to_list() == list(range(1, HORIZON + 1))
-    assert duckdb.sql(f"select count(distinct key), min(due) from '{path}'").fetchall() == [
-        (1, day(11))
-    ]
-
-
 def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger: Ledger) -> None:
     before = BEFORE_ROOMS / "ledger" / "IBM.parquet"
     ledger.file("IBM").parent.mkdir(parents=True, exist_ok=True)
@@ -101,32 +81,18 @@ def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"path": (1.0,) * 3}, "different lengths"),
         ({"path": (float("inf"),) * HORIZON}, "not finite"),
         ({"path": (0.0,) * HORIZON}, "above 0"),
         ({"last_value": float("inf")}, "not finite"),
         ({"last_value": 0.0}, "above 0"),
-        (
-            {
-                "bands": (
-                    *forecast(10).bands[:2],
-                    replace(forecast(10).bands[2], low=(0.0,) * HORIZON),
-                )
-            },
-            "above 0",
-        ),
-        (
-            {"bands": (*forecast(10).bands[:2], replace(forecast(10).bands[2], low=(1.0,)))},
-            "different lengths",
-        ),
+        ({"bands": (*BANDS[:2], replace(BANDS[2], low=(0.0,) * HORIZON))}, "above 0"),
+        ({"bands": (*BANDS[:2], replace(BANDS[2], low=(1.0,)))}, "different lengths"),
         ({"weights": (0.5,)}, "different lengths"),
         ({"weights": (1.2,) * HORIZON}, "weights"),
         ({"weights": (-0.2,) * HORIZON}, "weights"),
         ({"probability_of_rise": float("nan")}, "chance"),
         ({"probability_of_rise": 1.2}, "chance"),
-        ({"probability_of_rise": -0.2}, "chance"),
-        ({"bands": forecast(10).bands[:2]}, "bands"),
-        ({"sessions": tuple(reversed(forecast(10).sessions))}, "ascend"),
+        ({"bands": BANDS[:2]}, "bands"),
         ({"sessions": (day(11), *forecast(10).sessions[:-1])}, "ascend"),
         ({"origin": date(2030, 1, 1)}, "ascend"),
     ],
@@ -141,7 +107,7 @@ def test_an_invalid_forecast_is_refused_and_nothing_is_written(
     assert ledger.file("IBM").read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "other columns", "not Parquet"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "other columns"])
 def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritten(
     ledger: Ledger, damage: str
 ) -> None:
@@ -151,9 +117,7 @@ def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritt
     if damage == "other columns":
         pd.DataFrame({"a": [1]}).to_parquet(path)
     else:
-        path.write_bytes(
-            {"truncated": whole[: len(whole) // 2], "empty": b"", "not Parquet": b"hello"}[damage]
-        )
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b""}[damage])
     found = path.read_bytes()
     for attempt in (
         lambda: ledger.publish(entry(11)),
@@ -168,9 +132,7 @@ def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritt
     ("column", "value"),
     [
         ("path", float("nan")),
-        ("path", -5.0),
         ("low_80", None),
-        ("due", None),
         ("lead", 7),
         ("key", None),
     ],

@@ -16,7 +16,6 @@ from stockml.forecasts.ledger_scores import (
     independent_count,
     scored_steps,
     timing_of,
-    with_independent,
 )
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -57,9 +56,6 @@ def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
     assert live.coverage_80 == pytest.approx(inside / 34)
     assert live.direction_accuracy == pytest.approx(np.mean(right))
     assert live.brier == pytest.approx(np.mean(briers))
-    assert live.coverage_50 is not None
-    assert live.coverage_95 is not None
-    assert live.coverage_50 <= live.coverage_80 <= live.coverage_95
 
 
 def test_skill_and_rises_are_measured_from_the_last_close(ledger: Ledger) -> None:
@@ -140,8 +136,8 @@ def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figu
     alone.publish(entry(11, hours_later=6))
     assert replace(live, late=0) == alone.record("IBM", series(60), NEW_YORK)["live"]
     found = ledger.record("IBM", series(60), NEW_YORK)
-    assert [found[timing].forecasts for timing in ("late", "backfilled")] == [1, 1]
-    assert [found[timing].steps for timing in ("late", "backfilled")] == [HORIZON, HORIZON]
+    for timing in ("late", "backfilled"):
+        assert (found[timing].forecasts, found[timing].steps) == (1, HORIZON)
     counting = ledger.counting("IBM", NEW_YORK)
     assert [each.key for each in entries_of("IBM", counting[counting["timing"] == "live"])] == [
         entry(11).key
@@ -169,16 +165,11 @@ def test_a_night_being_caught_up_counts_no_forecast_of_a_later_session(ledger: L
 @pytest.mark.parametrize(
     ("ticker", "hours_later", "timing"),
     [
-        ("IBM", 0.0, "live"),
         ("IBM", 13.9, "live"),  # 9:24 in New York: noon UTC is long past
         ("IBM", 14.0, "late"),  # 9:30
-        ("IBM", 27.2, "late"),
         ("IBM", 27.25, "backfilled"),  # 22:45, when the bar is final
         ("TSCO.LON", 7.4, "live"),
         ("TSCO.LON", 7.5, "late"),  # 8:00 in London: noon UTC is still to come
-        ("TSCO.LON", 22.75, "backfilled"),
-        ("RELIANCE.BSE", 4.2, "live"),
-        ("RELIANCE.BSE", 4.25, "late"),  # 9:15 in Bombay
         ("600104.SHH", 2.0, "late"),  # 9:30 in Shanghai
     ],
 )
@@ -219,17 +210,6 @@ def test_of_an_evenings_forecasts_the_last_in_time_counts_and_all_are_kept_in_an
         assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {in_time.key}
         live = ledger.record("IBM", series(60), NEW_YORK)["live"]
         assert (live.forecasts, live.late, len(ledger.entries("IBM"))) == (1, 0, 3)
-
-
-def test_one_step_is_one_observation_and_too_few_to_judge(ledger: Ledger) -> None:
-    ledger.publish(entry(10))
-    live = ledger.record("IBM", series(12), NEW_YORK)["live"]
-    assert live.skill is not None
-    assert live.coverage_80 is not None
-    assert live.observations("skill") == live.observations("coverage_80") == (1, 1)
-    assert live.observations("brier") == live.observations("direction_accuracy") == (0, 0)
-    said = with_independent(f"{live.skill:+.3f}", live.independent)
-    assert said == f"{live.skill:+.3f} (1 independent, too few to judge)"
 
 
 def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_side(

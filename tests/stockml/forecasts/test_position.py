@@ -53,11 +53,9 @@ def test_the_loss_is_that_of_the_5_percent_quantile_and_the_session_that_of_the_
     ("changes", "age", "says"),
     [
         ({"risk": 0}, FRESH, "risk to be a share of the capital above 0"),
-        ({"risk": 2}, FRESH, "risk"),
         ({"risk": float("nan")}, FRESH, "risk"),
         ({"capital": 0}, FRESH, "capital to be an amount above 0"),
         ({"capital": float("inf")}, FRESH, "capital"),
-        ({"lead": 0}, FRESH, "lead to be from 1 to 50"),
         ({"lead": 51}, FRESH, "lead"),
         ({}, Age(DAY, 6, 5), "counts still, found expired"),
         ({}, Age(DAY, 1, 5), "whose session 1 is to come"),

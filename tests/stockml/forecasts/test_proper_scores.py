@@ -10,7 +10,6 @@ from stockml.forecasts.proper_scores import (
     band,
     brier,
     crps,
-    interval_score,
     pinball,
     qlike,
     score_bands,
@@ -35,16 +34,6 @@ def test_crps_is_that_of_scoringrules() -> None:
     )
 
 
-@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])
-def test_interval_score_is_that_of_scoringrules(coverage: float) -> None:
-    quantiles, actual = forecasts(1)
-    low, high = band(quantiles, coverage)
-    found = interval_score(low, high, actual, coverage)
-    np.testing.assert_allclose(
-        found, scoringrules.interval_score(actual, low, high, 1 - coverage), rtol=0, atol=1e-9
-    )
-
-
 def test_brier_is_that_of_scoringrules() -> None:
     generator = np.random.default_rng(2)
     chance, happened = generator.random(200), generator.random(200) < 0.4
@@ -62,10 +51,14 @@ def test_coverage_is_counted_by_lead_and_bounds_count_as_inside() -> None:
     quantiles, actual = forecasts(4)
     low, high = band(quantiles, 0.8)
     actual[:2] = low[0], high[1]
-    found = score_bands(quantiles, actual).bands["80"].coverage_by_lead
+    found = score_bands(quantiles, actual).bands
+    assert [*found] == ["50", "80", "95"]
     for lead in range(5):
         inside = sum(low[i, lead] <= actual[i, lead] <= high[i, lead] for i in range(40))
-        assert found[lead] == pytest.approx(inside / 40)
+        assert found["80"].coverage_by_lead[lead] == pytest.approx(inside / 40)
+    assert found["80"].coverage == pytest.approx(np.mean(found["80"].coverage_by_lead))
+    expected = scoringrules.interval_score(actual, low, high, 0.2).mean()
+    assert found["80"].interval_score == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("coverage", COVERAGES)

@@ -71,7 +71,9 @@ def content(home: HomePaths) -> dict[str, bytes]:
 def test_what_was_archived_comes_back_byte_for_byte(
     filled: HomePaths, other: HomePaths, tmp_path: Path
 ) -> None:
-    made = back_up(filled, tmp_path / "b.zip", NOW)
+    with closing(sqlite3.connect(filled.root / "mlflow.db")) as writer:
+        writer.execute("INSERT INTO runs VALUES ('under way')")  # and no commit
+        made = back_up(filled, tmp_path / "b.zip", NOW)
     assert (tmp_path / "b.zip").stat().st_mode & 0o077 == 0
     assert restore(other, tmp_path / "b.zip") == made
     in_office = {Path(each.path).name for each in Registry(filled.models).champion_history("IBM")}
@@ -84,34 +86,11 @@ def test_what_was_archived_comes_back_byte_for_byte(
     found = content(other)
     del found["mlflow.db"]
     assert found == expected
-    assert {path.name for path in other.root.iterdir()} == {
-        name.partition("/")[0] for name in expected
-    } | {
-        "mlflow.db",
-        "prefect",
-        "locks",
-    }
+    tops = {name.partition("/")[0] for name in expected}
+    assert {each.name for each in other.root.iterdir()} == tops | {"mlflow.db", "prefect", "locks"}
     for path in (other.root / "mlflow.db", other.prefect / "prefect.db"):
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("SELECT name FROM runs").fetchall() == [("kept",)]
-
-
-def test_a_single_file_can_be_unpacked_by_any_program(filled: HomePaths, tmp_path: Path) -> None:
-    back_up(filled, tmp_path / "b.zip", NOW)
-    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
-        ledger = archive.read("ledger/IBM.parquet")
-    assert ledger == Ledger(filled.ledger).file("IBM").read_bytes()
-
-
-def test_a_database_that_is_written_to_is_archived_whole(
-    filled: HomePaths, other: HomePaths, tmp_path: Path
-) -> None:
-    with closing(sqlite3.connect(filled.root / "mlflow.db")) as writer:
-        writer.execute("INSERT INTO runs VALUES ('under way')")  # and no commit
-        back_up(filled, tmp_path / "b.zip", NOW)
-    restore(other, tmp_path / "b.zip")
-    with closing(sqlite3.connect(other.root / "mlflow.db")) as database:
-        assert database.execute("SELECT name FROM runs").fetchall() == [("kept",)]
 
 
 def test_a_restore_refuses_a_home_that_is_not_empty(
@@ -119,9 +98,7 @@ def test_a_restore_refuses_a_home_that_is_not_empty(
 ) -> None:
     back_up(filled, tmp_path / "b.zip", NOW)
     write_atomically(other.root / "store" / "KO.parquet", b"bars")
-    with pytest.raises(
-        InvalidFile, match=r"expected an empty home, found .*KO\.parquet; name another folder"
-    ):
+    with pytest.raises(InvalidFile, match=r"expected an empty home, found .*KO\.parquet"):
         restore(other, tmp_path / "b.zip")
     assert list(content(other)) == ["store/KO.parquet"]
 
@@ -152,7 +129,7 @@ def test_a_restore_that_was_cut_short_is_refused_to_others_and_finished_by_the_s
     assert run(["tickers", "list"]) == 0
 
 
-@pytest.mark.parametrize("size", [0, 200, 2_000])
+@pytest.mark.parametrize("size", [0, 2_000])
 def test_a_full_disk_is_named_and_leaves_no_archive(
     filled: HomePaths, tmp_path: Path, size: int
 ) -> None:
@@ -161,20 +138,13 @@ def test_a_full_disk_is_named_and_leaves_no_archive(
     assert {path.name for path in tmp_path.iterdir()} <= {"home", "home.zip"}
 
 
-@pytest.mark.parametrize("name", ["store", "ledger", "models/IBM", "nights"])
+@pytest.mark.parametrize("name", ["store", "models/IBM"])
 def test_a_folder_that_may_not_be_read_is_refused_not_left_out(
     filled: HomePaths, tmp_path: Path, name: str
 ) -> None:
     (closed := filled.root / name).chmod(0)
     as_others = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-    command = [
-        *as_others,
-        sys.executable,
-        "-m",
-        "deployments.cli",
-        "backup",
-        str(tmp_path / "a.zip"),
-    ]
+    command = [*as_others, sys.executable, "-m", "deployments.cli", "backup", f"{tmp_path}/a.zip"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     closed.chmod(0o700)
     assert (done.returncode, done.stdout) == (1, "")
@@ -242,7 +212,6 @@ def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(
             {"format": "stockml backup, 2"},
             "not the files of 'stockml backup, 1'",
         ),
-        ("ledger/IBM.parquet", {"files": {}}, "not the files of"),
         (
             "ledger/IBM.parquet",
             {"files": {"ledger/IBM.parquet": "0f"}},

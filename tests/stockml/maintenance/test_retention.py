@@ -18,6 +18,7 @@ from stockml.training import checkpoint
 from tests.support.models import write_model
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SESSION = date(2026, 1, 5)
 KEEP = RetentionSettings(payload_days=30, model_days=30, cache_days=30, plot_days=30, night_days=30)
 
 
@@ -33,21 +34,9 @@ def model(home: HomePaths, name: str, days_old: float) -> Path:
 
 
 def crown(home: HomePaths, folder: Path, number: int) -> None:
-    line = Promotion(
-        "IBM",
-        "promote",
-        f"{number:064x}",
-        str(folder),
-        sha256_of(str(folder)) or "",
-        None,
-        SESSION,
-        "",
-        NOW,
-    )
+    key, sha256 = f"{number:064x}", sha256_of(folder) or ""
+    line = Promotion("IBM", "promote", key, str(folder), sha256, None, SESSION, "", NOW)
     Registry(home.models).promote(line)
-
-
-SESSION = date(2026, 1, 5)
 
 
 def night(
@@ -74,9 +63,7 @@ def going(home: HomePaths, keep: RetentionSettings = KEEP) -> list[str]:
     ("kind", "place"),
     [
         ("payloads", "payloads/IBM/{}.json.gz"),
-        ("datasets", "datasets/IBM/2026-01-0{}.parquet"),
         ("evaluations", "evaluations/IBM/{}/metrics.json"),
-        ("plots", "plots/IBM/{}/fan.png"),
     ],
 )
 def test_old_files_go_but_each_tickers_newest_stays(home: HomePaths, kind: str, place: str) -> None:
@@ -170,41 +157,20 @@ def test_what_cannot_be_read_counts_as_needed(
 
 
 def test_what_killed_writers_left_goes_wherever_it_lies(home: HomePaths) -> None:
-    """It stayed for ever in a champion's folder, among pretrained networks, settings and forecasts,
-    and in the home itself."""
     crown(home, model(home, "m1", 500), 1)
     night(home, 1, 0, run_id=None)
-    places = [
-        "",
-        "settings/",
-        "pretrained/superseded/0/",
-        "ledger/",
-        "store/history/",
-        "nights/",
-        "models/IBM/m1/_held_out/",
+    places = ["", "settings/", "pretrained/superseded/0/", "ledger/", "store/history/", "nights/"]
+    left = [
+        put(home.root / f"{place}.x.json.123-456.tmp", 2) for place in (*places, "models/IBM/m1/")
     ]
-    left = [put(home.root / f"{place}.x.json.123-456.tmp", 2) for place in places]
-    for other in (
-        ".x.json.123-789.tmp",
-        "artifacts/.x.json.123-456.tmp",
-        ".x.tmp",
-        "x.json.123-456.tmp",
-    ):
-        put(home.root / other, 0.5 if "789" in other else 2)
+    left.append(put(home.models / "IBM" / ".m0.removed" / checkpoint.NAME, 9).parent)
+    for other in ("artifacts/.x.json.123-456.tmp", ".x.tmp", "x.json.123-456.tmp"):
+        put(home.root / other, 2)
+    put(home.root / ".x.json.123-789.tmp", 0.5)
     damage_promotions(home)
     assert going(home) == sorted(f"leftovers {path.relative_to(home.root)}" for path in left)
-
-
-def test_leftovers_of_killed_writers_go(home: HomePaths) -> None:
-    put(home.models / "IBM" / "m" / ".model.json.1-1.tmp", 2)
-    put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
-    put(home.models / "IBM" / ".m0.removed" / checkpoint.NAME, 9)
-    assert going(home) == [
-        "leftovers models/IBM/.m0.removed",
-        "leftovers models/IBM/m/.model.json.1-1.tmp",
-    ]
     remove(plan(home))
-    assert sorted(path.name for path in (home.models / "IBM").iterdir()) == ["m"]
+    assert not any(path.exists() for path in left)
 
 
 def test_the_store_and_the_ledger_are_never_touched(home: HomePaths) -> None:

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stockml.errors import StoreBusy, StoreError, StoreUnreadable
+from stockml.errors import StoreError, StoreUnreadable
 from stockml.prices.bars import COLUMNS
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
-from stockml.storage.locks import file_lock
 from stockml.storage.parquet_files import TableFiles, as_bytes, from_bytes
 from tests.stockml.prices.stored import IBM, NOW, append
 
@@ -25,15 +24,6 @@ from tests.stockml.prices.stored import IBM, NOW, append
 @pytest.fixture
 def store(tmp_path: Path) -> BarStore:
     return BarStore(tmp_path / "store", tmp_path / "locks")
-
-
-def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
-    files = TableFiles(store.root, store.locks, lock_timeout_s=0.1)
-    with (
-        file_lock(store.locks / "store-IBM.parquet.lock", 1.0),
-        pytest.raises(StoreBusy, match=r"store-IBM\.parquet\.lock"),
-    ):
-        files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: (table, None))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -126,12 +116,11 @@ def files(tmp_path: Path) -> TableFiles:
     return TableFiles(tmp_path / "store", tmp_path / "locks")
 
 
-def test_a_missing_file_is_an_empty_table_and_reading_creates_nothing(files: TableFiles) -> None:
+def test_a_missing_file_is_an_empty_table_and_a_change_of_nothing_changes_no_file(
+    files: TableFiles,
+) -> None:
     assert (len(files.read("IBM.parquet", "IBM", BAR_SCHEMA)), files.names()) == (0, [])
-    assert not Path(files.root).exists()
-
-
-def test_a_change_that_changes_nothing_leaves_the_file_as_it_is(files: TableFiles) -> None:
+    assert not files.root.exists()
     told, sha256 = files.update(
         "IBM.parquet", "IBM", BAR_SCHEMA, lambda before: (table(1.0), len(before))
     )
