@@ -1,4 +1,4 @@
-"""A night's table of whole distributions: its models and every simple forecast, by CRPS on the same
+"""A night's table of whole distributions: its models and the simple forecasts, by CRPS on the same
 origins.
 
 Never here: who wins, or a vintage that has seen what it is scored on.
@@ -18,10 +18,9 @@ from stockml.evaluation.distribution_scores import (
     compare_crps,
     score,
 )
-from stockml.evaluation.forecasters import forecaster_rows
+from stockml.evaluation.forecasters import QuantileRows, forecaster_rows
 from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import is_clear, overlap
-from stockml.evaluation.simple_distributions import QuantileRows, simple_distributions
 from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import moves, symmetrised
 from stockml.models.ridge_regression import RIDGE
@@ -94,30 +93,17 @@ def row_of(publisher: str) -> str:
 def vintage_rows(
     series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
 ) -> QuantileRows:
-    """The pretrained network as it is, every simple row but the ridge regression, which is a
-    candidate, and those of other packages' forecasters.
+    """The regression, the pretrained network as it is, and other packages' forecasters; the ridge
+    regression is a candidate.
 
     vintages: ends before the first of the origins, (m,).
     """
-    regression = vintages.regression
-    simple, missing = (
-        simple_distributions(series, origins, leads, regression) if regression else ({}, {})
-    )
-    network, reasons = pretrained_row(series, origins, leads, vintages)
-    others, failed = forecaster_rows(series, origins, leads)
-    return others | simple | network, failed | reasons | missing
-
-
-def pretrained_row(
-    series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
-) -> QuantileRows:
-    """The pretrained network's row, (m, leads, 21), and why one of the vintages is missing."""
-    quantiles = (
-        {PRETRAINED: vintages.network_quantiles(series, origins, leads)}
-        if vintages.pretrained is not None
-        else {}
-    )
-    return quantiles, {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
+    rows, reasons = forecaster_rows(series, origins, leads)
+    if vintages.regression is not None:
+        rows[REGRESSION] = vintages.regression.quantiles(series, origins, leads)
+    if vintages.pretrained is not None:
+        rows[PRETRAINED] = vintages.network_quantiles(series, origins, leads)
+    return rows, reasons | {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
 
 
 def distribution_table(

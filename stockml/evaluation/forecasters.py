@@ -14,13 +14,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stockml.evaluation.simple_distributions import QuantileRows
 from stockml.models.lead_grid import LEVELS
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 GROUP = "stockml.forecasters"
 PATIENCE_S = 60.0
+
+QuantileRows = tuple[dict[str, Floats], dict[str, str]]
+"""By row, (m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin); why
+others are missing."""
 
 
 class Forecaster(Protocol):

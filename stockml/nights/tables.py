@@ -17,7 +17,6 @@ from stockml.evaluation.path_scores import (
     Score,
 )
 from stockml.evaluation.significance import p_text
-from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.har_regression import REGRESSION
@@ -188,9 +187,9 @@ def distributions_by_lead(night: Night) -> Table:
 
 def _labels(table: DistributionTable) -> dict[str, str]:
     """The label of each scored distribution, from the simplest to the published one."""
-    own = (*SHAPES, RIDGE, PRETRAINED, *LAST)
-    others = sorted(table.scores.keys() - {*own})  # of other packages
-    names = (name for name in (*SHAPES, *others, RIDGE, PRETRAINED, *LAST) if name in table.scores)
+    own = (RIDGE, PRETRAINED, *LAST)
+    others = sorted(table.scores.keys() - {REGRESSION, *own})  # of other packages
+    names = (name for name in (REGRESSION, *others, *own) if name in table.scores)
     return {name: SHOWN_AS.get(name, name) for name in names}
 
 

@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 import scoringrules
 
-from stockml.errors import InvalidSetting
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano
-from stockml.evaluation.simple_distributions import OWN_HAR, SHAPES, simple_distributions
 from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEVELS
 from stockml.models.ridge_regression import RIDGE
@@ -50,7 +48,7 @@ def table() -> DistributionTable:
 def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
     assert VINTAGES.regression is not None
     rows = {
-        **simple_distributions(SERIES, AT, LEADS, VINTAGES.regression)[0],
+        REGRESSION: VINTAGES.regression.quantiles(SERIES, AT, LEADS),
         PRETRAINED: VINTAGES.network_quantiles(SERIES, AT, LEADS),
         **{name: each.test[:, LEADS - 1] for name, each in CANDIDATES.items()},
     }
@@ -65,7 +63,7 @@ def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
 
 def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     found = table()
-    assert list(found.scores) == [*SHAPES, PRETRAINED, LSTM, CHAMPION, RIDGE]
+    assert list(found.scores) == [REGRESSION, PRETRAINED, LSTM, CHAMPION, RIDGE]
     assert {score.origins for score in found.scores.values()} == {len(AT)}
     assert (found.leads, found.reasons) == (tuple(LEADS), {})
     assert set(found.widths) == set(found.whole) == set(found.scores) - {REGRESSION}
@@ -166,12 +164,6 @@ def test_a_network_is_worse_by_any_amount_and_clearly_worse_by_more_than_the_noi
     assert not found.is_worse(LSTM, clearly=False)
 
 
-def test_a_vintage_that_has_seen_an_origin_is_refused() -> None:
-    seen = VintageSet.ending_before(date(2018, 1, 1))
-    with pytest.raises(InvalidSetting, match="before the origin"):
-        distribution_table(replace(UNSEEN, vintages=seen), CANDIDATES)
-
-
 def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_scored() -> None:
     found = distribution_table(replace(UNSEEN, vintages=NONE), CANDIDATES)
     assert found.reasons == {REGRESSION: NONE.reasons["regression"]}
@@ -183,22 +175,8 @@ def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_sco
     without_pretrained = distribution_table(
         replace(UNSEEN, vintages=no_pretrained), {LSTM: wider(1.0)}
     )
-    assert list(without_pretrained.scores) == [*SHAPES, LSTM]
+    assert list(without_pretrained.scores) == [REGRESSION, LSTM]
     assert without_pretrained.reasons == {PRETRAINED: "no network"}
-
-
-def test_a_history_too_short_for_a_row_gives_the_reason_and_keeps_the_other_rows() -> None:
-    short, at = SERIES.until(1_500), np.arange(1_200, 1_450, 5)
-    vintages = VintageSet.ending_before(date(2003, 1, 1))
-    still = Candidate(
-        np.zeros((50, 50, 21)), np.zeros((1, 50, 21)), 50, None, None, has_network=True
-    )
-    found = distribution_table(
-        replace(UNSEEN, series=short, origins=at, test=at, vintages=vintages), {LSTM: still}
-    )
-    assert list(found.reasons) == [OWN_HAR]
-    assert "2000" in found.reasons[OWN_HAR].replace(",", "")
-    assert set(found.scores) == {*SHAPES, PRETRAINED, LSTM} - {OWN_HAR}
 
 
 def test_the_figures_are_those_of_the_network() -> None:

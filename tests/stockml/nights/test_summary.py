@@ -147,7 +147,7 @@ def test_the_markdown_is_the_card_the_picture_the_scores_and_the_links() -> None
         "- decision: not promoted",
         "| volatility",
         "| EMA",
-        "| EWMA 20",
+        "| regression",
         "realised",
         "[MLflow run](",
     )

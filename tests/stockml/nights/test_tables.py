@@ -5,7 +5,8 @@ import re
 from dataclasses import replace
 
 from stockml.evaluation.path_scores import LSTM, PUBLISHED
-from stockml.models.har_regression import EWMA_60, REGRESSION
+from stockml.models.har_regression import REGRESSION
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
 from stockml.nights.tables import distributions, outlook, rise
@@ -76,12 +77,9 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     first = next(
         number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins ")
     )
-    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 9]}
+    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 6]}
     shown = [name.removesuffix(", published") for name in rows]
     assert shown == [
-        "last close, constant width",
-        "EWMA 20",
-        "EWMA 60",
         REGRESSION,
         "ridge regression",
         "pretrained network",
@@ -99,16 +97,14 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
         f"{night.metrics[f'intervals/coverage_{level}']:.0%}" for level in ("50", "80", "95")
     )
     note = f"means of leads 1, 5, 10, 20, 50; over all leads the published bands held {over_all}"
-    assert lines[first + 9] == note, "MLflow's figures are those over all leads"
+    assert lines[first + 6] == note, "MLflow's figures are those over all leads"
     through = night.distributions.through
     assert (
-        lines[first + 10]
+        lines[first + 7]
         == f"the scored regressions and pretrained network learned through {through}"
     )
-    assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
     marked = summary.markdown(night)
     assert "| tonight's network" in marked
-    assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
     scores = {row: score for row, score in night.distributions.scores.items() if row != PRETRAINED}
     unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
     assert f"the scored regressions learned through {through}" in distributions(unreadable).notes
@@ -124,7 +120,7 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() 
     table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
     rows = {name: cells for name, *cells in table}
     assert len(rows) == len(night.distributions.scores)
-    for name in (EWMA_60, "tonight's network"):
+    for name in (RIDGE, "tonight's network"):
         row = LSTM if name == "tonight's network" else name
         score = 100 * night.distributions.scores[row].interval_scores["80"]
         skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
