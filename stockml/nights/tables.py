@@ -163,28 +163,6 @@ def distributions(night: Night) -> Table:
     )
 
 
-def distributions_by_lead(night: Night) -> Table:
-    """Each distribution's CRPS skill over the regression at each lead, and its 80 % band's interval
-    score.
-
-    No wider than Prefect's page on a screen of 1,280 pixels.
-    """
-    table = night.distributions
-    if table is None or not table.whole:
-        return Table([], "")
-    leads = (f"lead {lead}" for lead in table.leads)
-    rows: list[tuple[str, ...]] = [(f"vs {REGRESSION}", *leads, "interval score")]
-    for name, label in _labels(table).items():
-        comparison, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
-        skills = (
-            (f"{skill:+z.2%}" for skill in comparison.skill_by_lead)
-            if comparison
-            else ("–" for _ in table.leads)
-        )
-        rows.append((label, *skills, f"{score:.2f}%"))
-    return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>15}")
-
-
 def _labels(table: DistributionTable) -> dict[str, str]:
     """The label of each scored distribution, from the simplest to the published one."""
     own = (RIDGE, PRETRAINED, *LAST)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from stockml.evaluation.path_scores import LSTM, PUBLISHED
 from stockml.models.har_regression import REGRESSION
-from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
 from stockml.nights.tables import distributions, outlook, rise
@@ -108,27 +107,6 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     scores = {row: score for row, score in night.distributions.scores.items() if row != PRETRAINED}
     unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
     assert f"the scored regressions learned through {through}" in distributions(unreadable).notes
-
-
-def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() -> None:
-    night = recorded_night()
-    assert night.distributions
-    marked = summary.markdown(night).replace("&emsp;", "")
-    leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
-    assert f"| vs regression{leads} interval score |\n|---|" + "--:|" * 6 in marked
-    lines = marked.partition("| vs regression| lead")[2].partition("\n\n")[0].splitlines()[2:]
-    table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
-    rows = {name: cells for name, *cells in table}
-    assert len(rows) == len(night.distributions.scores)
-    for name in (RIDGE, "tonight's network"):
-        row = LSTM if name == "tonight's network" else name
-        score = 100 * night.distributions.scores[row].interval_scores["80"]
-        skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
-        assert rows[name] == [*skills, f"{score:.2f}%"]
-    assert rows["regression"][:5] == ["–"] * 5
-    bare = replace(night, distributions=None)
-    assert "interval score" not in summary.markdown(bare)
-    assert "\n\n\n" not in details(bare), "a table without rows leaves no gap"
 
 
 def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:
