@@ -17,8 +17,14 @@ import numpy as np
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import select_model
 from stockml.evaluation.candidates import ScoringData, by_vintages
-from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, score
-from stockml.evaluation.distribution_table import row_of, vintage_rows
+from stockml.evaluation.distribution_scores import (
+    DistributionScore,
+    Losses,
+    PairedLosses,
+    row_of,
+    score,
+    vintage_rows,
+)
 from stockml.evaluation.forecasters import QuantileRows
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores

@@ -9,8 +9,7 @@ import numpy as np
 
 from stockml.errors import RowUnavailable, quantity
 from stockml.evaluation.backtest import BacktestNight, TickerBacktest
-from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
-from stockml.evaluation.distribution_table import SHOWN_LEADS
+from stockml.evaluation.distribution_scores import SHOWN_LEADS, PairedLosses, panel_diebold_mariano
 from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.proper_scores import BANDS

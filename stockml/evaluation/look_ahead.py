@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stockml.errors import LooksAhead
 from stockml.evaluation.candidates import Candidate, ScoringData, quantiles_after
-from stockml.evaluation.distribution_table import vintage_rows
+from stockml.evaluation.distribution_scores import vintage_rows
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
 from stockml.models.ticker_network import TickerNetwork

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stockml.errors import quantity
-from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import DistributionTable, row_of
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionTable, row_of
 from stockml.evaluation.outlook_scores import LARGE_MOVES, MIN_ORIGINS, RISE
 from stockml.evaluation.path_scores import (
     CHAMPION,

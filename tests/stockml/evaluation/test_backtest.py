@@ -16,7 +16,7 @@ from stockml.evaluation.assessment import select_model
 from stockml.evaluation.backtest import AS_IT_IS, Span, TickerBacktest, backtest
 from stockml.evaluation.backtest_table import backtest_table
 from stockml.evaluation.candidates import ScoringData
-from stockml.evaluation.distribution_table import row_of
+from stockml.evaluation.distribution_scores import row_of
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import baseline_paths

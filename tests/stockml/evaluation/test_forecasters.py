@@ -10,7 +10,7 @@ import pytest
 
 from stockml.errors import LooksAhead
 from stockml.evaluation import forecasters
-from stockml.evaluation.distribution_table import vintage_rows
+from stockml.evaluation.distribution_scores import vintage_rows
 from stockml.evaluation.forecasters import forecaster_rows, identities
 from stockml.evaluation.look_ahead import check_rows
 from stockml.models.vintage_set import VintageSet

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import DistributionTable
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionTable
 from stockml.evaluation.path_scores import (
     CHAMPION,
     LAST_CLOSE,
