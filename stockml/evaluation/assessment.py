@@ -17,7 +17,7 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
 from stockml.evaluation.candidates import Candidate, ScoringData
-from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
+from stockml.evaluation.distribution_scores import DistributionTable, distribution_table, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores, touches
 from stockml.evaluation.path_scores import (

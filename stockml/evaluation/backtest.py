@@ -2,7 +2,7 @@
 without look-ahead.
 
 Now and then a night trains, from the pretrained network; those between keep its model. Each judges
-and chooses what to publish, on the series as it stood, and is scored beside every simple forecast
+and chooses what to publish, on the series as it stood, and is scored beside the simple forecasts
 from the same origins.
 """
 
@@ -10,25 +10,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import select_model
-from stockml.evaluation.candidates import ScoringData
-from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, score
-from stockml.evaluation.distribution_table import pretrained_row, row_of
+from stockml.evaluation.candidates import ScoringData, by_vintages
+from stockml.evaluation.distribution_scores import (
+    DistributionScore,
+    Losses,
+    PairedLosses,
+    row_of,
+    score,
+    vintage_rows,
+)
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.simple_distributions import QuantileRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
 from stockml.models.baselines import baseline_paths
-from stockml.models.forecasters import forecaster_rows
+from stockml.models.forecasters import QuantileRows
 from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
 from stockml.models.retrain_policy import Decision
@@ -42,8 +45,6 @@ from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 
 MIN_NIGHTS = 20
-SHAPE_SOURCES: tuple[ShapeSource, ...] = get_args(ShapeSource)
-CENTRED = f"{REGRESSION}, pooled shape"
 WITH_LOCATION = "published, location included"
 LOCATION = "of which the location"
 AS_IT_IS = "over the regression as it is"
@@ -117,9 +118,8 @@ def backtest(
     """Run a ticker's nights of the span, and score what they publish.
 
     Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and
-    have outcomes: InvalidSetting for a span too early, too late or too short, InvalidFile where
-    there is no pretrained network, else TooFewBars. LooksAhead where a forecast rests on a bar
-    after its origin.
+    have outcomes: InvalidFile where there is no pretrained network, TooFewBars for a history too
+    short, else InvalidSetting. LooksAhead where a forecast rests on a bar after its origin.
     """
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
@@ -127,8 +127,8 @@ def backtest(
     splits = splits_of_nights(series, span, settings, folders)
     origins, leads = np.array(list(splits)), np.array(LEADS)
     nights, published, ridge = run_nights(series, splits, span, settings, folders)
-    rows, reasons = _simple_rows(series, origins, leads, folders)
-    rows |= {PUBLISHED: published[:, leads - 1], RIDGE: ridge[:, leads - 1]}
+    rows, reasons = _rows_of_vintages(series, origins, leads, folders)
+    rows |= {RIDGE: ridge[:, leads - 1], PUBLISHED: published[:, leads - 1]}
     outlook = outlook_scores(series, origins, published, ridge)
     return _scored(ticker, series, origins, rows, nights, outlook, reasons)
 
@@ -143,24 +143,15 @@ def splits_of_nights(
     last = min(last, len(series) - furthest)
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    splits: dict[
-        int, OriginSplit
-    ] = {}  # of every night that could have run: not of one soon after a long hole
+    splits = dict[int, OriginSplit]()
+    # a night soon after a long hole could not have run
     for origin in within_segment(series, np.arange(start, last, span.every), furthest).tolist():
         with suppress(TooFewBars):
             splits[origin] = split_after_vintages(
                 series.until(origin + 1), settings.evaluation, folders
             )
     if len(splits) < MIN_NIGHTS:
-        raise _too_few(
-            series,
-            span,
-            folders,
-            count=len(splits),
-            first=first,
-            earliest=earliest,
-            furthest=furthest,
-        )
+        raise _too_few(series, span, folders, len(splits), earliest, newest=len(series) - furthest)
     return splits
 
 
@@ -179,40 +170,28 @@ def _too_few(
     series: PriceSeries,
     span: Span,
     folders: Sequence[Path],
-    *,
     count: int,
-    first: int,
     earliest: int,
-    furthest: int,
+    newest: int,
 ) -> StockmlError:
-    begins, newest = f"the first of {MIN_NIGHTS} nights", series.sessions[-1]
-    if first >= len(series) - furthest > 0:
-        bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
-        return InvalidSetting(begins, str(span.first), bound)
-    if (vintages := VintageSet.ending_before(newest.item(), folders)).pretrained is None:
+    """Why only `count` nights can be run: from session `earliest` on, before session `newest`."""
+    vintages = VintageSet.ending_before(series.sessions[-1].item(), folders)
+    if vintages.pretrained is None:
         why = "; ".join(vintages.reasons.values())
         return InvalidFile(
             ", ".join(map(str, folders)),
             f"expected regressions and pretrained networks that can be used; {why}",
         )
-    if first < earliest < len(series):
-        bound = (
-            f"{series.sessions[earliest]} or later, when a pretrained network and enough bars "
-            "were there"
-        )
-        return InvalidSetting(begins, str(span.first), bound)
-    if len(series) - furthest - earliest >= MIN_NIGHTS:  # more history would not help
-        ends_early = span.last < series.sessions[-furthest].item()
-        which, found, better = (
-            ("last", span.last, "later") if ends_early else ("first", span.first, "earlier")
-        )
-        bound = (
-            f"{better}, or the nights closer together; {span.every} sessions apart, {count} can "
-            "be run"
-        )
-        return InvalidSetting(f"the {which} of {MIN_NIGHTS} nights", str(found), bound)
-    needed = len(series) + (MIN_NIGHTS - count) * span.every
-    return TooFewBars(needed, len(series), f"{MIN_NIGHTS} nights from {span.first} to {span.last}")
+    if newest - earliest < MIN_NIGHTS:
+        needed = len(series) + (MIN_NIGHTS - count) * span.every
+        what = f"{MIN_NIGHTS} nights from {span.first} to {span.last}"
+        return TooFewBars(needed, len(series), what)
+    possible = f"from {series.sessions[earliest]} to {series.sessions[newest - 1]}"
+    return InvalidSetting(
+        "the span of a backtest",
+        f"{span.first} to {span.last}, {count} nights {span.every} sessions apart",
+        f"{possible}, where outcomes are known, and of at least {MIN_NIGHTS} nights",
+    )
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
@@ -267,29 +246,14 @@ def run_nights(
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
-def _simple_rows(
-    series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]
+def _rows_of_vintages(
+    series: PriceSeries, origins: Indices, leads: Indices, folders: Sequence[Path]
 ) -> QuantileRows:
-    """The simple rows that every vintage has, each origin's from the newest vintage that ends
-    before it."""
-    vintage_sets = [
-        VintageSet.ending_before(series.sessions[origin].item(), folders) for origin in at
+    """The rows that all vintages have, each origin's from the newest that end before it."""
+    parts = [
+        vintage_rows(series, origins[at], leads, vintages)
+        for at, vintages in by_vintages(series.sessions[origins].tolist(), folders)
     ]
-    parts = []
-    for _, group in groupby(range(len(at)), key=lambda row: vintage_sets[row].identity()):
-        of_group = list(group)
-        origins, vintages = at[of_group], vintage_sets[of_group[0]]
-        assert vintages.regression is not None
-        quantiles, reasons = pretrained_row(series, origins, leads, vintages)
-        for shape_of in SHAPE_SOURCES:
-            simple, missing = simple_distributions(
-                series, origins, leads, vintages.regression, shape_of
-            )
-            quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.items()}
-            reasons |= {f"{name}, {shape_of} shape": why for name, why in missing.items()}
-        others, failed = forecaster_rows(series, origins, leads)
-        quantiles, reasons = others | quantiles, failed | reasons
-        parts.append((quantiles, reasons))
     everywhere = [name for name in parts[0][0] if all(name in quantiles for quantiles, _ in parts)]
     rows = {
         name: np.concatenate([quantiles[name] for quantiles, _ in parts]) for name in everywhere
@@ -340,8 +304,8 @@ def _scored(
     def paired(one: Losses, other: Losses) -> PairedLosses:
         return PairedLosses(days, one.by_origin, other.by_origin, one.skills(other))
 
-    published, centred = width_losses[PUBLISHED], width_losses[CENTRED]
-    references = {WITH_LOCATION: centred, LOCATION: published, AS_IT_IS: losses[CENTRED]}
+    published, centred = width_losses[PUBLISHED], width_losses[REGRESSION]
+    references = {WITH_LOCATION: centred, LOCATION: published, AS_IT_IS: losses[REGRESSION]}
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),

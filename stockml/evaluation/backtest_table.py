@@ -8,33 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stockml.errors import RowUnavailable, quantity
-from stockml.evaluation.backtest import CENTRED, TickerBacktest
-from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
-from stockml.evaluation.distribution_table import SHOWN_LEADS
+from stockml.evaluation.backtest import BacktestNight, TickerBacktest
+from stockml.evaluation.distribution_scores import SHOWN_LEADS, PairedLosses, panel_diebold_mariano
 from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, OWN_HAR
 from stockml.forecasts.proper_scores import BANDS
-from stockml.models.har_regression import EWMA_20, EWMA_60, REGRESSION
+from stockml.models.har_regression import REGRESSION
 from stockml.models.lead_grid import LEADS
 from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 
-ROWS = (
-    f"{CONSTANT_WIDTH}, own shape",
-    f"{EWMA_20}, pooled shape",
-    f"{EWMA_60}, own shape",
-    f"{EWMA_60}, pooled shape",
-    f"{OWN_HAR}, pooled shape",
-    f"{REGRESSION}, own shape",
-    CENTRED,
-    RIDGE,
-    PRETRAINED,
-    PUBLISHED,
-)
-NETWORK_ADDS, TRAINING_ADDS = "network adds", "training adds"
-OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", CENTRED)
-ADDS = {NETWORK_ADDS: RIDGE, TRAINING_ADDS: PRETRAINED}
+ADDS = {"network adds": RIDGE, "training adds": PRETRAINED}
 MAX_NAMED = 3
 IN_TWENTY = 20
 FEWER = " †"  # a row that some ticker lacks
@@ -46,37 +30,31 @@ class BacktestRow:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided
     over all tickers.
 
-    median: over tickers.  without_best: the mean without the best ticker in twenty, at least one;
-    None of one ticker. not_worse: share of tickers at zero or above at lead 1.  coverage: of the
-    50, 80 and 95 % bands, none of which is centred.  interval_score: what the 80 % band's saves
-    over the regression's.
+    without_best: the mean without the best ticker in twenty, at least one; None of one ticker.
+    coverage: of the 50, 80 and 95 % bands, not centred; worst_coverage_80: of the tickers, lowest
+    and highest.
     """
 
     row: str
     tickers: int
     mean: float
-    median: float
     without_best: float | None
     share: float
-    not_worse: float
     by_lead: dict[str, float]
     share_by_lead: dict[str, float]
     p_value: float | None
-    coverage_80: float | None = None
     worst_coverage_80: tuple[float, float] | None = None
     coverage: dict[str, float] | None = None
-    interval_score: float | None = None
 
 
 @dataclass(frozen=True)
 class BacktestTable:
-    """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the
-    ridge regression (network adds) and over the pretrained network left alone (training adds);
-    over: over other forecasts; whole: of the published forecast as it is, as a ticker's; paths: MSE
-    skill in log price over the last close; outlook: published volatilities and chances.  missing:
-    why some ticker lacks a row, or has it from older vintages than it should.  left_out: tickers
-    and reasons.  doubtful: tickers whose prices should be looked at, and why; they count unless
-    left out."""
+    """distributions: CRPS skill of widths alone over the regression; adds: of the published width
+    over the ridge regression (network adds) and over the pretrained network left alone (training
+    adds); whole: of the published forecast as it is, as a ticker's; paths: MSE skill in log price
+    over the last close; outlook: published volatilities and chances.  missing: why some ticker
+    lacks a row, or has it from older vintages than it should.  left_out: tickers and reasons.
+    doubtful: tickers whose prices should be looked at, and why; they count unless left out."""
 
     first: str
     last: str
@@ -84,7 +62,6 @@ class BacktestTable:
     origins: int
     distributions: list[BacktestRow]
     adds: list[BacktestRow]
-    over: list[BacktestRow]
     whole: list[BacktestRow]
     paths: list[BacktestRow]
     outlook: list[OutlookLine]
@@ -112,34 +89,21 @@ def backtest_table(
         if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
     ]
     why = "expected a price that moves, found one still at a lead"
-    still = {each.ticker: why for each in backtests if each not in moved}
-    left_out = {**left_out, **still}
+    left_out = {**left_out, **{each.ticker: why for each in backtests if each not in moved}}
     if not moved:
         raise RowUnavailable("all of them are left out:", _commonest(left_out))
-    nights = [night for each in moved for night in each.nights]
-    by_row = {row: [each for each in moved if row in each.widths] for row in ROWS}
-    rows = dict.fromkeys(
-        row for each in moved for row in each.reasons if row in ROWS or not row.endswith(" shape")
-    )
-    lacking = {
-        row: {each.ticker: each.reasons[row] for each in moved if row in each.reasons}
-        for row in rows
-    }
+    rows = dict.fromkeys(row for each in moved for row in each.widths)
+    having = {row: [each for each in moved if row in each.widths] for row in rows}
     return BacktestTable(
         first=str(min(each.sessions[0] for each in moved)),
         last=str(max(each.sessions[1] for each in moved)),
         tickers=len(moved),
         origins=sum(each.origins for each in moved),
-        distributions=[_width_line(row, tickers) for row, tickers in by_row.items() if tickers],
+        distributions=[_width_line(row, tickers) for row, tickers in having.items()],
         adds=[
-            _line(row, [each.over[of] for each in by_row[of]])
+            _line(row, [each.over[of] for each in having[of]])
             for row, of in ADDS.items()
-            if by_row[of]
-        ],
-        over=[
-            _line(f"over {row}", [each.over[row] for each in by_row[row]])
-            for row in OVER
-            if by_row[row]
+            if of in having
         ],
         whole=[_line(row, [each.whole[row] for each in moved]) for row in moved[0].whole],
         paths=[
@@ -148,24 +112,33 @@ def backtest_table(
             if row != LAST_CLOSE
         ],
         outlook=outlook_lines([each.outlook for each in moved]),
-        trained={
-            "nights": len(nights),
-            "training used": sum(night.mode not in ("keep", "pretrained") for night in nights),
-            "training, mean skill": 100
-            * float(np.mean([night.evidence or 0.0 for night in nights])),
-            "promoted": sum(night.promoted for night in nights),
-            "without a network": sum(night.publisher == REGRESSION for night in nights),
-        },
-        missing={
-            row: (
-                f"{len(why)} of {quantity(len(moved), 'ticker')} ({_some([*why])}): "
-                f"{next(iter(why.values()))}"
-            )
-            for row, why in lacking.items()
-        },
+        trained=_trained([night for each in moved for night in each.nights]),
+        missing=_missing(moved),
         left_out=left_out,
         doubtful=dict(doubtful or {}),
     )
+
+
+def _trained(nights: Sequence[BacktestNight]) -> dict[str, float]:
+    skills = [night.evidence or 0.0 for night in nights]
+    return {
+        "nights": len(nights),
+        "training used": sum(night.mode not in ("keep", "pretrained") for night in nights),
+        "training, mean skill": 100 * float(np.mean(skills)),
+        "promoted": sum(night.promoted for night in nights),
+        "without a network": sum(night.publisher == RIDGE for night in nights),
+    }
+
+
+def _missing(backtests: Sequence[TickerBacktest]) -> dict[str, str]:
+    """By row, how many tickers lack it, which, and why the first of them does."""
+    missing = {}
+    for row in dict.fromkeys(row for each in backtests for row in each.reasons):
+        lacking = [each for each in backtests if row in each.reasons]
+        of_all = f"{len(lacking)} of {quantity(len(backtests), 'ticker')}"
+        names = _some([each.ticker for each in lacking])
+        missing[row] = f"{of_all} ({names}): {lacking[0].reasons[row]}"
+    return missing
 
 
 def _commonest(left_out: Mapping[str, str]) -> str:
@@ -186,19 +159,11 @@ def _some(names: Sequence[str], between: str = ", ") -> str:
 
 
 def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> BacktestRow:
-    scores, centred = ([each.scores[name] for each in tickers] for name in (row, CENTRED))
-    covered = [100 * each.coverage["80"] for each in scores]
-    pairs = zip(scores, centred, strict=True)
-    saved = [1 - own.interval_scores["80"] / other.interval_scores["80"] for own, other in pairs]
+    held = {level: [100 * each.scores[row].coverage[level] for each in tickers] for level in BANDS}
     return replace(
         _line(row, [each.widths[row] for each in tickers]),
-        coverage_80=float(np.mean(covered)),
-        worst_coverage_80=(min(covered), max(covered)),
-        coverage={
-            level: 100 * float(np.mean([each.coverage[level] for each in scores]))
-            for level in BANDS
-        },
-        interval_score=100 * float(np.mean(saved)),
+        worst_coverage_80=(min(held["80"]), max(held["80"])),
+        coverage={level: float(np.mean(shares)) for level, shares in held.items()},
     )
 
 
@@ -207,15 +172,13 @@ def _line(row: str, losses: Sequence[PairedLosses]) -> BacktestRow:
     mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
     others = np.sort(values[:, 0])[: -math.ceil(len(values) / IN_TWENTY)]
     at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS}
-    test = panel_diebold_mariano(losses) if row != CENTRED else None
+    test = panel_diebold_mariano(losses) if row != REGRESSION else None
     return BacktestRow(
         row=row,
         tickers=len(values),
         mean=float(mean[0]),
-        median=float(np.median(values[:, 0])),
         without_best=float(others.mean()) if len(others) else None,
         share=float(share[0]),
-        not_worse=float(100 * (values[:, 1] >= 0).mean()),
         by_lead={lead: float(mean[i]) for lead, i in at.items()},
         share_by_lead={lead: float(share[i]) for lead, i in at.items()},
         p_value=test.p_value if test else None,
@@ -237,115 +200,78 @@ def markdown(table: BacktestTable) -> list[str]:
 def contents(table: BacktestTable) -> list[str | Cells]:
     """The table as lines of text, and as cells by row, heading first, the first column of names,
     all others numbers."""
-    fewer = {line.row for line in table.distributions if line.tickers < table.tickers}
-    return [
-        f"{table}.",
-        "",
-        *_skills(
-            "CRPS skill of the width over the regression (both symmetrised)",
-            table,
-            table.distributions,
-        ),
-        *_skills(
-            (
-                "CRPS skill of the published width over the ridge regression and the pretrained "
-                "network"
-            ),
-            table,
+    parts: list[str | Cells] = [f"{table}.", ""]
+    for what, lines in (
+        ("CRPS skill of the width over the regression (both symmetrised)", table.distributions),
+        (
+            "CRPS skill of the published width over the ridge regression and the pretrained "
+            "network",
             table.adds,
         ),
-        *_skills("CRPS skill of the published width over other forecasts", table, table.over),
-        *_skills(
+        (
             "CRPS skill of the published forecast, location included, over the centred regression",
-            table,
             table.whole,
         ),
-        *_bands(table),
-        *_skills(
-            "Skill of the path over the last close (1 - MSE / MSE), in log price",
-            table,
-            table.paths,
-        ),
-        *_outlook(table),
+        ("Skill of the path over the last close (1 - MSE / MSE), in log price", table.paths),
+    ):
+        parts += _skills(what, table, lines)
+    parts += [*_bands(table), *_outlook(table)]
+    parts.append(
         "nights: {nights}; {training used} used a fine-tuned network ({training, mean "
         "skill:+.3f}% of CRPS on the validation part, mean over all nights), {promoted} "
-        "promoted a model, {without a network} published without a network.".format(
-            **table.trained
-        ),
-        *(
-            f"{_short(row)}{FEWER if row in fewer else ''}: {why}."
-            for row, why in table.missing.items()
-        ),
-        *(f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()),
-        *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
-    ]
+        "promoted a model, {without a network} published without a network.".format(**table.trained)
+    )
+    fewer = {line.row for line in table.distributions if line.tickers < table.tickers}
+    parts += [f"{row}{FEWER if row in fewer else ''}: {why}." for row, why in table.missing.items()]
+    parts += [f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()]
+    parts += [f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()]
+    return parts
+
+
+def _titled(what: str, heading: list[str], rows: Cells) -> list[str | Cells]:
+    return [what, "", [["", *heading], *rows], ""] if rows else []
 
 
 def _skills(what: str, table: BacktestTable, lines: Sequence[BacktestRow]) -> list[str | Cells]:
     """The skills; of several tickers, also the share of them above zero, in a table of its own:
     else it is too wide."""
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
-    skills = [
-        [_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)]
-        for line in lines
-    ]
-    parts: list[str | Cells] = [what, "", [["", "mean, %", "p", *leads], *skills], ""]
-    others = [
-        (line, line.without_best)
-        for line in lines
-        if round(line.mean, 2) > 0 and line.without_best is not None
-    ]
-    if few := [f"{_shown(line, table)} {mean:+z.2f}" for line, mean in others if mean <= 0]:
-        parts += [
-            f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}",
-            "",
-        ]
+    names = [line.row + (FEWER if line.tickers < table.tickers else "") for line in lines]
+    skills, shares, few = list[list[str]](), list[list[str]](), list[str]()
+    for name, line in zip(names, lines, strict=True):
+        by_lead = [f"{skill:+z.2f}" for skill in line.by_lead.values()]
+        skills.append([name, f"{line.mean:+z.2f}", _p_value(line), *by_lead])
+        above = [f"{share:.0f}" for share in (line.share, *line.share_by_lead.values())]
+        shares.append([name, *above])
+        if round(line.mean, 2) > 0 and line.without_best is not None and line.without_best <= 0:
+            few.append(f"{name} {line.without_best:+z.2f}")
+    parts = _titled(what, ["mean, %", "p", *leads], skills)
+    if few:
+        made = "Made by few tickers, not above zero without the best in twenty"
+        parts += [f"{made}: {', '.join(few)}", ""]
     if table.tickers > 1:
-        shares = [
-            [_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")]
-            for line in lines
-        ]
-        parts += ["Percent of tickers above zero", "", [["", "mean", *leads], *shares], ""]
+        parts += _titled("Percent of tickers above zero", ["mean", *leads], shares)
     return parts
 
 
-def _shown(line: BacktestRow, table: BacktestTable) -> str:
-    return _short(line.row) + (FEWER if line.tickers < table.tickers else "")
-
-
-def _short(row: str) -> str:
-    """A row's name, as short as Prefect's page is narrow."""
-    return row.replace(CONSTANT_WIDTH, "constant width").replace(OWN_HAR, "own HAR range")
-
-
 def _p_value(line: BacktestRow | OutlookLine) -> str:
-    return (
-        "–"
-        if line.p_value is None
-        else "< 0.001"
-        if line.p_value < 0.001
-        else f"{line.p_value:.3f}"
-    )
-
-
-def _leads(values: Mapping[str, float], template: str = "+z.2f") -> list[str]:
-    return [format(value, template) for value in values.values()]
+    if line.p_value is None:
+        return "–"
+    return "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
 
 
 def _bands(table: BacktestTable) -> list[str | Cells]:
-    heads = ["", "50, 80, 95% held", "80% by ticker", "interval score"]
     rows = [
         [
-            _shown(line, table),
+            line.row + (FEWER if line.tickers < table.tickers else ""),
             " ".join(f"{line.coverage[level]:.1f}" for level in BANDS),
             "{:.0f} to {:.0f}%".format(*line.worst_coverage_80),
-            f"{line.interval_score:+z.2f}%",
         ]
         for line in table.distributions
-        if line.coverage and line.worst_coverage_80 and line.interval_score is not None
+        if line.coverage and line.worst_coverage_80
     ]
-    what = "Coverage of the bands; interval score that the 80% band saves over the regression"
-    return [f"{what} (neither symmetrised)", "", [heads, *rows], ""]
+    heading = ["50, 80, 95% held", "80% by ticker"]
+    return _titled("Coverage of the bands (not symmetrised)", heading, rows)
 
 
 def _outlook(table: BacktestTable) -> list[str | Cells]:
@@ -353,15 +279,8 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
     scores, gains = list[list[str]](), list[list[str]]()
     for each in table.outlook:
         name = f"{each.what}, {each.sessions} sessions"
-        scores.append(
-            [
-                name,
-                f"{each.said:.1%}",
-                f"{each.came_true:.1%}",
-                f"{each.score:.4f}",
-                f"{each.constant:.4f}",
-            ]
-        )
+        shares = [f"{each.said:.1%}", f"{each.came_true:.1%}"]
+        scores.append([name, *shares, f"{each.score:.4f}", f"{each.constant:.4f}"])
         if each.network_adds is not None and each.share is not None:
             fewer = "" if each.compared == each.tickers else f" (of {each.compared})"
             gains.append(
@@ -371,17 +290,11 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
         "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean "
         "realised value"
     )
-    parts = (
-        (title, ["forecast", "realised", "score", "constant"], scores),
-        (
+    return [
+        *_titled(title, ["forecast", "realised", "score", "constant"], scores),
+        *_titled(
             "What the network adds to these, in percent of the score",
             ["mean, %", "p", "% of tickers"],
             gains,
         ),
-    )
-    return [
-        part
-        for what, heads, rows in parts
-        if rows
-        for part in (what, "", [["", *heads], *rows], "")
     ]

@@ -1,9 +1,10 @@
 """A model as it is scored tonight: its forecasts as it would publish them, after past origins and
 tonight."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -70,6 +71,17 @@ class ScoringData:
 def vintages_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> VintageSet:
     """The network's own; for one that has none, the newest in the folders that end before `day`."""
     return network.vintages or VintageSet.ending_before(day, folders)
+
+
+def by_vintages(
+    days: Sequence[date], folders: Sequence[Path]
+) -> Iterator[tuple[list[int], VintageSet]]:
+    """Which of the days, in time order, have the same newest vintages that end before them; and
+    these."""
+    sets = [VintageSet.ending_before(day, folders) for day in days]
+    for _, group in groupby(range(len(sets)), key=lambda at: sets[at].identity()):
+        positions = list(group)
+        yield positions, sets[positions[0]]
 
 
 @dataclass(frozen=True, eq=False)

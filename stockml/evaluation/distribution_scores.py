@@ -1,29 +1,41 @@
-"""Scores of forecast distributions, and tests of whether one beats another by more than luck, per
-ticker and across.
+"""Scores of forecast distributions, a night's table of them, and tests of whether one beats another
+by more than luck, per ticker and across.
 
 All leads count about alike: what is averaged over them is CRPS / √lead, in log price per square
-root of a session.
+root of a session. Never here: who wins, or a vintage that has seen what it is scored on.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Self
 
 import numpy as np
 
-from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano
+from stockml.evaluation.candidates import Candidate, ScoringData
+from stockml.evaluation.path_scores import CHAMPION, LSTM
+from stockml.evaluation.significance import (
+    DieboldMariano,
+    Interval,
+    diebold_mariano,
+    is_clear,
+    overlap,
+)
 from stockml.forecasts.proper_scores import crps, score_bands
-from stockml.models.lead_grid import LEADS, moves, symmetrised
+from stockml.models.forecasters import QuantileRows, forecaster_rows
+from stockml.models.har_regression import REGRESSION
+from stockml.models.lead_grid import moves, symmetrised
+from stockml.models.ridge_regression import RIDGE
+from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
 from stockml.models.vintage_set import VintageSet
+from stockml.models.vintage_store import KINDS
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 # months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes
-QUARTER, MONTH = (
-    3,
-    1,
-)
+QUARTER, MONTH = 3, 1
+SHOWN_LEADS = (1, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
@@ -149,30 +161,6 @@ def compare_crps(
     return comparisons
 
 
-def pretrained_score(
-    vintages: VintageSet, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
-) -> tuple[float, float]:
-    """Mean CRPS skill of the pretrained network over the regression, both symmetrised, and the
-    share (%) of tickers that gain.
-
-    A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose
-    price stood still is left out.  Raises ValueError where no ticker is left.
-    """
-    leads, skills = np.array(LEADS), []
-    assert vintages.regression is not None
-    for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
-        network = vintages.network_quantiles(prices, at, leads)
-        simple = symmetrised(vintages.regression.quantiles(prices, at, leads))
-        loss, reference = (
-            Losses.of(each, moves(prices, at, leads), leads) for each in (network, simple)
-        )
-        skills.append(loss.skills(reference)[0])
-    finite = np.array([each for each in skills if np.isfinite(each)])
-    if not len(finite):
-        raise ValueError("expected a ticker whose price moves, found none")
-    return float(finite.mean()), 100 * float((finite > 0).mean())
-
-
 def panel_diebold_mariano(
     tickers: Sequence[PairedLosses], months: int = QUARTER
 ) -> DieboldMariano | None:
@@ -198,3 +186,115 @@ def panel_diebold_mariano(
         )
 
     return diebold_mariano(by_block("loss"), by_block("reference"), 2)
+
+
+@dataclass(frozen=True)
+class DistributionTable:
+    """Scores by row; `widths`: each against the regression, both symmetrised; `whole`: with their
+    location.
+
+    against_champion: tonight's distribution against the champion's.  over_simple: each network's
+    against the ridge regression's, both symmetrised unless the network forecasts a path.
+    network_adds: the publishing network's. training_adds: tonight's trained network's width,
+    published or not, against that of the pretrained one left alone; None where nothing was trained.
+    through: the last session that the vintages have seen.  reasons: why a row is missing.
+    """
+
+    leads: tuple[int, ...]
+    scores: dict[str, DistributionScore]
+    widths: dict[str, CrpsComparison]
+    whole: dict[str, CrpsComparison]
+    against_champion: CrpsComparison | None
+    network_adds: CrpsComparison | None
+    through: date | None
+    reasons: dict[str, str]
+    over_simple: dict[str, CrpsComparison] = field(default_factory=dict)
+    training_adds: CrpsComparison | None = None
+
+    def is_worse(self, name: str, *, clearly: bool) -> bool:
+        """Whether this network's distribution is worse than the ridge regression's; clearly: beyond
+        the noise.
+
+        A network learned from a hundred tickers is trusted until this ticker's scores clearly speak
+        against it; one learned from this ticker alone is not.
+        """
+        comparison = self.over_simple.get(name)
+        return bool(
+            comparison and comparison.skill < 0 and (not clearly or is_clear(comparison.p_value))
+        )
+
+    def figures(self) -> dict[str, float | None]:
+        """The figures that the verdict keeps among its numbers."""
+        comparisons = {
+            "crps_skill": self.whole.get(LSTM),
+            "crps_skill_of_the_width": self.widths.get(LSTM),
+            "network_adds_crps": self.network_adds,
+            "training_adds_crps": self.training_adds,
+            "pretrained_crps_skill": self.widths.get(PRETRAINED),
+            "crps_against_champion": self.against_champion,
+        }
+        p_values = {
+            f"{name}_p_value": comparisons[name] for name in ("crps_skill", "network_adds_crps")
+        }
+        return {
+            **{name: each.skill if each else None for name, each in comparisons.items()},
+            **{name: each.p_value if each else None for name, each in p_values.items()},
+        }
+
+
+def row_of(publisher: str) -> str:
+    """The row of what is published: a network's, or the ridge regression's."""
+    return publisher if publisher in (LSTM, CHAMPION) else RIDGE
+
+
+def vintage_rows(
+    series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
+) -> QuantileRows:
+    """The regression, the pretrained network as it is, and other packages' forecasters; the ridge
+    regression is a candidate.
+
+    vintages: ends before the first of the origins, (m,).
+    """
+    rows, reasons = forecaster_rows(series, origins, leads)
+    if vintages.regression is not None:
+        rows[REGRESSION] = vintages.regression.quantiles(series, origins, leads)
+    if vintages.pretrained is not None:
+        rows[PRETRAINED] = vintages.network_quantiles(series, origins, leads)
+    return rows, reasons | {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
+
+
+def distribution_table(
+    unseen: ScoringData, candidates: Mapping[str, Candidate], *, simple_rows: bool = True
+) -> DistributionTable:
+    """Score the candidates and, with `simple_rows`, the simple forecasts, on the test part's
+    origins."""
+    series, origins, vintages = unseen.series, unseen.test, unseen.vintages
+    leads = np.array([lead for lead in SHOWN_LEADS if lead <= unseen.settings.horizon])
+    actual = moves(series, origins, leads)
+    simple, reasons = vintage_rows(series, origins, leads, vintages) if simple_rows else ({}, {})
+    rows = simple | {name: each.test[:, leads - 1] for name, each in candidates.items()}
+    losses = {name: Losses.of(each, actual, leads) for name, each in rows.items()}
+    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.items()}
+    shared = overlap(origins, int(leads[-1]))
+    over_simple = compare_crps(widths, shared, reference=RIDGE, symmetric=True)
+    with_location = compare_crps(losses, shared, reference=RIDGE)
+    for name in (name for name, each in candidates.items() if each.own_path is not None):
+        if name in with_location:
+            over_simple[name] = with_location[name]
+    trained, training_adds = candidates[LSTM].trained_row(unseen, leads), None
+    if trained is not None and PRETRAINED in widths:
+        pair = {FINE_TUNED: Losses.of(trained, actual, leads), PRETRAINED: widths[PRETRAINED]}
+        compared = compare_crps(pair, shared, reference=PRETRAINED, symmetric=True)
+        training_adds = compared.get(FINE_TUNED)
+    return DistributionTable(
+        leads=tuple(leads.tolist()),
+        scores={name: score(each, actual, losses[name]) for name, each in rows.items()},
+        widths=compare_crps(widths, shared, reference=REGRESSION, symmetric=True),
+        whole=compare_crps(losses, shared, reference=REGRESSION),
+        against_champion=compare_crps(losses, shared, reference=CHAMPION).get(LSTM),
+        network_adds=over_simple.get(LSTM),
+        through=vintages.through,
+        reasons=reasons,
+        over_simple={name: over_simple[name] for name in (LSTM, CHAMPION) if name in over_simple},
+        training_adds=training_adds,
+    )

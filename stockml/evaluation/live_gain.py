@@ -8,17 +8,17 @@ forecasts from the bars as known today, by the vintage that was the newest on th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from stockml.evaluation.candidates import by_vintages
 from stockml.evaluation.distribution_scores import MONTH, PairedLosses, panel_diebold_mariano
 from stockml.evaluation.significance import DieboldMariano
 from stockml.forecasts.proper_scores import BANDS, pinball
 from stockml.models.lead_grid import LEVELS, symmetrised
-from stockml.models.vintage_set import VintageSet, vintage_cache
+from stockml.models.vintage_set import vintage_cache
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -96,13 +96,8 @@ def live_gains(tickers: Sequence[Mapping[int, PairedLosses]]) -> tuple[LiveGain,
 
 def _ridge(series: PriceSeries, origins: Indices, lead: int, folders: Sequence[Path]) -> Floats:
     """(m, 21) the ridge regression's quantiles after these origins, (m,)."""
-    sets = [
-        VintageSet.ending_before((series.sessions[at] + A_DAY).item(), folders) for at in origins
+    parts = [
+        vintages.simple_quantiles(series, origins[at], np.array([lead]))[:, 0]
+        for at, vintages in by_vintages((series.sessions[origins] + A_DAY).tolist(), folders)
     ]
-    parts = []
-    for _, rows in groupby(range(len(origins)), key=lambda row: sets[row].identity()):
-        of_set = [*rows]
-        parts.append(
-            sets[of_set[0]].simple_quantiles(series, origins[of_set], np.array([lead]))[:, 0]
-        )
     return np.concatenate(parts)

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from stockml.errors import LooksAhead
 from stockml.evaluation.candidates import Candidate, ScoringData, quantiles_after
-from stockml.evaluation.distribution_table import vintage_rows
-from stockml.evaluation.simple_distributions import SHAPES
+from stockml.evaluation.distribution_scores import vintage_rows
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
-from stockml.models.ticker_network import PRETRAINED, TickerNetwork
+from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
@@ -33,9 +32,8 @@ FACTOR = 1.7
 # processor
 ROUNDING = 1e-6
 
-Rows = dict[str, list[Floats | None]]
-"""By row, the arrays that make up its forecasts as of one session; None for a row that is not
-available."""
+Rows = dict[str, Floats]
+"""By row, its forecasts as of one session."""
 
 
 def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> Rows:
@@ -43,7 +41,7 @@ def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Ro
     `at`."""
     rows, others = rows_of(series), rows_of(with_altered_future(series, at))
     for name, row in rows.items():
-        if name in others and not all(map(_same, row, others[name])):
+        if name in others and not _same(row, others[name]):
             raise LooksAhead(name, str(series.sessions[at]))
     return rows
 
@@ -67,14 +65,13 @@ def rows_of_a_night(
     origins: (m,), unseen ones up to that.  networks: those that are scored; None is the ridge
     regression.
     """
-    last, rows = origins[-1:], Rows()
-    for name, network in networks.items():
-        rows[name] = [quantiles_after(series, origins, horizon, vintages, network)]
-    rows |= {name: [path] for name, path in baseline_paths(series.close, last, horizon).items()}
-    vintage_quantiles, _ = vintage_rows(series, last, np.array(LEADS), vintages)
-    return rows | {
-        name: [vintage_quantiles.get(name)] for name in (*SHAPES, PRETRAINED, *vintage_quantiles)
+    last = origins[-1:]
+    rows = {
+        name: quantiles_after(series, origins, horizon, vintages, network)
+        for name, network in networks.items()
     }
+    vintage_quantiles, _ = vintage_rows(series, last, np.array(LEADS), vintages)
+    return rows | baseline_paths(series.close, last, horizon) | vintage_quantiles
 
 
 def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -> None:
@@ -87,7 +84,7 @@ def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -
         series, middle, lambda each: rows_of_a_night(each, at, networks, vintages, horizon)
     )
     for name, each in candidates.items():
-        if not _same(rows[name][0], each.earlier[newest]):
+        if not _same(rows[name], each.earlier[newest]):
             raise LooksAhead(name, str(series.sessions[middle]))
 
 
@@ -112,8 +109,6 @@ def check_training(
         raise LooksAhead("training", str(series.sessions[first - 1]))
 
 
-def _same(one: NDArray[np.floating] | None, two: NDArray[np.floating] | None) -> bool:
-    if one is None or two is None:
-        return one is two
+def _same(one: NDArray[np.floating], two: NDArray[np.floating]) -> bool:
     largest = max(np.max(np.abs(each), where=np.isfinite(each), initial=0.0) for each in (one, two))
     return bool(np.allclose(one, two, rtol=0.0, atol=ROUNDING * largest, equal_nan=True))

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stockml.errors import quantity
-from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import DistributionTable
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionTable
 from stockml.evaluation.path_scores import (
     CHAMPION,
     LAST_CLOSE,

@@ -25,6 +25,10 @@ from stockml.storage.arrays import Floats, Indices
 GROUP = "stockml.forecasters"
 PATIENCE_S = 60.0
 
+QuantileRows = tuple[dict[str, Floats], dict[str, str]]
+"""By row, (m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin); why
+others are missing."""
+
 
 class Forecaster(Protocol):
     """What such a class has; it is made without arguments."""
@@ -57,9 +61,7 @@ class ForecasterFault(ValueError):
     """Why a forecaster gave no forecast, and what to do."""
 
 
-def forecaster_rows(
-    series: PriceSeries, origins: Indices, leads: Indices
-) -> tuple[dict[str, Floats], dict[str, str]]:
+def forecaster_rows(series: PriceSeries, origins: Indices, leads: Indices) -> QuantileRows:
     """The rows of all registered forecasters, each fitted up to the first origin, and why others
     are missing.
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import DistributionTable, row_of
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionTable, row_of
 from stockml.evaluation.outlook_scores import OutlookScore
 from stockml.evaluation.path_scores import (
     CHAMPION,

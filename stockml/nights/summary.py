@@ -72,7 +72,7 @@ def markdown(night: Night, *, age: Age | None = None, pictures: Sequence[str] = 
     hashes = (night.data_hash, night.config_hash, night.code_hash)
     data, config, code = (each[:8] for each in hashes)
     facts.append(f"- key: `{night.key[:16]}` (data `{data}`, config `{config}`, code `{code}`)")
-    shown = (tables.paths, tables.distributions, tables.distributions_by_lead, tables.past_outlooks)
+    shown = (tables.paths, tables.distributions, tables.past_outlooks)
     all_tables = [tables.outlook(night.forecast, night), *(table(night) for table in shown)]
     scores = ["### Scores", "\n".join(facts), *(table.markdown() for table in all_tables)]
     card = Card.of(night.ticker, night.forecast, night, age).markdown()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from stockml.errors import quantity
-from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import DistributionTable, row_of
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionTable, row_of
 from stockml.evaluation.outlook_scores import LARGE_MOVES, MIN_ORIGINS, RISE
 from stockml.evaluation.path_scores import (
     CHAMPION,
@@ -19,7 +18,6 @@ from stockml.evaluation.path_scores import (
     Score,
 )
 from stockml.evaluation.significance import p_text
-from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.har_regression import REGRESSION
@@ -195,33 +193,11 @@ def distributions(night: Night) -> Table:
     )
 
 
-def distributions_by_lead(night: Night) -> Table:
-    """Each distribution's CRPS skill over the regression at each lead, and its 80 % band's interval
-    score.
-
-    No wider than Prefect's page on a screen of 1,280 pixels.
-    """
-    table = night.distributions
-    if table is None or not table.whole:
-        return Table([], "")
-    leads = (f"lead {lead}" for lead in table.leads)
-    rows: list[tuple[str, ...]] = [(f"vs {REGRESSION}", *leads, "interval score")]
-    for name, label in _labels(table).items():
-        comparison, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
-        skills = (
-            (f"{skill:+z.2%}" for skill in comparison.skill_by_lead)
-            if comparison
-            else ("–" for _ in table.leads)
-        )
-        rows.append((label, *skills, f"{score:.2f}%"))
-    return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>15}")
-
-
 def _labels(table: DistributionTable) -> dict[str, str]:
     """The label of each scored distribution, from the simplest to the published one."""
-    own = (*SHAPES, RIDGE, PRETRAINED, *LAST)
-    others = sorted(table.scores.keys() - {*own})  # of other packages
-    names = (name for name in (*SHAPES, *others, RIDGE, PRETRAINED, *LAST) if name in table.scores)
+    own = (RIDGE, PRETRAINED, *LAST)
+    others = sorted(table.scores.keys() - {REGRESSION, *own})  # of other packages
+    names = (name for name in (REGRESSION, *others, *own) if name in table.scores)
     return {name: SHOWN_AS.get(name, name) for name in names}
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stockml.evaluation.distribution_table import row_of
+from stockml.evaluation.distribution_scores import row_of
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.forecasts.ledger_scores import first_known
 from stockml.nights import summary

@@ -21,8 +21,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from stockml.evaluation.distribution_scores import pretrained_score
-from stockml.evaluation.pretrain import MEASURED_EVERY, SHARE, SKILL
+from stockml.evaluation.pretrain import MEASURED_EVERY, SHARE, SKILL, pretrained_score
 from stockml.models import vintage_store
 from stockml.models.har_regression import learning_origins
 from stockml.models.pretrained_network import PretrainedNetwork, Replay

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.evaluation.distribution_scores import Losses, pretrained_score
+from stockml.evaluation.distribution_scores import Losses
+from stockml.evaluation.pretrain import pretrained_score
 from stockml.models import vintage_store
 from stockml.models.har_regression import HarRegression
 from stockml.models.lead_grid import LEADS, moves, symmetrised

@@ -300,7 +300,7 @@ def test_no_figure_of_a_nights_page_is_cut_off(pages: Up, page: "Page") -> None:
     made = pages.api("/artifacts/", {"key": "night", "type": "markdown", "data": text})
     page.set_viewport_size({"width": 1280, "height": 900})
     page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
-    page.get_by_text("interval score").first.wait_for()
+    page.get_by_text("width alone").first.wait_for()
     assert page.evaluate(CUT_OFF) == []
 
 

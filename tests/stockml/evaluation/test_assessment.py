@@ -10,15 +10,21 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting
-from stockml.evaluation.assessment import assess, read_assessment, write_assessment
-from stockml.evaluation.candidates import ScoringData
+from stockml.evaluation.assessment import Assessment, assess, read_assessment, write_assessment
+from stockml.evaluation.candidates import ScoringData, quantiles_after
+from stockml.evaluation.outlook_scores import touches
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, evaluate
+from stockml.features.origins import every_nth
+from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.models.baselines import published_median
 from stockml.models.retrain_policy import Decision
 from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import FINE_TUNED
+from stockml.models.trained_model import TrainedModel
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
+from stockml.settings import settings_for
 from stockml.storage.files import sha256_of
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.stockml.evaluation.seers import (
@@ -37,27 +43,42 @@ from tests.stockml.evaluation.seers import (
     seeing,
     wide,
 )
-from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, with_prices
+from tests.support.walks import (
+    SMALL,
+    altered_after,
+    begins_tenfold,
+    constant,
+    hole_of_a_year,
+    with_prices,
+)
 
 BEFORE_ANY_VINTAGE = np.timedelta64(10_000, "D")
+UNSEEN = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT.test)])
 
 
 GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)
+
+
+def first_model(series: PriceSeries) -> TrainedModel:
+    settings = SMALL.changed(evaluation=SETTINGS)
+    return train_ticker(series, settings, Decision("retrain", "first"), start=None)
+
+
+def first_night(series: PriceSeries) -> Assessment:
+    split = split_after_vintages(series, SETTINGS)
+    return assess(series, first_model(series), None, SETTINGS, after(series), split)
 
 
 @pytest.mark.parametrize(
     ("challenger", "champion", "promoted", "publisher"),
     [
         (USUAL, None, True, LSTM),
-        (wide(1.02), None, True, LSTM),
         (NARROW, None, False, RIDGE),
         (NARROW, USUAL, False, CHAMPION),
         (wide(6.0), USUAL, False, CHAMPION),
         (USUAL, NARROW, True, LSTM),
-        (GOOD, None, True, LSTM),
         (GOOD, FAIR, True, LSTM),
         (FAIR, GOOD, False, CHAMPION),
-        (BAD, GOOD, False, CHAMPION),
         (BAD, None, False, RIDGE),
     ],
 )
@@ -73,30 +94,23 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
     assert found.forecast.last_close == SERIES.close[-1]
     assert found.forecast.path == tuple((SERIES.close[-1] * np.exp(author.tonight[0]))[:, 10])
     width_by = RIDGE if of_mids or publisher == RIDGE else FINE_TUNED
-    assert (found.forecast.width_by, set(found.forecast.weights)) == (
-        width_by,
-        {float(width_by != RIDGE)},
-    )
+    assert found.forecast.width_by == width_by
+    assert set(found.forecast.weights) == {float(width_by != RIDGE)}
     assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES.close[TEST]))
-    numbers = found.verdict.numbers
     adds = found.distributions.over_simple[CHAMPION if publisher == CHAMPION else LSTM]
-    assert numbers["network_adds_crps"] == adds.skill
+    assert found.verdict.numbers["network_adds_crps"] == adds.skill
 
 
 def test_a_pretrained_network_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> None:
     vintages, first = USUAL.held_out.vintages, SERIES.sessions[SPLIT.validation.start].item()
 
     def scored_with_a_network_through(day: date) -> None:
-        held_out = replace(
-            USUAL.held_out,
-            vintages=replace(vintages, pretrained=replace(vintages.pretrained, through=day)),
-        )
-        ScoringData.of(SERIES, SPLIT, SETTINGS, replace(USUAL, held_out=held_out))
+        seen = replace(vintages, pretrained=replace(vintages.pretrained, through=day))
+        model = replace(USUAL, held_out=replace(USUAL.held_out, vintages=seen))
+        ScoringData.of(SERIES, SPLIT, SETTINGS, model)
 
     scored_with_a_network_through(first - timedelta(days=1))
-    with pytest.raises(
-        InvalidSetting, match=f"expected the last session of the vintages .* found '{first}'"
-    ):
+    with pytest.raises(InvalidSetting, match=f"the vintages .* found '{first}'"):
         scored_with_a_network_through(first)
 
 
@@ -128,30 +142,16 @@ def test_a_champion_gives_way_to_an_equally_good_model_after_the_configured_sess
     assert f"{AGE} sessions" in found.verdict.reason
 
 
-def test_a_champion_that_learned_from_the_unseen_parts_is_reported_and_not_scored_on_them() -> None:
+def test_a_champion_that_has_no_score_is_replaced_and_why_is_said() -> None:
     late = SERIES.sessions[SPLIT.validation.start]
-    found = assessed(USUAL, Model(replace(USUAL.held_out, learned_until=late), USUAL.published))  # type: ignore[type-var]
+    seen = Model(replace(USUAL.held_out, learned_until=late), USUAL.published)  # type: ignore[type-var]
+    found = assessed(USUAL, seen)
     assert CHAMPION not in found.distributions.scores
-    assert found.verdict.promoted
-    assert found.verdict.reason.startswith(
-        f"the champion has no score (it has seen sessions through {late},"
-    )
-
-
-def test_an_unreadable_champion_is_reported_and_its_successor_is_not_called_the_first() -> None:
-    found = assess(
-        SERIES,
-        USUAL,
-        None,
-        SETTINGS,
-        after(SERIES),
-        SPLIT,
-        unreadable="model/0f: an earlier version's",
-    )
-    assert found.verdict.promoted
-    assert found.verdict.reason == (
-        "the champion has no score (model/0f: an earlier version's): replaced without a comparison"
-    )
+    why = "an earlier version's"
+    unreadable = assess(SERIES, USUAL, None, SETTINGS, after(SERIES), SPLIT, unreadable=why)
+    for night, said in ((found, f"it has seen sessions through {late},"), (unreadable, why)):
+        assert night.verdict.promoted
+        assert night.verdict.reason.startswith(f"the champion has no score ({said}")
 
 
 def test_a_kept_model_is_scored_once_and_published() -> None:
@@ -163,18 +163,11 @@ def test_a_kept_model_is_scored_once_and_published() -> None:
 
 def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -> None:
     early = replace(SERIES, sessions=SERIES.sessions - BEFORE_ANY_VINTAGE)
-    model = train_ticker(
-        early, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None
-    )
-    found = assess(
-        early, model, None, SETTINGS, after(early), split_after_vintages(early, SETTINGS)
-    )
+    found = first_night(early)
     assert (found.publisher, found.forecast.without_network) == (RIDGE, True)
     (reason,) = found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
-    assert not {"crps_skill", "network_adds_crps"} & found.verdict.numbers.keys(), (
-        "none has gained nothing"
-    )
+    assert not {"crps_skill", "network_adds_crps"} & found.verdict.numbers.keys()
     assert np.isfinite(found.forecast.path).all()
 
 
@@ -182,9 +175,7 @@ def test_with_a_pretrained_network_for_tonight_only_the_network_is_unscored_and_
     None
 ):
     around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_400, "D"))
-    model = train_ticker(
-        around, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None
-    )
+    model = first_model(around)
     assert model.published.vintages.pretrained is not None
     nothing = VintageSet.ending_before(date(1990, 1, 1))
     none = replace(model.held_out, vintages=nothing, learned_until=around.sessions[0])
@@ -199,12 +190,7 @@ def test_with_a_pretrained_network_for_tonight_only_the_network_is_unscored_and_
 def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is_saved(
     series: PriceSeries, tmp_path: Path
 ) -> None:
-    model = train_ticker(
-        series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None
-    )
-    found = assess(
-        series, model, None, SETTINGS, after(series), split_after_vintages(series, SETTINGS)
-    )
+    found = first_night(series)
     limits = [found.forecast.band(95).low, found.forecast.band(80).low, found.forecast.band(50).low]
     limits += [found.forecast.path, found.forecast.band(50).high, found.forecast.band(95).high]
     assert np.isfinite(limits).all()
@@ -219,17 +205,14 @@ def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
     in_pence_first = with_prices(SERIES, np.where(np.arange(len(SERIES)) < TEST[12], 100.0, 1.0))
     found = assess(in_pence_first, USUAL, None, SETTINGS, after(SERIES), SPLIT)
     assert 0 < len(found.test_origins) < len(TEST)
-    simple = {
-        PUBLISHED: found.paths[PUBLISHED]
-        / np.where(found.test_origins < TEST[12], 100.0, 1.0)[:, None]
-    }
-    same = evaluate(SERIES.close, found.test_origins, simple, SETTINGS, {}, close=SERIES.close)
+    units = np.where(found.test_origins < TEST[12], 100.0, 1.0)
+    published = {PUBLISHED: found.paths[PUBLISHED] / units[:, None]}
+    same = evaluate(SERIES.close, found.test_origins, published, SETTINGS, {}, close=SERIES.close)
     for name, expected in same.scores.items():
         score = found.evaluation.scores[name]
-        figures = [
-            (each.mse, each.mase, each.rmse, each.mae, each.skill) for each in (score, expected)
-        ]
-        assert figures[0] == pytest.approx(figures[1]), name
+        for figure in ("mse", "mase", "rmse", "mae", "skill"):
+            one, other = getattr(score, figure), getattr(expected, figure)
+            assert one == pytest.approx(other), (name, figure)
 
 
 def test_a_horizon_beyond_the_learned_leads_is_published_too() -> None:
@@ -251,43 +234,96 @@ def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(
     for name in ("a", "b"):
         write_assessment(found, tmp_path / name)
     again = read_assessment(tmp_path / "a")
-    for name in (
-        "session",
-        "evaluation",
-        "forecast",
-        "verdict",
-        "distributions",
-        "publisher",
-        "kept",
-    ):
+    arrays = ("test_origins", "unseen", "volatility", "paths")
+    for name in vars(found).keys() - {*arrays}:
         assert getattr(again, name) == getattr(found, name)
-    for name in ("test_origins", "unseen", "volatility"):
+    for name in arrays[:3]:
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
     np.testing.assert_array_equal(again.paths[PUBLISHED], found.paths[PUBLISHED])
     assert sha256_of(str(tmp_path / "a")) == sha256_of(str(tmp_path / "b"))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"session": "2013-03-01"}'])
-def test_content_that_is_not_an_assessment_is_an_error_that_names_the_folder(
-    content: str, tmp_path: Path
-) -> None:
-    write_assessment(assessed(USUAL), tmp_path)
-    (tmp_path / "assessment.json").write_text(content)
-    with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment"):
-        read_assessment(tmp_path)
-
-
 @pytest.mark.parametrize(
-    "damaged",
-    [lambda kept: b"", lambda kept: kept[:-40], lambda kept: kept.replace(b"\x3f", b"\x3e")],
+    ("file", "damaged"),
+    [
+        ("assessment.json", lambda kept: b""),
+        ("assessment.json", lambda kept: b'{"session": "2013-03-01"}'),
+        ("paths.npz", lambda kept: kept[:-40]),
+        ("paths.npz", lambda kept: kept.replace(b"\x3f", b"\x3e")),
+    ],
 )
-def test_damaged_paths_are_an_error_that_names_the_folder_and_the_way_back(
-    damaged: Callable[[bytes], bytes], tmp_path: Path
+def test_a_damaged_assessment_is_an_error_that_names_the_folder_and_the_way_back(
+    file: str, damaged: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     write_assessment(assessed(USUAL), tmp_path)
-    (tmp_path / "paths.npz").write_bytes(damaged((tmp_path / "paths.npz").read_bytes()))
-    with pytest.raises(
-        InvalidFile,
-        match=f"{tmp_path.name}: expected an assessment, found .*; run that night again",
-    ):
+    (tmp_path / file).write_bytes(damaged((tmp_path / file).read_bytes()))
+    says = f"{tmp_path.name}: expected an assessment, found .*; run that night again"
+    with pytest.raises(InvalidFile, match=says):
         read_assessment(tmp_path)
+
+
+def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
+    """The unseen origins are forecast by the network that has not seen them, tonight by the one
+    that knows all."""
+    newest = np.array([len(SERIES) - 1])
+    earlier, [tonight] = (
+        published_median(SERIES, at, LEADS)[..., None] + network.forecast(SERIES, at, LEADS)[1]
+        for network, at in ((USUAL.held_out, UNSEEN), (USUAL.published, newest))
+    )
+    tested, found, close = earlier[-len(TEST) :], assessed(USUAL), SERIES.close
+    np.testing.assert_array_equal(found.unseen, UNSEEN)
+    np.testing.assert_array_equal(found.test_origins, TEST)
+    np.testing.assert_allclose(found.volatility, annualised(earlier[:, 19], 20))
+    forecast = found.forecast
+    assert forecast.outlook == outlooks(earlier, tonight)
+    assert forecast.touches == touches(SERIES, TEST, tested, tonight)
+    assert forecast.probability_of_rise == chance_above(tonight[9], 0.0)
+    actual = np.log(close[TEST[:, None] + LEADS] / close[TEST, None])
+    for coverage, low, high in ((50, 5, 15), (80, 2, 18), (95, 0, 20)):
+        band = forecast.band(coverage)
+        np.testing.assert_allclose(
+            [band.low, band.high], close[-1] * np.exp(tonight.T[[low, high]])
+        )
+        inside = (tested[..., low] <= actual) & (actual <= tested[..., high])
+        assert found.band_scores.bands[str(coverage)].coverage == pytest.approx(inside.mean())
+    paths = {PUBLISHED: close[TEST, None] * np.exp(tested[..., 10])}
+    rises = {PUBLISHED: chance_above(tested[:, 9], 0.0)}
+    expected = evaluate(close, TEST, paths, SETTINGS, rises, close=close).scores[PUBLISHED]
+    own = found.evaluation.scores[PUBLISHED]
+    assert own.mse == pytest.approx(expected.mse)
+    assert own.direction.brier == pytest.approx(expected.direction.brier)
+
+
+def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> None:
+    shapes = ((1, 24), (6, 24), (24,), (6, 1), (1,))
+    weights = tuple(np.full(shape, 0.1, np.float32) for shape in shapes)
+    scale = TutorialScale.of(prepare(SERIES.mid, 1_000), SERIES.sessions)
+    model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
+    found = quantiles_after(SERIES, TEST, len(LEADS), VintageSet(None, None, None), model)
+    assert found.shape == (len(TEST), len(LEADS), 21)
+    prices = SERIES.close[TEST, None] * np.exp(found[..., 10])
+    np.testing.assert_allclose(prices[:3], model.paths(SERIES, TEST[:3], len(LEADS)), rtol=1e-5)
+
+
+def test_a_path_of_a_networks_own_is_scored_at_the_prices_that_it_forecast() -> None:
+    np.testing.assert_allclose(
+        candidate(GOOD).own_path, GOOD.held_out.paths(SERIES, TEST, len(LEADS))
+    )
+
+
+@pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[40])])
+def test_nothing_after_an_origin_affects_what_would_have_been_published(t: int) -> None:
+    other, known = altered_after(SERIES, t), np.searchsorted(UNSEEN, t, side="right")
+    for model in (USUAL, None):
+        one, two = candidate(model).earlier, candidate(model, other).earlier
+        np.testing.assert_array_equal(one[:known], two[:known])
+        assert not np.array_equal(one, two)
+
+
+def test_tonights_network_does_not_affect_earlier_origins() -> None:
+    """What is published tonight comes from a network that has learned more; what is scored does
+    not."""
+    one, two = candidate(USUAL), candidate(Model(USUAL.held_out, NARROW.published))
+    np.testing.assert_array_equal(one.test, two.test)
+    assert (two.tonight[..., -1] < one.tonight[..., -1]).all()
+    assert not candidate(None).has_network

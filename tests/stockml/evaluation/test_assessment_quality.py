@@ -64,9 +64,6 @@ def panel() -> dict[str, float]:
     return {
         "network adds": np.mean([each.over[RIDGE].skills[0] for each in found]),
         "over the regression": np.mean([each.widths[PUBLISHED].skills[0] for each in found]),
-        "over EWMA 60, own shape": np.mean(
-            [each.over["EWMA 60, own shape"].skills[0] for each in found]
-        ),
         "held by the 80 % band": np.mean([each.scores[PUBLISHED].coverage["80"] for each in found]),
     }
 
@@ -78,7 +75,6 @@ def panel() -> dict[str, float]:
     [
         ("network adds", 0.00229, 0.0003),
         ("over the regression", 0.00419, 0.0005),
-        ("over EWMA 60, own shape", 0.0119, 0.001),
         ("held by the 80 % band", 0.769, 0.005),
     ],
 )

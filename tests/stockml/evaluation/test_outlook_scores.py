@@ -32,54 +32,64 @@ def wide(daily: float) -> np.ndarray:
     return widths[:, None, None] * np.sqrt(LEADS)[:, None] * NORMAL
 
 
-def scores(published: np.ndarray, simple: np.ndarray | None) -> dict[tuple[str, int], OutlookScore]:
-    return {
-        (each.what, each.sessions): each
-        for each, _ in outlook_scores(SERIES, ORIGINS, published, simple)
-    }
-
-
 PUBLISHED, SIMPLE = wide(0.02), wide(0.03)
-FOUND = scores(PUBLISHED, SIMPLE)
+STATEMENTS = outlook_scores(SERIES, ORIGINS, PUBLISHED, SIMPLE)
+FOUND = {(each.what, each.sessions): each for each, _ in STATEMENTS}
 
 
 def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
     whats = ("volatility", "rise", "over 5% lower", "over ±5%", "over ±10%")
     assert list(FOUND) == [(what, span) for span in SPANS for what in whats]
-    assert {span for _, span in scores(PUBLISHED[:, :20], None)} == {5, 20}
+    alone = outlook_scores(SERIES, ORIGINS, PUBLISHED[:, :20], None)
+    assert {each.sessions for each, _ in alone} == {5, 20}
+    assert {(each.network_adds, each.test, gain) for each, gain in alone} == {(None, None, None)}
+    standing = outlook_scores(constant(300), np.arange(100, 200, 10), PUBLISHED[:10], SIMPLE[:10])
+    assert {each.what for each, _ in standing} == {*whats} - {"volatility"}
 
 
 @pytest.mark.parametrize("span", SPANS)
-@pytest.mark.parametrize(("what", "move"), [("over ±5%", 0.05), ("over ±10%", 0.1)])
-def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(
-    span: int, what: str, move: float
+@pytest.mark.parametrize(
+    ("what", "up", "down"),
+    [
+        ("rise", 1.0, None),
+        ("over 5% lower", None, 0.95),
+        ("over ±5%", 1.05, 0.95),
+        ("over ±10%", 1.1, 0.9),
+    ],
+)
+def test_a_chance_is_scored_as_a_loop_scores_it(
+    span: int, what: str, up: float | None, down: float | None
 ) -> None:
-    happened, losses, ends = list[bool](), [], np.log([1 + move, 1 - move])
+    happened, chances = [], []
     for row, origin in enumerate(ORIGINS):
         ratio = SERIES.close[origin + span] / SERIES.close[origin]
-        happened.append(ratio > 1 + move or ratio < 1 - move)
-        up, down = (
-            np.array([chance_above(each[row, span - 1], end) for each in (PUBLISHED, SIMPLE)])
-            for end in ends
-        )
-        losses.append((up + 1 - down - happened[-1]) ** 2)
-    found, rate, (loss, other) = FOUND[what, span], np.mean(happened), np.array(losses).T
-    assert (found.came_true, found.score) == pytest.approx((rate, loss.mean()))
-    assert found.constant == pytest.approx(rate * (1 - rate))
-    if MIN_ORIGINS <= sum(happened) <= len(ORIGINS) - MIN_ORIGINS:
-        assert found.network_adds == pytest.approx(1 - loss.mean() / other.mean())
-        test = diebold_mariano(loss, other, 5)  # as of 50 sessions, every 10th an origin
-        assert found.test is not None
-        assert test is not None
-        assert found.test.p_value == pytest.approx(test.p_value)
+        happened.append(bool((up and ratio > up) or (down and ratio < down)))
+        pair = [0.0, 0.0]
+        for i, each in enumerate((PUBLISHED, SIMPLE)):
+            if up:
+                pair[i] += float(chance_above(each[row, span - 1], np.log(up)))
+            if down:
+                pair[i] += 1 - float(chance_above(each[row, span - 1], np.log(down)))
+        chances.append(pair)
+    found, rate = FOUND[what, span], np.mean(happened)
+    said, losses = np.mean(chances, axis=0)[0], (np.array(chances).T - happened) ** 2
+    expected = (said, rate, losses[0].mean(), rate * (1 - rate))
+    figures = (found.said, found.came_true, found.score, found.constant)
+    assert figures == pytest.approx(expected)
+    # otherwise a forecast that calls it rarer wins by 40 %, p < 0.01, until it happens
+    if min(sum(happened), len(happened) - sum(happened)) < MIN_ORIGINS:
+        assert (found.network_adds, found.test) == (None, None)
+        return
+    assert found.network_adds == pytest.approx(1 - losses[0].mean() / losses[1].mean())
+    test = diebold_mariano(*losses, 5)  # as for the longest span, every 10 sessions
+    assert test
+    assert found.test
+    assert found.test.p_value == pytest.approx(test.p_value)
 
 
-def test_the_chance_of_a_fall_is_scored_by_how_often_the_price_fell() -> None:
-    fell = SERIES.close[ORIGINS + 20] / SERIES.close[ORIGINS] < 0.95
-    chance = 1 - chance_above(PUBLISHED[:, 19], np.log(0.95))
-    found = FOUND["over 5% lower", 20]
-    assert (found.said, found.came_true) == pytest.approx((chance.mean(), fell.mean()))
-    assert found.score == pytest.approx(((chance - fell) ** 2).mean())
+def test_there_are_events_too_rare_to_gain_by() -> None:
+    assert FOUND["over ±10%", 5].network_adds is None
+    assert FOUND["over ±5%", 20].network_adds is not None
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -88,16 +98,15 @@ def test_a_volatility_is_scored_against_the_closes_that_followed(span: int) -> N
     actual = np.array([252 * np.mean(np.diff(close[at : at + span + 1]) ** 2) for at in ORIGINS])
     said = annualised(PUBLISHED[:, span - 1], span) ** 2
     found = FOUND["volatility", span]
-    assert found.said == pytest.approx(np.sqrt(said.mean()))
-    assert found.came_true == pytest.approx(np.sqrt(actual.mean()))
+    expected = np.sqrt(said.mean()), np.sqrt(actual.mean())
+    assert (found.said, found.came_true) == pytest.approx(expected)
     assert found.score == pytest.approx((actual / said - np.log(actual / said) - 1).mean())
     assert found.constant < found.score  # in hindsight
     assert found.network_adds is not None
 
 
 def test_the_losses_behind_a_gain_are_kept_beside_it_for_a_test_across_tickers() -> None:
-    found = outlook_scores(SERIES, ORIGINS, PUBLISHED, SIMPLE)
-    for score, gain in found:
+    for score, gain in STATEMENTS:
         if gain is None:
             assert score.network_adds is None
             continue
@@ -105,32 +114,12 @@ def test_the_losses_behind_a_gain_are_kept_beside_it_for_a_test_across_tickers()
         assert gain.skills == (score.network_adds,)
         assert gain.loss.mean() == pytest.approx(score.score)
         assert 1 - gain.loss.mean() / gain.reference.mean() == pytest.approx(score.network_adds)
-    assert all(gain is None for _, gain in outlook_scores(SERIES, ORIGINS, PUBLISHED, None))
-
-
-def test_without_a_network_nothing_is_compared() -> None:
-    assert all(
-        each.network_adds is None and each.test is None for each in scores(PUBLISHED, None).values()
-    )
-
-
-def test_an_event_that_hardly_ever_came_true_makes_no_gain() -> None:
-    """Otherwise a forecast that calls it rarer wins by 40 %, p < 0.01, until it happens."""
-    assert FOUND["over ±10%", 5].came_true * len(ORIGINS) < MIN_ORIGINS
-    assert FOUND["over ±10%", 5].network_adds is None
-    assert FOUND["over ±5%", 20].network_adds is not None
-
-
-def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
-    origins = np.arange(100, 200, 10)
-    standing = outlook_scores(constant(300), origins, PUBLISHED[:10], SIMPLE[:10])
-    assert {each.what for each, _ in standing} == {"rise", "over 5% lower", "over ±5%", "over ±10%"}
 
 
 def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_one() -> None:
-    sessions, none = SERIES.sessions[ORIGINS], np.ones(len(ORIGINS))
+    sessions, ones = SERIES.sessions[ORIGINS], np.ones(len(ORIGINS))
     gains = [
-        PairedLosses(sessions, none - gain * np.sin(ORIGINS), none, (gain,))
+        PairedLosses(sessions, ones - gain * np.sin(ORIGINS), ones, (gain,))
         for gain in (0.005, 0.0, -0.01, 0.045)
     ]
     said = [
@@ -138,54 +127,39 @@ def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_on
         for rate in (0.25, 0.5, 0.75, 1.0, 1.0)
     ]
     volatility = OutlookScore("volatility", 5, 0.3, 0.2, 0.5, 0.4, None, None)
-    found = outlook_lines(
-        [[(score, gain)] for score, gain in zip(said, [*gains, None], strict=True)]
-    )
-    (line,) = found
+    tickers = [[(score, gain)] for score, gain in zip(said, [*gains, None], strict=True)]
+    line, other = outlook_lines([*tickers, [(volatility, None)]])
     assert (line.what, line.sessions, line.tickers, line.compared) == ("rise", 5, 5, 4)
-    assert (line.said, line.came_true, line.score, line.constant) == pytest.approx(
-        (0.5, 0.7, 0.9, 0.1)
-    )
+    means = (line.said, line.came_true, line.score, line.constant)
+    assert means == pytest.approx((0.5, 0.7, 0.9, 0.1))
     assert (line.network_adds, line.share) == pytest.approx((1.0, 50.0))
     test = panel_diebold_mariano(gains)
     assert test is not None
     assert line.p_value == test.p_value
-    both = outlook_lines([[(said[0], gains[0]), (volatility, None)], [(volatility, None)]])
-    assert [(each.what, each.tickers, each.compared) for each in both] == [
-        ("rise", 1, 1),
-        ("volatility", 2, 0),
-    ]
-    assert (both[1].network_adds, both[1].share, both[1].p_value) == (None, None, None)
+    assert (other.what, other.tickers, other.compared) == ("volatility", 1, 0)
+    assert (other.network_adds, other.share, other.p_value) == (None, None, None)
 
 
 def test_chances_of_a_touch_are_scored_over_the_own_frequency_as_a_loop_scores_them() -> None:
     near, far = touches(SERIES, ORIGINS, PUBLISHED, PUBLISHED[-1])
     assert (near.sessions, near.fall, far.fall) == (20, 0.05, 0.1)
-    losses, frequencies, happened = [], list[float](), list[bool]()
-    lowest = [
-        min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(len(SERIES) - 20)
-    ]
-    for row, origin in enumerate(ORIGINS):
-        frequencies.append(
-            float(np.mean([low <= 0.95 for low in lowest[max(0, origin - 2519) : origin - 19]]))
-        )
-        happened.append(lowest[origin] <= 0.95)
-        losses.append((float(touch_chance(PUBLISHED[row, 19], 0.05)) - happened[-1]) ** 2)
-    reference = np.mean((np.array(frequencies) - happened) ** 2)
-    assert (near.skill, near.happened) == pytest.approx(
-        (1 - np.mean(losses) / reference, np.mean(happened))
+    lowest = np.array(
+        [min(SERIES.low[at + 1 : at + 21]) / SERIES.close[at] for at in range(len(SERIES) - 20)]
     )
-    assert near.own_frequency == pytest.approx(np.mean([low <= 0.95 for low in lowest[-2500:]]))
+    happened = lowest[ORIGINS] <= 0.95
+    own = [np.mean(lowest[max(0, origin - 2519) : origin - 19] <= 0.95) for origin in ORIGINS]
+    loss = np.mean((touch_chance(PUBLISHED[:, 19], 0.05) - happened) ** 2)
+    reference = np.mean((np.array(own) - happened) ** 2)
+    assert near.skill == pytest.approx(1 - loss / reference)
+    assert near.happened == pytest.approx(happened.mean())
+    assert near.own_frequency == pytest.approx(np.mean(lowest[-2500:] <= 0.95))
     assert far.chance == touch_chance(PUBLISHED[-1, 19], 0.1) < near.chance
 
 
 def test_a_touch_is_not_scored_where_it_was_rare_or_the_history_is_short() -> None:
     standing = touches(constant(400), np.arange(300, 350, 10), PUBLISHED[:5], PUBLISHED[0])
-    assert [(each.skill, each.origins, each.happened, each.own_frequency) for each in standing] == [
-        (None, 5, 0, 0)
-    ] * 2
     short = touches(SERIES.until(100), np.array([40]), PUBLISHED[:1], PUBLISHED[0])
-    assert [(each.skill, each.origins, each.happened, each.own_frequency) for each in short] == [
-        (None, 0, None, None)
-    ] * 2
+    for found, expected in ((standing, (None, 5, 0, 0)), (short, (None, 0, None, None))):
+        for each in found:
+            assert (each.skill, each.origins, each.happened, each.own_frequency) == expected
     assert touches(SERIES, ORIGINS, PUBLISHED[:, :19], PUBLISHED[0, :19]) == ()

@@ -148,15 +148,14 @@ def test_a_pretrained_network_is_registered_in_mlflow_once_and_explained_there(
     )
 
 
-def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "fewest", "says"),
+    [(30, SESSIONS + 1, "221 sessions by 2002-01-01"), (3, 2_000, "2,000 sessions by 2002-01-01")],
+)
+def test_too_few_tickers_are_refused_with_the_way_out(
+    tmp_path: Path, count: int, fewest: int, says: str
+) -> None:
     place = current_home({"STOCKML_HOME": str(tmp_path)})
-    with pytest.raises(
-        TooFewTickers,
-        match=r"at least 30 tickers of 221 sessions by 2002-01-01.*found 0.*as `prices`",
-    ):
-        pretrain_network(place, tickers(30), date(2002, 1, 1), fewest_sessions=SESSIONS + 1)
-    with pytest.raises(
-        TooFewTickers, match=r"at least 30 tickers of 2,000 sessions by .*found 0.*as `prices`"
-    ):
-        pretrain_network(place, tickers(3), date(2002, 1, 1))
+    with pytest.raises(TooFewTickers, match=f"at least 30 tickers of {says}.*found 0"):
+        pretrain_network(place, tickers(count), date(2002, 1, 1), fewest_sessions=fewest)
     assert not place.pretrained.exists()

@@ -10,7 +10,7 @@ import pytest
 
 from flows.form import dotted
 from stockml.errors import InvalidFile, InvalidSetting, LooksAhead
-from stockml.evaluation.distribution_table import vintage_rows
+from stockml.evaluation.distribution_scores import vintage_rows
 from stockml.evaluation.look_ahead import check_rows
 from stockml.models import forecasters
 from stockml.models.baselines import published_median
@@ -100,9 +100,7 @@ def test_one_that_raises_or_falls_or_is_slow_costs_its_own_row(
 def test_one_that_looks_ahead_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("Seer", tmp_path, monkeypatch)
     with pytest.raises(LooksAhead, match="Seer"):
-        check_rows(
-            SERIES, 800, lambda series: {"Seer": [*forecaster_rows(series, AT, LEADS)[0].values()]}
-        )
+        check_rows(SERIES, 800, lambda series: forecaster_rows(series, AT, LEADS)[0])
 
 
 def trained(folder: Path, name: str = "Walk") -> TrainedModel:

@@ -97,7 +97,13 @@ def test_the_scores_come_after_the_card_and_only_when_asked_for() -> None:
 def test_the_markdown_is_the_card_the_picture_the_scores_and_the_links() -> None:
     text = summary.markdown(logged(), pictures=["![forecast](plot)"])
     parts = ("**IBM closed at", "| 80% of closes", "help here?", "![forecast]", "### Scores")
-    parts += ("- bars: 1 added", "- decision: not promoted", "| volatility", "| EMA", "| EWMA 20")
+    parts += (
+        "- bars: 1 added",
+        "- decision: not promoted",
+        "| volatility",
+        "| EMA",
+        "| regression",
+    )
     parts += ("realised", "[MLflow run](", "[All nights of IBM in MLflow](http", "[Prefect")
     order = [text.index(part) for part in parts]
     assert order == sorted(order)

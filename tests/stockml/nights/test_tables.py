@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from stockml.evaluation.path_scores import LSTM, PUBLISHED
-from stockml.models.har_regression import EWMA_60, REGRESSION
+from stockml.models.har_regression import REGRESSION
+from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
 from stockml.nights.record import Night
@@ -62,8 +63,8 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     assert night.distributions
     table = distributions(night)
     rows = {label.removesuffix(", published"): cells for label, *cells in table.rows[1:]}
-    simple = ["last close, constant width", "EWMA 20", "EWMA 60", REGRESSION, "ridge regression"]
-    assert [*rows] == [*simple, "pretrained network", "tonight's model", "champion"]
+    simple = [REGRESSION, "ridge regression", "pretrained network"]
+    assert [*rows] == [*simple, "tonight's model", "champion"]
     assert sum("published" in label for label, *_ in table.rows) == 1
     assert rows[REGRESSION][1:3] == ["–", "–"]
     found = night.distributions.scores[LSTM]
@@ -71,14 +72,13 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     gains = (night.distributions.whole[LSTM].skill, night.distributions.widths[LSTM].skill)
     skills = [f"{gain:+.2%}" for gain in gains]
     assert rows["tonight's model"] == [f"{100 * found.crps:.4f}", *skills, held]
-    over_all, learned, missing = table.notes
+    over_all, learned = table.notes
     published = (night.metrics[f"intervals/coverage_{level}"] for level in ("50", "80", "95"))
     assert over_all.endswith(" ".join(f"{share:.0%}" for share in published))
     through = night.distributions.through
     assert learned == f"the scored regressions and pretrained network learned through {through}"
-    assert missing.startswith("HAR range (ticker's own): expected at least 2000 sessions")
     assert all(note in " ".join(details(night).split()) for note in table.notes)
-    assert f"- {missing}" in marked(night)
+    assert f"- {learned}" in marked(night)
     scores = {row: score for row, score in night.distributions.scores.items() if row != PRETRAINED}
     unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
     assert f"the scored regressions learned through {through}" in distributions(unreadable).notes
@@ -89,7 +89,7 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score(ni
     assert found
     leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
     assert f"| vs regression{leads} interval score |\n|---|" + "--:|" * 6 in marked(night)
-    for label, row in ((EWMA_60, EWMA_60), ("tonight's model", LSTM)):
+    for label, row in ((RIDGE, RIDGE), ("tonight's model", LSTM)):
         skills = [f"{each:+z.2%}" for each in found.whole[row].skill_by_lead]
         cells = [label, *skills, f"{100 * found.scores[row].interval_scores['80']:.2f}%"]
         assert f"| {'| '.join(cells)} |" in marked(night)
