@@ -1,11 +1,10 @@
 """`python -m tests.support.plot_pictures` draws the plots in docs/numbers.md, from IBM's recorded
-night, and keeps what every figure shows for tests/stockml/plots."""
+night."""
 
 from pathlib import Path
 
 from stockml.plots.style import png
-from tests.stockml.plots.drawing import described, write_kept
-from tests.stockml.plots.recorded import drawn, makers, tables
+from tests.stockml.plots.recorded import drawn
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "plots"
 NAMES = (
@@ -25,7 +24,6 @@ AS_IT_WAS = {"forecast": "forecast as it was"}
 
 
 def main() -> None:
-    write_kept({name: described(drawn(name)) for name in makers()} | tables())
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         (FOLDER / f"{name}.png").write_bytes(png(drawn(AS_IT_WAS.get(name, name))))

@@ -1,20 +1,13 @@
-"""What a figure shows, as text that a file keeps and a later drawing is compared with."""
+"""What a figure shows, as text."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stockml.storage.arrays import Floats
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-KEPT = Path(__file__).with_name("figures.txt")  # `python -m tests.support.plot_pictures` writes it
-NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]\d+)?")
 
 
 def described(figure: "Figure") -> str:
@@ -67,23 +60,3 @@ def _points(points: Any) -> str:
 
 def _numbers(values: list[float]) -> str:
     return " ".join(f"{value:.6g}" for value in values)
-
-
-def check_kept(name: str, found: str) -> None:
-    """What is shown is what the file has under this name; nearly, as machines differ."""
-    kept = read_kept()[name]
-    assert NUMBER.sub("#", found) == NUMBER.sub("#", kept)
-    np.testing.assert_allclose(_values(found), _values(kept), rtol=2e-5, atol=1e-7, err_msg=found)
-
-
-def _values(text: str) -> Floats:
-    return np.array([float(number) for number in NUMBER.findall(text)])
-
-
-def read_kept() -> dict[str, str]:
-    parts = KEPT.read_text().rstrip().split("\n\n# ")
-    return {name: text for name, _, text in (part.partition("\n") for part in parts)}
-
-
-def write_kept(figures: dict[str, str]) -> None:
-    KEPT.write_text("\n\n# ".join(f"{name}\n{text}" for name, text in figures.items()) + "\n")

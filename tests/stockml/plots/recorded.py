@@ -26,12 +26,14 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
 from stockml.training.tutorial import Recipe, TutorialFit
+from tests.stockml.plots.drawing import described
 from tests.support.nights import SETTINGS, assessed, history, recorded_night, series_until
 from tests.support.walks import with_prices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+KEPT = Path(__file__).with_name("figures.txt")
 DAY = date(2013, 2, 28)
 N, END = 3_300, 3_006  # sessions of the tutorial's walk, and of its training part
 
@@ -232,3 +234,8 @@ def tables() -> dict[str, str]:
         "table of one decayed on the test part": report(decay_on="test").table(),
         "table of seeds": seed_table([better, report("HPQ", 0.05), report("KO", 0.05)]),
     }
+
+
+def described_figures() -> dict[str, str]:
+    """What all of them show; the tables as they are."""
+    return {name: described(make()) for name, make in makers().items()} | tables()

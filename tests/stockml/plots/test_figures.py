@@ -19,9 +19,10 @@ from stockml.plots import comparison, diagnostics, style
 from stockml.plots.forecast import scale_of, skill_by_lead
 from stockml.plots.style import COLOURS
 from stockml.plots.training import averages
-from tests.stockml.plots.drawing import check_kept, described, read_kept
+from tests.stockml.plots.drawing import described
 from tests.stockml.plots.recorded import (
     DAY,
+    KEPT,
     both,
     drawn,
     makers,
@@ -33,6 +34,7 @@ from tests.stockml.plots.recorded import (
     with_hole,
 )
 from tests.support.colours import SEEN, distances, linear
+from tests.support.kept import check_kept, read_kept
 from tests.support.nights import assessed, recorded_night
 from tests.support.patience import PATIENCE_S
 
@@ -42,10 +44,10 @@ if TYPE_CHECKING:
 CROWDED = ("leads", "forecast", "calibration", "averages", "training", "changes")
 
 
-@pytest.mark.parametrize("name", [name for name in read_kept() if not name.startswith("table")])
+@pytest.mark.parametrize("name", [name for name in read_kept(KEPT) if not name.startswith("table")])
 def test_a_figure_shows_what_it_did_and_all_of_it_can_be_read(name: str) -> None:
     figure = drawn(name)
-    check_kept(name, described(figure))
+    check_kept(KEPT, name, described(figure))
     if not name.startswith("tutorial"):
         check_nothing_is_cut_off(figure)
         check_contrast(figure)
@@ -59,8 +61,8 @@ def test_a_figure_shows_what_it_did_and_all_of_it_can_be_read(name: str) -> None
 
 def test_a_table_of_the_tutorial_says_what_it_did_and_nothing_drawn_is_not_kept() -> None:
     for name, table in tables().items():
-        check_kept(name, table)
-    assert {*read_kept()} == {*makers(), *tables()}
+        check_kept(KEPT, name, table)
+    assert {*read_kept(KEPT)} == {*makers(), *tables()}
 
 
 def test_every_figure_of_the_tutorial_is_of_the_epoch_that_it_names() -> None:
@@ -147,7 +149,7 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
 
 
 def test_another_unit_changes_the_title_of_no_history() -> None:
-    kept = read_kept()
+    kept = read_kept(KEPT)
     titles = {kept[name].partition("\n")[0] for name in ("history", "history in pence at first")}
     assert len(titles) == 1
 
