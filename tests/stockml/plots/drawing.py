@@ -1,99 +1,62 @@
-"""What a figure shows, read back in the units of its axes; dates are matplotlib's date numbers."""
+"""What a figure shows, as text."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stockml.storage.arrays import Floats
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-
-Curve = tuple[str, Any, Any]  # colour, x, y
-Band = tuple[str, float, Any, Any, Any]  # colour, alpha, x, low, high
+    from matplotlib.figure import Figure
 
 
-def as_numbers(values: Any) -> Floats:
-    """Days as matplotlib's date numbers; numbers as they are."""
-    from matplotlib.dates import date2num
+def described(figure: "Figure") -> str:
+    """Every text, and of every line, band and bar its look, its ends and its extent.
 
-    found = np.atleast_1d(np.asarray(values))
-    return np.asarray(date2num(found) if found.dtype.kind == "M" else found, dtype=np.float64)
-
-
-def curves(axes: "Axes") -> "list[Line2D]":
-    """The lines given point by point, in the order they were drawn."""
-    return [line for line in axes.lines if line.get_transform() is axes.transData]
-
-
-def check_curves(axes: "Axes", *expected: Curve) -> None:
-    """The axes have these lines, drawn in this order, and no other."""
-    drawn = curves(axes)
-    assert [line.get_color() for line in drawn] == [colour for colour, _, _ in expected]
-    for line, (colour, x, y) in zip(drawn, expected, strict=True):
-        np.testing.assert_allclose(
-            line.get_xdata(orig=False), as_numbers(x), rtol=1e-12, err_msg=f"x of {colour}"
-        )
-        np.testing.assert_allclose(
-            line.get_ydata(orig=False), as_numbers(y), rtol=1e-9, err_msg=f"y of {colour}"
-        )
+    Dates are matplotlib's day numbers.
+    """
+    figure.draw_without_rendering()
+    lines = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        lines += ["axes", *(f"  {line}" for line in _of_axes(axes))]
+    return "\n".join(lines)
 
 
-def check_bands(axes: "Axes", *expected: Band) -> None:
-    """The axes have these filled bands, drawn in this order, and no other."""
-    from matplotlib.collections import PolyCollection
-    from matplotlib.colors import to_rgba
+def _of_axes(axes: "Axes") -> Iterator[str]:
+    from matplotlib.colors import to_hex
 
-    drawn = [each for each in axes.collections if isinstance(each, PolyCollection)]
-    assert len(drawn) == len(expected)
-    for polygon, (colour, alpha, x, low, high) in zip(drawn, expected, strict=True):
-        assert tuple(polygon.get_facecolor()[0]) == to_rgba(colour, alpha)
-        (path,) = polygon.get_paths()
-        n = len(low)  # a point, the lower side, a point, the upper side backwards, a point
-        lower, upper = path.vertices[1 : n + 1], path.vertices[n + 2 : 2 * n + 2][::-1]
-        for side, prices in ((lower, low), (upper, high)):
-            np.testing.assert_allclose(side[:, 0], as_numbers(x), rtol=1e-12)
-            np.testing.assert_allclose(side[:, 1], prices, rtol=1e-9)
-
-
-def levels(axes: "Axes") -> list[tuple[str, float]]:
-    """Lines right across the axes: colour and height, in the order they were drawn."""
-    across = axes.get_yaxis_transform(which="grid")
-    return [
-        (line.get_color(), float(line.get_ydata()[0]))
-        for line in axes.lines
-        if line.get_transform() is across
-    ]
-
-
-def marks(axes: "Axes") -> list[tuple[str, float]]:
-    """Lines from bottom to top: colour and place, in the order they were drawn."""
-    up = axes.get_xaxis_transform(which="grid")
-    drawn = [line for line in axes.lines if line.get_transform() is up]
-    return [(line.get_color(), float(line.get_xdata(orig=False)[0])) for line in drawn]
+    yield f"{axes.get_title()}|{axes.get_xlabel()}|{axes.get_ylabel()}"
+    yield _numbers([*axes.get_xlim(), *axes.get_ylim()])
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        yield " ".join(tick.get_text() for tick in ticks)
+    for line in axes.lines:
+        look = (line.get_color(), line.get_linewidth(), line.get_linestyle(), line.get_marker())
+        shape = f"{line.get_drawstyle()} alpha {line.get_alpha()}"
+        yield f"line {' '.join(map(str, look))} {shape}: {_points(line.get_xydata())}"
+    for each in axes.collections:
+        colour = to_hex((*each.get_facecolor(), *each.get_edgecolor())[0], keep_alpha=True)
+        for path in each.get_paths():
+            yield f"area {colour}: {_points(path.vertices)}"
+    if axes.patches:
+        corners = [
+            patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches
+        ]
+        yield f"bars: {_points(np.concatenate([box.get_points() for box in corners]))}"
+    for text in sorted(axes.texts, key=lambda text: text.get_position()[1]):
+        is_arrow = getattr(text, "arrow_patch", None) is not None
+        at = _numbers([*text.xy, *text.xyann]) if is_arrow else ""  # type: ignore[attr-defined]
+        yield f"text {text.get_color()} {text.get_text()}{at}"
 
 
-def labels(axes: "Axes") -> list[tuple[str, str]]:
-    """The texts in the axes from bottom to top: text and colour."""
-    return [
-        (text.get_text(), text.get_color())
-        for text in sorted(axes.texts, key=lambda text: text.get_position()[1])
-    ]
+def _points(points: Any) -> str:
+    """How many, the first and the last, the least, the greatest and the mean of those known."""
+    known = np.asarray(points, dtype=np.float64)
+    known = known[np.isfinite(known).all(axis=1)]
+    if not len(known):
+        return f"{len(points)} points, none known"
+    told = [known[0], known[-1], known.min(axis=0), known.max(axis=0), known.mean(axis=0)]
+    return f"{len(points)} points, {len(known)} known: {_numbers(np.concatenate(told).tolist())}"
 
 
-def in_order(ends: list[tuple[str, float, str]]) -> list[tuple[str, str]]:
-    """How labels at the edge should be ordered: by the value each names. ends: (text, value,
-    colour)."""
-    return [(text, colour) for text, _, colour in sorted(ends, key=lambda end: end[1])]
-
-
-def check_holds(axes: "Axes", values: Any) -> None:
-    """All these values are within the vertical axis."""
-    low, high = axes.get_ylim()
-    assert low <= np.nanmin(values) <= np.nanmax(values) <= high
-
-
-def days_shown(axes: "Axes") -> tuple[float, float]:
-    """The limits of a time axis that has no margin."""
-    return tuple(float(limit) for limit in axes.get_xlim())  # type: ignore[return-value]
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.6g}" for value in values)

@@ -1,5 +1,4 @@
-"""A night is logged once, its run says what it found, and links open the pages as they were
-arranged."""
+"""A night is logged once, and links open the pages as they were arranged."""
 
 from dataclasses import replace
 
@@ -7,28 +6,11 @@ import pytest
 import requests
 
 from stockml.nights.record import Night
-from stockml.tracking.client import Tracking, run_url
-from stockml.tracking.views import TAG
+from stockml.tracking.client import Tracking
 from tests.stockml.tracking.logged import changed, client, experiment, runs, versions
 from tests.support.loopback import Exchange, Loopback
 from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
-
-
-def test_the_description_has_the_verdict_the_table_and_the_plots(
-    tracking: Tracking, night: Night
-) -> None:
-    logged = tracking.log_night(night)
-    note = client(tracking).get_run(logged.mlflow_run_id).data.tags["mlflow.note.content"]
-    assert note.startswith("**IBM closed at 200.83")
-    assert "- network adds: +" in note
-    assert "| tonight's model" in note
-    assert "| 20 sessions" in note
-    assert (
-        f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.mlflow_run_id})"
-        in note
-    )
-    assert f"runs/{logged.mlflow_run_id}/artifacts/plots/forecast.png" in note
 
 
 def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(
@@ -36,11 +18,10 @@ def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(
 ) -> None:
     known = replace(tracking, pages="http://127.0.0.1:5000").keep_and_log(night)
     found = experiment(tracking)
-    key = TAG.rpartition(".")[2]
-    assert '"orderByKey":"params.`session`"' in found.tags[TAG]
     page = f"http://127.0.0.1:5000/#/experiments/{found.experiment_id}/runs"
+    assert "mlflow.sharedViewState.stockml" in found.tags
     assert (
-        known.mlflow_nights_url == f"{page}?viewStateShareKey={key}&workflowType=machine_learning"
+        known.mlflow_nights_url == f"{page}?viewStateShareKey=stockml&workflowType=machine_learning"
     )
     assert known.mlflow_run_url == f"{page}/{known.mlflow_run_id}?workflowType=machine_learning"
     assert tracking.keep_and_log(night).mlflow_nights_url is None, "no page is up"
@@ -91,8 +72,3 @@ def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(
     assert len(runs(tracking)) == 2
     models = client(tracking).search_logged_models([experiment(tracking).experiment_id])
     assert [str(model.status) for model in models] == ["READY"] * 2
-
-
-def test_a_runs_link_opens_the_model_training_layout() -> None:
-    link = run_url("http://127.0.0.1:5000/", "3", "a1")
-    assert link == "http://127.0.0.1:5000/#/experiments/3/runs/a1?workflowType=machine_learning"
