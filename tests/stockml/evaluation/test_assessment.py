@@ -318,12 +318,3 @@ def test_nothing_after_an_origin_affects_what_would_have_been_published(t: int) 
         one, two = candidate(model).earlier, candidate(model, other).earlier
         np.testing.assert_array_equal(one[:known], two[:known])
         assert not np.array_equal(one, two)
-
-
-def test_tonights_network_does_not_affect_earlier_origins() -> None:
-    """What is published tonight comes from a network that has learned more; what is scored does
-    not."""
-    one, two = candidate(USUAL), candidate(Model(USUAL.held_out, NARROW.published))
-    np.testing.assert_array_equal(one.test, two.test)
-    assert (two.tonight[..., -1] < one.tonight[..., -1]).all()
-    assert not candidate(None).has_network
