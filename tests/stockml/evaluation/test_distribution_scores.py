@@ -113,7 +113,7 @@ VINTAGES = VintageSet.ending_before(date(2006, 1, 1))
 def wider(times: float) -> Candidate:
     """A candidate of `times` the ridge regression's widths, shifted up a little."""
     forecast = times * VINTAGES.simple_quantiles(SERIES, AT, ALL) + 0.001
-    return Candidate(forecast, forecast, len(AT), None, None, has_network=True)
+    return Candidate(forecast, forecast, len(AT), None, has_network=True)
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), RIDGE: wider(1.0)}
