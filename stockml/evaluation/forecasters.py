@@ -1,10 +1,5 @@
 """Other packages' forecasters: classes that entry points `stockml.forecasters` name, a row each.
 
-Such a class is made without arguments and has two methods. `fit(known)` learns from a ticker's
-sessions up to the first origin, a PriceSeries. `quantiles(series, origins, leads)` returns
-(m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin); origins: (m,),
-ascending indices of `series`; each row rests on sessions up to its origin alone.
-
 It runs in a process of its own: one that fails, takes too long or crashes costs its row, not the
 night.
 """
@@ -15,7 +10,7 @@ import sys
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,6 +24,20 @@ PATIENCE_S = 60.0
 QuantileRows = tuple[dict[str, Floats], dict[str, str]]
 """By row, (m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin); why
 others are missing."""
+
+
+class Forecaster(Protocol):
+    """What such a class has; it is made without arguments."""
+
+    def fit(self, known: PriceSeries) -> None:
+        """Learn from a ticker's sessions up to the first origin."""
+
+    def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+        """(m, leads, 21) quantiles at LEVELS of log(close at lead / close of the origin).
+
+        origins: (m,), ascending indices of `series`.  Each row rests on sessions up to its origin
+        alone.
+        """
 
 
 def registered() -> EntryPoints:
