@@ -179,7 +179,7 @@ def select_model(
     )
     network_row = CHAMPION if CHAMPION in candidates and not promoted else LSTM
     has_network = candidates[network_row].has_network
-    worse = table.is_worse(network_row, clearly=candidates[network_row].own_path is None)
+    worse = table.is_worse(network_row, clearly=not candidates[network_row].forecasts_path)
     publisher = network_row if has_network and not worse else RIDGE
     adds = table.over_simple.get(network_row) if has_network else None
     publishing = models.get(publisher)
@@ -192,7 +192,7 @@ def select_model(
 def price_of(candidate: Candidate) -> Price:
     """Of which price the candidate is a forecast: the tutorial's network forecasts mid prices, all
     others closes."""
-    return "close" if candidate.own_path is None else "mid"
+    return "mid" if candidate.forecasts_path else "close"
 
 
 def _evaluated(
@@ -204,14 +204,14 @@ def _evaluated(
     units.
     """
     series, test, settings = unseen.series, unseen.test, unseen.settings
-    paths = {name: each.own_path for name, each in candidates.items() if each.own_path is not None}
-    others = {PUBLISHED: published} | ({WITHOUT_NETWORK: candidates[RIDGE]} if paths else {})
-    rises = {
-        name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()
+    shown = {name: each for name, each in candidates.items() if each.forecasts_path}
+    without = {WITHOUT_NETWORK: candidates[RIDGE]} if shown else {}
+    shown |= {PUBLISHED: published, **without}
+    step, units = settings.direction_step, to_newest_units(series)
+    rises = {name: each.rises(step) for name, each in shown.items()}
+    paths = {
+        name: units[test, None] * each.paths(series.close[test]) for name, each in shown.items()
     }
-    paths |= {name: each.paths(series.close[test]) for name, each in others.items()}
-    units = to_newest_units(series)
-    paths = {name: units[test, None] * path for name, path in paths.items()}
     prices = series.mid if LSTM in paths else series.close
     return evaluate(units * prices, test, paths, settings, rises, close=units * series.close)
 

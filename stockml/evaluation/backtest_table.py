@@ -91,7 +91,10 @@ def backtest_table(
     why = "expected a price that moves, found one still at a lead"
     left_out = {**left_out, **{each.ticker: why for each in backtests if each not in moved}}
     if not moved:
-        raise RowUnavailable("all of them are left out:", _commonest(left_out))
+        reasons = dict.fromkeys(
+            why.partition(f"{name}: ")[2] or why for name, why in left_out.items()
+        )
+        raise RowUnavailable("all of them are left out:", _some([*reasons], "; "))
     rows = dict.fromkeys(row for each in moved for row in each.widths)
     having = {row: [each for each in moved if row in each.widths] for row in rows}
     return BacktestTable(
@@ -141,21 +144,9 @@ def _missing(backtests: Sequence[TickerBacktest]) -> dict[str, str]:
     return missing
 
 
-def _commonest(left_out: Mapping[str, str]) -> str:
-    """The commonest reasons, each with those that it is given for: `reason: A, B, C and 4 more;
-    …`."""
-    tickers: dict[str, list[str]] = {}
-    for name, why in left_out.items():
-        tickers.setdefault(why.partition(f"{name}: ")[2] or why, []).append(name)
-    reasons = sorted(tickers, key=lambda why: -len(tickers[why]))
-    return _some([f"{why}: {_some(tickers[why])}" for why in reasons], "; ")
-
-
 def _some(names: Sequence[str], between: str = ", ") -> str:
-    more = (
-        f"{between.strip(' ,')} and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    )
-    return f"{between.join(names[:MAX_NAMED])}{more}"
+    shown, more = between.join(names[:MAX_NAMED]), len(names) - MAX_NAMED
+    return f"{shown}{between.strip()} and {more} more" if more > 0 else shown
 
 
 def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> BacktestRow:
@@ -214,31 +205,35 @@ def contents(table: BacktestTable) -> list[str | Cells]:
         ),
         ("Skill of the path over the last close (1 - MSE / MSE), in log price", table.paths),
     ):
-        parts += _skills(what, table, lines)
-    parts += [*_bands(table), *_outlook(table)]
+        parts += _skills(what, lines, table.tickers)
+    parts += _bands(table.distributions, table.tickers) + _outlook(table.outlook)
     parts.append(
         "nights: {nights}; {training used} used a fine-tuned network ({training, mean "
         "skill:+.3f}% of CRPS on the validation part, mean over all nights), {promoted} "
         "promoted a model, {without a network} published without a network.".format(**table.trained)
     )
-    fewer = {line.row for line in table.distributions if line.tickers < table.tickers}
-    parts += [f"{row}{FEWER if row in fewer else ''}: {why}." for row, why in table.missing.items()]
+    names = {line.row: _name(line, table.tickers) for line in table.distributions}
+    parts += [f"{names.get(row, row)}: {why}." for row, why in table.missing.items()]
     parts += [f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()]
     parts += [f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()]
     return parts
+
+
+def _name(line: BacktestRow, of: int) -> str:
+    return line.row + (FEWER if line.tickers < of else "")
 
 
 def _titled(what: str, heading: list[str], rows: Cells) -> list[str | Cells]:
     return [what, "", [["", *heading], *rows], ""] if rows else []
 
 
-def _skills(what: str, table: BacktestTable, lines: Sequence[BacktestRow]) -> list[str | Cells]:
+def _skills(what: str, lines: Sequence[BacktestRow], of: int) -> list[str | Cells]:
     """The skills; of several tickers, also the share of them above zero, in a table of its own:
     else it is too wide."""
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
-    names = [line.row + (FEWER if line.tickers < table.tickers else "") for line in lines]
     skills, shares, few = list[list[str]](), list[list[str]](), list[str]()
-    for name, line in zip(names, lines, strict=True):
+    for line in lines:
+        name = _name(line, of)
         by_lead = [f"{skill:+z.2f}" for skill in line.by_lead.values()]
         skills.append([name, f"{line.mean:+z.2f}", _p_value(line), *by_lead])
         above = [f"{share:.0f}" for share in (line.share, *line.share_by_lead.values())]
@@ -249,7 +244,7 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[BacktestRow]) -> li
     if few:
         made = "Made by few tickers, not above zero without the best in twenty"
         parts += [f"{made}: {', '.join(few)}", ""]
-    if table.tickers > 1:
+    if of > 1:
         parts += _titled("Percent of tickers above zero", ["mean", *leads], shares)
     return parts
 
@@ -260,24 +255,24 @@ def _p_value(line: BacktestRow | OutlookLine) -> str:
     return "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
 
 
-def _bands(table: BacktestTable) -> list[str | Cells]:
+def _bands(lines: Sequence[BacktestRow], of: int) -> list[str | Cells]:
     rows = [
         [
-            line.row + (FEWER if line.tickers < table.tickers else ""),
+            _name(line, of),
             " ".join(f"{line.coverage[level]:.1f}" for level in BANDS),
             "{:.0f} to {:.0f}%".format(*line.worst_coverage_80),
         ]
-        for line in table.distributions
+        for line in lines
         if line.coverage and line.worst_coverage_80
     ]
     heading = ["50, 80, 95% held", "80% by ticker"]
     return _titled("Coverage of the bands (not symmetrised)", heading, rows)
 
 
-def _outlook(table: BacktestTable) -> list[str | Cells]:
+def _outlook(lines: Sequence[OutlookLine]) -> list[str | Cells]:
     """The scores, then what the network adds: in one table they are wider than Prefect's page."""
     scores, gains = list[list[str]](), list[list[str]]()
-    for each in table.outlook:
+    for each in lines:
         name = f"{each.what}, {each.sessions} sessions"
         shares = [f"{each.said:.1%}", f"{each.came_true:.1%}"]
         scores.append([name, *shares, f"{each.score:.4f}", f"{each.constant:.4f}"])

@@ -90,15 +90,13 @@ class Candidate:
     of the origin).
 
     earlier: (k, horizon, 21), from all unseen origins before tonight, the m of the test part last.
-    tonight: (1, horizon, 21).  own_path: (m, horizon), in price, None where the network forecasts
-    none.  held_out: the network behind all but `tonight`, None without one.  has_network: whether
-    the width, or the path, is a network's.
+    tonight: (1, horizon, 21).  held_out: the network behind all but `tonight`, None without one.
+    has_network: whether the width, or the path, is a network's.
     """
 
     earlier: Floats
     tonight: Floats
     n_test: int
-    own_path: Floats | None
     held_out: Network | None
     has_network: bool
 
@@ -108,12 +106,7 @@ class Candidate:
 
         Raises InvalidSetting for a network that has seen the first unseen session.
         """
-        series, origins, first, n_test = (
-            unseen.series,
-            unseen.origins,
-            unseen.first,
-            len(unseen.test),
-        )
+        series, first, horizon = unseen.series, unseen.first, unseen.settings.horizon
         held_out, published = (model.held_out, model.published) if model else (None, None)
         if held_out and (through := held_out.learned_until) >= np.datetime64(first):
             raise InvalidSetting(
@@ -121,19 +114,19 @@ class Candidate:
                 str(through),
                 f"before the origin {first}",
             )
-        horizon, newest = unseen.settings.horizon, np.array([len(series) - 1])
-        earlier = quantiles_after(series, origins, horizon, unseen.vintages, held_out)
+        newest = np.array([len(series) - 1])
+        earlier = quantiles_after(series, unseen.origins, horizon, unseen.vintages, held_out)
         tonight = quantiles_after(series, newest, horizon, unseen.newest, published)
-        own_path = None
-        if held_out and held_out.forecasts_path:
-            close = series.close[unseen.test]
-            own_path = np.asarray(
-                close[:, None] * np.exp(earlier[-n_test:, :, MEDIAN]), dtype=np.float64
-            )
-        has_network = own_path is not None or all(
-            each and each.width_by != RIDGE for each in (held_out, published)
+        has_network = all(
+            each and (each.forecasts_path or each.width_by != RIDGE)
+            for each in (held_out, published)
         )
-        return cls(earlier, tonight, n_test, own_path, held_out, has_network)
+        return cls(earlier, tonight, len(unseen.test), held_out, has_network)
+
+    @property
+    def forecasts_path(self) -> bool:
+        """Whether the network forecasts a path, not a width: the tutorial's, of mid prices."""
+        return self.held_out is not None and self.held_out.forecasts_path
 
     def trained_row(self, unseen: ScoringData, leads: Indices) -> Floats | None:
         """(m, leads, 21) of what was trained on the ticker, used or not, on the test part; None if

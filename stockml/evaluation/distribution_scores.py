@@ -278,7 +278,7 @@ def distribution_table(
     shared = overlap(origins, int(leads[-1]))
     over_simple = compare_crps(widths, shared, reference=RIDGE, symmetric=True)
     with_location = compare_crps(losses, shared, reference=RIDGE)
-    for name in (name for name, each in candidates.items() if each.own_path is not None):
+    for name in (name for name, each in candidates.items() if each.forecasts_path):
         if name in with_location:
             over_simple[name] = with_location[name]
     trained, training_adds = candidates[LSTM].trained_row(unseen, leads), None

@@ -74,25 +74,36 @@ def outlook_scores(
     scores, squares = [], np.diff(np.log(series.close)) ** 2
     # even of short spans: two volatilities differ for longer than these last
     overlapping = overlap(origins, SPANS[-1])
+    days = series.sessions[origins]
     for span in (span for span in SPANS if span <= published.shape[1]):
-        forecasts = [each[:, span - 1] for each in (published, simple) if each is not None]
+        said = [
+            _statements(each[:, span - 1], span) for each in (published, simple) if each is not None
+        ]
         moved = np.expm1(moves(series, origins, np.array([span]))[:, 0])
-        variance = SESSIONS_A_YEAR * np.array(
-            [squares[origin : origin + span].mean() for origin in origins]
-        )
-        outcomes = {VOLATILITY: variance} if variance.all() else {}
-        events = {
+        variance = np.array([squares[origin : origin + span].mean() for origin in origins])
+        outcomes = {
+            VOLATILITY: SESSIONS_A_YEAR * variance,
             RISE: moved > 0,
             FALL: moved < -MOVES[0],
             **{what: np.abs(moved) > move for what, move in LARGE_MOVES.items()},
         }
-        outcomes |= {what: each.astype(np.float64) for what, each in events.items()}
+        if not variance.all():
+            del outcomes[VOLATILITY]
         for what, outcome in outcomes.items():
-            statements = [_statement(what, span, each) for each in forecasts]
-            scores.append(
-                _scored(what, span, statements, outcome, series.sessions[origins], overlapping)
-            )
+            forecasts, came = [each[what] for each in said], outcome.astype(np.float64)
+            days = series.sessions[origins]
+            scores.append(_scored(what, span, forecasts, came, days, overlapping))
     return tuple(scores)
+
+
+def _statements(quantiles: Floats, span: int) -> dict[str, Floats]:
+    """(m,) annualised variances, and chances.  quantiles: (m, 21), of the moves over the span."""
+    return {
+        VOLATILITY: annualised(quantiles, span) ** 2,
+        RISE: chance_above(quantiles, 0.0),
+        FALL: chance_of_fall(quantiles, MOVES[0]),
+        **{what: chance_beyond(quantiles, move) for what, move in LARGE_MOVES.items()},
+    }
 
 
 @dataclass(frozen=True)
@@ -121,27 +132,26 @@ def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookL
     by_statement: dict[tuple[str, int], list[ScoredStatement]] = {}
     for statement in (statement for statements in tickers for statement in statements):
         by_statement.setdefault((statement[0].what, statement[0].sessions), []).append(statement)
-    lines = []
-    for (what, sessions), statements in by_statement.items():
-        scores, gains = [score for score, _ in statements], [gain for _, gain in statements if gain]
-        adds = [100 * gain.skills[0] for gain in gains]
-        test = panel_diebold_mariano(gains) if gains else None
-        lines.append(
-            OutlookLine(
-                what,
-                sessions,
-                tickers=len(scores),
-                said=float(np.mean([each.said for each in scores])),
-                came_true=float(np.mean([each.came_true for each in scores])),
-                score=float(np.mean([each.score for each in scores])),
-                constant=float(np.mean([each.constant for each in scores])),
-                network_adds=float(np.mean(adds)) if adds else None,
-                share=100 * float(np.mean(np.array(adds) > 0)) if adds else None,
-                p_value=test.p_value if test else None,
-                compared=len(adds),
-            )
-        )
-    return lines
+    return [_line(*key, statements) for key, statements in by_statement.items()]
+
+
+def _line(what: str, sessions: int, statements: Sequence[ScoredStatement]) -> OutlookLine:
+    scores, gains = [score for score, _ in statements], [gain for _, gain in statements if gain]
+    adds = np.array([100 * gain.skills[0] for gain in gains])
+    test = panel_diebold_mariano(gains) if gains else None
+    return OutlookLine(
+        what,
+        sessions,
+        tickers=len(scores),
+        said=float(np.mean([each.said for each in scores])),
+        came_true=float(np.mean([each.came_true for each in scores])),
+        score=float(np.mean([each.score for each in scores])),
+        constant=float(np.mean([each.constant for each in scores])),
+        network_adds=float(adds.mean()) if gains else None,
+        share=100 * float((adds > 0).mean()) if gains else None,
+        p_value=test.p_value if test else None,
+        compared=len(gains),
+    )
 
 
 def touches(
@@ -179,19 +189,6 @@ def touches(
     return tuple(found)
 
 
-def _statement(what: str, span: int, quantiles: Floats) -> Floats:
-    """(m,) annualised variances, or chances.  quantiles: (m, 21), of the moves over the span."""
-    if what == VOLATILITY:
-        return annualised(quantiles, span) ** 2
-    if what == FALL:
-        return chance_of_fall(quantiles, MOVES[0])
-    return (
-        chance_above(quantiles, 0.0)
-        if what == RISE
-        else chance_beyond(quantiles, LARGE_MOVES[what])
-    )
-
-
 def _scored(
     what: str,
     span: int,
@@ -208,9 +205,14 @@ def _scored(
     if other and min(np.count_nonzero(outcomes), np.count_nonzero(outcomes != 1)) >= MIN_ORIGINS:
         gain = PairedLosses(sessions, loss, other[0], (1 - mean / float(other[0].mean()),))
         test = diebold_mariano(loss, other[0], overlapping)
-    constant, adds = (
-        float(loss_of(np.full(len(loss), frequency), outcomes).mean()),
-        gain.skills[0] if gain else None,
+    scored = OutlookScore(
+        what,
+        span,
+        said=float(shown(forecasts[0].mean())),
+        came_true=float(shown(frequency)),
+        score=mean,
+        constant=float(loss_of(np.full(len(loss), frequency), outcomes).mean()),
+        network_adds=gain.skills[0] if gain else None,
+        test=test,
     )
-    said_mean, came_mean = float(shown(forecasts[0].mean())), float(shown(frequency))
-    return OutlookScore(what, span, said_mean, came_mean, mean, constant, adds, test), gain
+    return scored, gain

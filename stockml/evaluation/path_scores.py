@@ -123,18 +123,16 @@ class Evaluation:
             by_forecast[name] |= {
                 f"one_step_{figure}": value for figure, value in asdict(step).items()
             }
-        for comparison in self.comparisons:
-            prefix, interval, test = (
-                f"vs_{slug(comparison.against)}",
-                comparison.interval,
-                comparison.test,
-            )
-            by_forecast[comparison.name] |= {
-                f"{prefix}_skill_difference": comparison.skill_difference,
-                f"{prefix}_skill_low": interval.low if interval else None,
-                f"{prefix}_skill_high": interval.high if interval else None,
-                f"{prefix}_dm": test.statistic if test else None,
-                f"{prefix}_dm_p_value": comparison.p_value,
+        for each in self.comparisons:
+            figures = {
+                "skill_difference": each.skill_difference,
+                "skill_low": each.interval.low if each.interval else None,
+                "skill_high": each.interval.high if each.interval else None,
+                "dm": each.test.statistic if each.test else None,
+                "dm_p_value": each.p_value,
+            }
+            by_forecast[each.name] |= {
+                f"vs_{slug(each.against)}_{figure}": value for figure, value in figures.items()
             }
         return {
             slug(name): {figure: value for figure, value in figures.items() if value is not None}
@@ -161,14 +159,11 @@ def evaluate(
     """
     horizon = settings.horizon
     actual = prices[origins[:, None] + np.arange(1, horizon + 1)]
-    start, rolling = (
-        close[origins],
-        pd.Series(prices).rolling(settings.scale_sessions, min_periods=1),
-    )
+    start = close[origins]
+    rolling = pd.Series(prices).rolling(settings.scale_sessions, min_periods=1)
     scale = np.asarray(rolling.max() - rolling.min(), dtype=np.float64)[origins]
-    step = mean_step(
-        np.cumsum(np.abs(np.diff(prices, prepend=prices[0]))), settings.scale_sessions
-    )[origins]
+    moved = np.cumsum(np.abs(np.diff(prices, prepend=prices[0])))
+    step = mean_step(moved, settings.scale_sessions)[origins]
     last_close = np.repeat(start[:, None], horizon, axis=1)
     named = {**paths, LAST_CLOSE: last_close, **baseline_paths(prices, origins, horizon)}
     errors = {name: path - actual for name, path in named.items()}

@@ -50,29 +50,24 @@ def pretrain_network(
     same month that they replace are kept aside for the models built on them. Raises TooFewTickers,
     TooFewBars, Diverged, StoreBusy.
     """
-    usable = {
-        ticker: bars
-        for ticker, each in series.items()
-        if len(learning_origins(bars := each.through(until)))
-    }
-    if (n_long := sum(len(bars) >= fewest_sessions for bars in usable.values())) < MIN_TICKERS:
+    known = {ticker: each.through(until) for ticker, each in series.items()}
+    usable = {ticker: bars for ticker, bars in known.items() if len(learning_origins(bars))}
+    n_long = sum(len(bars) >= fewest_sessions for bars in usable.values())
+    if n_long < MIN_TICKERS:
         raise TooFewTickers(MIN_TICKERS, fewest_sessions, until, n_long)
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = HarRegression.fit(usable, until)
         ridge = RidgeRegression.fit(usable, until, regression)
-        working = home.pretraining / str(regression.through)
-        members = members_of(seeds)
         pretrained, stretches = pretrain(
-            usable, until, regression, ridge, folder=working, members=members, on_epoch=on_epoch
+            usable,
+            until,
+            regression,
+            ridge,
+            folder=home.pretraining / str(regression.through),
+            members=members_of(seeds),
+            on_epoch=on_epoch,
         )
-        origins = {
-            ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in usable.items()
-        }
-        skill, gaining = pretrained_score(
-            VintageSet(regression, ridge, pretrained), usable, origins
-        )
-        scores = {**pretrained.scores, SKILL: round(skill, 6), SHARE: round(gaining, 1)}
-        pretrained = replace(pretrained, scores=scores)
+        pretrained = _with_scores(VintageSet(regression, ridge, pretrained), pretrained, usable)
         replay = Replay.of(stretches, pretrained, digest(pretrained))
         # only now: a night meanwhile would use the old network with the new ridge; the largest
         # first: disks may be full
@@ -80,6 +75,16 @@ def pretrain_network(
             keep_superseded(home.pretrained, each)
             write(each, home.pretrained)
     return pretrained, home.pretrained / file_name(pretrained)
+
+
+def _with_scores(
+    vintages: VintageSet, pretrained: PretrainedNetwork, series: Mapping[str, PriceSeries]
+) -> PretrainedNetwork:
+    """With SKILL and SHARE among its scores, on what it learned from."""
+    origins = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in series.items()}
+    skill, gaining = pretrained_score(vintages, series, origins)
+    scores = {**pretrained.scores, SKILL: round(skill, 6), SHARE: round(gaining, 1)}
+    return replace(pretrained, scores=scores)
 
 
 def pretrained_score(
@@ -91,16 +96,16 @@ def pretrained_score(
     A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose
     price stood still is left out.  Raises ValueError where no ticker is left.
     """
-    leads, skills = np.array(LEADS), []
+    leads, skills = np.array(LEADS), list[float]()
     assert vintages.regression is not None
-    for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
-        network = vintages.network_quantiles(prices, at, leads)
-        simple = symmetrised(vintages.regression.quantiles(prices, at, leads))
-        loss, reference = (
-            Losses.of(each, moves(prices, at, leads), leads) for each in (network, simple)
-        )
-        skills.append(loss.skills(reference)[0])
-    finite = np.array([each for each in skills if np.isfinite(each)])
+    for ticker, at in sorted(origins.items()):
+        if len(at):
+            actual = moves(series[ticker], at, leads)
+            network = vintages.network_quantiles(series[ticker], at, leads)
+            simple = symmetrised(vintages.regression.quantiles(series[ticker], at, leads))
+            loss, reference = (Losses.of(each, actual, leads) for each in (network, simple))
+            skills.append(loss.skills(reference)[0])
+    finite = np.array(skills)[np.isfinite(skills)]
     if not len(finite):
         raise ValueError("expected a ticker whose price moves, found none")
     return float(finite.mean()), 100 * float((finite > 0).mean())

@@ -88,7 +88,7 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
     found = assessed(challenger, champion)
     assert (found.verdict.promoted, found.publisher) == (promoted, publisher)
     author = candidate({LSTM: challenger, CHAMPION: champion}.get(publisher))
-    of_mids = author.own_path is not None
+    of_mids = author.forecasts_path
     assert found.forecast.price == ("mid" if of_mids else "close")
     assert found.forecast.last_value == (SERIES.mid if of_mids else SERIES.close)[-1]
     assert found.forecast.last_close == SERIES.close[-1]
@@ -307,7 +307,7 @@ def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> 
 
 def test_a_path_of_a_networks_own_is_scored_at_the_prices_that_it_forecast() -> None:
     np.testing.assert_allclose(
-        candidate(GOOD).own_path, GOOD.held_out.paths(SERIES, TEST, len(LEADS))
+        candidate(GOOD).paths(SERIES.close[TEST]), GOOD.held_out.paths(SERIES, TEST, len(LEADS))
     )
 
 
@@ -318,12 +318,3 @@ def test_nothing_after_an_origin_affects_what_would_have_been_published(t: int) 
         one, two = candidate(model).earlier, candidate(model, other).earlier
         np.testing.assert_array_equal(one[:known], two[:known])
         assert not np.array_equal(one, two)
-
-
-def test_tonights_network_does_not_affect_earlier_origins() -> None:
-    """What is published tonight comes from a network that has learned more; what is scored does
-    not."""
-    one, two = candidate(USUAL), candidate(Model(USUAL.held_out, NARROW.published))
-    np.testing.assert_array_equal(one.test, two.test)
-    assert (two.tonight[..., -1] < one.tonight[..., -1]).all()
-    assert not candidate(None).has_network

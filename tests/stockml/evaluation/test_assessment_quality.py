@@ -53,6 +53,9 @@ def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None
     assert 0.0 < night.verdict.numbers["crps_skill_of_the_width"] < 0.03
     assert night.distributions.widths[PRETRAINED].skill < 0.03
     assert night.evaluation.scores[PUBLISHED].skill == pytest.approx(0.055, abs=0.02)
+    assert night.evaluation.scores[LAST_CLOSE].mse == pytest.approx(LAST_CLOSE_MSE, rel=1e-9)
+    for band, low, high in (("50", 0.4, 0.65), ("80", 0.7, 0.9), ("95", 0.9, 0.99)):
+        assert low <= night.band_scores.bands[band].coverage <= high
 
 
 @cache
@@ -84,29 +87,6 @@ def test_five_shares_that_no_pretrained_network_has_seen_are_forecast_as_measure
     """Margins for other processors only: a leak that gains as little as a quarter of what the
     network adds is seen."""
     assert panel()[figure] == pytest.approx(measured, abs=margin)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("band", "low", "high"), [("50", 0.4, 0.65), ("80", 0.7, 0.9), ("95", 0.9, 0.99)]
-)
-def test_the_bands_cover_about_what_they_claim_on_the_test_part(
-    band: str, low: float, high: float
-) -> None:
-    assert low <= found().band_scores.bands[band].coverage <= high
-
-
-@pytest.mark.slow
-def test_the_last_closes_error_is_the_known_one_and_equals_a_naive_loops() -> None:
-    close, scores = series().close, found().evaluation.scores
-    scale = {t: np.ptp(close[max(t - 2499, 0) : t + 1]) for t in found().test_origins}
-    loop = [
-        ((close[t] - close[t + k]) / scale[t]) ** 2
-        for t in found().test_origins
-        for k in range(1, 51)
-    ]
-    assert scores[LAST_CLOSE].mse == pytest.approx(np.mean(loop), rel=1e-12)
-    assert scores[LAST_CLOSE].mse == pytest.approx(LAST_CLOSE_MSE, rel=1e-9)
 
 
 def main() -> None:

@@ -61,10 +61,10 @@ def ticker(
     )
 
 
-def rise(came_true: float, score: float, adds: float | None) -> ScoredStatement:
+def rise(came_true: float, score: float, adds: float | None, what: str = "rise") -> ScoredStatement:
     losses = np.random.default_rng(round(1000 * score)).random((2, len(DAYS)))
     gain = None if adds is None else PairedLosses(DAYS, *losses, (adds,))
-    return OutlookScore("rise", 20, 0.5, came_true, score, 0.25, adds, None), gain
+    return OutlookScore(what, 20, 0.5, came_true, score, 0.25, adds, None), gain
 
 
 TUNED, WITHOUT = (
@@ -75,7 +75,7 @@ KEPT = BacktestNight("keep", -0.01, True, "champion")
 FOUND = (
     ticker("ABC", 2, [rise(0.25, 0.2, 0.01)], TUNED, WITHOUT, WITHOUT),
     ticker("DEF", 1, [rise(0.75, 0.125, None)], TUNED, KEPT),
-    ticker("GHI", 3, [rise(0.8, 0.1, -0.03)], WITHOUT, WITHOUT),
+    ticker("GHI", 3, [rise(0.8, 0.1, -0.03), rise(0.2, 0.1, None, "fall")], WITHOUT, WITHOUT),
 )
 TABLE = backtest_table(FOUND, {})
 
@@ -113,7 +113,9 @@ def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zer
 
 def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert (TABLE.first, TABLE.last, TABLE.origins) == ("2004-01-06", "2005-01-08", 36)
-    [line] = TABLE.outlook
+    line, alone = TABLE.outlook
+    assert (alone.tickers, alone.compared) == (1, 0)
+    assert (alone.network_adds, alone.share, alone.p_value) == (None, None, None)
     test = panel_diebold_mariano([gain for each in FOUND for _, gain in each.outlook if gain])
     assert test
     said = markdown(TABLE)

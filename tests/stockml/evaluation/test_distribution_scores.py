@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import scoringrules
-from scipy.stats import norm, ttest_1samp
+from scipy.stats import norm
 
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_scores import (
@@ -25,7 +25,7 @@ from stockml.evaluation.distribution_scores import (
 from stockml.evaluation.path_scores import CHAMPION, LSTM
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano
 from stockml.models.har_regression import REGRESSION
-from stockml.models.lead_grid import LEVELS, symmetrised
+from stockml.models.lead_grid import LEVELS
 from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED, TickerNetwork
 from stockml.models.vintage_set import VintageSet
@@ -68,31 +68,6 @@ def test_scores_are_those_of_scoringrules() -> None:
     assert found.interval_scores["80"] == pytest.approx(expected)
 
 
-def test_the_right_width_wins_against_the_reference_at_every_lead() -> None:
-    both = losses(outcomes(), right=quantiles(0.01), wide=quantiles(0.02))
-    [found] = compare_crps(both, 10, reference="right", symmetric=True).values()
-    assert (found.name, found.reference, found.symmetric) == ("wide", "right", True)
-    right, wide = both.values()
-    assert found.skill == pytest.approx(1 - wide.by_origin.mean() / right.by_origin.mean())
-    np.testing.assert_allclose(found.skill_by_lead, 1 - wide.means[1:] / right.means[1:])
-    assert found.test == diebold_mariano(wide.by_origin, right.by_origin, 10)
-    assert found.test is not None
-    assert found.test.p_worse < 0.01
-    assert compare_crps(both, 10, reference="absent") == {}
-
-
-def test_the_location_counts_unless_widths_alone_are_compared() -> None:
-    both = {"centred": quantiles(0.01), "rising": quantiles(0.01, 0.003)}
-    risen = outcomes() + 0.003 * np.sqrt(LEADS)
-    widths = losses(risen, **{row: symmetrised(each) for row, each in both.items()})
-    skills = [
-        compare_crps(each, 10, reference="centred")["rising"].skill
-        for each in (widths, losses(risen, **both))
-    ]
-    assert skills[0] == pytest.approx(0, abs=1e-9)
-    assert skills[1] > 0.02
-
-
 @pytest.mark.parametrize("width", [0.0, 0.005])
 def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(width: float) -> None:
     moved = np.zeros((len(ORIGINS), len(LEADS)))
@@ -129,30 +104,6 @@ def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> N
     assert panel_diebold_mariano(few) is None
 
 
-def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
-    random = np.random.default_rng(5)
-    blocks = DAYS.astype("datetime64[M]").astype(int) // 3
-    # one shock a quarter, the same for every ticker
-    shared = random.normal(size=blocks.max() + 1)[blocks]
-    owns = [random.normal(0, 0.01, len(ORIGINS)) for _ in range(50)]
-    tickers = [PairedLosses(DAYS, 5 + shared + own, 5 + own, ()) for own in owns]
-    one, fifty = panel_diebold_mariano(tickers[:1]), panel_diebold_mariano(tickers)
-    assert one is not None
-    assert fifty is not None
-    assert fifty.statistic == pytest.approx(one.statistic, rel=0.1)
-
-
-def test_an_interval_is_students_where_no_outcomes_overlap() -> None:
-    both = losses(outcomes()[::10], network=quantiles(0.0105)[::10], simple=quantiles(0.02)[::10])
-    found = compare_crps(both, 1, reference="simple")["network"]
-    loss, other = (each.by_origin for each in both.values())
-    expected = ttest_1samp(other - loss, 0.0).confidence_interval()
-    assert found.interval
-    interval = np.array([found.interval.low, found.interval.high])
-    np.testing.assert_allclose(interval, np.array([*expected]) / other.mean())
-    assert replace(found, test=None).interval is None
-
-
 SERIES, AT = walk(2_600), np.arange(2_200, 2_550, 5)
 SHOWN, ALL = np.array([1, 5, 10, 20, 50]), np.arange(1, 51)
 ACTUAL = np.log(SERIES.close[AT[:, None] + SHOWN] / SERIES.close[AT, None])
@@ -162,7 +113,7 @@ VINTAGES = VintageSet.ending_before(date(2006, 1, 1))
 def wider(times: float) -> Candidate:
     """A candidate of `times` the ridge regression's widths, shifted up a little."""
     forecast = times * VINTAGES.simple_quantiles(SERIES, AT, ALL) + 0.001
-    return Candidate(forecast, forecast, len(AT), None, None, has_network=True)
+    return Candidate(forecast, forecast, len(AT), None, has_network=True)
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), RIDGE: wider(1.0)}
@@ -218,8 +169,13 @@ def test_rows_are_compared_with_the_regression_the_champion_and_by_width_with_th
             (rows[name] / np.sqrt(SHOWN)).mean(axis=1) for name in (each.name, each.reference)
         )
         assert each.skill == pytest.approx(1 - loss.mean() / other.mean(), abs=1e-9)
+        by_lead = 1 - rows[each.name].mean(axis=0) / rows[each.reference].mean(axis=0)
+        np.testing.assert_allclose(each.skill_by_lead, by_lead, atol=1e-9)
         expected = diebold_mariano(loss, other, 10)  # paths of 50, every 5 sessions
+        assert each.test
         assert vars(each.test) == pytest.approx(vars(expected))
+        assert each.interval == each.test.around(each.skill)
+    assert replace(champion, test=None).interval is None
     figures = found.figures()
     assert figures["crps_skill"] == found.whole[LSTM].skill
     assert figures["crps_skill_p_value"] == found.whole[LSTM].p_value

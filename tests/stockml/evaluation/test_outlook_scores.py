@@ -4,14 +4,7 @@ decide nothing."""
 import numpy as np
 import pytest
 
-from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
-from stockml.evaluation.outlook_scores import (
-    MIN_ORIGINS,
-    OutlookScore,
-    outlook_lines,
-    outlook_scores,
-    touches,
-)
+from stockml.evaluation.outlook_scores import MIN_ORIGINS, outlook_scores, touches
 from stockml.evaluation.significance import diebold_mariano
 from stockml.forecasts.outlook import SPANS, annualised, chance_above
 from stockml.forecasts.touch import touch_chance
@@ -114,30 +107,6 @@ def test_the_losses_behind_a_gain_are_kept_beside_it_for_a_test_across_tickers()
         assert gain.skills == (score.network_adds,)
         assert gain.loss.mean() == pytest.approx(score.score)
         assert 1 - gain.loss.mean() / gain.reference.mean() == pytest.approx(score.network_adds)
-
-
-def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_one() -> None:
-    sessions, ones = SERIES.sessions[ORIGINS], np.ones(len(ORIGINS))
-    gains = [
-        PairedLosses(sessions, ones - gain * np.sin(ORIGINS), ones, (gain,))
-        for gain in (0.005, 0.0, -0.01, 0.045)
-    ]
-    said = [
-        OutlookScore("rise", 5, 0.5, rate, 0.2 + rate, 0.1, None, None)
-        for rate in (0.25, 0.5, 0.75, 1.0, 1.0)
-    ]
-    volatility = OutlookScore("volatility", 5, 0.3, 0.2, 0.5, 0.4, None, None)
-    tickers = [[(score, gain)] for score, gain in zip(said, [*gains, None], strict=True)]
-    line, other = outlook_lines([*tickers, [(volatility, None)]])
-    assert (line.what, line.sessions, line.tickers, line.compared) == ("rise", 5, 5, 4)
-    means = (line.said, line.came_true, line.score, line.constant)
-    assert means == pytest.approx((0.5, 0.7, 0.9, 0.1))
-    assert (line.network_adds, line.share) == pytest.approx((1.0, 50.0))
-    test = panel_diebold_mariano(gains)
-    assert test is not None
-    assert line.p_value == test.p_value
-    assert (other.what, other.tickers, other.compared) == ("volatility", 1, 0)
-    assert (other.network_adds, other.share, other.p_value) == (None, None, None)
 
 
 def test_chances_of_a_touch_are_scored_over_the_own_frequency_as_a_loop_scores_them() -> None:
