@@ -280,16 +280,10 @@ def bars(
 
     if csv and as_json:
         raise BadParameter("expected --csv or --json, found both")
-    if restated and holes:
-        raise BadParameter("expected --restated or --holes, found both")
-    about_bars = _options_given(
-        {"--holes": holes, "--restated": restated, "--accept": accept, "--reject": reject}
-    )
-    if about_bars and (
-        of_listing := _options_given({"--as-of": as_of, "--adjusted": adjusted, "--csv": csv})
-    ):
+    if sum(map(bool, (holes or accept or reject, restated, as_of or adjusted or csv))) > 1:
         raise BadParameter(
-            f"expected {of_listing[0]} for the bars themselves, found it with {about_bars[0]}"
+            "expected one of --holes (or --accept, --reject), --restated, and the bars themselves "
+            "(--as-of, --adjusted, --csv), found two"
         )
     if accept and accept == reject:
         raise BadParameter(f"expected {accept} to be accepted or rejected, found both")
@@ -317,10 +311,6 @@ def bars(
     print(json_text({"ticker": ticker, **plain}) if as_json else text)
 
 
-def _options_given(options: Mapping[str, object]) -> list[str]:
-    return [name for name, value in options.items() if value]
-
-
 def _bars(
     ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool
 ) -> tuple[dict[str, Any], str]:
@@ -330,17 +320,10 @@ def _bars(
     rows = [
         {"session": f"{day:{DAY}}", **row} for day, row in zip(frame.index, values, strict=True)
     ]
-    lines = [
-        (
-            f"{ticker}: {quantity(len(rows), 'session')}, {rows[0]['session']} to "
-            f"{rows[-1]['session']}, {how}"
-        )
-    ]
-    lines.append(rows_of(frame.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
-    if missing := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
-        listed = ", ".join(map(str, missing[:SHOWN_ROWS])) + " …" * (len(missing) > SHOWN_ROWS)
-        lines.append(f"{quantity(len(missing), 'session')} of the calendar without a bar: {listed}")
-    return {"sessions": len(rows), "bars": rows}, "\n".join(lines)
+    span = f"{rows[0]['session']} to {rows[-1]['session']}"
+    head = f"{ticker}: {quantity(len(rows), 'session')}, {span}, {how}"
+    text = f"{head}\n{rows_of(frame.tail(SHOWN_ROWS), ends=SHOWN_ROWS)}"
+    return {"sessions": len(rows), "bars": rows}, text
 
 
 def rows_of(bars: "pd.DataFrame", ends: int) -> str:

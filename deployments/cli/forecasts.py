@@ -1,7 +1,6 @@
 """Commands that show the results of nights: the newest forecast, a size by it, the scores of past
 ones."""
 
-import sys
 from datetime import date
 from shutil import get_terminal_size
 from textwrap import fill
@@ -11,13 +10,11 @@ from typer import Option, Typer
 
 from deployments.cli.command_home import json_text
 from deployments.cli.options import Calendar, Details, Json, Ticker, as_share
-from stockml.errors import HistoryError, InvalidFile, NoBars
+from stockml.errors import HistoryError, NoBars
 from stockml.home import current_home
-from stockml.redaction import one_line
 
 if TYPE_CHECKING:
     from stockml.forecasts.forecast import Forecast
-    from stockml.forecasts.ledger import LedgerEntry
     from stockml.nights.record import Night
     from stockml.prices.calendar import Sessions
     from stockml.prices.store import BarStore
@@ -29,14 +26,6 @@ SHOWN_LEADS = (1, 5, 10, 20, 30, 40, 50)
 @app.command()
 def forecast(
     ticker: Ticker,
-    expires_after: Annotated[
-        int | None,
-        Option(
-            min=0,
-            metavar="SESSIONS",
-            help="Age beyond which it counts as expired; default: its night's setting.",
-        ),
-    ] = None,
     calendar: Calendar = None,
     past: Annotated[
         bool, Option("--past", help="Show how earlier forecasts turned out instead.")
@@ -48,24 +37,18 @@ def forecast(
     from deployments.cli import past_forecasts
     from deployments.registration.ticker_list import ticker_store
     from stockml import clock
-    from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
-    from stockml.forecasts.ledger import Ledger, entries_of
     from stockml.nights.card import Card
+    from stockml.nights.published import newest_published
     from stockml.nights.status import UP_TO_DATE, rows
     from stockml.nights.summary import forecast_json
 
+    home = current_home()
     if past:
         past_forecasts.show(ticker, calendar, as_json=as_json)
         return
-    [entry] = entries_of(ticker, Ledger(current_home().ledger).newest(ticker))
-    store, night = ticker_store(current_home(), ticker, calendar), _night_of(entry)
-    sessions = store.sessions(ticker)
-    # the ledger keeps no outlook
-    published = night.forecast if night and night.forecast else entry.forecast
-    if expires_after is None:
-        expires_after = night.expires_after if night else EXPIRES_AFTER
-    age = age_of(published.origin, sessions, clock.now(), expires_after)
-    timing = entry.timing(sessions)
+    found, store = newest_published(home, ticker), ticker_store(home, ticker, calendar)
+    entry, published, sessions = found.entry, found.forecast, store.sessions(ticker)
+    age, timing = found.age(sessions, clock.now()), entry.timing(sessions)
     # as it was known, restated or not
     close = published.last_close or _close_at(store, ticker, published.origin)
     if as_json:
@@ -81,16 +64,16 @@ def forecast(
         }
         print(json_text({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
         return
-    [row] = rows(current_home(), [ticker], clock.now())
+    [row] = rows(home, [ticker], clock.now())
     state = "" if row.state == UP_TO_DATE else row.state
-    print(Card.of(ticker, published, night, age, state).text())
+    print(Card.of(ticker, published, found.night, age, state).text())
     if timing != "live":
         print(
             f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, "
             f"{past_forecasts.WHEN[timing]}"
         )
     if details and not age.expired:
-        _print_details(published, night, sessions)
+        _print_details(published, found.night, sessions)
 
 
 def _print_details(published: "Forecast", night: "Night | None", sessions: "Sessions") -> None:
@@ -117,19 +100,6 @@ def _print_details(published: "Forecast", night: "Night | None", sessions: "Sess
             [fill(f"chance {rise(night, published)}", width), *outlook(published, night).lines()]
         )
     )
-
-
-def _night_of(entry: "LedgerEntry") -> "Night | None":
-    """The record of the entry's night; None if maintenance has removed it, or it is damaged, which
-    is printed."""
-    from stockml.nights.record import night_path, read_night
-
-    record = night_path(current_home().nights, entry.ticker, entry.key)
-    try:
-        return read_night(record) if record.is_file() else None
-    except InvalidFile as damaged:
-        print(f"stockml: its night's record is left out: {one_line(str(damaged))}", file=sys.stderr)
-        return None
 
 
 @app.command()

@@ -32,7 +32,6 @@ from deployments.cli.runs import (
     run_flow,
 )
 from stockml.home import current_home
-from stockml.settings import FailWhen
 
 if TYPE_CHECKING:
     from stockml.nights.universe import NightRow
@@ -69,7 +68,7 @@ def backfill(
     arguments |= {"mode": mode, "first": first, "last": last, "learn": learn}
     with recorded_prices(ticker):
         rows = run_flow("backfill.backfill", ticker, quiet=as_json, **arguments)
-    return _show_rows(rows, "all fail", as_json=as_json)
+    return _show_rows(rows, as_json=as_json)
 
 
 @app.command()
@@ -80,12 +79,6 @@ def universe(
     profile: OwnProfile = None,
     settings: Settings = None,
     processes: Annotated[int, Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
-    dask: Annotated[
-        str | None, Option(metavar="ADDRESS", help="A Dask scheduler; else STOCKML_DASK_ADDRESS.")
-    ] = None,
-    fail_when: Annotated[
-        FailWhen, Option(help="When the whole run counts as failed.")
-    ] = "all fail",
     as_json: Json = False,
 ) -> int:
     """Run many tickers' nights in parallel. Without a TICKER, those of `stockml tickers list`."""
@@ -103,17 +96,13 @@ def universe(
         "mode": mode,
         "profile": profile,
         "settings": as_settings(settings),
-    }
-    arguments |= {
         "session": session,
         "processes": processes,
-        "dask_address": dask,
-        "fail_when": fail_when,
+        "choices": {ticker: choice for ticker, choice in choices.items() if choice},
     }
-    arguments["choices"] = {ticker: choice for ticker, choice in choices.items() if choice}
     with recorded_prices(*names):
         rows = run_flow("universe.universe", names, late_retries=0, quiet=as_json, **arguments)
-    return _show_rows(rows, fail_when, as_json=as_json)
+    return _show_rows(rows, as_json=as_json)
 
 
 @app.command()
@@ -123,9 +112,6 @@ def backtest(
     last: Annotated[date | None, day("Last day; required.", "--to")] = None,
     every: Annotated[int, Option(min=1, max=250, help="Sessions from one night to the next.")] = 5,
     prices: Annotated[Path | None, folder("Use these daily price files, not the store.")] = None,
-    vintages: Annotated[
-        Path | None, folder("Use only these pretrained networks and regressions.")
-    ] = None,
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -157,10 +143,7 @@ def backtest(
         "last": last,
         "every": every,
         "settings": as_settings(settings),
-    }
-    arguments |= {
         "prices": str(prices or ""),
-        "vintages": str(vintages or ""),
         "calendar": calendar,
     }
     check_bars(() if prices else tickers or (), calendar)
@@ -169,17 +152,14 @@ def backtest(
         print(json_text(asdict(table)))
         return
     for part in contents(table):
-        print(
-            part
-            if isinstance(part, str)
-            else "\n".join(aligned(part, "<" + ">" * (len(part[0]) - 1)))
-        )
+        is_text = isinstance(part, str)
+        print(part if is_text else "\n".join(aligned(part, "<" + ">" * (len(part[0]) - 1))))
 
 
-def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> int:
+def _show_rows(rows: "Sequence[NightRow]", *, as_json: bool) -> int:
     from stockml.nights.universe import ending, records, text
 
-    name, message = ending(rows, fail_when)
+    name, message = ending(rows, "all fail")
     plain = {"status": name, "message": message, "nights": records(rows)}
     print(json_text(plain) if as_json else f"{text(rows)}\n{message}")
     return int(name == "Failed")

@@ -69,13 +69,7 @@ def nightly(
 
 
 @app.command()
-def rollback(
-    ticker: Ticker,
-    reason: Annotated[
-        str, Option(help="Recorded in the promotion history.")
-    ] = "rolled back by hand",
-    as_json: Json = False,
-) -> None:
+def rollback(ticker: Ticker, as_json: Json = False) -> None:
     """Restore the previous champion, in MLflow too."""
     from stockml.models.registry import Registry
 
@@ -83,7 +77,7 @@ def rollback(
     champion = Registry(current_home().models).rollback(
         ticker,
         at=datetime.now(UTC),
-        reason=reason,
+        reason="rolled back by hand",
         beforehand=lambda back: alias_results.append(_follow_alias(ticker, back.key)),
     )
     [(version, alias_text)] = alias_results

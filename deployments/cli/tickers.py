@@ -67,7 +67,6 @@ def add(
     """Add tickers to run every night, to the default list or your own."""
     from deployments.registration import ticker_list
     from deployments.replay.recording import recorded_rows
-    from stockml.prices.store import BarStore
     from stockml.provider.price_source import plays_recorded
     from stockml.provider.quota import Plan
 
@@ -92,14 +91,6 @@ def add(
         if symbol := from_yahoo(ticker):
             rename = f"`stockml tickers rename {ticker} {symbol}`"
             print(f"Yahoo's {ticker} is Alpha Vantage's {symbol}; if it is meant: {rename}")
-    stored = BarStore.of(home).tickers()
-    for ticker in set(added).difference(stored):
-        for other in stored:
-            if as_key(other) == as_key(ticker):  # an import's, before the list had a spelling
-                print(
-                    f"the bars of {ticker} are there as {other}: `stockml tickers rename {other} "
-                    f"{ticker}`"
-                )
     with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
         shared = Plan.of(os.environ).shared_by(len(ticker_list.tickers_of(home).tickers))
         if shared and not plays_recorded(home, os.environ):

@@ -23,7 +23,6 @@ from deployments.cli.options import (
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.errors import TrackingUnavailable
 from stockml.home import current_home
-from stockml.settings import DecayPart, Sampler
 
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
@@ -85,7 +84,6 @@ def search(
     trials: Annotated[
         int, Option(min=1, help="Trials in total; a repeated search continues up to it.")
     ] = 30,
-    sampler: Annotated[Sampler, Option(help="How the next settings are chosen.")] = "tpe",
     settings: Annotated[
         list[str] | None,
         Option("--set", metavar="NAME=VALUE", help="A setting to fix instead of searching it."),
@@ -102,13 +100,10 @@ def search(
     if is_file := Path(source).is_file() or Path(source).suffix in (".csv", ".txt"):
         if calendar:
             raise BadParameter("expected no --calendar with a file: it has its own dates")
-        tuned = _tuned_tutorial(
-            Path(source), as_tutorial_settings(settings), trials, sampler, quiet=as_json
-        )
+        tuned = _tuned_tutorial(Path(source), as_tutorial_settings(settings), trials, quiet=as_json)
     else:
         arguments: dict[str, Any] = {
             "trials": trials,
-            "sampler": sampler,
             "settings": as_settings(settings),
         }
         check_bars([ticker := as_ticker(source)], calendar)
@@ -140,7 +135,7 @@ def search(
 
 
 def _tuned_tutorial(
-    file: Path, changed: dict[str, Any], trials: int, sampler: Sampler, *, quiet: bool
+    file: Path, changed: dict[str, Any], trials: int, *, quiet: bool
 ) -> "TuningResult":
     import numpy as np
 
@@ -156,7 +151,7 @@ def _tuned_tutorial(
     settings = tutorial_settings(changed)
     check_length(file, len(mid), settings)
     series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
-    search = Search(f"{share_of(file)}.tutorial", series, settings, sampler, space_beside(changed))
+    search = Search(f"{share_of(file)}.tutorial", series, settings, "tpe", space_beside(changed))
     seconds: list[float] = []
     with quiet_libraries() as terminal:
 
@@ -185,32 +180,10 @@ def tutorial(
     files: Annotated[
         list[Path], Argument(metavar="FILE", help="Daily prices as CSV, such as hpq.us.txt.")
     ],
-    epochs: Annotated[
-        int | None,
-        Option(min=1, max=1000, help="Passes over the training part; default 30, as published."),
-    ] = None,
-    seed: Annotated[
-        int | None, Option(min=0, help="Seed of weights, streams and dropout; default 1.")
-    ] = None,
     seeds: Annotated[
-        int, Option(min=1, help="How many seeds to train, counting up from --seed.")
+        int, Option(min=1, help="How many seeds to train, from training.seed up.")
     ] = 1,
-    decay_on: Annotated[
-        DecayPart | None,
-        Option(
-            help=(
-                "Part whose loss lowers the learning rate; default validation; test is as "
-                "published, but leaks."
-            )
-        ),
-    ] = None,
     settings: Settings = None,
-    plots: Annotated[
-        Path | None,
-        Option(
-            file_okay=False, metavar="FOLDER", help="Where to put the plots; default: in the home."
-        ),
-    ] = None,
 ) -> None:
     """Train by the published tutorial's recipe. Prints, draws and logs its figures.
 
@@ -218,12 +191,7 @@ def tutorial(
     """
     from stockml.evaluation.tutorial_report import seed_table, untrained_report
 
-    options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on}
-    options_given = {name: value for name, value in options.items() if value is not None}
     changed = as_tutorial_settings(settings)
-    if twice := sorted(changed.keys() & options_given.keys()):
-        raise BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
-    changed |= options_given
     for file in files:
         untrained_report(file, changed)  # raises now, not after the hours that earlier files take
     first = changed.get("training.seed", 1)
@@ -231,16 +199,13 @@ def tutorial(
     reports = []
     for number, (file, each_seed) in enumerate(trainings, start=1):
         position = f"training {number} of {len(trainings)}" if len(trainings) > 1 else ""
-        reports.append(
-            _train_and_report(file, changed | {"training.seed": each_seed}, plots, position)
-        )
+        seeded = changed | {"training.seed": each_seed}
+        reports.append(_train_and_report(file, seeded, position))
     if len(reports) > 1:
         print(seed_table(reports))
 
 
-def _train_and_report(
-    file: Path, changed: dict[str, Any], plots: Path | None, position: str
-) -> "TutorialReport":
+def _train_and_report(file: Path, changed: dict[str, Any], position: str) -> "TutorialReport":
     """position: which of several trainings this is; empty for a single one."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw
@@ -256,7 +221,7 @@ def _train_and_report(
         else ("", "")
     )
     folder = current_home().root / "tutorial" / name
-    pictures = plots / name if plots else folder / "plots"
+    pictures = folder / "plots"
     compile_notes = iter([", or less: this epoch compiled its steps too"])
     with quiet_libraries() as terminal:
 

@@ -190,7 +190,7 @@ def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(
     here: Installation,
 ) -> None:
     small = ["--set=network.look_back=10", f"--set=training.batch_size={STREAMS}"]
-    found = here.found(*(asked := ["tune", "MSFT", "--sampler=random", *TRIALS, *QUICK, *small]))
+    found = here.found(*(asked := ["tune", "MSFT", *TRIALS, *QUICK, *small]))
     assert (found["ticker"], found["trials"], found["pruned"]) == ("MSFT", 2, 0)
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert found["path"] == str(here.home.settings / "MSFT.json")
@@ -206,9 +206,8 @@ def test_tutorial_prints_draws_and_logs_its_figures_of_each_seed(
 ) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", f"{THURSDAY}T23:00:00-05:00")
     changed = ["--set=network.units=[6]", "--set=network.dropout=0.0"]
-    lines, told = here.stockml(
-        "tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed
-    )
+    changed += ["--set=training.epochs=2", "--set=training.seed=3"]
+    lines, told = here.stockml("tutorial", str(price_file(here)), "--seeds=2", *changed)
     epochs = [line.partition(": train")[0] for line in told.splitlines()]
     places = ["training 1 of 2, IBM seed 3", "training 2 of 2, IBM seed 4"]
     assert epochs[:4] == [f"{place}: epoch {epoch} of 2" for place in places for epoch in (1, 2)]
@@ -274,7 +273,6 @@ def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(
             "nightly IBM --session=1999-01-04",
             "the first bar of IBM is of 2000-03-01, after 1999-01-04; name",
         ),
-        ("universe IBM --dask=tcp://me:secret@nowhere", "found 'nowhere'"),
         (
             f"backtest --prices={Path(__file__).parent} --from=2009-01-05 --to=2012-01-05",
             "daily price files such as",
