@@ -69,17 +69,6 @@ def test_exactly_the_origins_with_a_hole_in_window_or_outcome_are_left_out(
         assert (origin in kept) == (spanned <= MAX_CLOSURE).all()
 
 
-@given(gaps, st.integers(0, 60))
-def test_a_series_without_a_long_hole_is_one_segment_and_keeps_every_origin(
-    gaps: list[int], horizon: int
-) -> None:
-    series = with_gaps(gaps)
-    (only,) = segments(series)
-    assert only is series
-    at = np.arange(0, len(series), 3)
-    np.testing.assert_array_equal(within_segment(series, at, horizon), at)
-
-
 def test_after_a_hole_a_share_is_computed_as_if_it_had_been_listed_then() -> None:
     series = hole_of_a_year()
     second = segments(series)[1]

@@ -5,11 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from stockml.errors import DiskFull
 from stockml.training.checkpoint import NAME, EpochProgress, TrainingProgress, resume, save
-from tests.support.small_disk import files_of_at_most
 
 
 def test_an_epochs_line_shows_what_there_is() -> None:
@@ -44,10 +41,3 @@ def test_without_a_checkpoint_or_with_one_that_is_another_trainings_or_damaged_i
     for damaged in (b"", content[: len(content) // 2], b"no checkpoint"):
         (tmp_path / NAME).write_bytes(damaged)
         assert resume(tmp_path, "one") == TrainingProgress()
-
-
-def test_a_save_that_finds_no_room_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
-    save(tmp_path, "one", TrainingProgress("seed 1", 5))
-    with files_of_at_most(10), pytest.raises(DiskFull):
-        save(tmp_path, "one", TrainingProgress("seed 1", 6))
-    assert resume(tmp_path, "one").epoch == 5
