@@ -24,11 +24,10 @@ BARS = recorded("IBM").iloc[-2000:]
 FIRST_BATCH, KILLS, LONGEST_LIFE_S = 1000, 50, 0.06
 
 
-def append(store: BarStore, stop: int, count: int = 100, at: datetime | None = None) -> None:
+def append(store: BarStore, stop: int, count: int = 100, source: str = "test") -> None:
     """Append the last `count` sessions before position `stop`, as a night does."""
-    bars = BARS.iloc[max(stop - count, 0) : stop]
-    recorded_at = at or START + timedelta(minutes=stop)
-    store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+    bars, recorded_at = BARS.iloc[max(stop - count, 0) : stop], START + timedelta(minutes=stop)
+    store.append("IBM", bars, recorded_at=recorded_at, source=source, session=bars.index[-1].date())
 
 
 def stored(store: BarStore) -> int:
@@ -65,7 +64,7 @@ def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None
     """Check that no acknowledged session is lost or doubled, and that the final store equals an
     undisturbed run's."""
     store, chance = BarStore(root, locks), random.Random(seed)
-    append(store, FIRST_BATCH, FIRST_BATCH, START)
+    append(store, FIRST_BATCH, FIRST_BATCH)
     caught_writing = 0
     for _ in range(kills):
         *_, acknowledged = live_until_killed(
@@ -77,7 +76,7 @@ def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None
     append(store, reached)
     assert not list(root.glob(".*.tmp"))
     undisturbed = BarStore(root.with_name(f"{root.name}-undisturbed"), locks)
-    append(undisturbed, FIRST_BATCH, FIRST_BATCH, START)
+    append(undisturbed, FIRST_BATCH, FIRST_BATCH)
     for stop in range(FIRST_BATCH + 1, reached + 1):
         append(undisturbed, stop)
     assert Path(store.path("IBM")).read_bytes() == Path(undisturbed.path("IBM")).read_bytes()
@@ -91,7 +90,7 @@ def write(root: Path, locks: Path, first: int, step: int) -> None:
     """Append every `step`-th session from position `first`, one at a time."""
     store = BarStore(root, locks)
     for at in range(first, 200, step):
-        append(store, at + 1, 1, START)
+        append(store, at + 1, 1, f"writer {first}")
 
 
 if __name__ == "__main__":
