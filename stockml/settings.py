@@ -68,26 +68,22 @@ class FrozenSettings(BaseModel):
         first = error.errors(include_url=False)[0]
         value, kind, location = first["input"], first["type"], first["loc"]
         name, properties = str(location[0]), cls.model_json_schema()["properties"]
+        allowed = properties.get(name, {})
+        allowed = allowed.get("items", allowed)
         if kind == "is_instance_of":
             return InvalidSetting(name, value, f"a {first['ctx']['class']}")
+        name = cls.PREFIX + name
         if kind == "extra_forbidden":
-            return InvalidSetting(
-                cls.PREFIX + name, name, "one of " + ", ".join(sorted(properties))
-            )
-        if kind in ("too_short", "too_long"):
-            return InvalidSetting(
-                f"{cls.PREFIX}{name}: layers", len(value), f"between 1 and {MAX_LAYERS}"
-            )
-        allowed = properties[name].get("items", properties[name])
-        if choices := allowed.get("enum"):
-            return InvalidSetting(cls.PREFIX + name, value, "one of " + ", ".join(choices))
-        if kind.endswith("_type") and len(location) == 1:
-            return InvalidSetting(
-                cls.PREFIX + name, value, KINDS.get(kind, f"a {kind.removesuffix('_type')}")
-            )
-        return InvalidSetting(
-            cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}"
-        )
+            value, bound = str(location[0]), "one of " + ", ".join(sorted(properties))
+        elif kind in ("too_short", "too_long"):
+            name, value, bound = f"{name}: layers", len(value), f"between 1 and {MAX_LAYERS}"
+        elif choices := allowed.get("enum"):
+            bound = "one of " + ", ".join(choices)
+        elif kind.endswith("_type") and len(location) == 1:
+            bound = KINDS.get(kind, f"a {kind.removesuffix('_type')}")
+        else:
+            bound = f"between {allowed['minimum']} and {allowed['maximum']}"
+        return InvalidSetting(name, value, bound)
 
     def changed(self, /, **values: Any) -> Self:
         """A copy with other values, checked together, so that two settings that bound each other

@@ -20,10 +20,12 @@ from typer.main import get_command
 from deployments.cli.app import app
 from stockml.forecasts.ledger import SCHEMA
 from stockml.home import HomePaths
+from stockml.plots.tutorial import FIGURES
 from stockml.prices.store import BarStore
 from stockml.tracking.client import Tracking
 from tests import walk_howtos
 from tests.support.nights import recorded_night, with_files
+from tests.support.notebook import NOTEBOOK, outputs
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
 
@@ -264,3 +266,25 @@ def test_make_help_lists_every_target() -> None:
 def test_readme_names_the_command_that_ci_runs() -> None:
     command = (PROJECT / ".ci" / "run").read_text().splitlines()[-1]
     assert f"`{command}`" in (PROJECT / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_tutorials_notebook_walks_through_its_page(tmp_path: Path) -> None:
+    file = tmp_path / "ibm.us.txt"
+    recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
+    changed = {"network.units": (4,), "network.look_back": 5}
+    cells = json.loads(NOTEBOOK.with_name("tutorial.ipynb").read_text())["cells"]
+    [parameters] = (cell for cell in cells if "parameters" in cell["metadata"].get("tags", ()))
+    parameters["source"].append(
+        f"\nFILE, EPOCHS, CHANGED, CELLS = {str(file)!r}, 1, {changed}, ('gru',)"
+    )
+    shown = [output for of_cell in outputs(cells) for output in of_cell]
+    assert sum("image/png" in output.get("data", {}) for output in shown) == len(FIGURES)
+    printed = "".join(line for output in shown for line in output.get("text", ()))
+    for said in (
+        "MSE error for EMA averaging",
+        "[0.45 0.45 0.45 0.45 0.45]",
+        "epoch 1 of 1: train",
+        "gru     ",
+    ):
+        assert said in printed

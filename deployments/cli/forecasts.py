@@ -121,7 +121,7 @@ def size(
     one case in twenty."""
     from deployments.registration.ticker_list import ticker_store
     from stockml import clock
-    from stockml.forecasts.position import LIMITS, position
+    from stockml.forecasts.forecast import LIMITS, position
     from stockml.nights.published import newest_published
 
     published = newest_published(current_home(), ticker)

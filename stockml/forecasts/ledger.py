@@ -5,6 +5,7 @@ without this project. Only what was published is stored; errors are computed fro
 demand. Never here: a row that is changed or removed, or a model.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -143,10 +144,8 @@ class Ledger:
         RecordUnreadable."""
         if (steps := self.steps(ticker)).empty:
             raise NoForecast(ticker, str(self.folder.parent))
-        return steps[
-            steps["key"]
-            == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]
-        ]
+        newest = steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]
+        return steps[steps["key"] == newest]
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored, by
@@ -236,7 +235,8 @@ def _steps(table: pa.Table) -> pd.DataFrame:
 
 def _rows(entry: LedgerEntry) -> pa.Table:
     """The entry as a table of `horizon` rows.  Raises InvalidForecast."""
-    _check(entry)
+    if fault := next(_faults(entry), None):
+        raise InvalidForecast(entry.ticker, fault)
     forecast, count = entry.forecast, len(entry.forecast.path)
     constants = {
         "key": entry.key,
@@ -264,32 +264,28 @@ def _rows(entry: LedgerEntry) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def _check(entry: LedgerEntry) -> None:
+def _faults(entry: LedgerEntry) -> Iterator[str]:
+    """What keeps the forecast from being published; only the first holds, the others rest on it."""
     forecast = entry.forecast
     coverages = {band.coverage for band in forecast.bands}
     if entry.published_at.tzinfo is None:
-        raise InvalidForecast(entry.ticker, "a publishing time without its UTC offset")
+        yield "a publishing time without its UTC offset"
     if not {int(band) for band in BANDS} <= coverages:
-        raise InvalidForecast(
-            entry.ticker, f"bands {sorted(coverages)} rather than {', '.join(BANDS)}"
-        )
+        yield f"bands {sorted(coverages)} rather than {', '.join(BANDS)}"
     columns = [forecast.path, *(side for band in forecast.bands for side in (band.low, band.high))]
     lengths = {len(column) for column in (*columns, forecast.weights)}
     if len(forecast.path) == 0 or lengths != {len(forecast.sessions)}:
-        raise InvalidForecast(
-            entry.ticker, "paths, weights, bands and sessions of different lengths"
-        )
-    if not (
-        np.isfinite(columns).all() and np.min(columns) > 0 and 0 < forecast.last_value < np.inf
-    ):
-        raise InvalidForecast(entry.ticker, "prices that are not finite and above 0")
+        yield "paths, weights, bands and sessions of different lengths"
+    is_price = np.isfinite(columns).all() and np.min(columns) > 0
+    if not (is_price and 0 < forecast.last_value < np.inf):
+        yield "prices that are not finite and above 0"
     if not all(0 <= weight <= 1 for weight in forecast.weights):
-        raise InvalidForecast(entry.ticker, "weights beyond 0 to 1")
+        yield "weights beyond 0 to 1"
     if not 0 <= forecast.probability_of_rise <= 1:
-        raise InvalidForecast(entry.ticker, f"a chance of {forecast.probability_of_rise}")
+        yield f"a chance of {forecast.probability_of_rise}"
     days = (forecast.origin, *forecast.sessions)
     if any(later <= earlier for earlier, later in pairwise(days)):
-        raise InvalidForecast(entry.ticker, "sessions that do not ascend from the origin")
+        yield "sessions that do not ascend from the origin"
 
 
 def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:

@@ -55,9 +55,9 @@ class Touch:
     @property
     def shown(self) -> float:
         """The chance, or the share's own frequency."""
-        return (
-            self.own_frequency if self.own_frequency is not None and self.is_usual else self.chance
-        )
+        if self.own_frequency is not None and self.is_usual:
+            return self.own_frequency
+        return self.chance
 
 
 def touch_chance(quantiles: Floats, fall: float) -> Floats:

@@ -20,10 +20,9 @@ from pathlib import Path
 import pandas as pd
 
 from stockml.clock import END_OF_RECORDING, is_frozen, now
-from stockml.forecasts.forecast import Age
+from stockml.forecasts.forecast import Age, Position, position
 from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import last_closes, scored_steps
-from stockml.forecasts.position import Position, position
 from stockml.forecasts.proper_scores import BANDS
 from stockml.home import current_home
 from stockml.nights.key_figures import store_of
@@ -102,7 +101,7 @@ class Home:
         """How many shares lose at most `risk` (0.01: 1 %) of the capital after `lead` sessions, but
         for 1 case in 20.
 
-        `stockml.forecasts.position.LIMITS` says what it is not. capital: in the currency of the
+        `stockml.forecasts.forecast.LIMITS` says what it is not. capital: in the currency of the
         ticker's prices. Raises InvalidSetting, NoForecast, UnusableForecast where it has expired,
         RecordUnreadable.
         """

@@ -6,14 +6,13 @@ night.
 The simulation uses every exchange's real closing time on one day, in UTC; its tickers' nights join
 one queue 30 minutes later. A night sends one request to the provider, as soon as the key's rate
 allows, then occupies a worker process for its CPU seconds and meanwhile Prefect's server, a single
-process, for the server's. Prices come from public lists; they are arguments, not findings.
+process, for the server's.
 """
 
 import argparse
 import heapq
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import exchange_calendars
@@ -23,73 +22,32 @@ DAY = date(2026, 11, 23)  # a Monday when most exchanges trade
 AFTER_CLOSE = timedelta(minutes=30)
 
 
-@dataclass(frozen=True)
-class Constants:
-    """What a ticker's night takes, as printed by `python -m tests.bench --only=25`."""
-
-    cpu_s: float = 20.6  # of the night's own process, and of the worker
-    prefect_cpu_s: float = 1.66
-    mlflow_cpu_s: float = 0.41
-    requests: int = 1  # to the provider
-    prefect_rows: int = 148
-    mlflow_rows: int = 301
+# what a ticker's night takes, as printed by `python -m tests.bench --only=25`
+CPU_S = 20.6  # of the night's own process, and of the worker
+PREFECT_CPU_S, MLFLOW_CPU_S = 1.66, 0.41  # of the servers, which are one process each
+PREFECT_ROWS, MLFLOW_ROWS = 148, 301
+EXCHANGES, REQUESTS_A_MINUTE = 50, 1_200
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tickers", type=int, nargs="+", default=[500, 2_000, 10_000])
-    parser.add_argument("--exchanges", type=int, default=50)
-    parser.add_argument("--processes", type=int, nargs="+", default=[2, 8, 32])
-    parser.add_argument(
-        "--rate", type=int, nargs="+", default=[75, 1_200], help="requests a minute"
-    )
-    parser.add_argument("--vcpu-hour", type=float, default=0.04, help="dollars")
-    simulate(parser.parse_args())
-
-
-def simulate(asked: argparse.Namespace) -> None:
-    known, ends = Constants(), closes(asked.exchanges)
+    parser.add_argument("--rate", type=int, default=REQUESTS_A_MINUTE, help="requests a minute")
+    rate, ends = parser.parse_args().rate, closes(EXCHANGES)
+    print(f"{len(ends)} exchanges on {DAY}, from {min(ends):.1f} to {max(ends):.1f} h UTC\n")
     print(
-        f"{len(ends)} exchanges on {DAY}: the first closes at {min(ends):.1f} h UTC, the "
-        f"last at {max(ends):.1f} h\n"
+        "| tickers | processes | minutes: median, 95 %, worst | CPU hours | rows: Prefect; MLflow |"
     )
-    print(
-        "| tickers | requests a minute | worker processes | minutes from a ticker's turn: "
-        "median, 95 %, worst |"
-    )
-    print("| --: | --: | --: | --- |")
-    for tickers in asked.tickers:
-        for rate in asked.rate:
-            for processes in asked.processes:
-                waits = night(spread(ends, tickers), rate, processes, known)
-                middle, most, worst = np.percentile(waits, [50, 95, 100])
-                print(
-                    f"| {tickers:,} | {rate:,} | {processes} | {middle:.1f}, {most:.1f}, "
-                    f"{worst:.1f} |"
-                )
-    print(
-        "\n| a night of | " + " | ".join(f"{tickers:,} tickers" for tickers in asked.tickers) + " |"
-    )
-    print("| --- |" + " --: |" * len(asked.tickers))
-    for says, one in needs(known, asked):
+    print("|--:|--:|---|--:|---|")
+    for tickers, processes in ((500, 2), (2_000, 8), (10_000, 32)):
+        waits = night(spread(ends, tickers), rate, processes)
+        middle, most, worst = np.percentile(waits, [50, 95, 100])
+        hours = (CPU_S + PREFECT_CPU_S + MLFLOW_CPU_S) * tickers / 3600
         print(
-            f"| {says} | " + " | ".join(f"{one * tickers:,.4g}" for tickers in asked.tickers) + " |"
+            f"| {tickers:,} | {processes} | {middle:.1f}, {most:.1f}, {worst:.1f} | {hours:.1f} "
+            f"| {PREFECT_ROWS * tickers:,}; {MLFLOW_ROWS * tickers:,} |"
         )
-
-
-def needs(known: Constants, asked: argparse.Namespace) -> list[tuple[str, float]]:
-    """The resources of one ticker's night, as (description, amount)."""
-    servers = known.prefect_cpu_s + known.mlflow_cpu_s
-    hours = (known.cpu_s + servers) / 3600
-    return [
-        ("CPU hours, servers included", hours),
-        ("of which Prefect's and MLflow's servers, which are one process each", servers / 3600),
-        ("rows in Prefect's database", known.prefect_rows),
-        ("rows in MLflow's database", known.mlflow_rows),
-        ("dollars: processors", hours * asked.vcpu_hour),
-    ]
 
 
 def closes(exchanges: int) -> list[float]:
@@ -121,15 +79,15 @@ def spread(ends: list[float], tickers: int) -> np.ndarray:
     return np.sort(np.repeat(start, counts))
 
 
-def night(ready: np.ndarray, rate: float, processes: int, known: Constants) -> np.ndarray:
+def night(ready: np.ndarray, rate: float, processes: int) -> np.ndarray:
     """Minutes from each ticker's turn to its forecast: waits for the key's rate, a free process and
     the one server."""
     free, slot, server, waits = [0.0] * processes, 0.0, 0.0, list[float]()
     for moment in ready:
         slot = max(slot + 1 / rate, moment)
         began = max(slot, heapq.heappop(free))
-        server = max(server, began) + known.prefect_cpu_s / 60
-        done = max(began + known.cpu_s / 60, server)
+        server = max(server, began) + PREFECT_CPU_S / 60
+        done = max(began + CPU_S / 60, server)
         heapq.heappush(free, done)
         waits.append(done - moment)
     return np.array(waits)

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-
 from stockml.prices.store import BarStore
 from tests.support.recordings import recorded
 
@@ -26,11 +24,10 @@ BARS = recorded("IBM").iloc[-2000:]
 FIRST_BATCH, KILLS, LONGEST_LIFE_S = 1000, 50, 0.06
 
 
-def append(store: BarStore, stop: int) -> None:
-    """Append the last 100 sessions before position `stop`, as a night does."""
-    bars = BARS.iloc[max(stop - 100, 0) : stop]
-    recorded_at = START + timedelta(minutes=stop)
-    store.append("IBM", bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+def append(store: BarStore, stop: int, count: int = 100, source: str = "test") -> None:
+    """Append the last `count` sessions before position `stop`, as a night does."""
+    bars, recorded_at = BARS.iloc[max(stop - count, 0) : stop], START + timedelta(minutes=stop)
+    store.append("IBM", bars, recorded_at=recorded_at, source=source, session=bars.index[-1].date())
 
 
 def stored(store: BarStore) -> int:
@@ -67,13 +64,7 @@ def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None
     """Check that no acknowledged session is lost or doubled, and that the final store equals an
     undisturbed run's."""
     store, chance = BarStore(root, locks), random.Random(seed)
-    store.append(
-        "IBM",
-        BARS.iloc[:FIRST_BATCH],
-        recorded_at=START,
-        source="test",
-        session=BARS.index[0].date(),
-    )
+    append(store, FIRST_BATCH, FIRST_BATCH)
     caught_writing = 0
     for _ in range(kills):
         *_, acknowledged = live_until_killed(
@@ -85,13 +76,7 @@ def kill_writers(root: Path, locks: Path, seed: int, kills: int = KILLS) -> None
     append(store, reached)
     assert not list(root.glob(".*.tmp"))
     undisturbed = BarStore(root.with_name(f"{root.name}-undisturbed"), locks)
-    undisturbed.append(
-        "IBM",
-        BARS.iloc[:FIRST_BATCH],
-        recorded_at=START,
-        source="test",
-        session=BARS.index[0].date(),
-    )
+    append(undisturbed, FIRST_BATCH, FIRST_BATCH)
     for stop in range(FIRST_BATCH + 1, reached + 1):
         append(undisturbed, stop)
     assert Path(store.path("IBM")).read_bytes() == Path(undisturbed.path("IBM")).read_bytes()
@@ -105,14 +90,10 @@ def write(root: Path, locks: Path, first: int, step: int) -> None:
     """Append every `step`-th session from position `first`, one at a time."""
     store = BarStore(root, locks)
     for at in range(first, 200, step):
-        day = BARS.iloc[at : at + 1]
-        store.append(
-            "IBM", day, recorded_at=START, source=f"writer {first}", session=day.index[0].date()
-        )
+        append(store, at + 1, 1, f"writer {first}")
 
 
 if __name__ == "__main__":
-    assert np.isfinite(BARS.to_numpy()).all()
     job, root, locks, *numbers = sys.argv[1:]
     if job == "kill":
         kill_writers(Path(root), Path(locks), int(numbers[0]))

@@ -25,14 +25,19 @@ Captured = pytest.CaptureFixture[str]
 
 def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run the command in a new process, in the test's home. more: environment variables."""
-    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    return _run("deployments.cli", *arguments, **more)
+
+
+def make_run(ticker: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """`make run` for a ticker. more: environment variables."""
+    return _run("deployments.run", ticker, **more)
+
+
+def _run(module: str, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", module, *arguments]
+    streams: dict[str, Any] = {"capture_output": True, "text": True}
     return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=os.environ | more,
-        timeout=PATIENCE_S,
-        check=False,
+        command, env=os.environ | more, timeout=PATIENCE_S, check=False, **streams
     )
 
 
@@ -81,19 +86,6 @@ def up(
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         said += process.communicate(timeout=PATIENCE_S)[0].splitlines()
-
-
-def make_run(ticker: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """`make run` for a ticker. more: environment variables."""
-    command = [sys.executable, "-m", "deployments.run", ticker]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=os.environ | more,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 def store_of(home: HomePaths, ticker: str = "IBM", sessions: int = 300) -> BarStore:

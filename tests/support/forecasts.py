@@ -1,5 +1,6 @@
 """A synthetic share of 200 sessions, and forecasts of it to publish and score."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
@@ -17,14 +18,8 @@ MID = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 200)))
 def bars(until: int = 200, scale: float = 1.0) -> Bars:
     """The first `until` sessions, with prices times `scale` (as after a split)."""
     mid = MID[:until] * scale
-    columns = {
-        "open": mid,
-        "high": mid * 1.01,
-        "low": mid * 0.99,
-        "close": mid,
-        "volume": np.full(until, 1e6),
-    }
-    return make_bars(DAYS[:until], columns)
+    prices = {"open": mid, "high": mid * 1.01, "low": mid * 0.99, "close": mid}
+    return make_bars(DAYS[:until], {**prices, "volume": np.full(until, 1e6)})
 
 
 def series(until: int = 200, scale: float = 1.0) -> PriceSeries:
@@ -43,24 +38,17 @@ def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 
     lead = np.arange(1, HORIZON + 1)
     path = MID[at] * (1 + slope * lead)
     sides = {50: width / 2, 80: width, 95: width * 2}
-    bands = tuple(
-        Band(
-            band,
-            tuple((path * (1 - w * lead**0.5)).tolist()),
-            tuple((path * (1 + w * lead**0.5)).tolist()),
-        )
-        for band, w in sides.items()
-    )
     sessions = tuple(DAYS[at + 1 : at + 1 + HORIZON].tolist())
-    return Forecast(
-        day(at),
-        float(MID[at]),
-        sessions,
-        tuple(path.tolist()),
-        bands,
-        chance,
-        (0.5,) * HORIZON,
-        STEP,
+    bands = bands_around(path, {band: side * lead**0.5 for band, side in sides.items()})
+    chances = {"probability_of_rise": chance, "weights": (0.5,) * HORIZON, "direction_step": STEP}
+    return Forecast(day(at), float(MID[at]), sessions, tuple(path.tolist()), bands, **chances)
+
+
+def bands_around(path: np.ndarray, widths: Mapping[int, np.ndarray | float]) -> tuple[Band, ...]:
+    """Bands that reach so far to either side, as shares of the path."""
+    return tuple(
+        Band(band, tuple((path * (1 - side)).tolist()), tuple((path * (1 + side)).tolist()))
+        for band, side in widths.items()
     )
 
 

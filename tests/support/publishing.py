@@ -4,12 +4,13 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from stockml.forecasts.forecast import Band, Forecast, Price
+from stockml.forecasts.forecast import Forecast, Price
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
+from tests.support.forecasts import bands_around
 from tests.support.recordings import recorded
 
 HORIZON, DIRECTION = 50, 30
@@ -37,21 +38,10 @@ def publish(
     bar = recorded("IBM").loc[str(origin)]
     last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
     path = last * (1 + lead / 1_000)
-    bands = tuple(
-        Band(band, tuple((path * (1 - width)).tolist()), tuple((path * (1 + width)).tolist()))
-        for band, width in ((50, 0.02), (80, 0.04), (95, 0.06))
-    )
+    bands = bands_around(path, {50: 0.02, 80: 0.04, 95: 0.06})
     sessions = sessions_for(ticker).after(origin, HORIZON)
-    said = Forecast(
-        origin,
-        last,
-        sessions,
-        tuple(path.tolist()),
-        bands,
-        0.6,
-        (0.5,) * HORIZON,
-        DIRECTION,
-        price=price,
-    )
+    chances = {"probability_of_rise": 0.6, "weights": (0.5,) * HORIZON}
+    steps = {"direction_step": DIRECTION, "price": price}
+    said = Forecast(origin, last, sessions, tuple(path.tolist()), bands, **chances, **steps)
     published = datetime.combine(origin, time(4), UTC) + timedelta(days=1, hours=hours_later)
     Ledger(home.ledger).publish(LedgerEntry(ticker, f"{origin} {hours_later}", published, said))
