@@ -7,7 +7,6 @@ import pytest
 
 from stockml.evaluation.path_scores import LSTM, PUBLISHED
 from stockml.models.har_regression import REGRESSION
-from stockml.models.ridge_regression import RIDGE
 from stockml.models.ticker_network import PRETRAINED
 from stockml.nights import summary
 from stockml.nights.record import Night
@@ -82,21 +81,6 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     scores = {row: score for row, score in night.distributions.scores.items() if row != PRETRAINED}
     unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
     assert f"the scored regressions learned through {through}" in distributions(unreadable).notes
-
-
-def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score(night: Night) -> None:
-    found = night.distributions
-    assert found
-    leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
-    assert f"| vs regression{leads} interval score |\n|---|" + "--:|" * 6 in marked(night)
-    for label, row in ((RIDGE, RIDGE), ("tonight's model", LSTM)):
-        skills = [f"{each:+z.2%}" for each in found.whole[row].skill_by_lead]
-        cells = [label, *skills, f"{100 * found.scores[row].interval_scores['80']:.2f}%"]
-        assert f"| {'| '.join(cells)} |" in marked(night)
-    assert f"| regression{'| –' * 5}| " in marked(night)
-    bare = replace(night, distributions=None)
-    assert "interval score" not in summary.markdown(bare)
-    assert "\n\n\n" not in details(bare), "a table without rows leaves no gap"
 
 
 def test_one_table_lists_every_path_from_the_reference_to_what_is_published(night: Night) -> None:
