@@ -60,10 +60,8 @@ def targets(node: ast.AST) -> Iterator[ast.expr]:
     """The places that a node assigns to or deletes, tuples taken apart."""
     if isinstance(node, ast.Assign | ast.Delete):
         yield from (place for each in node.targets for place in parts(each))
-    elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.For | ast.AsyncFor):
-        yield from parts(node.target)
-    elif isinstance(node, ast.withitem) and node.optional_vars:
-        yield from parts(node.optional_vars)
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        yield node.target
     elif isinstance(node, ast.Call) and dotted(node.func) in ("setattr", "delattr"):
         yield ast.Attribute(node.args[0], constant(node.args[1]) or "…")
 
@@ -72,7 +70,7 @@ def parts(place: ast.expr) -> Iterator[ast.expr]:
     if isinstance(place, ast.Tuple | ast.List):
         yield from (part for each in place.elts for part in parts(each))
     else:
-        yield place.value if isinstance(place, ast.Starred) else place
+        yield place
 
 
 def constant(node: ast.expr) -> str:

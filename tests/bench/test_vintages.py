@@ -92,6 +92,7 @@ def test_pretrained_networks_are_made_from_tickers_and_described_once(tmp_path: 
         "README.md",
         path.name,
         "regression-2003-06.json",
+        "replay-2003-06.npz",
         "ridge-2003-06.json",
     ]
     content = path.read_bytes()

@@ -8,7 +8,7 @@ HALF: vintages of every other ticker (`make_pretrained --half`); of the rest, so
 spaced, are scored. After every session of `--every` the network pretrained before the era, which
 learns nothing further, says its chances, as a night of that session would publish them without a
 training. Brier skill is over the share's own frequency of the 2,500 windows before: mean over
-tickers (share of them above zero, in percent). Calibration: what was said less what happened, in
+tickers (share of them above zero, in percent). Gap: the largest between what was said and what happened, in
 percentage points, by tenths of the chances of all tickers.
 """
 
@@ -31,7 +31,7 @@ from stockml.forecasts.touch import (
 from stockml.models.vintage_set import VintageSet, vintage_cache
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
-from tests.bench.eras import ERAS, options_of_a_score, unseen_series
+from tests.bench.eras import ERAS, options_of_a_score, row_of, unseen_series
 
 MIN_HISTORY = PAST_WINDOWS // 2
 MIN_ORIGINS = 50
@@ -68,39 +68,31 @@ def origins_of(series: PriceSeries, era: str, every: int) -> Indices:
     return within_segment(series, at, TOUCH_SESSIONS) if len(at) >= MIN_ORIGINS else at[:0]
 
 
-def calibration(chance: Floats, happened: Floats) -> Floats:
-    """(10,) percentage points said above what happened, from the lowest tenth of the chances to the
-    highest."""
+def gap(chance: Floats, happened: Floats) -> float:
+    """The largest difference, in percentage points, of what was said and what happened, by tenths
+    of the chances."""
     parts = np.array_split(np.argsort(chance, kind="stable"), 10)
-    return np.array([100 * (chance[part].mean() - happened[part].mean()) for part in parts])
+    return 100 * max(abs(chance[part].mean() - happened[part].mean()) for part in parts)
 
 
 def table(found: Mapping[tuple[str, float], Sequence[Said]]) -> Iterator[str]:
-    """The table as lines of Markdown; where several eras are shown, the last rows are of them
-    all."""
-    yield (
-        "| from | fall | Brier skill | said; own frequency; happened | said less happened, by "
-        "tenths | largest |"
-    )
-    yield "|---|--:|--:|--:|--:|--:|"
-    rows = {key: [*each] for key, each in found.items()}
-    if len(eras := {era for era, _ in found}) > 1:
-        for fall in FALLS:
-            rows["all", fall] = [one for era in eras for one in found[era, fall]]
-    for (era, fall), each in rows.items():
-        skills = 100 * np.array([one.skill for one in each])
-        chance, own, happened = (
-            np.concatenate([getattr(one, name) for one in each])
-            for name in ("chance", "own", "happened")
-        )
-        by_tenth = calibration(chance, happened)
-        tickers = "" if era == "all" else f", {len(each)} tickers"
-        yield (
-            f"| {era}{tickers} | −{fall:.0%} | {skills.mean():+.1f} % "
-            f"({100 * (skills > 0).mean():.0f}) | {chance.mean():.3f}; {own.mean():.3f}; "
-            f"{happened.mean():.3f} | {' '.join(f'{each:+.1f}' for each in by_tenth)} | "
-            f"{np.abs(by_tenth).max():.1f} |"
-        )
+    """The table as lines of Markdown; where several eras are shown, the last row is of them all."""
+    yield "| from | " + " | ".join(f"−{fall:.0%} | gap" for fall in FALLS) + " |"
+    yield "|---|" + "--:|--:|" * len(FALLS)
+    rows = {era: {fall: found[era, fall] for fall in FALLS} for era, _ in found}
+    if len(rows) > 1:
+        rows["all"] = {fall: [s for era in rows for s in found[era, fall]] for fall in FALLS}
+    for era, by_fall in rows.items():
+        cells = []
+        for each in by_fall.values():
+            skills = 100 * np.array([one.skill for one in each])
+            chance, happened = (
+                np.concatenate([getattr(one, name) for one in each])
+                for name in ("chance", "happened")
+            )
+            worth = f"{skills.mean():+.1f} % ({100 * (skills > 0).mean():.0f})"
+            cells += [worth, f"{gap(chance, happened):.1f}"]
+        yield row_of(era, cells)
 
 
 @vintage_cache()

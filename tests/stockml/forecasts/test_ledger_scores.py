@@ -13,6 +13,7 @@ from stockml.forecasts import ledger_scores
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import (
     FIGURES,
+    RealisedScores,
     independent_count,
     scored_steps,
     timing_of,
@@ -24,14 +25,16 @@ from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, series
 NEW_YORK = sessions_for("IBM")
 
 
+def live_of(ledger: Ledger, known: PriceSeries) -> RealisedScores:
+    return ledger.record("IBM", known, NEW_YORK)["live"]
+
+
 def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     for newest, due in ((10, 0), (11, 1), (15, 5), (20, 10), (60, 10)):
         scored = scored_steps(ledger.counting("IBM", NEW_YORK), series(newest + 1))
         assert len(scored) == due
-        assert ledger.record("IBM", series(newest + 1), NEW_YORK)["live"].matured == (
-            1 if due == HORIZON else 0
-        )
+        assert live_of(ledger, series(newest + 1)).matured == (1 if due == HORIZON else 0)
 
 
 def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
@@ -50,7 +53,7 @@ def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
             if k == STEP:
                 right.append(actual > 1)
                 briers.append((0.6 - (actual > 1)) ** 2)
-    live = ledger.record("IBM", series(100), NEW_YORK)["live"]
+    live = live_of(ledger, series(100))
     assert (live.forecasts, live.matured, live.steps, live.directions) == (4, 3, 34, 3)
     assert live.skill == pytest.approx(1 - sum(errors) / sum(naive))
     assert live.coverage_80 == pytest.approx(inside / 34)
@@ -71,11 +74,11 @@ def test_skill_and_rises_are_measured_from_the_last_close(ledger: Ledger) -> Non
         errors.append((1 + 0.002 * np.arange(1, HORIZON + 1) - actual) ** 2)
         naive.append((1.008 - actual) ** 2)
         rose.append(actual[STEP - 1] > 1.008)
-    live = ledger.record("IBM", PriceSeries.from_bars(above), NEW_YORK)["live"]
+    live = live_of(ledger, PriceSeries.from_bars(above))
     assert live.skill == pytest.approx(1 - np.sum(errors) / np.sum(naive))
     assert live.base_rate == pytest.approx(np.mean(rose))
     assert live.brier == pytest.approx(np.mean((0.6 - np.array(rose)) ** 2))
-    assert live.skill != pytest.approx(ledger.record("IBM", series(100), NEW_YORK)["live"].skill)
+    assert live.skill != pytest.approx(live_of(ledger, series(100)).skill)
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), PriceSeries.from_bars(above))
     assert scored["reached"].to_numpy() == pytest.approx(
         MID[np.add.outer(origins, range(1, HORIZON + 1)).ravel()]
@@ -86,8 +89,8 @@ def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     for at in (10, 30):
         ledger.publish(entry(at))
     before, after = (
-        ledger.record("IBM", series(100), NEW_YORK)["live"],
-        ledger.record("IBM", series(100, scale=1 / 7), NEW_YORK)["live"],
+        live_of(ledger, series(100)),
+        live_of(ledger, series(100, scale=1 / 7)),
     )
     assert before.steps == after.steps
     assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
@@ -111,7 +114,7 @@ def test_steps_across_a_change_of_units_are_not_scored(
     assert (
         ledger_scores.steps_across(counting[counting["session"] > pd.Timestamp(day(41))], now) == {}
     )
-    assert ledger.record("IBM", now, NEW_YORK)["live"].steps == 4 * HORIZON - sum(across.values())
+    assert live_of(ledger, now).steps == 4 * HORIZON - sum(across.values())
 
 
 def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
@@ -119,7 +122,7 @@ def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     gappy = PriceSeries.from_bars(bars(60).drop(pd.Timestamp(day(13))))
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), gappy)
     assert scored["lead"].tolist() == [1, 2, 4, 5, 6, 7, 8, 9, 10]
-    assert ledger.record("IBM", gappy, NEW_YORK)["live"].matured == 1
+    assert live_of(ledger, gappy).matured == 1
 
 
 def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figure(
@@ -130,11 +133,11 @@ def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figu
     ledger.publish(entry(11, hours_later=6))
     ledger.publish(entry(31, hours_later=16))
     assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {"b" * 64, entry(11).key, entry(31).key}
-    live = ledger.record("IBM", series(60), NEW_YORK)["live"]
+    live = live_of(ledger, series(60))
     assert (live.forecasts, live.steps, live.late) == (1, HORIZON, 2)
     alone = Ledger(ledger.folder / "alone")
     alone.publish(entry(11, hours_later=6))
-    assert replace(live, late=0) == alone.record("IBM", series(60), NEW_YORK)["live"]
+    assert replace(live, late=0) == live_of(alone, series(60))
     found = ledger.record("IBM", series(60), NEW_YORK)
     for timing in ("late", "backfilled"):
         assert (found[timing].forecasts, found[timing].steps) == (1, HORIZON)
@@ -208,7 +211,7 @@ def test_of_an_evenings_forecasts_the_last_in_time_counts_and_all_are_kept_in_an
         for each in order:
             ledger.publish(each)
         assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {in_time.key}
-        live = ledger.record("IBM", series(60), NEW_YORK)["live"]
+        live = live_of(ledger, series(60))
         assert (live.forecasts, live.late, len(ledger.entries("IBM"))) == (1, 0, 3)
 
 
@@ -217,7 +220,7 @@ def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_s
 ) -> None:
     for at in range(10, 40):
         ledger.publish(entry(at, chance=0.5 if at % 8 else 0.6))
-    live = ledger.record("IBM", series(100), NEW_YORK)["live"]
+    live = live_of(ledger, series(100))
     assert live.observations("skill") == (30 * HORIZON, 3)  # 39 sessions covered, paths of 10
     # 35 covered, leads of 6
     assert live.observations("base_rate") == live.observations("brier") == (30, 5)
@@ -279,7 +282,7 @@ def test_the_last_value_has_no_skill_and_a_chance_of_one_half_is_no_direction(
     ledger: Ledger,
 ) -> None:
     ledger.publish(entry(10, slope=0.0, chance=0.5))
-    live = ledger.record("IBM", series(60), NEW_YORK)["live"]
+    live = live_of(ledger, series(60))
     assert live.skill == 0.0
     assert live.direction_accuracy is None
     assert live.brier == 0.25
@@ -289,6 +292,6 @@ def test_every_figure_is_finite_even_when_the_price_never_moved(ledger: Ledger) 
     ledger.publish(entry(10))
     still = bars(60)
     still.loc[:, ["open", "high", "low", "close"]] = 50.0
-    live = ledger.record("IBM", PriceSeries.from_bars(still), NEW_YORK)["live"]
+    live = live_of(ledger, PriceSeries.from_bars(still))
     assert live.skill is None
     assert np.isfinite(list(live.metrics().values())).all()

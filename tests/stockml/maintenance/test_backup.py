@@ -191,10 +191,8 @@ def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(
     home: HomePaths, tmp_path: Path
 ) -> None:
     for number in range(5):
-        archive, place = (
-            tmp_path / f"{number}.zip",
-            home_of({"STOCKML_HOME": str(tmp_path / f"{number}")}),
-        )
+        archive = tmp_path / f"{number}.zip"
+        place = home_of({"STOCKML_HOME": str(tmp_path / f"{number}")})
         back_up(home, archive, NOW)
         restore(place, archive)
         forecast, stored = Ledger(place.ledger).last_session("IBM"), BarStore.of(place).read("IBM")
