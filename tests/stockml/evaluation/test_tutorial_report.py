@@ -24,7 +24,6 @@ def saved(folder: Path, bars: Bars, name: str = "ibm.us.txt") -> Path:
     ("columns", "values", "why"),
     [
         (PRICES, [0.0] * 4, "expected finite prices above 0"),
-        (PRICES, [-5.0] * 4, "expected finite prices above 0"),
         (["high", "low"], IBM[["low", "high"]].iloc[100].tolist(), "expected low ≤ open"),
         (PRICES, (100 * IBM[PRICES].iloc[100]).tolist(), "times the close before"),
     ],
@@ -41,9 +40,7 @@ def test_a_line_that_no_market_gives_is_refused_by_its_session(
         prices_of(saved(tmp_path, bars))
 
 
-@pytest.mark.parametrize(
-    ("decay_on", "sessions"), [("validation", 300), ("test", 600), ("validation", 603)]
-)
+@pytest.mark.parametrize(("decay_on", "sessions"), [("test", 300), ("validation", 603)])
 def test_a_file_too_short_for_the_recipe_is_named_and_told_how_many_sessions_are_enough(
     tmp_path: Path, decay_on: str, sessions: int
 ) -> None:
