@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from typer import Abort, Exit, Option, Typer
 from typer.exceptions import TyperException
 
-from deployments.cli import bars, forecasts, many_nights, nights, operate, tickers, tuning
+from deployments.cli import bars, forecasts, nights, operate, tickers, tuning
 from deployments.cli.command_home import in_home
 from deployments.process import INTERRUPTED
 from stockml import code_version
@@ -35,7 +35,7 @@ app = Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (nights, bars, forecasts, many_nights, tickers, tuning, operate):
+for commands in (nights, bars, forecasts, tickers, tuning, operate):
     app.add_typer(commands.app)
 MISSES = (BadKey, NoBars, NoChampion, NoForecast)  # what is not here may be in the other home
 STDOUT = 1
