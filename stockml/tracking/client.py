@@ -19,16 +19,7 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import key_figures
 from stockml.nights.record import Night, model_name, night_in, night_path, write_night
-from stockml.tracking import (
-    champions,
-    connection,
-    experiments,
-    glossary,
-    models,
-    runs,
-    track_record,
-    views,
-)
+from stockml.tracking import champions, connection, experiments, models, runs, views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -113,7 +104,7 @@ class Tracking:
                 )
             version = models.version_of_key(client, model_name(night.ticker), self._maker(night))
             earlier_nights = partial(key_figures.history, self.home.nights, night.ticker)
-            record = track_record.TrackRecord(client, self._overview(client), night.ticker)
+            record = runs.TrackRecord(client, self._overview(client), night.ticker)
             record.write(
                 key_figures.KeyFigures.of(night), earlier_nights, views.view_url("", experiment_id)
             )
@@ -135,7 +126,7 @@ class Tracking:
             experiment = experiments.get_or_create(client, self.home.artifacts, name)
             text = (
                 experiment.tags.get(views.NOTE)
-                or f"{about} {glossary.links(experiment.experiment_id)}"
+                or f"{about} {views.links(experiment.experiment_id)}"
             )
             views.arrange(client, self.home.locks, experiment, view, lambda: text)
             yield client, str(experiment.experiment_id)
@@ -161,7 +152,7 @@ class Tracking:
             overview, ids = self._overview(client), runs.experiment_ids(client)
             links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}
             client.set_experiment_tag(
-                overview, views.NOTE, glossary.record_note(page(links), overview)
+                overview, views.NOTE, views.record_note(page(links), overview)
             )
             # first in MLflow's list, by last change
             client.rename_experiment(overview, views.EXPERIMENT)
@@ -202,14 +193,14 @@ class Tracking:
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The id of the ticker's experiment, with its page arranged as this version does."""
         experiment = experiments.get_or_create(client, self.home.artifacts, ticker)
-        note = partial(glossary.nights_note, ticker, experiment.experiment_id)
+        note = partial(views.nights_note, ticker, experiment.experiment_id)
         view, locks = views.nights_view(), self.home.locks
         views.arrange(client, locks, experiment, view, lambda: note(self._overview(client)))
         return str(experiment.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
         experiment = experiments.get_or_create(client, self.home.artifacts, None)
-        text = experiment.tags.get(views.NOTE) or glossary.record_note(
+        text = experiment.tags.get(views.NOTE) or views.record_note(
             "No night yet.", experiment.experiment_id
         )
         views.arrange(client, self.home.locks, experiment, views.record_view(), lambda: text)

@@ -1,13 +1,18 @@
-"""A night's run in MLflow: found by its key, begun or resumed, filled."""
+"""A night's run in MLflow: found by its key, begun or resumed, filled; and track records, one run
+per ticker in the experiment `stockml`, one step per session, by its last finished night."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from stockml.nights.key_figures import KeyFigures
 from stockml.nights.record import Night
+from stockml.redaction import escape_markdown
 from stockml.tracking import run_content
 from stockml.tracking.connection import MAX_RESULTS, without_retries
+from stockml.tracking.views import NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,22 +52,17 @@ def fill(client: "MlflowClient", run: "Run", night: Night, model_id: str | None)
     )
     note = run_content.description(night, run.info.experiment_id, run_id)
     points = run_content.points(night, milliseconds(night.finished_at))
-    tags = {**run_content.tags(night), "mlflow.note.content": note}
+    tags = {**run_content.tags(night), NOTE: note}
     of_model: dict[str, Any] = {
         "model_id": model_id,
         "dataset_name": bars.name,
         "dataset_digest": bars.digest,
     }
     log_points(client, run_id, points, tags, run_content.params(night), **of_model)
-    log_plots(client, run, night)
+    if night.plots_folder and run_content.plot_names(night):
+        client.log_artifacts(run_id, night.plots_folder, "plots")
     client.log_text(run_id, run_content.scores(night), "scores.csv")
     client.log_text(run_id, run_content.night_json(night), "night.json")
-
-
-def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """Log the night's drawn figures."""
-    if night.plots_folder and any(Path(night.plots_folder).glob("*.png")):
-        client.log_artifacts(run.info.run_id, night.plots_folder, "plots")
 
 
 def log_points(
@@ -97,3 +97,124 @@ def experiment_ids(client: "MlflowClient") -> dict[str, str]:
 
 def milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
+
+
+@dataclass(frozen=True)
+class TrackRecord:
+    """The run of a ticker's record. One process per ticker at a time."""
+
+    client: "MlflowClient"
+    experiment_id: str
+    ticker: str
+
+    def write(
+        self, key_figures: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str
+    ) -> None:
+        """Add the session's figures, of its last finished night, in place of other figures logged
+        for it.
+
+        earlier: gives the ticker's other sessions, needed unless this is the newest.  page: the
+        link to its nights.
+        """
+        run = self._finished_run()
+        if run and str(key_figures.session) > run.data.tags["session"]:
+            log_points(
+                self.client, run.info.run_id, record_points(key_figures), _tags(key_figures, page)
+            )
+            return
+        by_end = sorted([*earlier(), key_figures], key=lambda figures: figures.finished_at)
+        nights = {figures.session: figures for figures in by_end}
+        if run:
+            self._insert(run, nights, key_figures.session, page)
+        else:
+            all_points = [point for figures in nights.values() for point in record_points(figures)]
+            self._begin(nights, all_points, _tags(nights[max(nights)], page))
+
+    def _finished_run(self) -> "Run | None":
+        """The ticker's finished run; what a killed process left unfinished, or failed to delete,
+        goes to the trash.
+
+        So does one whose tag of the newest session a person deleted: it is made again from the
+        nights' records.
+        """
+        runs = self.client.search_runs([self.experiment_id], f"tags.ticker = '{self.ticker}'")
+        finished = [
+            run for run in runs if run.info.status == "FINISHED" and "session" in run.data.tags
+        ][:1]
+        for run in runs:
+            if run not in finished:
+                self.client.delete_run(run.info.run_id)
+        return next(iter(finished), None)
+
+    def _begin(
+        self,
+        nights: Mapping[date, KeyFigures],
+        measured: list[run_content.Point],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Begin a run, as of when the nights ended and not their sessions."""
+        times = [milliseconds(figures.finished_at) for figures in nights.values()]
+        with without_retries():
+            run = self.client.create_run(self.experiment_id, min(times), dict(tags), self.ticker)
+        log_points(self.client, run.info.run_id, measured)
+        self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
+
+    def _insert(
+        self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str
+    ) -> None:
+        """Add an earlier session; if other figures are logged for it, which cannot be changed,
+        begin a new run.
+
+        That one gets every session's record at once.
+        """
+        run_id, newest = run.info.run_id, run.data.tags["session"]
+        measurements = [
+            point
+            for name in run.data.metrics
+            for point in self.client.get_metric_history(run_id, name)
+        ]
+        logged = [(point.key, point.value, point.timestamp, point.step) for point in measurements]
+        expected = {
+            step_of(day): record_points(key_figures)
+            for day, key_figures in nights.items()
+            if str(day) <= newest
+        }
+        of_session = [point for point in logged if point[3] == step_of(session)]
+        if not of_session:
+            log_points(self.client, run_id, expected[step_of(session)])
+        elif sorted(of_session) != sorted(expected[step_of(session)]):
+            others = [point for point in logged if point[3] not in expected]
+            tags = _tags(nights[session], page) if str(session) == newest else run.data.tags
+            self._begin(nights, [*others, *chain.from_iterable(expected.values())], tags)
+            self.client.delete_run(run_id)
+
+
+def record_points(key_figures: KeyFigures) -> list[run_content.Point]:
+    """The session's figures; step: its date as a number; time: its noon in UTC, by which the page
+    draws."""
+    at, step = (
+        milliseconds(datetime.combine(key_figures.session, time(12), UTC)),
+        step_of(key_figures.session),
+    )
+    return run_content.metric_points(key_figures.metrics(), at, step)
+
+
+def step_of(session: date) -> int:
+    """20130301 for 2013-03-01."""
+    return int(f"{session:%Y%m%d}")
+
+
+def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
+    note = (
+        f"{newest.ticker}'s track record: a step a session (its date as YYYYMMDD), in percent. "
+        f"Newest: {newest.session}, {escape_markdown(newest.headline)}. [Every night]({page})"
+    )
+    values = {
+        "ticker": newest.ticker,
+        "session": str(newest.session),
+        "verdict": {True: "promoted", False: "not promoted", None: ""}[newest.promoted],
+        "published": newest.headline,
+        **run_content.SOURCE,
+        NOTE: note,
+    }
+    return {name: value for name, value in values.items() if value}

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import Night
 from stockml.tracking.client import Tracking
 
 NOW = datetime(2013, 3, 1, 0, 31, tzinfo=UTC)
@@ -21,6 +23,13 @@ def client(tracking: Tracking) -> Any:
 def changed(tracking: Tracking, **home: Any) -> Tracking:
     """The same of a home with these other places."""
     return replace(tracking, home=replace(tracking.home, **home))
+
+
+def promote(tracking: Tracking, night: Night, version: str | None = None) -> None:
+    """Make the night's model the champion of the history."""
+    model = night.key, str(night.model_folder), str(night.model_sha256)
+    line = Promotion("IBM", "promote", *model, version, night.session, "better", NOW)
+    Registry(tracking.home.models).promote(line)
 
 
 def experiment(tracking: Tracking, ticker: str = "IBM") -> Any:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from stockml.home import HomePaths
-from stockml.models.registry import Promotion, Registry
+from stockml.models.registry import Registry
 from stockml.nights.record import Night
 from stockml.storage.files import sha256_of
 from stockml.tracking.champions import honour
 from stockml.tracking.client import Tracking
-from tests.stockml.tracking.logged import NOW, changed, client
+from tests.stockml.tracking.logged import NOW, changed, client, promote
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ def nights(tracking: Tracking, night: Night) -> Nights:
         made = replace(night, key=key * 64, model_folder=str(folder), model_sha256=sha256)
         versions[key] = str(tracking.keep_and_log(made).model_version)
         if key != "c":
-            line = (key * 64, str(folder), sha256, versions[key], night.session, "better", NOW)
-            Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
+            promote(tracking, made, versions[key])
             tracking.follow_champion("IBM", key * 64)
     return Nights(tracking, versions)
 

@@ -14,12 +14,12 @@ from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import HomePaths
-from stockml.models.registry import Promotion, Registry
+from stockml.models.registry import Registry
 from stockml.nights.record import Night
 from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 from tasks.maintenance import resume_what_waited
-from tests.stockml.tracking.logged import NOW, changed, client, runs, versions
+from tests.stockml.tracking.logged import changed, client, promote, runs, versions
 from tests.support.json_fields import check_fields
 from tests.support.models import write_model
 from tests.support.night_process import KILLED, forked
@@ -57,16 +57,7 @@ def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True)
     tracking.follow_champion("IBM", first.key)
     tracking.log_night(replace(night, key="e" * 64))
-    line = (
-        night.key,
-        str(night.model_folder),
-        str(night.model_sha256),
-        None,
-        night.session,
-        "better",
-        NOW,
-    )
-    Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
+    promote(tracking, night)
     assert tracking.log_night(kept).model_version == first.model_version
     assert len(versions(tracking)) == 2
 
@@ -78,10 +69,7 @@ def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of
     tracking.log_night(replace(night, key="f" * 64))
     for key in ("f" * 64, night.key, "0" * 64):
         tracking.follow_champion("IBM", key)
-    assert (
-        str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
-        == first.model_version
-    )
+    assert champion(tracking) == first.model_version
 
 
 def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_away(
@@ -89,16 +77,7 @@ def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_aw
 ) -> None:
     with pytest.raises(TrackingUnavailable):
         changed(tracking, tracking_uri="http://127.0.0.1:9").keep_and_log(night)
-    line = (
-        night.key,
-        str(night.model_folder),
-        str(night.model_sha256),
-        None,
-        night.session,
-        "better",
-        NOW,
-    )
-    Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
+    promote(tracking, night)
     resume_what_waited.fn(dry_run=False)
     assert (
         client(tracking).get_model_version_by_alias("lstm-IBM", "champion").tags["stockml.key"]
@@ -112,16 +91,9 @@ def promoted(home: HomePaths, tracking: Tracking, night: Night) -> dict[str, str
     folder, found = write_model(home.models / "IBM" / "model"), {}
     for key in ("a" * 64, "b" * 64, "c" * 64):
         found[key] = tracking.log_night(replace(night, key=key)).model_version or ""
-        line = (
-            key,
-            str(folder),
-            sha256_of(str(folder)) or "",
-            found[key],
-            night.session,
-            "better",
-            NOW,
-        )
-        Registry(home.models).promote(Promotion("IBM", "promote", *line))
+        sha256 = sha256_of(str(folder))
+        made = replace(night, key=key, model_folder=str(folder), model_sha256=sha256)
+        promote(tracking, made, found[key])
     tracking.follow_champion("IBM", "c" * 64)
     return found
 
