@@ -32,11 +32,9 @@ def altered(rows: list[int], **factors: float) -> Bars:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (dict.fromkeys(ALL, 10.0), "times the close before"),
         (dict.fromkeys(ALL, 0.01), "times the close before"),
         (dict.fromkeys(ALL, 20.0), "times the close before"),
         (dict.fromkeys(ALL, 0.2), "times the close before"),
-        (dict.fromkeys(ALL, 0.001), "times the close before"),
         ({"high": 10.0}, "times the close before"),
         ({"low": 0.1}, "times the close before"),
         ({"high": 2.5}, "within the day, on usual volume"),
