@@ -20,8 +20,7 @@ from stockml.home import HomePaths
 from stockml.prices.calendar import LAST_DAY, sessions_for
 from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import kind_here, plays_recorded
-from stockml.provider.quota import Plan, QuotaLedger
-from stockml.provider.turns import noted_turns
+from stockml.provider.quota import Plan, QuotaLedger, noted_turns
 from stockml.redaction import ApiKey
 from stockml.storage.documents import FileNotes
 from stockml.storage.os_errors import check_home, closed_to_us

@@ -15,9 +15,9 @@ from stockml.errors import QuotaSpent, StoreError, UnknownSymbol
 from stockml.prices.bars import jumps
 from stockml.prices.calendar import sessions_for
 from stockml.provider.client import AlphaVantage
-from stockml.provider.quota import FREE
-from stockml.provider.turns import (
+from stockml.provider.quota import (
     FORGOTTEN_AFTER,
+    FREE,
     NextTurn,
     next_turn,
     note_turns,
