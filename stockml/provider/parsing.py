@@ -101,10 +101,8 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker)
-        factor, day_factors = (
-            split_factor(entry.get("split_factor"), effective, ticker),
-            factors[effective],
-        )
+        factor = split_factor(entry.get("split_factor"), effective, ticker)
+        day_factors = factors[effective]
         if not any(math.isclose(factor, each, rel_tol=0.01) for each in day_factors):
             day_factors.append(factor)
         if sum(max(each, 1 / each) >= MIN_SPLIT for each in day_factors) > 1:
