@@ -45,8 +45,7 @@ from stockml.nights.status import known_tickers
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import IN_WORDS, kind_here, plays_recorded
-from stockml.provider.quota import Plan, QuotaLedger
-from stockml.provider.turns import noted_turns
+from stockml.provider.quota import Plan, QuotaLedger, noted_turns
 from stockml.redaction import ApiKey
 from stockml.settings import AgeingSettings
 from stockml.storage.documents import FileNotes

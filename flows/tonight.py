@@ -24,7 +24,7 @@ from stockml.nights.session_status import SessionStatus, session_status
 from stockml.nights.status import too_old
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.provider.turns import NextTurn
+from stockml.provider.quota import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from stockml.tickers import without_ticker

@@ -23,7 +23,7 @@ from stockml.errors import InvalidSetting, StoreError, quantity
 from stockml.home import current_home
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.store import BarStore
-from stockml.provider.turns import stalest_first
+from stockml.provider.quota import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused

@@ -13,9 +13,16 @@ from stockml.home import current_home
 from stockml.prices.calendar import Sessions
 from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
-from stockml.provider.quota import FREE, Plan, quota_day
+from stockml.provider.quota import (
+    FREE,
+    NextTurn,
+    Plan,
+    next_turn,
+    note_turns,
+    noted_turns,
+    quota_day,
+)
 from stockml.provider.tiingo import Tiingo
-from stockml.provider.turns import NextTurn, next_turn, note_turns, noted_turns
 from stockml.storage.documents import FileNotes
 
 

@@ -6,7 +6,7 @@ says how to read any other. What can be read in two ways is refused, with the fl
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -335,7 +335,7 @@ def _cells(content: bytes, chosen: Mapping[str, str]) -> tuple[Cells, tuple[str,
         why = f"expected as many cells a line as headings, found: {found}; {advice}"
         raise NotPrices(why) from problem
     header = [heading.strip() for heading in table.iloc[0].fillna("")]
-    positions = dict(_columns(header, chosen))
+    positions = _columns(header, chosen)
     shown = tuple(excerpt(heading, 20) for heading in header[:10])
     if absent := [name for name in ("date", *PRICES) if name not in positions]:
         example = f"--columns {','.join(f'{name}=HEADING' for name in absent)}"
@@ -346,22 +346,22 @@ def _cells(content: bytes, chosen: Mapping[str, str]) -> tuple[Cells, tuple[str,
     return cells.set_index(cells.index + 1), shown, separator
 
 
-def _columns(header: list[str], chosen: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+def _columns(header: list[str], chosen: Mapping[str, str]) -> dict[str, int]:
     """Our columns, each with its position in the file.  chosen: a heading by our name."""
     if missing := [heading for heading in chosen.values() if heading not in header]:
         raise NotPrices(f"expected a column {missing[0][:40]!r}, found {excerpt(str(header))}")
     ours = {heading: name for name, heading in chosen.items()}
-    seen = dict[str, str]()
+    positions = dict[str, int]()
     for at, heading in enumerate(header):
         known = HEADINGS.get(re.sub("[^a-z]", "", heading.lower()))
         name = ours.get(heading) or (known if known not in chosen else None)
-        if name in seen:
-            both = f"{excerpt(seen[name], 20)}, {excerpt(heading, 20)}"
+        if name in positions:
+            both = f"{excerpt(header[positions[name]], 20)}, {excerpt(heading, 20)}"
             how = f"say which with --columns {name}=HEADING"
             raise NotPrices(f"expected one column of {name}, found {both}; {how}")
         if name:
-            seen[name] = heading
-            yield name, at
+            positions[name] = at
+    return positions
 
 
 def _days(text: "pd.Series[str]", date_format: str | None) -> Days:
@@ -449,18 +449,19 @@ def _numbers(cells: Cells, name: str, mark: DecimalMark) -> Floats:
 def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
     """Move a low or high that misses open or close by up to a unit of the last place or 1e-4;
     count the rows moved."""
-    ends = bars[["open", "close"]].to_numpy()
-    low = np.minimum(bars["low"].to_numpy(), ends.min(axis=1))
-    high = np.maximum(bars["high"].to_numpy(), ends.max(axis=1))
+    low = bars[["low", "open", "close"]].to_numpy().min(axis=1)
+    high = bars[["high", "open", "close"]].to_numpy().max(axis=1)
     with np.errstate(invalid="ignore"):
         off = np.maximum(bars["low"].to_numpy() - low, high - bars["high"].to_numpy())
     rows = np.flatnonzero(off > 0)
     places = [max(len(cells[name].iloc[row].partition(mark)[2]) for name in PRICES) for row in rows]
     rounding = np.maximum(1.001 * 10.0 ** -np.array(places, dtype=float), 1e-4 * low[rows])
     rows = rows[off[rows] <= rounding]
-    columns = {name: bars[name].to_numpy().copy() for name in COLUMNS}
-    columns["low"][rows], columns["high"][rows] = low[rows], high[rows]
-    return make_bars(days_of(bars), columns), len(rows)
+    moved = bars.copy()
+    moved.iloc[rows, moved.columns.get_indexer(["low", "high"])] = np.stack([low, high], axis=1)[
+        rows
+    ]
+    return moved, len(rows)
 
 
 def _scaled_to_adjusted(bars: Bars, adjusted: Floats) -> Bars:

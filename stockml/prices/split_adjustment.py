@@ -58,10 +58,7 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
     if not applied:
         return bars
     # shares of the last session, for one of each session
-    days, factors = (
-        days_of(bars),
-        np.ones(len(bars)),
-    )
+    days, factors = days_of(bars), np.ones(len(bars))
     for split in applied:
         factors[days < np.datetime64(split.effective)] *= split.factor
     price_factor = 1.0 / factors
@@ -93,10 +90,8 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     between the two, and InconsistentOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
-    before, missing = (
-        history_days < days[0],
-        ~np.isin(history_days, days) & (history_days < days[-1]),
-    )
+    before = history_days < days[0]
+    missing = ~np.isin(history_days, days) & (history_days < days[-1])
     common, at_history, at_bars = np.intersect1d(
         history_days, days, assume_unique=True, return_indices=True
     )

@@ -7,11 +7,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, time
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from stockml.errors import (
     BadKey,
@@ -26,7 +24,6 @@ from stockml.errors import (
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.prices.calendar import Sessions
 from stockml.redaction import excerpt
-from stockml.storage.arrays import Floats
 from stockml.tickers import exchange, spelling
 
 DAILY = "TIME_SERIES_DAILY"
@@ -40,7 +37,6 @@ NEW_YORK = Sessions("XNYS")
 FIELDS = ("1. open", "2. high", "3. low", "4. close")
 VOLUMES = ("5. volume", "6. volume")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-ALL_NUMBERS = re.compile(rf"(?:{NUMBER.pattern}\n)*+")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REFRESHED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{2}:[0-9]{2}:[0-9]{2}))?")
 
@@ -73,7 +69,8 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date) -> Bars:
     final = {day: row for day, row in rows.items() if day <= last_final and day != unfinished}
     if not final:
         raise NoData(ticker, f"only unfinished bars, the newest of {max(rows)}")
-    return make_bars(list(final), dict(zip(COLUMNS, _values(final, ticker), strict=True)))
+    numbers = np.array([_row(row, day, ticker) for day, row in final.items()])
+    return make_bars(list(final), dict(zip(COLUMNS, np.ascontiguousarray(numbers.T), strict=True)))
 
 
 def days_after(content: bytes, ticker: str, today: date) -> tuple[date, ...]:
@@ -104,10 +101,8 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker)
-        factor, day_factors = (
-            split_factor(entry.get("split_factor"), effective, ticker),
-            factors[effective],
-        )
+        factor = split_factor(entry.get("split_factor"), effective, ticker)
+        day_factors = factors[effective]
         if not any(math.isclose(factor, each, rel_tol=0.01) for each in day_factors):
             day_factors.append(factor)
         if sum(max(each, 1 / each) >= MIN_SPLIT for each in day_factors) > 1:
@@ -231,23 +226,6 @@ def _day(text: object, ticker: str) -> date:
     if day is None or day < FIRST_DATE:
         raise BadPayload(ticker, f"expected a date as YYYY-MM-DD, found {excerpt(str(text))!r}")
     return day
-
-
-def _values(rows: Mapping[date, Any], ticker: str) -> Floats:
-    """(5, n) numbers of the bars: read all at once, or row by row if one of them is no finite
-    number."""
-    try:
-        fields_of = itemgetter(
-            *FIELDS, next(name for name in VOLUMES if name in next(iter(rows.values())))
-        )
-        texts = [text for row in rows.values() for text in fields_of(row)]
-        well_formed = ALL_NUMBERS.fullmatch("\n".join(texts) + "\n")
-        numbers = pa.array(texts if well_formed else [], pa.string()).cast(pa.float64()).to_numpy()
-    except (KeyError, TypeError, ValueError, StopIteration):
-        numbers = np.empty(0)
-    if len(numbers) == 0 or not np.isfinite(numbers).all():
-        numbers = np.array([_row(row, day, ticker) for day, row in rows.items()])
-    return np.ascontiguousarray(numbers.reshape(len(rows), len(COLUMNS)).T)
 
 
 def _row(values: object, day: date, ticker: str) -> list[float]:

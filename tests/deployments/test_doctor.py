@@ -17,8 +17,7 @@ from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.provider.listing import Delistings
-from stockml.provider.quota import QuotaLedger
-from stockml.provider.turns import TURNS
+from stockml.provider.quota import TURNS, QuotaLedger
 from stockml.storage.documents import FileNotes
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole

@@ -32,8 +32,7 @@ from stockml.home import HomePaths
 from stockml.nights.status import last_run
 from stockml.nights.universe import NightRow, records, write_csv
 from stockml.prices.calendar import sessions_for
-from stockml.provider.quota import Plan, QuotaLedger, quota_day
-from stockml.provider.turns import noted_turns
+from stockml.provider.quota import Plan, QuotaLedger, noted_turns, quota_day
 from stockml.settings import Settings
 from stockml.storage.documents import FileNotes
 from tasks.artifacts import final_state

@@ -13,7 +13,7 @@ from stockml.errors import BadKey, MixedPrices, PremiumOnly
 from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import claim
-from stockml.provider.turns import noted_turns
+from stockml.provider.quota import noted_turns
 from stockml.storage.documents import FileNotes
 from tasks.provider import (
     _key_from_block,

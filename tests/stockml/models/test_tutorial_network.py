@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from stockml.models.tensorflow import tensorflow, without_notices
-from stockml.models.tutorial.network import CELLS, unrolled
+from stockml.models.tutorial.cells import CELLS
+from stockml.models.tutorial.network import unrolled
 
 STEPS, STREAMS, UNITS, RATE = 4, 3, 5, 0.25
 RESTS = {"lstm": [(4 * UNITS,)], "peephole": [(4 * UNITS,), (3, UNITS)], "gru": [(2, 3 * UNITS)]}

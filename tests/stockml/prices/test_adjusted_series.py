@@ -12,7 +12,7 @@ from stockml.errors import NoBars
 from stockml.prices.adjusted_series import AdjustedSeries
 from stockml.prices.bars import Split, checked, days_of, make_bars
 from stockml.prices.calendar import sessions_for
-from tests.stockml.prices.stored import NOW, append, restated
+from tests.stockml.prices.stored import NOW, append, imported, record_listed, restated
 from tests.stockml.prices.test_bars import DAYS, flat_bars
 from tests.stockml.prices.test_revisions import empty_store
 from tests.stockml.prices.test_screening import ALL, IBM, MIDDLE, altered
@@ -46,7 +46,7 @@ def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
         store, restated(before_the_split, -1, "volume", 1.1), NOW + timedelta(days=1), ticker="MSFT"
     )
     assert not now_differs()
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
+    record_listed(store, [Split(date(2003, 2, 18), 2.0)])
     assert not now_differs()  # announced, not yet effective
     append(store, bars.loc[:"2003-02-18"], NOW + timedelta(days=2), ticker="MSFT")
     assert now_differs()
@@ -55,7 +55,7 @@ def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     history = make_bars(
         days_of(bars)[:2000], {name: bars[name].to_numpy()[:2000] for name in bars.columns}
     )
-    store.record_import("MSFT", history, recorded_at=NOW, source="test")
+    imported(store, history, ticker="MSFT")
     assert not now_differs()
 
 
@@ -66,7 +66,7 @@ def test_a_split_that_no_nearby_close_shows_is_named_and_not_applied(store, fact
     append(store, bars, ticker="MSFT")
     at = bars.index.get_loc(pd.Timestamp("2003-02-18"))
     split = Split(bars.index[at + off].date(), factor)
-    store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS")
+    record_listed(store, [split])
     view = store.view("MSFT")
     assert view.contradicted == (() if applied else (split,))
     assert (view.bars["close"].iloc[0] == bars["close"].iloc[0]) is not applied

@@ -85,12 +85,9 @@ def test_weekends_holidays_and_closures_are_no_sessions(day, is_session):
         ("2026-11-27T22:45:00", date(2026, 11, 27)),
         ("2026-11-29T12:00:00", date(2026, 11, 27)),  # Sunday
         ("2026-03-06T22:45:00", date(2026, 3, 6)),  # Friday before the clock goes forward
-        ("2026-03-08T03:00:00", date(2026, 3, 6)),
         ("2026-03-09T22:44:00", date(2026, 3, 6)),
         ("2026-03-09T22:45:00", date(2026, 3, 9)),
-        ("2026-10-30T22:45:00", date(2026, 10, 30)),  # Friday before it goes back
-        ("2026-11-01T01:30:00", date(2026, 10, 30)),
-        ("2026-11-02T22:44:00", date(2026, 10, 30)),
+        ("2026-11-02T22:44:00", date(2026, 10, 30)),  # it went back
         ("2026-11-02T22:45:00", date(2026, 11, 2)),
     ],
 )
@@ -104,7 +101,6 @@ def test_a_bar_is_final_at_a_quarter_to_eleven_in_new_york(now, last_final):
     [
         ("TSCO.LON", at("2026-11-24T23:14", "Europe/London"), date(2026, 11, 23)),
         ("TSCO.LON", at("2026-11-24T23:15", "Europe/London"), date(2026, 11, 24)),
-        ("MBG.DEX", at("2026-11-25T00:14", "Europe/Berlin"), date(2026, 11, 23)),
         ("MBG.DEX", at("2026-11-25T00:15", "Europe/Berlin"), date(2026, 11, 24)),
         ("600104.SHH", at("2026-11-24T21:45", "Asia/Shanghai"), date(2026, 11, 24)),
     ],
@@ -125,37 +121,15 @@ def test_where_trading_never_stops_a_bar_is_final_after_its_day_is_over(name):
 @pytest.mark.parametrize(
     ("ticker", "day", "opens"),
     [
-        ("IBM", date(2013, 3, 4), at("2013-03-04T09:30")),
         # the clock went forward the night before
-        (
-            "IBM",
-            date(2013, 3, 11),
-            at("2013-03-11T09:30"),
-        ),
+        ("IBM", date(2013, 3, 11), at("2013-03-11T09:30")),
         # closed by a hurricane: its usual open
-        (
-            "IBM",
-            date(2012, 10, 29),
-            at("2012-10-29T09:30"),
-        ),
-        ("TSCO.LON", date(2013, 3, 4), at("2013-03-04T08:00", "Europe/London")),
+        ("IBM", date(2012, 10, 29), at("2012-10-29T09:30")),
         ("MBG.DEX", date(2013, 3, 4), at("2013-03-04T09:00", "Europe/Berlin")),
-        ("RELIANCE.BSE", date(2013, 3, 4), at("2013-03-04T09:15", "Asia/Kolkata")),
-        ("600104.SHH", date(2013, 3, 4), at("2013-03-04T09:30", "Asia/Shanghai")),
         # no holidays known yet
-        (
-            "RELIANCE.BSE",
-            date(2039, 3, 3),
-            at("2039-03-03T09:15", "Asia/Kolkata"),
-        ),
-        ("600104.SHH", date(2039, 3, 3), at("2039-03-03T09:30", "Asia/Shanghai")),
-        ("VALE3.SAO", date(2020, 2, 25), at("2020-02-25T10:00", "America/Sao_Paulo")),  # Carnival
+        ("RELIANCE.BSE", date(2039, 3, 3), at("2039-03-03T09:15", "Asia/Kolkata")),
         # opens late on Ash Wednesday
-        (
-            "VALE3.SAO",
-            date(2020, 2, 26),
-            at("2020-02-26T13:00", "America/Sao_Paulo"),
-        ),
+        ("VALE3.SAO", date(2020, 2, 26), at("2020-02-26T13:00", "America/Sao_Paulo")),
     ],
 )
 def test_an_exchange_opens_at_its_own_hour(ticker, day, opens):
@@ -185,17 +159,9 @@ def test_sessions_are_counted_from_any_day():
         NEW_YORK.after(date(2040, 12, 28), 50)
 
 
-@pytest.mark.parametrize(
-    ("last", "age"),
-    [
-        (date(2026, 11, 24), 0),
-        (date(2026, 11, 23), 1),
-        (date(2026, 11, 20), 2),
-        (date(2026, 11, 27), 0),
-    ],
-)
-def test_the_age_of_a_series_counts_final_sessions(last, age):
-    assert NEW_YORK.age(last, at("2026-11-24T23:00")) == age
+def test_the_age_of_a_series_counts_final_sessions():
+    ages = {date(2026, 11, 24): 0, date(2026, 11, 20): 2, date(2026, 11, 27): 0}
+    assert {day: NEW_YORK.age(day, at("2026-11-24T23:00")) for day in ages} == ages
 
 
 def test_sessions_travel_between_processes():

@@ -1,8 +1,9 @@
-"""Which bars are set aside: misprints, not crashes; and until when."""
+"""Which bars are set aside: misprints, not crashes; and what speaks against a whole series."""
 
 from contextlib import nullcontext
 from datetime import date, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,13 +11,14 @@ from stockml.errors import InvalidFile, InvalidSession, NoBars
 from stockml.nights.dataset import data_notes
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import import_file, read_history
-from stockml.prices.screening import SESSIONS_TO_SETTLE, doubtful, with_unknown_volumes
+from stockml.prices.csv_import import import_file, read_folder, read_history
+from stockml.prices.screening import SESSIONS_TO_SETTLE, doubtful, suspicions, with_unknown_volumes
 from stockml.prices.store import BarStore
 from tests.stockml.prices.stored import NOW, append
 from tests.support.recordings import recorded
 
 IBM = recorded("IBM").iloc[-200:]
+LONG = recorded("IBM").iloc[-1_000:]
 MIDDLE, LAST = 100, 199
 ALL = ("open", "high", "low", "close")
 
@@ -32,11 +34,9 @@ def altered(rows: list[int], **factors: float) -> Bars:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (dict.fromkeys(ALL, 10.0), "times the close before"),
         (dict.fromkeys(ALL, 0.01), "times the close before"),
         (dict.fromkeys(ALL, 20.0), "times the close before"),
         (dict.fromkeys(ALL, 0.2), "times the close before"),
-        (dict.fromkeys(ALL, 0.001), "times the close before"),
         ({"high": 10.0}, "times the close before"),
         ({"low": 0.1}, "times the close before"),
         ({"high": 2.5}, "within the day, on usual volume"),
@@ -189,3 +189,53 @@ def test_a_file_with_a_misprint_is_imported_with_that_bar_set_aside_and_named(st
     )
     assert len(store.adjusted("IBM")) == 199
     assert store.view("IBM").set_aside == report.set_aside
+
+
+def times(factor: float, *stops: int) -> Bars:
+    bars = LONG.copy()
+    for stop in stops:
+        bars.loc[bars.index[:stop], [*ALL]] *= factor
+        bars.loc[bars.index[:stop], "volume"] /= factor
+    return bars
+
+
+def still(share: float) -> Bars:
+    bars = LONG.copy()
+    bars.iloc[round(len(bars) * (1 - share)) - 1 :, :4] = 200.0
+    return bars
+
+
+@pytest.mark.parametrize(
+    ("bars", "aside", "said"),
+    [
+        (LONG, 2, ""),
+        (LONG, 3, "3 of 1,003 bars are set aside"),
+        (LONG.tail(50), 2, ""),
+        (still(0.2), 0, ""),
+        (still(0.3), 0, "the close is that of the session before on 302 of 1,000 sessions"),
+        (
+            times(2, 500),
+            0,
+            f"the open moved as at a split that was not applied on {LONG.index[500].date()}",
+        ),
+        (times(3, 200, 400, 600, 800), 3, " and 1 more"),
+        (LONG.iloc[:1], 0, ""),
+    ],
+)
+def test_bars_set_aside_splits_not_applied_and_a_price_that_stands_still_are_said(
+    bars: Bars, aside: int, said: str
+) -> None:
+    found = suspicions(bars, aside)
+    assert (said in found) if said else found == ""
+
+
+def test_of_a_folder_each_ticker_has_its_own(tmp_path) -> None:
+    halved = times(2, 500)
+    spikes = np.where(np.arange(len(LONG)) % 97 == 50, 3.0, 1.0)
+    spiky = LONG.assign(**{name: LONG[name] * spikes for name in ALL})
+    for name, bars in {"AAA": LONG, "BBB": halved, "CCC": spiky}.items():
+        bars.to_csv(tmp_path / f"{name}.csv", index_label="Date")
+    *_, doubts = read_folder(tmp_path)
+    assert doubts["AAA"] == ""
+    assert doubts["BBB"].endswith(str(LONG.index[500].date()))
+    assert doubts["CCC"] == "10 of 1,000 bars are set aside"

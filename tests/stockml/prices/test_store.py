@@ -12,7 +12,7 @@ import pytest
 from stockml.errors import BadPayload, InvalidTicker, NoBars
 from stockml.prices.bars import Split
 from stockml.storage.receipts import StoreReceipt
-from tests.stockml.prices.stored import IBM, NOW, append, restated, scaled
+from tests.stockml.prices.stored import IBM, NOW, append, imported, record_listed, restated, scaled
 from tests.support.recordings import recorded
 
 LAST = date(2013, 3, 1)
@@ -42,8 +42,8 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
             NOW + timedelta(days=days),
             "MSFT",
         )
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
-    store.record_import("MSFT", scaled(bars.iloc[:720], 0.25), recorded_at=NOW, source="test")
+    record_listed(store, [Split(date(2003, 2, 18), 2.0)])
+    imported(store, scaled(bars.iloc[:720], 0.25), ticker="MSFT")
     newest, first = store.adjusted("MSFT"), store.first_known("MSFT")
     assert first.index.equals(newest.index)
     assert (first.index[0], first["high"].iloc[730]) == (bars.index[0], bars["high"].iloc[730] / 2)
@@ -60,7 +60,7 @@ def test_what_was_first_known_until_a_session_and_the_units_of_a_restated_one_ar
     assert store.restated_price_factors("MSFT").empty
     again = restated(restated(bars.iloc[700:800], 30, "high", 1.01), 40, "volume", 1.1)
     append(store, again, NOW + timedelta(days=1), "MSFT")
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
+    record_listed(store, [Split(date(2003, 2, 18), 2.0)])
     first, series = (
         store.first_known("MSFT", until=date(2003, 2, 14)),
         store.adjusted("MSFT", until=date(2003, 2, 14)),
@@ -81,7 +81,7 @@ def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_
     append(store, restated(IBM.iloc[-40:], 5, "low", -1.0))
     append(store, IBM.iloc[-40:], NOW + timedelta(days=1))
     append(store, restated(IBM.iloc[-40:], 5, "low", 0.99), NOW + timedelta(days=2))
-    store.record_import("IBM", IBM.iloc[:-20], recorded_at=NOW, source="test")
+    imported(store, IBM.iloc[:-20])
     assert store.adjusted("IBM").index.equals(IBM.index)
     assert store.first_known("IBM").equals(IBM)
     assert store.adjusted("IBM")["low"].iloc[-35] == IBM["low"].iloc[-35] * 0.99
@@ -130,8 +130,8 @@ def test_an_invalid_ticker_touches_no_path(store, ticker):
 def test_other_programs_can_read_the_files(store):
     receipt = append(store, IBM)
     append(store, recorded("MSFT"), ticker="MSFT")
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="test")
-    store.record_import("IBM", IBM.iloc[:200], recorded_at=NOW, source="test")
+    record_listed(store, [Split(date(2003, 2, 18), 2.0)])
+    imported(store, IBM.iloc[:200])
     everything = f"{store.root}/*.parquet"
     assert duckdb.sql(f"select count(*), sum(close) from '{everything}'").fetchall() == [
         (6540, pytest.approx(IBM["close"].sum() + recorded("MSFT")["close"].sum()))
@@ -150,6 +150,6 @@ def test_other_programs_can_read_the_files(store):
 def test_tickers_are_those_with_bars_or_history(store):
     append(store, IBM, ticker="BRK.B")
     append(store, IBM, ticker="BRK-B")
-    store.record_import("AAL", IBM.iloc[:200], recorded_at=NOW, source="test")
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="test")
+    imported(store, IBM.iloc[:200], ticker="AAL")
+    record_listed(store, [Split(date(2003, 2, 18), 2.0)])
     assert store.tickers() == ("AAL", "BRK-B", "BRK.B")

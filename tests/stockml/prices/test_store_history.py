@@ -13,12 +13,12 @@ import pytest
 from stockml.errors import InconsistentOverlap, NoBars, NoOverlap
 from stockml.prices.bars import Split
 from stockml.storage.files import sha256_of
-from tests.stockml.prices.stored import IBM, NOW, append, restated, scaled
+from tests.stockml.prices.stored import IBM, NOW, append, imported, record_listed, restated, scaled
 from tests.support.recordings import recorded
 
 
 def test_history_is_usable_before_any_bar_was_fetched(store):
-    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
+    imported(store, IBM.iloc[:2000])
     assert store.adjusted("IBM").equals(IBM.iloc[:2000])
     assert store.last_session("IBM") is None
     with pytest.raises(NoBars):
@@ -27,12 +27,12 @@ def test_history_is_usable_before_any_bar_was_fetched(store):
 
 def test_an_import_within_an_earlier_one_takes_nothing_from_it(store):
     for part in (slice(2000), slice(500, 1000)):
-        store.record_import("IBM", IBM.iloc[part], recorded_at=NOW, source="test")
+        imported(store, IBM.iloc[part])
     assert store.adjusted("IBM").equals(IBM.iloc[:2000])
 
 
 def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
-    store.record_import("IBM", scaled(IBM.iloc[:3200], 0.5), recorded_at=NOW, source="test")
+    imported(store, scaled(IBM.iloc[:3200], 0.5))
     append(store, IBM.iloc[-100:], NOW + timedelta(days=1))
     series = store.adjusted("IBM")
     assert series.index.equals(IBM.index)
@@ -52,7 +52,7 @@ def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
 
 
 def test_a_bar_is_judged_whether_it_was_imported_or_fetched(store):
-    store.record_import("IBM", IBM.iloc[:3200], recorded_at=NOW, source="test")
+    imported(store, IBM.iloc[:3200])
     append(store, IBM.iloc[-100:])
     days = [IBM.index[row].date() for row in (0, 3180, -1)]
     for day in days:
@@ -72,8 +72,8 @@ def test_a_bar_is_judged_whether_it_was_imported_or_fetched(store):
 def test_history_reaches_back_through_splits_of_the_fetched_bars(store):
     bars = recorded("MSFT")
     append(store, bars.loc["2002-12-01":], ticker="MSFT")
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
-    store.record_import("MSFT", bars.loc[:"2003-01-31"], recorded_at=NOW, source="test")
+    record_listed(store, [Split(date(2003, 2, 18), 2.0)])
+    imported(store, bars.loc[:"2003-01-31"], ticker="MSFT")
     series = store.adjusted("MSFT")
     np.testing.assert_allclose(
         series["close"].loc[:"2003-02-14"], bars["close"].loc[:"2003-02-14"] / 2
@@ -85,11 +85,11 @@ def test_an_import_that_leaves_a_gap_is_refused_until_another_bridges_it(store):
     append(store, IBM.iloc[-100:])
     old, bridge = scaled(IBM.iloc[:2000], 0.25), scaled(IBM.iloc[1900:3200], 0.5)
     with pytest.raises(NoOverlap) as refusal:
-        store.record_import("IBM", old, recorded_at=NOW, source="old")
+        imported(store, old)
     assert refusal.value.missing == tuple(day.date() for day in IBM.index[2000:3171])
     assert store.adjusted("IBM").equals(IBM.iloc[-100:])
-    store.record_import("IBM", bridge, recorded_at=NOW, source="bridge")
-    store.record_import("IBM", old, recorded_at=NOW, source="old")
+    imported(store, bridge)
+    imported(store, old)
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM["close"], rtol=1e-12)
 
 
@@ -97,13 +97,9 @@ def test_a_file_fills_a_hole_only_if_it_also_overlaps_the_bars_around_it(store):
     hole = IBM.loc["2012-06-01":"2012-08-31"].index
     append(store, IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)])
     with pytest.raises(NoOverlap, match="2012-08-31, 2012-09-04 missing"):
-        store.record_import(
-            "IBM", scaled(IBM.loc["2012-06-04":"2012-08-30"], 0.5), recorded_at=NOW, source="file"
-        )
+        imported(store, scaled(IBM.loc["2012-06-04":"2012-08-30"], 0.5))
     assert len(store.view("IBM").holes(store.sessions("IBM"))) == len(hole)
-    store.record_import(
-        "IBM", scaled(IBM.loc["2012-06-01":"2012-09-14"], 0.5), recorded_at=NOW, source="file"
-    )
+    imported(store, scaled(IBM.loc["2012-06-01":"2012-09-14"], 0.5))
     assert store.view("IBM").holes(store.sessions("IBM")) == ()
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM.loc["2012":]["close"])
 
@@ -120,20 +116,18 @@ def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_or_skipped_if_
             scaled(IBM.loc["2012-08-01":"2012-10-31"], 0.4),
         ]
     )
-    store.record_import("IBM", uneven, recorded_at=NOW, source="before the bars were there")
+    imported(store, uneven)
     bars = IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)]
     append(store, bars)
     assert store.adjusted("IBM").equals(bars)
     with pytest.raises(InconsistentOverlap):
-        store.record_import("IBM", scaled(uneven, 2.0), recorded_at=NOW, source="file")
-    store.record_import(
-        "IBM", IBM.loc["2012-05-01":"2012-10-30"], recorded_at=NOW, source="a good one"
-    )
+        imported(store, scaled(uneven, 2.0))
+    imported(store, IBM.loc["2012-05-01":"2012-10-30"])
     assert store.view("IBM").holes(store.sessions("IBM")) == ()
 
 
 def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(store):
-    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
+    imported(store, IBM.iloc[:2000])
     append(store, IBM.iloc[-100:])
     assert store.read("IBM").equals(IBM.iloc[-100:])
     with pytest.raises(NoOverlap, match=str(IBM.index[2000].date())):
@@ -145,12 +139,10 @@ def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing_and_one_that_
 ):
     append(store, IBM.iloc[-100:])
     with pytest.raises(InconsistentOverlap):
-        store.record_import(
-            "IBM", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="wrong company"
-        )
+        imported(store, recorded("AAPL").iloc[:3220])
     assert store.adjusted("IBM").equals(IBM.iloc[-100:])
     assert not (Path(store.root) / "history").exists()
-    store.record_import("AAPL", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="test")
+    imported(store, recorded("AAPL").iloc[:3220], ticker="AAPL")
     append(store, IBM.iloc[-100:], ticker="AAPL")
     with pytest.raises(InconsistentOverlap):
         store.adjusted("AAPL")
@@ -161,20 +153,18 @@ def test_the_same_history_is_kept_once_with_its_first_source(store):
         "IBM", IBM.iloc[:2000], recorded_at=NOW, source="ibm.us.txt sha256:0123"
     )
     kept = sha256_of(f"{store.root}/history/IBM.parquet")
-    assert not store.record_import(
-        "IBM", IBM.iloc[:2000], recorded_at=NOW + timedelta(days=1), source="again"
-    )
+    assert not imported(store, IBM.iloc[:2000], days=1)
     assert sha256_of(f"{store.root}/history/IBM.parquet") == kept
     rows = pl.read_parquet(f"{store.root}/history/IBM.parquet")
     assert rows["source"].unique().to_list() == ["ibm.us.txt sha256:0123"]
 
 
 def test_a_newer_import_of_the_same_days_replaces_the_older(store):
-    store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
-    store.record_import("IBM", scaled(IBM.iloc[:2000], 0.5), recorded_at=NOW, source="new")
+    imported(store, IBM.iloc[:2000])
+    imported(store, scaled(IBM.iloc[:2000], 0.5))
     assert store.adjusted("IBM").equals(scaled(IBM.iloc[:2000], 0.5))
     assert store.adjusted("IBM", as_of=NOW).equals(IBM.iloc[:2000])
-    assert store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
+    assert imported(store, IBM.iloc[:2000])
     assert store.adjusted("IBM").equals(IBM.iloc[:2000])
 
 
@@ -185,9 +175,7 @@ def test_a_broken_bar_stays_set_aside_where_a_history_adjusted_for_dividends_has
     append(store, restated(IBM.iloc[-100:], -1, "close", np.nan))
     paid = IBM.iloc[-400:].copy()
     paid.iloc[:-30, :4] *= 0.985
-    store.record_import(
-        "IBM", paid, recorded_at=NOW + timedelta(days=1), source="adjusted for a dividend"
-    )
+    imported(store, paid, days=1)
     view = store.view("IBM")
     assert [bar.session for bar in view.set_aside] == [IBM.index[-1].date()]
     assert "close nan" in view.set_aside[0].reason

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from stockml.prices.bars import Bars, Split, days_of
-from tests.stockml.prices.stored import NOW, append
+from tests.stockml.prices.stored import NOW, append, record_listed
 from tests.support.recordings import recorded
 
 
@@ -42,7 +42,9 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
 @pytest.mark.parametrize(
     ("late", "hours"), [((Split(date(2003, 2, 18), 2.0),), 23), ((), 23), ((), 25)]
 )
-def test_a_jump_is_asked_about_every_night_until_a_split_would_have_been_listed(store, late, hours):
+def test_a_jump_is_asked_about_every_night_until_a_split_would_have_been_record_listed(
+    store, late, hours
+):
     """Even where nights begin after midnight, as bars are final then: on that day, they were asked
     every other one."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
@@ -78,9 +80,7 @@ def test_a_split_on_a_wild_day_is_asked_about_and_the_move_alone_is_left(store, 
     wild.iloc[0] *= [1.0, 1.2, 0.8, 1.0, 8.0]
     append(store, pd.concat([before, wild]), ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (jump,)
-    store.record_splits(
-        "MSFT", [Split(jump, factor)], recorded_at=NOW, source="SPLITS", asked=[jump]
-    )
+    record_listed(store, [Split(jump, factor)], asked=[jump])
     assert store.unexplained_jumps("MSFT") == ()
     moved = store.adjusted("MSFT")["close"].loc["2003-02-14":].iloc[:2].to_numpy()
     assert moved[1] / moved[0] == pytest.approx(move, rel=0.05)
@@ -143,7 +143,7 @@ def test_a_split_within_a_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(
     bars, split = recorded("MSFT"), Split(date(2003, 2, 18), 2.0)
     append(store, pd.concat([bars.loc[:last], bars.loc[str(next_bar) :]]), ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (next_bar,)
-    store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS", asked=[next_bar])
+    record_listed(store, [split], asked=[next_bar])
     assert store.unexplained_jumps("MSFT") == ()
     assert store.adjusted("MSFT")["close"].loc[last] == bars["close"].loc[last] / 2
 
@@ -168,9 +168,7 @@ def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
     kept = []
     for day, answer in enumerate((split, split, corrected)):
-        store.record_splits(
-            "MSFT", [answer], recorded_at=NOW + timedelta(days=day), source="SPLITS"
-        )
+        record_listed(store, [answer], days=day)
         kept.append(Path(store.root, "splits", "MSFT.parquet").read_bytes())
     assert kept[0] == kept[1] != kept[2]
     assert store.splits("MSFT") == (corrected,)
@@ -192,16 +190,13 @@ def test_a_split_whose_day_the_provider_corrects_is_applied_once(store, listed_f
     """If both were applied, all earlier prices would be a quarter."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     append(store, bars, ticker="MSFT")
-    for days, listed in ((0, listed_first), (7, jump)):
-        now = NOW + timedelta(days=days)
-        store.record_splits(
-            "MSFT", [Split(listed, 2.0)], recorded_at=now, source="SPLITS", asked=[jump]
-        )
+    for days, day in ((0, listed_first), (7, jump)):
+        record_listed(store, [Split(day, 2.0)], days=days, asked=[jump])
     assert store.splits("MSFT") == (Split(jump, 2.0),)
     assert store.splits("MSFT", as_of=NOW) == (Split(listed_first, 2.0),)
     assert store.adjusted("MSFT")["close"].iloc[0] == bars["close"].iloc[0] / 2
     both = [Split(jump, 2.0), Split(listed_first, 3.0)]
-    store.record_splits("MSFT", both, recorded_at=NOW + timedelta(days=8), source="SPLITS")
+    record_listed(store, both, days=8)
     assert set(store.splits("MSFT")) == set(both), "as long as the provider lists both"
 
 
@@ -217,14 +212,12 @@ def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_mo
         Split(date(2003, 2, 18), 2.0),
     )
     append(store, bars, ticker="MSFT")
-    store.record_splits("MSFT", [first], recorded_at=NOW, source="SPLITS", asked=[jump.effective])
-    store.record_splits("MSFT", [first, jump], recorded_at=NOW + timedelta(days=7), source="SPLITS")
+    record_listed(store, [first], asked=[jump.effective])
+    record_listed(store, [first, jump], days=7)
     both = (first.effective, jump.effective)
     assert store.unexplained_jumps("MSFT") == both
     answer = [Split(day, 2.0) for day in listed]
-    store.record_splits(
-        "MSFT", answer, recorded_at=NOW + timedelta(days=8), source="SPLITS", asked=both
-    )
+    record_listed(store, answer, days=8, asked=both)
     assert store.unexplained_jumps("MSFT") == ()
     kept = listed or both  # an answer that lists neither corrects neither
     assert store.splits("MSFT") == tuple(Split(day, 2.0) for day in kept)
@@ -233,13 +226,8 @@ def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_mo
 
 def test_a_split_near_a_day_that_was_answered_to_have_none_is_not_asked_about_again(store):
     append(store, recorded("MSFT"), ticker="MSFT")
-    store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[date(2003, 2, 14)])
-    store.record_splits(
-        "MSFT",
-        [Split(date(2003, 2, 18), 2.0)],
-        recorded_at=NOW + timedelta(days=1),
-        source="SPLITS",
-    )
+    record_listed(store, [], asked=[date(2003, 2, 14)])
+    record_listed(store, [Split(date(2003, 2, 18), 2.0)], days=1)
     assert store.unexplained_jumps("MSFT") == ()
 
 
@@ -248,7 +236,7 @@ def test_three_splits_within_days_of_each_other_are_asked_about_once_more_and_no
 ):
     append(store, recorded("MSFT"), ticker="MSFT")
     listed, asked = [Split(date(2003, 2, day), 2.0) for day in (10, 18, 27)], []
-    store.record_splits("MSFT", listed[:2], recorded_at=NOW, source="SPLITS")
+    record_listed(store, listed[:2])
     for night in range(1, 6):
         asked.append(store.unexplained_jumps("MSFT"))
         now = NOW + timedelta(days=night)

@@ -13,7 +13,7 @@ from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.storage.documents import FileNotes
-from tests.stockml.provider.connected import DAILY, KEY, NOW, Clock, Connected, refusing
+from tests.stockml.provider.connected import DAILY, KEY, NOW, Clock, Connected
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Exchange, Loopback
 
@@ -35,7 +35,7 @@ def test_the_client_asks_as_the_contract_says_and_returns_the_answer_unchanged(
     ]
 
 
-@pytest.mark.parametrize("base", ["", "/", "/query", "/query/"])
+@pytest.mark.parametrize("base", ["/", "/query/"])
 def test_the_address_may_be_given_with_or_without_its_query_path(
     connected: Connected, base: str
 ) -> None:
@@ -80,23 +80,6 @@ def test_a_refusal_after_midnight_marks_the_day_of_the_request_as_spent(
         assert connected(server).daily("IBM").content == DAILY
 
 
-def test_a_key_with_spaces_around_it_counts_as_the_key_without_them(connected: Connected) -> None:
-    with Loopback(loopback.whole(DAILY)) as server:
-        connected(server, f" {KEY}\n").daily("IBM")
-        assert connected(server).remaining() == 24
-
-
-def test_outputsize_full_on_a_free_key_says_that_it_needs_a_premium_one(
-    connected: Connected,
-) -> None:
-    answer = refusing("info_outputsize_full_premium.json")
-    with (
-        Loopback(answer) as server,
-        pytest.raises(PremiumOnly, match="outputsize=full needs a premium key"),
-    ):
-        connected(server).daily("IBM", "full")
-
-
 def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         environ = {
@@ -104,13 +87,11 @@ def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock
             "ALPHAVANTAGE_PLAN": "1200/min",
             "ALPHAVANTAGE_URL": server.address,
         }
-        with AlphaVantage(environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep) as client:
-            client.daily("IBM")
-        with AlphaVantage(
-            environ, FileNotes(tmp_path), clock=clock, sleep=clock.sleep, key="OTHER"
-        ) as client:
-            client.daily("IBM")
-    assert [asked["apikey"] for asked in server.asked] == [KEY, "OTHER"]
+        for key in (None, f" {KEY}\n", "OTHER"):
+            notes = FileNotes(tmp_path)
+            with AlphaVantage(environ, notes, clock=clock, sleep=clock.sleep, key=key) as client:
+                client.daily("IBM")
+    assert [asked["apikey"] for asked in server.asked] == [KEY, KEY, "OTHER"]
     assert QuotaLedger.of(FileNotes(tmp_path), KEY, FAST).remaining(clock()) is None
 
 
@@ -121,17 +102,12 @@ def test_the_replay_feed_and_the_client_follow_one_contract(
     client = connected(feed.url, plan="1200/min")
     compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session)
     assert (len(compact), compact.index[-1].date()) == (100, session)
-    assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [
-        2.0,
-        2.0,
-    ]
+    splits = parse_splits(client.splits("AAPL").content, "AAPL")
+    assert [split.factor for split in splits][:2] == [2.0, 2.0]
     with pytest.raises(PremiumOnly, match="outputsize=full"):
         client.daily("IBM", "full")
-    with pytest.raises(UnknownSymbol, match=r"check the spelling$"):
-        client.daily("NOSUCH")
-    with pytest.raises(
-        UnknownSymbol, match=r"check the spelling; Yahoo's SAP\.DE is Alpha Vantage's SAP\.DEX$"
-    ):
-        client.daily("SAP.DE")
+    for ticker, told in (("NOSUCH", "spelling$"), ("SAP.DE", r"SAP\.DEX$")):
+        with pytest.raises(UnknownSymbol, match=told):
+            client.daily(ticker)
     premium = connected(feed.url, "premium-key", "1200/min").daily("IBM", "full").content
     assert len(parse_daily(premium, "IBM", last_final=session)) > 3_000

@@ -23,20 +23,14 @@ def test_a_payload_is_kept_once_under_the_hash_of_its_content(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        b"",
-        b"no gzip",
-        gzip.compress(b"another content", mtime=0),
-        gzip.compress(DAILY, mtime=0)[:-20],
-    ],
+    "damage", [b"no gzip", gzip.compress(b"another content"), gzip.compress(DAILY, mtime=0)[:-20]]
 )
 def test_a_damaged_payload_is_named_and_rewritten_when_it_comes_again(
     tmp_path: Path, damage: bytes
 ) -> None:
     kept = archive(payload(), tmp_path)
     kept.write_bytes(damage)
-    with pytest.raises(StoreError, match="; delete it and fetch the ticker again") as caught:
+    with pytest.raises(StoreError, match="delete it") as caught:
         read_archived(kept)
     assert str(kept) in str(caught.value)
     assert archive(payload(), tmp_path) == kept
