@@ -23,7 +23,8 @@ def test_a_payload_is_kept_once_under_the_hash_of_its_content(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "damage", [b"no gzip", gzip.compress(b"another content"), gzip.compress(DAILY, mtime=0)[:-20]]
+    "damage",
+    [b"no gzip", gzip.compress(b"another content", mtime=0), gzip.compress(DAILY, mtime=0)[:-20]],
 )
 def test_a_damaged_payload_is_named_and_rewritten_when_it_comes_again(
     tmp_path: Path, damage: bytes
