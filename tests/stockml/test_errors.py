@@ -19,8 +19,6 @@ from deployments.errors import (
     WrongVersion,
 )
 from stockml import errors
-from tasks import errors as studies
-from tasks.errors import ProcessKilled
 
 PROJECT = Path(__file__).parents[2]
 SAMPLES = [
@@ -54,7 +52,7 @@ SAMPLES = [
     errors.NoChampion("IBM", "nothing was promoted yet"),
     errors.NightBusy("IBM", 30.0),
     errors.BadTiingoKey("IBM", "none"),
-    ProcessKilled(8),
+    errors.ProcessKilled(8),
     NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),
@@ -95,7 +93,7 @@ def test_every_error_that_can_be_raised_has_a_sample() -> None:
 def test_every_error_stands_in_an_errors_module() -> None:
     trees = {
         name
-        for tree in (errors, servers, studies)
+        for tree in (errors, servers)
         for name, kind in vars(tree).items()
         if isinstance(kind, type)
     }
