@@ -35,8 +35,7 @@ from stockml.tracking.night_log import StepReceipts
 from tasks import events
 from tasks.artifacts import prefect_page, show_night
 from tasks.caching import keep_code_version, with_home_storage
-from tasks.errors import failing_in_words
-from tasks.later_runs import MAY_COME, run_again
+from tasks.run_records import MAY_COME, failing_in_words, run_again
 from tasks.status_page import record_end
 from tasks.steps import (
     decide_mode,

@@ -20,7 +20,7 @@ from stockml.settings import Sampler
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.artifacts import show_text
-from tasks.errors import failing_in_words
+from tasks.run_records import failing_in_words
 from tasks.studies import (
     backtest_tickers,
     folder_named,

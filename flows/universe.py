@@ -2,22 +2,30 @@
 
 import gc
 import os
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from prefect import flow, task
+from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed, State
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
 from flows import form
-from flows.cluster import ends_of
 from flows.nightly import nightly
 from stockml.errors import InvalidSetting, StoreError, quantity
 from stockml.home import current_home
@@ -27,14 +35,14 @@ from stockml.provider.quota import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
-from tasks.errors import failing_in_words
-from tasks.later_runs import MAY_COME, run_again
+from tasks.process_pool import lifeline
 from tasks.provider import join_turns
-from tasks.run_records import end_children
+from tasks.run_records import MAY_COME, end_children, failing_in_words, run_again
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[str], Field(min_length=1, max_length=2_000)]
 AtATime = Annotated[int, Field(ge=1, le=64)]
+Start = Callable[[], AbstractContextManager[TaskRunner[Any]]]
 
 
 def run_name() -> str:
@@ -85,32 +93,27 @@ def universe(
     listed. All nights are in one table on the run's page and in STOCKML_HOME/universe/SESSION.csv.
     The state carries a NightRow per ticker.
     """
-    names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     form.chosen(profile, mode, settings)
     asked = form.day_or_none(session)
     # a wait is this run's, which then holds no process
-    common: dict[str, Any] = {
-        "session": asked or "",
-        "mode": mode,
-        "force": force,
-        "late_retries": 0,
-    }
+    common: dict[str, Any] = {"session": asked or "", "mode": mode, "force": force}
+    common["late_retries"] = 0
     changes = (profile if profile != "nightly" else None, calendar, settings)
     own_choices = {validated_ticker(ticker): choice for ticker, choice in choices.items()}
     parameters = {
-        ticker: common | form.of_ticker(own_choices.get(ticker, {}), *changes) for ticker in names
+        ticker: common | form.of_ticker(own_choices.get(ticker, {}), *changes)
+        for ticker in map(validated_ticker, tickers)
     }
-    home, address = (
-        str(current_home().root),
-        dask_address or os.environ.get("STOCKML_DASK_ADDRESS", ""),
-    )
+    home = current_home()
     nights = {
-        ticker: {"ticker": ticker, "parameters": parameters[ticker], "home": home}
+        ticker: {"ticker": ticker, "parameters": parameters[ticker], "home": str(home.root)}
         for ticker in stalest_of(parameters)
     }
+    address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS", "")
+    workers = at_dask(address) if address else in_processes()
     rows, on_night = list[NightRow](), night_callback("universe", len(nights))
     try:
-        with closing(ends_of(night_of, nights, address, min(processes, len(nights)))) as ends:
+        with closing(ends_of(night_of, nights, workers, min(processes, len(nights)))) as ends:
             for ticker, state in ends:
                 on_night()
                 rows.append(row_of(ticker, asked, state) if state else dead(ticker, asked))
@@ -118,18 +121,13 @@ def universe(
     finally:
         with warned_if_refused():
             end_children(UUID(flow_run.id))
-    try:
-        write_csv(current_home(), rows)
-    except (
-        StoreError
-    ) as refused:  # by a full disk; the run's page and the command show the same table
-        get_run_logger().warning("%s", refused)
     show_nights(
         rows, "universe", f"{quantity(len(rows), 'ticker')}, {asked or 'the newest session'}"
     )
     show_status()
     waiting = [row.ticker for row in rows if row.outcome in MAY_COME]
     when = run_again(late_retries, tickers=waiting) if waiting else None
+    write_csv(home, rows)
     return final_state(
         rows, fail_when, f"; {quantity(len(waiting), 'ticker')} {when}" if when else ""
     )
@@ -177,3 +175,69 @@ def night_of(ticker: str, parameters: dict[str, Any], home: str) -> NightRow | S
         gc.freeze()
     row = row_of(ticker, parameters["session"] or None, state)
     return Failed(message=row.why, data=row) if row.status == "failed" else row
+
+
+def ends_of(
+    task: Task[..., Any],
+    parameters: Mapping[str, dict[str, Any]],
+    workers: AbstractContextManager[Start],
+    at_a_time: int,
+) -> Generator[tuple[str, State | None]]:
+    """Run the task with each of the parameters; yields their names with the end states, as they
+    end.
+
+    None for one whose process died: each has a runner to itself, so that no other ends with it.
+    Raises InvalidSetting, StoreError.
+    """
+    waiting = iter(parameters.items())
+    running: dict[PrefectFuture[Any], tuple[str, TaskRunner[Any]]] = {}
+    with ExitStack() as opened, workers as start:
+        free = [opened.enter_context(start()) for _ in range(at_a_time)]
+        while True:
+            while free and (job := next(waiting, None)):
+                runner = free.pop()
+                running[runner.submit(task, job[1])] = job[0], runner
+            if not running:
+                return
+            ended = next(as_completed([*running]))
+            name, runner = running.pop(ended)
+            state = end_of(ended)
+            free.append(runner if state else opened.enter_context(start()))
+            yield name, state
+
+
+def end_of(ended: PrefectFuture[Any]) -> State | None:
+    """The end state that the worker sent; None if it died first."""
+    try:
+        ended.wait()
+    except Exception:  # noqa: BLE001 - BrokenProcessPool or Dask's KilledWorker: no end was sent
+        return None
+    return ended.state if ended.state.is_final() else None
+
+
+@contextmanager
+def in_processes() -> Iterator[Start]:
+    """Starts processes of this machine, which end with this one, and at once if the block
+    raises."""
+    with lifeline() as tied:
+        yield lambda: ProcessPoolTaskRunner(1, **tied)
+
+
+@contextmanager
+def at_dask(address: str) -> Iterator[Start]:
+    """The workers of a scheduler, which itself chooses one for each task and replaces the dead.
+    Raises InvalidSetting if Dask is not installed, or no scheduler answers."""
+    try:
+        from distributed import Client
+        from prefect_dask import DaskTaskRunner
+    except ImportError as missing:
+        advice = "used where Dask is installed: pip install 'stockml[dask]'"
+        raise InvalidSetting("the Dask scheduler", "no Dask", advice) from missing
+    try:
+        Client(address, set_as_default=False).close()
+    except Exception as error:  # an address that Dask misreads, or what is no scheduler's answer
+        shown = address.rpartition("@")[2]  # without a login, which Dask has no use for
+        bound = "the tcp://host:port of one that is up"
+        raise InvalidSetting("the Dask scheduler", shown, bound) from error
+    with DaskTaskRunner(address=address) as runner:
+        yield lambda: nullcontext(runner)

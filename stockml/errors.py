@@ -19,6 +19,7 @@
     │                         UnusableForecast; RowUnavailable; LooksAhead, a number that depends on
     a later bar
     ├── NightBusy             another run of this ticker is in progress
+    ├── ProcessKilled         a process of a backtest's
     └── TrackingUnavailable   MLflow cannot be reached or written to; TrackingOutdated, for it is of
     an older version
 
@@ -340,6 +341,14 @@ class TrackingOutdated(TrackingUnavailable):
     text = (
         "the database at {address} was made by MLflow {newest}, and MLflow {installed} is "
         "installed, which cannot read it; `pip install 'mlflow>={newest}'`"
+    )
+
+
+class ProcessKilled(StockmlError):
+    workers: int
+    text = (
+        "expected {workers} processes to finish the backtest, found one killed, most likely "
+        "for want of memory; end other programs, or name fewer tickers at a time"
     )
 
 

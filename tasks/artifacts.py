@@ -32,8 +32,7 @@ from stockml.settings import FailWhen
 from stockml.tickers import as_key, without_ticker
 from stockml.tracking.connection import without_password
 from stockml.training.checkpoint import EpochProgress
-from tasks.errors import in_words
-from tasks.run_records import REFUSALS
+from tasks.run_records import REFUSALS, in_words
 from tasks.status_page import LINK
 
 

@@ -7,10 +7,11 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from threading import Thread
+from typing import Any
 
 from stockml.errors import StoreError
 
@@ -21,36 +22,33 @@ def process_pool(processes: int) -> Iterator[Executor]:
     end at once.
 
     The work's functions must be importable. Its results raise BrokenProcessPool if a process is
-    killed. Raises StoreError as `check_shared_memory` does.
+    killed. Raises StoreError as `lifeline` does.
     """
-    check_shared_memory()
-    context = get_context("spawn")
-    silence, here = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, context, initializer=end_with, initargs=(silence,))
-    with pool, closed_if_raised(here):
-        yield pool
+    with ExitStack() as opened, lifeline() as tied:
+        yield opened.enter_context(ProcessPoolExecutor(processes, get_context("spawn"), **tied))
 
 
 @contextmanager
-def closed_if_raised(here: Connection) -> Iterator[None]:
-    """Close this end of a pipe if the block raises: processes with `end_with` on the other end at
-    once."""
-    try:
-        yield
-    except BaseException:
-        here.close()
-        raise
+def lifeline() -> Iterator[dict[str, Any]]:
+    """An initializer and its arguments for processes that end at once if this one ends or the block
+    raises.
 
-
-def check_shared_memory() -> None:
-    """Raise StoreError where processes can share no lock, as in a container whose /dev/shm is
-    missing or read-only."""
+    Raises StoreError where processes can share no lock, as in a container whose /dev/shm is missing
+    or read-only.
+    """
+    context = get_context("spawn")
     try:
-        get_context("spawn").Lock()
+        context.Lock()
     except OSError as refused:
         found = f"expected memory that several processes can share, found {refused.strerror}"
         way_on = "mount a tmpfs there that can be written, or run one ticker at a time"
         raise StoreError("/dev/shm", f"{found}; {way_on}") from refused
+    silence, here = context.Pipe(duplex=False)
+    try:
+        yield {"initializer": end_with, "initargs": (silence,)}
+    except BaseException:
+        here.close()
+        raise
 
 
 def end_with(silence: Connection) -> None:

@@ -1,11 +1,17 @@
-"""Prefect's records of runs, by its client; and our own of how each ticker's last run ended."""
+"""Runs: Prefect's records of them, by its client; our own of how each ticker's last run ended, in
+which words; and the run that asks again for what is not there yet, such as a late bar.
+
+No slot or process is held meanwhile. How often is left in the run's parameter `late_retries`, which
+each such run has one less of.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from itertools import count
 from json import JSONDecodeError
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from httpx import HTTPError, HTTPStatusError
@@ -14,21 +20,23 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT
-from prefect.states import Crashed, State
+from prefect.states import Crashed, Failed, State
 from pydantic import ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import current_home
+from stockml.nights import states
 from stockml.nights.key_figures import newest
 from stockml.nights.status import LastRun, last_run, record_run
 from stockml.prices.calendar import sessions_for
 from stockml.tickers import validated_ticker
-from tasks.errors import in_words
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 A_DAY = timedelta(days=1)
 # answers, after which Prefect's client does not ask again
@@ -37,6 +45,8 @@ REFUSALS = HTTPError, *WRONG  # of Prefect's server, or of a program between
 with_retries = retry(retry=retry_if_exception_type(WRONG), stop=stop_after_attempt(3), reraise=True)
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
+MAY_COME = (states.LATE, states.NO_ANSWER)  # end states of nights that may do better within hours
+WAIT = timedelta(minutes=20)
 UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
@@ -46,16 +56,70 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
     return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
+def in_words(error: BaseException) -> str:
+    """Our own errors say what to do; any other is unexpected, and named by its class."""
+    return (
+        str(error)
+        if isinstance(error, StockmlError)
+        else f"unexpected {type(error).__name__}: {error}"
+    )
+
+
+def failing_in_words(function: Callable[P, State[Any]]) -> Callable[P, State[Any]]:
+    """A flow's function whose error of ours is its run's message: Prefect would put the error's
+    class before it."""
+
+    @wraps(function)
+    def worded(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
+        try:
+            return function(*args, **kwargs)
+        except StockmlError as error:
+            return Failed(message=str(error), data=error)
+
+    return worded
+
+
+def deployed_run() -> tuple[FlowRun, UUID] | None:
+    """This run and its deployment; None of a command's run, which has none."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    return (run, run.deployment_id) if run and run.deployment_id else None
+
+
+def run_again(retries: int, **changes: Any) -> str | None:
+    """Schedule this run's deployment again after WAIT, with its name and parameters but for the
+    changes; says when.
+
+    None where that may not be: without retries left or a deployment (a command's run), and in a
+    replay, whose clock stands still.  changes: as in JSON.
+    """
+    deployed = deployed_run()
+    if deployed is None or retries < 1 or clock.is_frozen():
+        return None
+    run, deployment_id = deployed
+    due = datetime.now(UTC) + WAIT
+    run_deployment(
+        deployment_id,
+        flow_run_name=run.name,
+        parameters={**run.parameters, **changes, "late_retries": retries - 1},
+        scheduled_time=due,
+        timeout=0,
+        as_subflow=False,
+        # a run that is repeated after a kill asks for no second one
+        idempotency_key=f"after {run.id}",
+    )
+    return f"asked again at {clock.shown(due)}"
+
+
 @with_retries
 def is_due_again() -> bool:
     """Whether another run of this run's deployment is due too, as after days of sleep of its
     machine."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    if run is None or run.deployment_id is None:
+    if (deployed := deployed_run()) is None:
         return False
+    _, deployment_id = deployed
     due = {
-        "deployment_id": {"any_": [run.deployment_id]},
+        "deployment_id": {"any_": [deployment_id]},
         "expected_start_time": {"before_": datetime.now(UTC)},
     }
     with get_client(sync_client=True) as client:

@@ -16,7 +16,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 
 from stockml import clock
-from stockml.errors import InvalidFile, NoBars, StockmlError, TooFewTickers, TrackingUnavailable
+from stockml.errors import (
+    InvalidFile,
+    NoBars,
+    ProcessKilled,
+    StockmlError,
+    TooFewTickers,
+    TrackingUnavailable,
+)
 from stockml.evaluation.backtest import Span, TickerBacktest, outcome_of_backtest
 from stockml.evaluation.pretrain import pretrain_network
 from stockml.home import current_home
@@ -39,7 +46,6 @@ from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import Search, TuningResult, space_beside, tune
 from tasks.artifacts import ProgressBar, show_text
-from tasks.errors import ProcessKilled
 from tasks.process_pool import process_pool
 
 BAR_LENGTH = 24  # characters

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from typing import Any
 
 import psutil
 import pytest
@@ -22,7 +22,6 @@ with process_pool(2) as pool:
 @pytest.mark.parametrize(
     ("then", "sent"),
     [
-        ("waiting[0].result()", signal.SIGINT),
         ("waiting[0].result()", signal.SIGKILL),
         ("input(); raise ValueError('the block failed')", None),
     ],
@@ -30,28 +29,32 @@ with process_pool(2) as pool:
 def test_the_processes_end_with_the_one_that_needs_them(
     then: str, sent: signal.Signals | None
 ) -> None:
-    program = [sys.executable, "-c", WAITING.format(then=then)]
-    with (
-        subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as running,
-        ExitStack() as left,
-    ):
-        left.callback(running.kill)
-        workers = until(lambda: pair if len(pair := workers_of(running.pid)) == 2 else None) or []
-        for worker in workers:
-            left.enter_context(suppress(psutil.NoSuchProcess))
-            left.callback(worker.kill)
-        running.communicate(b"\n", timeout=PATIENCE_S) if sent is None else running.send_signal(
-            sent
-        )
-        assert running.wait(PATIENCE_S) != 0
-        assert psutil.wait_procs(workers, timeout=PATIENCE_S)[1] == []
+    check_processes_end_with([sys.executable, "-c", WAITING.format(then=then)], sent)
+
+
+def check_processes_end_with(
+    command: list[str], sent: signal.Signals | None, **options: Any
+) -> None:
+    """Run a program until its two processes are there, and end it by the signal, or by a line that
+    it reads."""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, **options
+    ) as running:
+        try:
+            workers = until(lambda: both if len(both := workers_of(running.pid)) == 2 else None)
+            if sent:
+                running.send_signal(sent)
+            running.communicate(b"\n", timeout=PATIENCE_S)
+            assert running.returncode != 0
+            assert psutil.wait_procs(workers, timeout=PATIENCE_S)[1] == []
+        finally:
+            running.kill()
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
     """Its processes but for Python's own, which counts what they share."""
-    return [
-        each for each in psutil.Process(pid).children() if "spawn_main" in " ".join(each.cmdline())
-    ]
+    children = psutil.Process(pid).children()
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
 
 
 WITHOUT_SHARED_MEMORY = """

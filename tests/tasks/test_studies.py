@@ -13,7 +13,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 
-from stockml.errors import InvalidFile, NoBars, StoreUnreadable
+from stockml.errors import InvalidFile, NoBars, ProcessKilled, StoreUnreadable
 from stockml.evaluation.backtest import Span
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
@@ -22,7 +22,6 @@ from stockml.settings import Settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import epoch_callback
-from tasks.errors import ProcessKilled
 from tasks.studies import backtest_tickers, read_prices, trial_callback
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded

@@ -10,22 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+import dask
 import pytest
 from distributed import LocalCluster
 from prefect.settings import PREFECT_API_URL
 from prefect.states import State
 
-from flows.cluster import check_scheduler
-from flows.universe import universe
+from flows.universe import at_dask, universe
 from stockml.errors import InvalidSetting
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from tests.support.patience import PATIENCE_S, until
+from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
-
-pytestmark = pytest.mark.slow
+from tests.tasks.test_process_pool import check_processes_end_with
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,34 +76,32 @@ def test_nights_at_a_dask_address_are_done_by_its_workers_and_refused_by_those_o
     assert [len(Ledger(with_tables.ledger).entries(ticker)) for ticker in tickers] == [1, 1]
 
 
+@pytest.mark.slow
 def test_an_address_without_a_scheduler_is_named() -> None:
-    with pytest.raises(
-        InvalidSetting, match=r"tcp://host:port of one that is up, found '127.0.0.1:9'"
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
+        pytest.raises(InvalidSetting, match=r"one that is up, found '127.0.0.1:9'"),
+        at_dask("tcp://me:secret@127.0.0.1:9"),
     ):
-        check_scheduler("tcp://me:secret@127.0.0.1:9", timeout_s=0.5)
+        pass
 
 
-def test_without_dask_the_error_names_what_to_install() -> None:
-    code = (
-        "import sys; sys.modules['distributed'] = None; from flows.cluster import "
-        "check_scheduler as c; c('x')"
-    )
-    tried = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert "pip install 'stockml[dask]'" in tried.stderr
+def test_without_dask_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InvalidSetting, match=r"pip install 'stockml\[dask\]'"), at_dask("x"):
+        pass
 
 
 WAITING = """
 import signal
 from prefect import flow, task
-from flows.cluster import ends_of
+from flows.universe import ends_of, in_processes
 
 @task
 def waits(name): signal.pause()
 
 @flow
-def many(): list(ends_of(waits, {name: {"name": name} for name in "ab"}, "", 2))
+def many(): list(ends_of(waits, {name: {"name": name} for name in "ab"}, in_processes(), 2))
 
 if __name__ == "__main__":
     many()
@@ -113,23 +109,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
-def test_the_workers_end_with_the_run_however_that_ends(
-    tmp_path: Path, sent: signal.Signals
-) -> None:
+def test_the_workers_end_with_the_run_however_that_ends(tmp_path: Path) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)
     server = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
-    environ = {**os.environ, **server}
     command = [sys.executable, str(tmp_path / "waiting.py")]
-    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as running:
-        workers = until(lambda: pair if len(pair := workers_of(running.pid)) == 2 else None) or []
-        until(lambda: all(each.status() == psutil.STATUS_SLEEPING for each in workers))
-        running.send_signal(sent)
-        assert running.wait(PATIENCE_S) != 0
-        assert psutil.wait_procs(workers, timeout=PATIENCE_S)[1] == []
-
-
-def workers_of(pid: int) -> list[psutil.Process]:
-    return [
-        each for each in psutil.Process(pid).children() if "spawn_main" in " ".join(each.cmdline())
-    ]
+    check_processes_end_with(command, signal.SIGKILL, env={**os.environ, **server})
