@@ -1,7 +1,12 @@
-"""What the servers are told by the environment: what a person has set is left alone."""
+"""What the servers are told by the environment, where what a person has set is left alone; and of
+which releases they may be."""
 
 from dataclasses import replace
 
+import pytest
+
+from deployments.errors import WrongVersion
+from deployments.servers import versions
 from deployments.servers.environment import prefect_database, set_environment, settings_of
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -38,3 +43,16 @@ def test_a_command_asks_again_while_postgresql_restarts_and_of_a_full_disk_it_te
     name = "PREFECT_CLIENT_RETRY_EXTRA_CODES"
     assert settings_of(replace(home, database="me:secret@db:5433"))[name] == "500,504"
     assert name not in settings_of(home)
+
+
+def test_the_installed_ones_are_in_range() -> None:
+    assert list(versions.wrong_versions()) == []
+
+
+def test_one_outside_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"prefect": "3.6.29", "mlflow": "3.17.2"}
+    monkeypatch.setattr(versions, "version", found.__getitem__)
+    with pytest.raises(
+        WrongVersion, match=r"expected prefect .+, found 3\.6\.29; install the versions of"
+    ):
+        versions.check_versions()

@@ -83,9 +83,7 @@ def test_a_form_asks_for_few_things_and_its_ticker_is_fixed() -> None:
     form = forms()["IBM"]
     assert is_valid({"ticker": "IBM", "session": "2013-03-01", "late_retries": 2}, form)
     assert not is_valid({"ticker": "FB"}, form)
-    assert not is_valid({"ticker": "IBM", "sesion": "2013-03-01"}, form), (
-        "the engine crashes on an unknown name"
-    )
+    assert not is_valid({"ticker": "IBM", "sesion": "2013-03-01"}, form)
     assert not is_valid({"ticker": "IBM", "profile": "nightly"}, forms()["tutorial"])
 
 
@@ -205,25 +203,6 @@ def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(
 
 
 @pytest.mark.slow
-def test_registering_unties_an_earlier_versions_deployment_from_the_folder_it_was_made_in(
-    prefect_server: None,
-) -> None:
-    step = {"prefect.deployments.steps.set_working_directory": {"directory": "/gone"}}
-    with get_client(sync_client=True) as client:
-        flow = client.create_flow_from_name("nightly")
-        earlier = client.create_deployment(
-            flow, "MOVED", entrypoint="flows/nightly.py:nightly", pull_steps=[step]
-        )
-        register(ticker_deployments(listed("MOVED").tickers), delete_others=False)
-        found = client.read_deployment_by_name("nightly/MOVED")
-    assert (found.id, found.entrypoint, found.pull_steps or []) == (
-        earlier,
-        "flows.nightly.nightly",
-        [],
-    )
-
-
-@pytest.mark.slow
 def test_the_other_flows_have_deployments_too_at_most_twelve_in_all_for_a_newcomer(
     prefect_server: None,
 ) -> None:
@@ -233,34 +212,15 @@ def test_the_other_flows_have_deployments_too_at_most_twelve_in_all_for_a_newcom
     with get_client(sync_client=True) as client:
         weekly = client.read_deployment_by_name("maintenance/weekly clean-up")
         universe = client.read_deployment_by_name("universe/all tickers, one night")
-        earlier = {
-            "tags": [MANAGED],
-            "schedules": [{"schedule": {"cron": "30 9 * * 0"}, "active": False}],
-        }
-        client.delete_deployment(weekly.id)
-        waits = client.create_flow_run_from_deployment(
-            client.create_deployment(weekly.flow_id, "weekly", **earlier)
-        )
         client.create_deployment(
             client.create_flow_from_name("compare policies"), "compare retraining", tags=[MANAGED]
         )
-        renamed = register(others, delete_others=True)
-        again = client.read_deployment_by_name("maintenance/weekly clean-up")
-        assert client.read_flow_run(waits.id).state_name == "Cancelled", (
-            "only a night goes on under the new name"
+        waits = client.create_flow_run_from_deployment(
+            client.create_deployment(weekly.flow_id, "gone", tags=[MANAGED])
         )
-        own = client.create_deployment(weekly.flow_id, "weekly", schedules=earlier["schedules"])
-        assert len(register(others, delete_others=True).unchanged) == len(others), (
-            "a person may have one of that name"
-        )
-        client.delete_deployment(own)
-    assert (renamed.created, renamed.deleted) == (
-        ("weekly clean-up",),
-        ("compare retraining", "weekly"),
-    )
-    assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], (
-        "paused stays paused"
-    )
+        again = register(others, delete_others=True)
+        assert client.read_flow_run(waits.id).state_name == "Cancelled"
+    assert again.deleted == ("compare retraining", "gone")
     assert len([*ticker_deployments(read_tickers().tickers), *others]) + 1 <= 12, (
         "including that of the notices"
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
@@ -114,30 +114,3 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
             nights()["META"].id,
             "Waited as FB",
         )
-        mine = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["META"].id]})
-        assert [run.id for run in runs_of(client, mine) if not run.auto_scheduled] == [after.id], (
-            "no later nights twice"
-        )
-
-
-def test_what_waits_of_a_removed_ticker_is_cancelled_before_its_deployment_goes(
-    told: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed in between, the other way round, the run stayed in the status until a worker took it
-    up."""
-    with get_client(sync_client=True) as client:
-        waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
-        for state in (
-            Running(),
-            AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(minutes=1)),
-        ):
-            client.set_flow_run_state(waiting, state, force=True)
-        ticker_list.remove(told, ["FB"])
-
-        def dies(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(SyncPrefectClient, "delete_deployment", dies)
-        with pytest.raises(KeyboardInterrupt):
-            register_all(told)
-        assert client.read_flow_run(waiting).state_type == StateType.CANCELLED

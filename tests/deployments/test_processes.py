@@ -44,10 +44,6 @@ def stopping_at(words: str, said: list[str]) -> Callable[[str], None]:
             r"code 3 \(no table \ufffd\); see .*log",
         ),
         ("print('bye')", r"ended with code 0 \(bye\)"),
-        (
-            "import os; os._exit(1)",
-            r"ended with code 1, and .*log empty; `stockml doctor` looks for why",
-        ),
     ],
 )
 def test_a_server_that_ends_is_reported_with_its_last_words(
@@ -113,13 +109,8 @@ def test_a_program_that_keeps_dying_is_started_again_after_growing_pauses_beside
     children, said = [steady, dying], list[str]()
     with pytest.raises(KeyboardInterrupt):
         watch(children, stopping_at("started again in 4 s", said))
-    assert [told.rpartition("; ")[2] for told in said] == [
-        "it is started again in 1 s",
-        "the worker is started again",
-        "it is started again in 2 s",
-        "the worker is started again",
-        "it is started again in 4 s",
-    ]
+    pauses = [told.rpartition("started again in ")[2] for told in said[::2]]
+    assert pauses == ["1 s", "2 s", "4 s"]
     assert all("the worker" in told for told in said)
     assert (children[0], steady.process.poll()) == (steady, None)
     assert children[1].process.pid != dying.process.pid

@@ -7,9 +7,7 @@ anything.
 
 import json
 import os
-from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from deployments.servers.access import PASSWORD
 from deployments.servers.prefect_api import prefect_api
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -77,30 +74,13 @@ def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("doors") / "home"
 
 
-def both(place: HomePaths, stack: ExitStack, **more: str) -> Servers:
-    """Prefect's and MLflow's servers, started as `stockml up` does."""
-    started = {
-        "prefect": OwnServer.prefect(place, **more),
-        "mlflow": OwnServer.mlflow(place, **more),
-    }
-    for server in started.values():
-        stack.enter_context(server).start()
-    return {name: server.wait() for name, server in started.items()}
-
-
 @pytest.fixture(scope="module")
 def servers(home_folder: Path) -> Iterator[Servers]:
-    """Without a password."""
-    with ExitStack() as stack:
-        yield both(home_of({"STOCKML_HOME": str(home_folder)}), stack)
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """With a password, as `stockml up` has them for pages that other machines reach."""
-    with ExitStack() as stack:
-        place = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("guarded") / "home")})
-        yield both(place, stack, **{PASSWORD: LOGIN})
+    """Prefect's and MLflow's, started as `stockml up` does without a password."""
+    place = home_of({"STOCKML_HOME": str(home_folder)})
+    with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow:
+        prefect.start(), mlflow.start()
+        yield {"prefect": prefect.wait(), "mlflow": mlflow.wait()}
 
 
 @pytest.fixture(params=["prefect", "mlflow"])
@@ -133,13 +113,12 @@ def test_a_server_answers_at_its_own_address_without_a_password(
             assert ask(port, path, Host=host).status == 200
 
 
-def test_another_host_name_is_refused(servers: Servers, guarded: Servers, name: str) -> None:
-    """Also with a password. MLflow answers at `health` to any name, and says no more there than
-    that it is up."""
-    for port in (servers[name].port, guarded[name].port):
-        for host in ("evil.example", f"127.0.0.1.evil.example:{port}", f"evil.localhost:{port}"):
-            for path in ("/", ASKS[name], CHANGES[name][0]):
-                assert ask(port, path, Host=host).status == REFUSES_HOST[name]
+def test_another_host_name_is_refused(servers: Servers, name: str) -> None:
+    """MLflow answers at `health` to any name, and says no more there than that it is up."""
+    port = servers[name].port
+    for host in ("evil.example", f"127.0.0.1.evil.example:{port}", f"evil.localhost:{port}"):
+        for path in ("/", ASKS[name], CHANGES[name][0]):
+            assert ask(port, path, Host=host).status == REFUSES_HOST[name]
 
 
 def foreign_origins(name: str, port: int) -> list[str]:
@@ -213,57 +192,31 @@ def test_a_foreign_page_can_open_no_web_socket(servers: Servers, path: str) -> N
     assert ask(servers["prefect"].port, path, Origin=EVIL, **UPGRADE).status != 101
 
 
-def test_both_servers_ask_for_the_password(guarded: Servers, name: str) -> None:
-    """But for `health`, by which it is seen that they are up."""
-    port = guarded[name].port
-    assert ask(port, HEALTH[name]).status == 200
-
-    def asked(login: str) -> int:
-        return ask(
-            port, ASKS[name], Authorization=f"Basic {b64encode(login.encode()).decode()}"
-        ).status
-
-    assert ask(port, ASKS[name]).status == 401
-    wrong = ("me:another-word-than-that", LOGIN.replace("me", "you"), "me:")
-    assert [asked(login) for login in (LOGIN, *wrong)] == [200, 401, 401, 401]
-
-
-@contextmanager
-def commands_own(home: HomePaths) -> Iterator[int]:
-    """The port of a command's own server."""
-    with prefect_api(home, dict(os.environ)) as address:
-        yield int(address.rpartition(":")[2].removesuffix("/api"))
-
-
-def test_the_server_of_a_single_command_answers_to_its_own_name_and_keeps_its_files_private(
+def test_the_server_of_a_single_command_is_closed_to_foreign_pages_and_keeps_its_files_private(
     home: HomePaths,
 ) -> None:
-    with commands_own(home) as port:
+    path, content = CHANGES["prefect"]
+    with prefect_api(home, dict(os.environ)) as address:
+        port = int(address.rpartition(":")[2].removesuffix("/api"))
         assert ask(port, HEALTH["prefect"]).status == 200
         assert ask(port, HEALTH["prefect"], Host="evil.example").status == 400
-    kept = [home.root, *home.root.rglob("*")]
-    assert {"prefect.db", "temporary-server.log"} <= {path.name for path in kept}
-    assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
-
-
-def test_the_server_of_a_single_command_is_closed_to_foreign_pages_too(home: HomePaths) -> None:
-    path, content = CHANGES["prefect"]
-    with commands_own(home) as port:
         assert ask(port, ASKS["prefect"], Origin=EVIL).shown_to is None
-        assert ask(port, path, "OPTIONS", Origin=EVIL, **PREFLIGHT).status == 400
         for kind in ("text/plain", "application/json"):
-            assert (
-                ask(port, path, "POST", json.dumps(content), Origin=EVIL, Content_Type=kind).status
-                == 403
-            )
+            refused = ask(port, path, "POST", json.dumps(content), Origin=EVIL, Content_Type=kind)
+            assert refused.status == 403
         assert ask(port, PLANTED["prefect"]).status == 404
+    check_private(home.root, "prefect.db", "temporary-server.log")
+
+
+def check_private(folder: Path, *names: str) -> None:
+    kept = [folder, *folder.rglob("*")]
+    assert {*names} <= {path.name for path in kept}
+    assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
 
 
 def test_the_servers_files_are_private_to_their_owner(servers: Servers, home_folder: Path) -> None:
     """Under the usual umask, with which everyone could read them."""
-    kept = [home_folder, *home_folder.rglob("*")]
-    assert {"prefect.db", "mlflow.db", "prefect.log", "mlflow.log"} <= {path.name for path in kept}
-    assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
+    check_private(home_folder, "prefect.db", "mlflow.db", "prefect.log", "mlflow.log")
 
 
 STARTED = '{"state": {"type": "SCHEDULED"}}'

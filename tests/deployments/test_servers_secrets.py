@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -22,12 +21,11 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Failed, Running
 
-from deployments.doctor import examine
 from deployments.process import restored
 from deployments.servers import processes
 from deployments.servers.access import Access
 from deployments.servers.environment import settings_of
-from deployments.servers.prefect_api import running_server, unhealthy
+from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import start
 from deployments.servers.stack import mlflow, prefect
 from stockml.home import HomePaths
@@ -184,34 +182,6 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
             )
             with restored(os.environ, settings_of(home_of())), running as (process, said):
                 yield Reached(process, said, ports, secret, gone)
-
-
-@pytest.mark.campaign
-def test_to_the_doctor_a_prefect_server_with_another_password_is_a_problem(
-    reached: Reached,
-) -> None:
-    """Its route `health` is open to all; the other routes, which commands need, are not."""
-    place, address = replay_home(os.environ), f"{reached.addresses[0]}/api"
-    assert unhealthy(address, timeout_s=PATIENCE_S) is None
-    assert running_server(place) == address
-    for password, verdict in {
-        "": "problem",
-        "me:wrong": "problem",
-        f"{USER}:{PAGES}": "ok",
-    }.items():
-        for environ in (
-            {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": password},
-            {"PREFECT_SERVER_API_AUTH_STRING": password},
-        ):
-            [check] = [
-                check
-                for check in examine(place, environ, datetime.now(UTC))
-                if check.name == "Prefect"
-            ]
-            assert check.verdict == verdict, check
-            assert ("set PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (
-                verdict == "problem"
-            ), check
 
 
 def test_prefects_page_asks_for_the_password_and_then_starts_a_run(

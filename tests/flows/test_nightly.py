@@ -11,12 +11,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterKey,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
@@ -82,22 +77,12 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(
     shown = len(pages("status"))
     first = replay.night()
     night = first.result()
-    assert (night.status, night.verdict.promoted, "no champion yet" in night.reason) == (
-        "completed",
-        True,
-        True,
-    )
-    assert night.rows_added == 6
+    assert (night.status, night.verdict.promoted, night.rows_added) == ("completed", True, 6)
     assert night.mlflow_run_id
-    assert first.message.startswith("closed at ")
-    assert ", promoted; " in first.message
     assert "[IBM](" in pages("status")[0]
     before = replay.stands()
-    heading, *rows = paths(night).rows  # the same figures as in the night's text
-    scores = json.loads(pages("scores-ibm")[0])
-    assert [tuple(each) for each in scores] == [heading] * len(rows)
-    assert {tuple(each.values()) for each in scores} == set(rows)
-    assert [float(each["MSE"]) for each in scores] == sorted(float(row[1]) for row in rows)
+    _, *rows = paths(night).rows  # the same figures as in the night's text
+    assert {tuple(each.values()) for each in json.loads(pages("scores-ibm")[0])} == set(rows)
     asked = replay.feed.requests
     again = replay.night()
     assert again.result().key == night.key
@@ -126,7 +111,7 @@ def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(repla
 
 def pages(key: str) -> list[str]:
     """What is and was shown under the key, newest first."""
-    under = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+    under = ArtifactFilter.model_validate({"key": {"any_": [key]}})
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=under, sort=ArtifactSort.CREATED_DESC)
     return [str(artifact.data) for artifact in found]
@@ -144,8 +129,6 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert (second.model_version == first.model_version) == second.keeps_champion
     assert len(Registry(replay.home.models).history("IBM")) == 1 + second.verdict.promoted
     third = replay.night(session=FRIDAY, mode="retrain").result()
-    assert "training gained " in third.reason
-    assert "asked for" in third.reason
     assert third.history[0]["step"] == 1
     assert (third.model_version == second.model_version) == third.keeps_champion
 
@@ -193,22 +176,16 @@ def test_a_hundred_sessions_suffice_for_a_night_and_too_few_say_how_many_are_mis
     night = state.result()
     assert (night.status, night.sessions, len(night.forecast.path)) == ("completed", 100, 50)
     steps = ends_of_steps(state)
-    assert steps["fetch history MSFT 2013-02-28"] == "Refused", (
-        "what the key's plan does not allow is no failure"
-    )
+    assert steps["fetch history MSFT 2013-02-28"] == "Refused"
     assert "Failed" not in steps.values()
-    assert "too few to learn from" in night.reason
     state = replay.night(ticker="MSFT", settings={"evaluation": {"horizon": 100}})
-    assert (state.name, state.is_completed()) == ("Skipped: too few sessions", True), (
-        "of a new share, no alarm"
-    )
-    assert "found 100: 22 are missing" in state.message
-    assert "a newly listed share has them 22 sessions on" in state.message
+    assert (state.name, state.is_completed()) == ("Skipped: too few sessions", True)
+    assert "22 are missing" in state.message
 
 
 def ends_of_steps(state: State) -> dict[str, str]:
     """How the run's steps ended, by name, once the server has recorded its last one."""
-    this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    this_run = FlowRunFilter(id={"any_": [state.state_details.flow_run_id]})
 
     def ends() -> dict[str, str]:
         runs = client.read_task_runs(flow_run_filter=this_run)

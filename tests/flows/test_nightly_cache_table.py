@@ -21,7 +21,6 @@ from tests.support.cache_table import (
     a_new_session,
     a_setting,
     a_vintage_less,
-    nothing,
     own_sources,
     the_newest_bar,
 )
@@ -32,37 +31,16 @@ from tests.support.replaying import use
 pytestmark = pytest.mark.slow
 
 FROM_APPEND, FROM_DECIDE = STEPS[1:], STEPS[3:]
-A_COMMENT = a_comment_in("errors", "training/ticker_training")
-CHANGES: dict[str, tuple[Change, Steps]] = {
-    # what changed: how it is done, and what then runs again
-    "nothing": (nothing, ()),
-    "a new session": (a_new_session, STEPS),
-    "the newest bar restated": (the_newest_bar, FROM_APPEND),
-    "setting evaluation.origin_every": (a_setting(evaluation={"origin_every": 20}), FROM_DECIDE),
-    "a line of provider/client.py": (a_line_of("provider/client"), ("fetch", "append")),
-    "a line of prices/store.py": (
-        a_line_of("prices/store"),
-        ("fetch", "append", "renormalise", "log run"),
-    ),
-    "a line of models/har_regression.py": (
-        a_line_of("models/har_regression"),
-        ("renormalise", *FROM_DECIDE),
-    ),
-    "a line of training/ticker_training.py": (a_line_of("training/ticker_training"), FROM_DECIDE),
-    "a line of nights/train.py": (a_line_of("nights/train"), STEPS[3:6]),
-    "a comment in errors.py and ticker_training.py": (A_COMMENT, ()),
-    "a shipped vintage": (a_vintage_less, ("renormalise", *FROM_DECIDE)),
-    "the models lost": (a_lost("models"), ("train", "promote")),
-    "the plots lost": (a_lost("plots"), ()),
-    "--force": (lambda nights: {"force": True}, STEPS),
-}
-ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behind its numbers
-    "a new session",
-    "the newest bar restated",
-    "setting evaluation.origin_every",
-    "a line of models/har_regression.py",
-    "a line of training/ticker_training.py",
-    "a shipped vintage",
+CHANGES: dict[str, tuple[Change, Steps, bool]] = {
+    # how it is changed, what then runs again, and whether it is another night: other data, other
+    # settings or other code behind its numbers. Which step a module belongs to: tests/tasks
+    "a new session": (a_new_session, STEPS, True),
+    "the newest bar restated": (the_newest_bar, FROM_APPEND, True),
+    "a setting": (a_setting(evaluation={"origin_every": 20}), FROM_DECIDE, True),
+    "a line of code": (a_line_of("models/har_regression"), ("renormalise", *FROM_DECIDE), True),
+    "a shipped vintage": (a_vintage_less, ("renormalise", *FROM_DECIDE), True),
+    "the models lost": (a_lost("models"), ("train", "promote"), False),
+    "--force": (lambda nights: {"force": True}, STEPS, False),
 }
 
 
@@ -93,9 +71,9 @@ def first(nights: Nights) -> Standing:
 def test_a_change_reruns_exactly_what_depends_on_it(
     nights: Nights, first: Standing, change: str
 ) -> None:
-    made, runs_again = CHANGES[change]
+    made, runs_again, another_night = CHANGES[change]
     assert nights.after(made) == runs_again
-    assert (standing(nights.home) != first) == (change in ANOTHER_NIGHT)
+    assert (standing(nights.home) != first) == another_night
 
 
 def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it_runs(
@@ -130,4 +108,7 @@ def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it
 def test_in_a_fresh_process_a_comment_reruns_nothing_and_tensorflow_is_not_imported(
     nights: Nights,
 ) -> None:
-    assert nights.in_a_fresh_process(A_COMMENT) == ((), False)
+    assert nights.in_a_fresh_process(a_comment_in("errors", "training/ticker_training")) == (
+        (),
+        False,
+    )

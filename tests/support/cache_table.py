@@ -147,10 +147,6 @@ def step_of(task_run_name: str) -> str:
     return "train" if word in MODES else "log run" if word == "log" else word
 
 
-def nothing(nights: Nights) -> dict[str, Any]:
-    return {}
-
-
 def a_new_session(nights: Nights) -> dict[str, Any]:
     nights.feed.set_clock(FRIDAY)
     return {"session": FRIDAY}

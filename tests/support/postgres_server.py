@@ -29,19 +29,16 @@ needs_postgres = pytest.mark.skipif(
 
 
 @contextmanager
-def postgres_server(folder: Path, password: str = "", listens: str = "127.0.0.1") -> Iterator[str]:
+def postgres_server(folder: Path, password: str = "") -> Iterator[str]:
     """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`; asks
-    for a `password`.
-
-    listens: empty for a server that has only its socket in `folder`.
-    """
+    for a `password`."""
     cluster, file = folder / "cluster", folder / "password"
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(password)
     file.chmod(0o644)  # whatever the umask: another user reads it
     asks = ("-A", "scram-sha-256", "--pwfile", str(file)) if password else ("-A", "trust")
     _run("initdb", "-D", str(cluster), "-U", "stockml", *asks, "--no-sync", folder=folder)
-    port = _started(folder, cluster, listens)
+    port = _started(folder, cluster)
     try:
         yield f"postgresql://stockml@127.0.0.1:{port}"
     finally:
@@ -54,14 +51,12 @@ def postgres_server(folder: Path, password: str = "", listens: str = "127.0.0.1"
     stop=stop_after_attempt(3),
     reraise=True,
 )
-def _started(folder: Path, cluster: Path, listens: str) -> int:
+def _started(folder: Path, cluster: Path) -> int:
     """Start the server and return its port. Retried, as another process may take the free port
     first."""
     port = free_port()
-    options, log = (
-        f"-h '{listens}' -p {port} -k {folder} -c fsync=off",
-        str(folder / "postgres.log"),
-    )
+    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    log = str(folder / "postgres.log")
     waiting = ("-w", "-t", str(int(PATIENCE_S)))
     _run("pg_ctl", "-D", str(cluster), "-l", log, *waiting, "-o", options, "start", folder=folder)
     return port

@@ -33,12 +33,6 @@ def test_a_forecast_is_published_once_under_its_nights_key(home: HomePaths) -> N
     assert entry.forecast.path == pytest.approx(assessed("IBM", DAY).forecast.path)
 
 
-def test_another_night_of_the_session_is_published_beside_it(home: HomePaths) -> None:
-    for key in ("a", "b"):
-        publish_forecast.fn(evaluated(home), key * 64, now=EVENING)
-    assert [entry.key[0] for entry in Ledger(home.ledger).entries("IBM")] == ["a", "b"]
-
-
 def test_an_evaluation_that_is_gone_publishes_nothing(home: HomePaths) -> None:
     receipt = EvaluationReceipt("IBM", str(home.evaluations / "IBM" / "absent"), "", DAY)
     with pytest.raises(InvalidFile, match="absent"):
