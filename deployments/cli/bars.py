@@ -58,10 +58,10 @@ def import_history(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Import a ticker's price history from a CSV file. For a folder, take each ticker from its
-    file's name.
+    """Load a ticker's price history from a CSV file, or from the provider.
 
-    Without a file, fetch it from the provider: that takes a premium or a Tiingo key.
+    For a folder, each ticker is its file's name. Without a file, a premium or a Tiingo key is
+    needed.
     """
     from stockml.prices.csv_import import Readings
     from stockml.prices.store import BarStore
