@@ -58,7 +58,7 @@ def import_history(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Load a ticker's price history from a CSV file, or from the provider.
+    """Load a price history: from a CSV file, or the provider.
 
     For a folder, each ticker is its file's name. Without a file, a premium or a Tiingo key is
     needed.
