@@ -192,7 +192,7 @@ def _with_evidence(decision: Decision, evidence: Evidence | None, why_not: str |
     if why_not is None and evidence.skill > 0:
         return Decision(decision.mode, f"{decision.reason}; {gain}")
     why = f" ({why_not})" if why_not else ""
-    left_alone = f"kept the shared network: training did not help; {gain}{why}"
+    left_alone = f"kept the pretrained network: training did not help; {gain}{why}"
     return Decision("pretrained", f"{left_alone} ({decision.mode}: {decision.reason})")
 
 
