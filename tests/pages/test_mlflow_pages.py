@@ -19,6 +19,7 @@ from stockml.tracking.study_runs import log_trial
 from stockml.tracking.views import EXPERIMENT, view_url
 from stockml.training.tuned_settings import TrialRecord
 from tests.pages.mlflow_pages import compare, open_charts, open_run, open_table, runs_of
+from tests.support.chromium import wait_for_texts
 from tests.support.nights import recorded_night, series_until, with_files
 from tests.support.own_servers import mlflow_server
 
@@ -68,33 +69,27 @@ def test_the_link_opens_the_table_it_has_charts_and_three_nights_can_be_compared
     names = [f"IBM {day} fine-tune" for day in reversed(DAYS)]
     assert list(pages.runs) == names
     open_table(page, pages.address, pages.experiment_id)
-    columns = page.get_by_role("columnheader").all_inner_texts()
-    shown = [name.strip() for name in columns]
-    assert {"close", "low_20", "high_20", "network_adds", "training_adds", "skill"} <= set(shown)
+    for name in ("close", "low_20", "high_20", "network_adds", "training_adds", "skill"):
+        page.get_by_role("columnheader", name=name, exact=True).first.wait_for()
+    wait_for_texts(page, *names)
     told = [page.get_by_text(name, exact=True).first.bounding_box() for name in names]
     heights = [box["y"] for box in told if box]
     assert len(heights) == len(names)
     assert heights == sorted(heights)  # the newest session first
     open_charts(page, pages.address, pages.experiment_id)
-    shown_text = page.inner_text("body")
-    assert all(name in shown_text for name in names)
-    assert all(name in shown_text for name in ("band80", "close", "high_20"))
+    wait_for_texts(page, *names, "band80", "close", "high_20")
     compare(page, names)
-    compared = page.inner_text("body")
-    assert all(name in compared for name in names)
-    assert all(name in compared for name in ("band80", "network_adds", "rmse_average", "width_by"))
-    axes = page.locator(".js-plotly-plot").first.inner_text().split()
-    assert {"session", "band80", *map(str, DAYS)} <= {*axes}, "it opens with something to see"
+    wait_for_texts(page, *names, "band80", "network_adds", "rmse_average", "width_by")
+    chart = page.locator(".js-plotly-plot").first  # it opens with something to see
+    for axis in ("session", "band80", *map(str, DAYS)):
+        chart.get_by_text(axis).first.wait_for()
 
 
 def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page: "Page") -> None:
     open_charts(page, pages.address, pages.overview_id)
-    shown = page.inner_text("body")
-    assert "network_adds" in shown
-    assert "IBM" in shown
+    wait_for_texts(page, "network_adds", "IBM")
     open_table(page, pages.address, pages.overview_id)
-    shown = page.inner_text("body")
-    assert "The network's gain is beyond luck on" in shown
+    wait_for_texts(page, "The network's gain is beyond luck on")
 
 
 def test_the_trial_with_the_lowest_loss_is_first_beside_the_last_values(
@@ -121,9 +116,6 @@ def test_the_run_page_has_the_verdict_the_table_and_the_plots(
     page.set_viewport_size({"width": 1280, "height": 900})
     run_id, folder = next(iter(pages.runs.values())), installation.plots / "IBM" / str(DAYS[-1])
     open_run(page, pages.address, pages.experiment_id, run_id)
-    shown = page.inner_text("body")
-    assert "IBM 2013-02-28 fine-tune" in shown
-    assert "IBM closed at 200.83" in shown
-    assert "network adds: +" in shown
-    assert "standard average" in shown
+    wait_for_texts(page, "IBM 2013-02-28 fine-tune", "IBM closed at 200.83", "network adds: +")
+    wait_for_texts(page, "standard average")
     assert [path.name for path in folder.iterdir()] == ["forecast.png"]

@@ -36,7 +36,7 @@ from tests.pages.prefect_pages import (
     submit,
 )
 from tests.pages.prefect_session import Up, epochs_of, up
-from tests.support.chromium import keep_picture
+from tests.support.chromium import keep_picture, wait_for_texts
 from tests.support.commands import stockml
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
@@ -91,9 +91,8 @@ def children_of(pages: Up) -> list[psutil.Process]:
 
 def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
     open_form(page, pages.prefect, "tutorial")
-    assert (
-        "Passes over the training part (tutorial profile only). 1 to 1,000; usually 30"
-        in page.inner_text("body")
+    wait_for_texts(
+        page, "Passes over the training part (tutorial profile only). 1 to 1,000; usually 30"
     )
     fill(page, "ticker", "IBM")
     fill(page, "Epochs (Optional)", "0")
@@ -115,9 +114,8 @@ def test_other_forms_refuse_values_out_of_bounds_too(pages: Up, page: "Page") ->
         fill(page, label, value)
         submit(page)
         page.get_by_text(said).first.wait_for()
-    assert (
-        "The provider's answers; they can be parsed again. 1 to 36,500; usually 400"
-        in page.inner_text("body")
+    wait_for_texts(
+        page, "The provider's answers; they can be parsed again. 1 to 36,500; usually 400"
     )
     assert [pages.runs(flow) for flow in ("backtest", "tune", "maintenance")] == [[], [], []]
 
@@ -134,16 +132,15 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     artifact = pages.artifact("night-ibm")
     open_artifact(page, pages.prefect, artifact["id"])
     picture(page, "prefect-summary.png", height=1500)
-    assert "standard average" in page.inner_text("body")
+    wait_for_texts(page, "standard average")
     link = re.search(r"\((http\S+)/#/experiments/(\d+)/runs/(\w+)\S*\)", artifact["data"])
     assert link
     assert link[1] == pages.mlflow
     mlflow_pages.open_run(page, *link.groups())
-    shown = page.inner_text("body")
-    assert re.search("IBM 2013-03-01 (retrain|pretrained)", shown)
-    assert "width_by" in shown
+    page.get_by_text(re.compile("IBM 2013-03-01 (retrain|pretrained)")).first.wait_for()
+    wait_for_texts(page, "width_by")
     open_charts(page, pages.mlflow, link[2])
-    assert "network_adds" in page.inner_text("body")
+    wait_for_texts(page, "network_adds")
 
 
 @pytest.mark.usefixtures("browser")
@@ -306,10 +303,8 @@ def test_no_figure_of_a_nights_page_is_cut_off(pages: Up, page: "Page") -> None:
 
 def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:
     page.goto(f"{pages.prefect}/automations")
-    page.get_by_text("stockml: silent runs").first.wait_for()
-    shown = page.inner_text("body")
-    assert shown.count("Trigger") == 13
-    assert "When any flow run" in shown
+    page.wait_for_function("document.body.innerText.split('Trigger').length == 14")
+    wait_for_texts(page, "stockml: silent runs", "When any flow run")
 
 
 def test_a_night_that_no_worker_starts_is_reported_and_one_that_waits_its_turn_is_not(
@@ -330,11 +325,8 @@ def test_a_tickers_form_asks_for_three_things_and_a_wrong_day_is_answered_by_a_s
 ) -> None:
     before = len(pages.runs())
     open_form(page, pages.prefect, "MSFT")
-    form = page.inner_text("body")
-    assert [
-        label in form for label in ("session (Optional)", "mode (Optional)", "force (Optional)")
-    ] == [True] * 3
-    assert "ticker" not in form
+    wait_for_texts(page, "session (Optional)", "mode (Optional)", "force (Optional)")
+    assert "ticker" not in page.inner_text("body")
     fill(page, "session (Optional)", "31.2.2013")
     start(page)
     leave(page)

@@ -52,6 +52,12 @@ def browser_page(
         yield context.new_page()
 
 
+def wait_for_texts(page: "Page", *texts: str) -> None:
+    """Wait until the page shows all of them: its parts come one after another."""
+    for text in texts:
+        page.wait_for_function("text => document.body.innerText.includes(text)", arg=text)
+
+
 def keep_picture(page: "Page", path: Path) -> None:
     """Save a screenshot in 256 colours, a third of the bytes."""
     shown = Image.open(BytesIO(page.screenshot())).convert("RGB")
