@@ -157,7 +157,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(
     ("variable", "value", "told"),
     [
         ("PREFECT_SERVER_API_PORT", "secret", "ServerAPISettings.port"),
-        ("PREFECT_PROFILES_PATH", __file__, "profiles.toml"),
+        ("PREFECT_PROFILES_PATH", __file__, "after a key"),
     ],
 )
 def test_what_prefect_refuses_of_the_environment_is_told_without_its_secrets(
