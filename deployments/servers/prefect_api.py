@@ -126,6 +126,8 @@ def _own_server(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[
             yield f"http://127.0.0.1:{port}/api"
         finally:
             _drain()
+    except ValueError:  # settings that Prefect refuses; the server ends of them and says less
+        raise
     except Exception:
         server.check()
         raise
