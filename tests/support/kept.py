@@ -33,11 +33,13 @@ def write_kept(file: Path, texts: dict[str, str]) -> None:
 
 
 def main() -> None:
+    from tests.deployments import test_screens
     from tests.stockml.plots import recorded
     from tests.stockml.tracking import pages
 
     write_kept(recorded.KEPT, recorded.described_figures())
     write_kept(pages.KEPT, pages.texts())
+    write_kept(test_screens.KEPT, test_screens.screens())
 
 
 if __name__ == "__main__":
