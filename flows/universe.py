@@ -2,47 +2,33 @@
 
 import gc
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    closing,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
-from datetime import date
+from contextlib import closing
 from typing import Annotated, Any
 from uuid import UUID
 
-from prefect import Task, flow, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed, State
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
 from flows import form
 from flows.nightly import nightly
-from stockml.errors import InvalidSetting, StoreError, quantity
+from stockml.errors import InvalidSetting, quantity
 from stockml.home import current_home
 from stockml.nights.universe import NightRow, write_csv
-from stockml.prices.store import BarStore
-from stockml.provider.quota import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
-from tasks.process_pool import lifeline
-from tasks.provider import join_turns
+from tasks.provider import stalest_of
 from tasks.run_records import MAY_COME, end_children, failing_in_words, run_again
 from tasks.status_page import show_status
+from tasks.task_pool import at_dask, ends_of, in_processes
 
 Tickers = Annotated[list[str], Field(min_length=1, max_length=2_000)]
 AtATime = Annotated[int, Field(ge=1, le=64)]
-Start = Callable[[], AbstractContextManager[TaskRunner[Any]]]
 
 
 def run_name() -> str:
@@ -107,7 +93,7 @@ def universe(
     home = current_home()
     nights = {
         ticker: {"ticker": ticker, "parameters": parameters[ticker], "home": str(home.root)}
-        for ticker in stalest_of(parameters)
+        for ticker in stalest_of({ticker: each["calendar"] for ticker, each in parameters.items()})
     }
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS", "")
     workers = at_dask(address) if address else in_processes()
@@ -116,7 +102,7 @@ def universe(
         with closing(ends_of(night_of, nights, workers, min(processes, len(nights)))) as ends:
             for ticker, state in ends:
                 on_night()
-                rows.append(row_of(ticker, asked, state) if state else dead(ticker, asked))
+                rows.append(row_of(ticker, asked, state))
                 get_run_logger().info("%s", rows[-1])
     finally:
         with warned_if_refused():
@@ -131,24 +117,6 @@ def universe(
     return final_state(
         rows, fail_when, f"; {quantity(len(waiting), 'ticker')} {when}" if when else ""
     )
-
-
-def stalest_of(nights: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The tickers by their newest session, the stalest first; each night then asks whether its turn
-    has come."""
-    lasts: dict[str, date | None] = {}
-    for ticker, parameters in nights.items():
-        with suppress(StoreError):  # its own night reports the fault
-            lasts[ticker] = BarStore.of(current_home(), parameters["calendar"]).last_session(ticker)
-    return [
-        *stalest_first(join_turns(lasts)),
-        *(ticker for ticker in nights if ticker not in lasts),
-    ]
-
-
-def dead(ticker: str, session: date | None) -> NightRow:
-    why = "its worker process died; see the machine's memory"
-    return NightRow(ticker, session, "failed", "Crashed", why=why)
 
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
@@ -175,69 +143,3 @@ def night_of(ticker: str, parameters: dict[str, Any], home: str) -> NightRow | S
         gc.freeze()
     row = row_of(ticker, parameters["session"] or None, state)
     return Failed(message=row.why, data=row) if row.status == "failed" else row
-
-
-def ends_of(
-    task: Task[..., Any],
-    parameters: Mapping[str, dict[str, Any]],
-    workers: AbstractContextManager[Start],
-    at_a_time: int,
-) -> Generator[tuple[str, State | None]]:
-    """Run the task with each of the parameters; yields their names with the end states, as they
-    end.
-
-    None for one whose process died: each has a runner to itself, so that no other ends with it.
-    Raises InvalidSetting, StoreError.
-    """
-    waiting = iter(parameters.items())
-    running: dict[PrefectFuture[Any], tuple[str, TaskRunner[Any]]] = {}
-    with ExitStack() as opened, workers as start:
-        free = [opened.enter_context(start()) for _ in range(at_a_time)]
-        while True:
-            while free and (job := next(waiting, None)):
-                runner = free.pop()
-                running[runner.submit(task, job[1])] = job[0], runner
-            if not running:
-                return
-            ended = next(as_completed([*running]))
-            name, runner = running.pop(ended)
-            state = end_of(ended)
-            free.append(runner if state else opened.enter_context(start()))
-            yield name, state
-
-
-def end_of(ended: PrefectFuture[Any]) -> State | None:
-    """The end state that the worker sent; None if it died first."""
-    try:
-        ended.wait()
-    except Exception:  # noqa: BLE001 - BrokenProcessPool or Dask's KilledWorker: no end was sent
-        return None
-    return ended.state if ended.state.is_final() else None
-
-
-@contextmanager
-def in_processes() -> Iterator[Start]:
-    """Starts processes of this machine, which end with this one, and at once if the block
-    raises."""
-    with lifeline() as tied:
-        yield lambda: ProcessPoolTaskRunner(1, **tied)
-
-
-@contextmanager
-def at_dask(address: str) -> Iterator[Start]:
-    """The workers of a scheduler, which itself chooses one for each task and replaces the dead.
-    Raises InvalidSetting if Dask is not installed, or no scheduler answers."""
-    try:
-        from distributed import Client
-        from prefect_dask import DaskTaskRunner
-    except ImportError as missing:
-        advice = "used where Dask is installed: pip install 'stockml[dask]'"
-        raise InvalidSetting("the Dask scheduler", "no Dask", advice) from missing
-    try:
-        Client(address, set_as_default=False).close()
-    except Exception as error:  # an address that Dask misreads, or what is no scheduler's answer
-        shown = address.rpartition("@")[2]  # without a login, which Dask has no use for
-        bound = "the tcp://host:port of one that is up"
-        raise InvalidSetting("the Dask scheduler", shown, bound) from error
-    with DaskTaskRunner(address=address) as runner:
-        yield lambda: nullcontext(runner)

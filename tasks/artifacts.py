@@ -159,8 +159,11 @@ def prefect_page() -> str | None:
     return without_password(flow_run.ui_url) if flow_run.ui_url else None
 
 
-def row_of(ticker: str, session: date | None, state: State) -> NightRow:
-    """The row of a night by its end state."""
+def row_of(ticker: str, session: date | None, state: State | None) -> NightRow:
+    """The row of a night by its end state; None: its process died before it had one."""
+    if state is None:
+        why = "its worker process died; see the machine's memory"
+        return NightRow(ticker, session, "failed", "Crashed", why=why)
     if not state.is_final():  # cancelled while it ran
         return NightRow(
             ticker, session, "failed", state.name or "", why=f"ended in the state {state.name}"

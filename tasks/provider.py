@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -9,8 +10,10 @@ from httpx import TransportError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from stockml import clock
+from stockml.errors import StoreError
 from stockml.home import current_home
 from stockml.prices.calendar import Sessions
+from stockml.prices.store import BarStore
 from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import (
@@ -21,6 +24,7 @@ from stockml.provider.quota import (
     note_turns,
     noted_turns,
     quota_day,
+    stalest_first,
 )
 from stockml.provider.tiingo import Tiingo
 from stockml.storage.documents import FileNotes
@@ -76,6 +80,19 @@ def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
     sessions as noted."""
     capped = Plan.of(os.environ).requests_per_day is not None
     return note_turns(FileNotes(current_home().quota), lasts, clock.now()) if capped else lasts
+
+
+def stalest_of(calendars: Mapping[str, str]) -> list[str]:
+    """These tickers, each with its calendar's name, by their newest sessions, the stalest first.
+
+    Each one's night then asks whether its turn has come.
+    """
+    lasts: dict[str, date | None] = {}
+    for ticker, calendar in calendars.items():
+        with suppress(StoreError):  # its own night reports the fault
+            lasts[ticker] = BarStore.of(current_home(), calendar).last_session(ticker)
+    unread = (ticker for ticker in calendars if ticker not in lasts)
+    return [*stalest_first(join_turns(lasts)), *unread]
 
 
 def turn_of(ticker: str, session: date, calendar: Sessions) -> NextTurn | None:

@@ -20,7 +20,7 @@ from prefect.states import Scheduled, State
 from deployments.replay.feed import Asked
 from flows.nightly import nightly
 from flows.tonight import NightRequest, turn
-from flows.universe import stalest_of, universe
+from flows.universe import universe
 from stockml import clock
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
@@ -31,7 +31,7 @@ from stockml.provider.quota import Plan, QuotaLedger, noted_turns
 from stockml.settings import Settings
 from stockml.storage.documents import FileNotes
 from tasks.artifacts import final_state
-from tasks.provider import join_turns, provider, turn_of
+from tasks.provider import join_turns, provider, stalest_of, turn_of
 from tasks.run_records import in_state, runs_of
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
@@ -169,11 +169,7 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     fill(home, ["AAPL"], date(2013, 2, 20))
     fill(home, ["MSFT"], THURSDAY)
     spend_all_but(home, 1)
-    assert stalest_of({ticker: {"calendar": ""} for ticker in ("MSFT", "AAPL", "IBM")}) == [
-        "IBM",
-        "AAPL",
-        "MSFT",
-    ]
+    assert stalest_of(dict.fromkeys(("MSFT", "AAPL", "IBM"), "")) == ["IBM", "AAPL", "MSFT"]
     state = run(["AAPL", "IBM"], processes=1)
     assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
     assert {run.state_name for run in nights_of(state)} == {"Completed", "Skipped: quota"}

@@ -16,10 +16,11 @@ from distributed import LocalCluster
 from prefect.settings import PREFECT_API_URL
 from prefect.states import State
 
-from flows.universe import at_dask, universe
+from flows.universe import universe
 from stockml.errors import InvalidSetting
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
+from tasks.task_pool import at_dask
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
@@ -95,7 +96,7 @@ def test_without_dask_the_error_names_what_to_install(monkeypatch: pytest.Monkey
 WAITING = """
 import signal
 from prefect import flow, task
-from flows.universe import ends_of, in_processes
+from tasks.task_pool import ends_of, in_processes
 
 @task
 def waits(name): signal.pause()
