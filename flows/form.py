@@ -37,6 +37,7 @@ Retries = Annotated[int, Field(ge=0, le=12)]
 # text that `day` reads: the page would answer a wrong day with a regular expression
 Day = Annotated[date | str, WithJsonSchema({"type": "string"})]
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
+AtATime = Annotated[int, Field(ge=1, le=64)]
 Changes = dict[str, dict[str, Any]]  # values by section and name, as {"training": {"steps": 10}}
 
 # what several forms ask for in the same words
@@ -57,6 +58,26 @@ LATE_RETRIES: Any = Field(
     3, description="How often another run asks again for a late bar, or after no answer (0 to 12)"
 )
 SETTINGS: Any = Field({}, description="What to change in the profile")
+
+# what a universe asks of all its tickers
+CALENDAR_OF_ALL: Any = Field(
+    "", description="Exchange calendar of all; empty goes by choices, then the suffix"
+)
+SETTINGS_OF_ALL: Any = Field(
+    {}, description="What to change for all; else each ticker's values stay"
+)
+CHOICES: Any = Field(
+    {},
+    description="Per ticker: the profile, calendar and settings of its own nights; those above win",
+)
+PROCESSES: Any = Field(
+    2, description="Nights at a time, each in a process of this machine or of Dask (1 to 64)"
+)
+DASK_ADDRESS: Any = Field(
+    "",
+    description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or "
+    "local processes",
+)
 
 
 def day(text: date | str) -> date:

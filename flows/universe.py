@@ -1,6 +1,5 @@
 """Many tickers in one run: each night in a warm worker process; one failure stops no other."""
 
-import gc
 import os
 from contextlib import closing
 from typing import Annotated, Any
@@ -11,12 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed, State
-from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
 from flows import form
 from flows.nightly import nightly
-from stockml.errors import InvalidSetting, quantity
+from stockml.errors import quantity
 from stockml.home import current_home
 from stockml.nights.universe import NightRow, write_csv
 from stockml.settings import FailWhen, Mode, Profile
@@ -25,10 +23,9 @@ from tasks.artifacts import final_state, night_callback, row_of, show_nights, wa
 from tasks.provider import stalest_of
 from tasks.run_records import MAY_COME, end_children, failing_in_words, run_again
 from tasks.status_page import show_status
-from tasks.task_pool import at_dask, ends_of, in_processes
+from tasks.task_pool import at_dask, ends_of, in_processes, one_of_many
 
 Tickers = Annotated[list[str], Field(min_length=1, max_length=2_000)]
-AtATime = Annotated[int, Field(ge=1, le=64)]
 
 
 def run_name() -> str:
@@ -44,32 +41,14 @@ def universe(
     profile: Profile = Field(
         "nightly", description="tutorial for all; nightly leaves each ticker its own choice"
     ),
-    calendar: form.CalendarName = Field(
-        "", description="Exchange calendar of all; empty goes by choices, then the suffix"
-    ),
+    calendar: form.CalendarName = form.CALENDAR_OF_ALL,
     force: bool = form.FORCE,
     late_retries: form.Retries = form.LATE_RETRIES,
-    processes: AtATime = Field(
-        2,
-        description="Nights at a time, each in a process of this machine or of Dask (1 to 64)",
-    ),
-    dask_address: str = Field(
-        "",
-        description=(
-            "A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local "
-            "processes"
-        ),
-    ),
+    processes: form.AtATime = form.PROCESSES,
+    dask_address: str = form.DASK_ADDRESS,
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
-    settings: form.Changes = Field(
-        {}, description="What to change for all; else each ticker's values stay"
-    ),
-    choices: dict[str, dict[str, Any]] = Field(
-        {},
-        description=(
-            "Per ticker: the profile, calendar and settings of its own nights; those above win"
-        ),
-    ),
+    settings: form.Changes = form.SETTINGS_OF_ALL,
+    choices: dict[str, dict[str, Any]] = form.CHOICES,
 ) -> State:
     """Bring every ticker up to date, those that waited longest first, as far as the day's quota
     allows.
@@ -125,21 +104,12 @@ def night_of(ticker: str, parameters: dict[str, Any], home: str) -> NightRow | S
     error.
 
     An error that cannot be unpickled, such as httpx's, would look like a worker that died.  home:
-    the run's; a Dask worker may have been started with another.
+    the run's.
     """
     try:
-        if str(current_home().root) != home:
-            raise InvalidSetting(
-                "a Dask worker's STOCKML_HOME", str(current_home().root), f"the run's, {home}"
-            )
-        # else, within this task, a step's result would be kept only with the whole night
-        with transaction(commit_mode=CommitMode.EAGER):
+        with one_of_many(home):
             state: State = nightly(ticker, **parameters, return_state=True)
     except Exception as error:  # noqa: BLE001 - it is in the row
         state = Failed(data=error)
-    # a night leaves reference cycles: without this, a worker grows from night to night
-    gc.collect()
-    if not gc.get_freeze_count():  # collections after later nights skip what the first imported
-        gc.freeze()
     row = row_of(ticker, parameters["session"] or None, state)
     return Failed(message=row.why, data=row) if row.status == "failed" else row

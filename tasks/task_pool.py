@@ -1,5 +1,6 @@
 """Prefect tasks that each run in a process of their own, of this machine or of a Dask scheduler."""
 
+import gc
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -8,8 +9,10 @@ from prefect import Task
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import State
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
+from prefect.transactions import CommitMode, transaction
 
 from stockml.errors import InvalidSetting
+from stockml.home import current_home
 from tasks.process_pool import lifeline
 
 Start = Callable[[], AbstractContextManager[TaskRunner[Any]]]
@@ -79,3 +82,25 @@ def at_dask(address: str) -> Iterator[Start]:
         raise InvalidSetting("the Dask scheduler", shown, bound) from error
     with DaskTaskRunner(address=address) as runner:
         yield lambda: nullcontext(runner)
+
+
+@contextmanager
+def one_of_many(home: str) -> Iterator[None]:
+    """For one of the flows that a worker process runs one after the other, each within a task.
+
+    Raises InvalidSetting if the worker was started with a home that is not the caller's, as one of
+    Dask may have been.
+    """
+    if str(current_home().root) != home:
+        raise InvalidSetting(
+            "a Dask worker's STOCKML_HOME", str(current_home().root), f"the run's, {home}"
+        )
+    try:
+        # else, within the task, a step's result would be kept only with the whole flow
+        with transaction(commit_mode=CommitMode.EAGER):
+            yield
+    finally:
+        # a night leaves reference cycles: without this, a worker grows from night to night
+        gc.collect()
+        if not gc.get_freeze_count():  # collections after later nights skip what the first imported
+            gc.freeze()
