@@ -22,7 +22,7 @@ help: ## these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp ## one night, end to end: recorded prices, or Alpha Vantage's with a key; TICKER=MSFT for another
-	@$(BIN)/python -m deployments.run $(TICKER)
+	@$(BIN)/python -m deployments.cli nightly $(TICKER)
 
 check: lint ## before every commit: linters, types, layers, quick tests; at most 90 seconds
 	$(PYTEST) --numprocesses 2 -m "not slow and not campaign"
@@ -61,7 +61,7 @@ audit: .venv/test.stamp ## known vulnerabilities of the locked packages
 	$(BIN)/pip-audit --require-hashes --disable-pip --strict -r requirements.lock
 
 lock: .venv/run.stamp ## choose every package anew, for Python 3.11 to 3.13
-	@$(BIN)/python -m deployments.lock
+	@$(BIN)/python -m tests.lock
 
 newest: .venv/test.stamp ## try the newest releases that pyproject.toml allows, in an environment apart
 	@$(BIN)/python -m tests.newest

@@ -21,8 +21,8 @@ from deployments.servers.prefect_api import (
     configured_api,
     rejects_password,
     running_server,
+    wrong_versions,
 )
-from deployments.servers.versions import wrong_versions
 from stockml.clock import is_frozen
 from stockml.code_version import in_words
 from stockml.errors import NoBars, StockmlError, TrackingUnavailable, quantity
@@ -48,8 +48,7 @@ from stockml.provider.price_source import IN_WORDS, kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger, noted_turns
 from stockml.redaction import ApiKey
 from stockml.settings import AgeingSettings
-from stockml.storage.documents import FileNotes
-from stockml.storage.locks import interrupted_renames
+from stockml.storage.locks import FileNotes, interrupted_renames
 from stockml.storage.os_errors import check_home, closed_to_us, refused
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import (

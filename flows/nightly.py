@@ -34,17 +34,18 @@ from stockml.tickers import validated_ticker
 from stockml.tracking.night_log import StepReceipts
 from tasks import events
 from tasks.artifacts import prefect_page, show_night
-from tasks.caching import keep_code_version, with_home_storage
 from tasks.run_records import MAY_COME, failing_in_words, run_again
 from tasks.status_page import record_end
 from tasks.steps import (
     decide_mode,
     evaluate_model,
+    keep_code_version,
     log_run,
     promote,
     publish_forecast,
     renormalise,
     train_model,
+    with_home_storage,
 )
 
 BUSY_WAIT_S = 3600.0

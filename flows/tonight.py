@@ -28,7 +28,6 @@ from stockml.provider.quota import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from stockml.tickers import without_ticker
-from tasks.caching import with_home_storage
 from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, turn_of
 from tasks.steps import (
     append_bars,
@@ -37,6 +36,7 @@ from tasks.steps import (
     fetch_daily,
     fetch_history,
     import_history,
+    with_home_storage,
 )
 
 

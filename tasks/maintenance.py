@@ -11,7 +11,7 @@ from stockml.maintenance.integrity import promoted_tickers
 from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
-from stockml.tracking import retention as mlflow_retention
+from stockml.tracking import runs
 from stockml.tracking.client import Tracking
 from tasks.artifacts import mlflow_pages
 
@@ -58,7 +58,7 @@ def clear_mlflow(
 ) -> list[StepReport]:
     """Put old runs, and models of nights that are no longer among the newest, into MLflow's trash;
     empty it."""
-    removed = mlflow_retention.remove(
+    removed = runs.remove(
         current_home(),
         before=now - timedelta(days=keep.mlflow_days),
         newest=keep.mlflow_nights,

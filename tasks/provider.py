@@ -27,7 +27,7 @@ from stockml.provider.quota import (
     stalest_first,
 )
 from stockml.provider.tiingo import Tiingo
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 
 
 def provider() -> AlphaVantage:

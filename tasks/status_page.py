@@ -25,7 +25,7 @@ from prefect.states import State
 from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import current_home
-from stockml.nights.published import write_latest
+from stockml.nights.frames import write_latest
 from stockml.nights.status import known_tickers, markdown, rows
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking

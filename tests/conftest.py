@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from deployments.process import restored
-from deployments.servers.environment import settings_of
+from deployments.servers.prefect_api import settings_of
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tests.support.scripted_feed import ScriptedFeed

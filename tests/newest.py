@@ -74,7 +74,7 @@ def main() -> int:
                 "2",
                 f"--deselect={tests}",
             ],
-            "one night": ["deployments.run", "IBM"],
+            "one night": ["deployments.cli", "nightly", "IBM"],
         }
         environ = {**os.environ, "STOCKML_HOME": f"{folder}/home"}
         commands = {what: [str(python), "-m", *command] for what, command in tried.items()}

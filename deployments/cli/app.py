@@ -18,7 +18,7 @@ from typer import Abort, Exit, Option, Typer
 from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, nights, operate, tickers, tuning
-from deployments.cli.command_home import in_home
+from deployments.cli.options import in_home
 from deployments.process import INTERRUPTED
 from stockml import code_version
 from stockml.errors import BadKey, NoBars, NoChampion, NoForecast, StockmlError

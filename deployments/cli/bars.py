@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option, Typer
 
-from deployments.cli.command_home import json_text
-from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
+from deployments.cli.options import (
+    SHOWN_ROWS,
+    Calendar,
+    Json,
+    Ticker,
+    as_ticker,
+    as_time,
+    day,
+    json_text,
+)
 from deployments.cli.runs import night_parameters, run_flow
 from stockml.errors import InvalidFile, InvalidTicker, NoBars, StockmlError, quantity
 from stockml.home import current_home

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option, Typer
 
-from deployments.cli.command_home import json_text
-from deployments.cli.options import Calendar, Details, Json, Ticker, as_share
+from deployments.cli.options import Calendar, Details, Json, Ticker, as_share, json_text
 from stockml.errors import HistoryError, NoBars
 from stockml.home import current_home
 
@@ -38,7 +37,7 @@ def forecast(
     from deployments.registration.ticker_list import ticker_store
     from stockml import clock
     from stockml.nights.card import Card
-    from stockml.nights.published import newest_published
+    from stockml.nights.frames import newest_published
     from stockml.nights.status import UP_TO_DATE, rows
     from stockml.nights.summary import forecast_json
 
@@ -122,7 +121,7 @@ def size(
     from deployments.registration.ticker_list import ticker_store
     from stockml import clock
     from stockml.forecasts.forecast import LIMITS, position
-    from stockml.nights.published import newest_published
+    from stockml.nights.frames import newest_published
 
     published = newest_published(current_home(), ticker)
     age = published.age(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Argument, BadParameter, Option, Typer
 
-from deployments.cli.command_home import json_text
 from deployments.cli.options import (
     Calendar,
     Details,
@@ -26,6 +25,7 @@ from deployments.cli.options import (
     as_settings,
     day,
     folder,
+    json_text,
 )
 from deployments.cli.runs import (
     check_bars,

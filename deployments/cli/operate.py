@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from typer import Argument, Option, Typer
 
-from deployments.cli.command_home import json_text
-from deployments.cli.options import Json, as_days
+from deployments.cli.options import Json, as_days, json_text
 from deployments.cli.runs import result_of
 from deployments.servers.prefect_api import prefect_api
 from stockml.errors import quantity

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from deployments.cli.command_home import json_text
-from deployments.cli.options import SHOWN_ROWS
+from deployments.cli.options import SHOWN_ROWS, json_text
 from deployments.registration.ticker_list import ticker_store
 from stockml.errors import quantity
 from stockml.evaluation.path_scores import LSTM
@@ -27,8 +26,8 @@ from stockml.forecasts.ledger_scores import (
 )
 from stockml.home import current_home
 from stockml.nights.record import kept_night
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import Sessions
-from stockml.prices.series import PriceSeries
 
 WHEN: dict[Timing, str] = {
     "live": "before the market opened on its first session",

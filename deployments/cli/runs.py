@@ -85,8 +85,7 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
     Otherwise do nothing: the run asks Alpha Vantage. Raises NotRecorded for a ticker that the feed
     lacks.
     """
-    from deployments.replay.feed import played
-    from deployments.replay.recording import recorded_rows
+    from deployments.replay import played, recorded_rows
 
     with played(current_home(), os.environ) as feed:
         if feed:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from typer import Argument, BadParameter, Exit, Option, Typer
 
-from deployments.cli.command_home import json_text
-from deployments.cli.options import Calendar, Json, as_ticker
+from deployments.cli.options import Calendar, Json, as_ticker, json_text
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths, current_home
 from stockml.settings import Profile
@@ -66,7 +65,7 @@ def add(
 ) -> None:
     """Add tickers to run every night, to the default list or your own."""
     from deployments.registration import ticker_list
-    from deployments.replay.recording import recorded_rows
+    from deployments.replay import recorded_rows
     from stockml.provider.price_source import plays_recorded
     from stockml.provider.quota import Plan
 

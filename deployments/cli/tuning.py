@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option, Typer
 
-from deployments.cli.command_home import json_text
 from deployments.cli.options import (
     Calendar,
     Json,
@@ -19,6 +18,7 @@ from deployments.cli.options import (
     as_tutorial_settings,
     day,
     folder,
+    json_text,
 )
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.errors import TrackingUnavailable
@@ -141,7 +141,7 @@ def _tuned_tutorial(
 
     from stockml.clock import time_left
     from stockml.evaluation.tutorial_report import check_length, prices_of, share_of
-    from stockml.prices.series import PriceSeries
+    from stockml.prices.adjusted_series import PriceSeries
     from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
     from stockml.tracking.study_runs import log_trial

@@ -14,13 +14,16 @@ from typing import NoReturn
 from deployments.errors import AlreadyUp, PortTaken
 from deployments.registration import POOL
 from deployments.registration.ticker_list import tickers_of
-from deployments.replay.feed import played
+from deployments.replay import played
 from deployments.servers import prefect_app, processes
 from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
-from deployments.servers.environment import check_database, settings_of
-from deployments.servers.prefect_api import running_server
+from deployments.servers.prefect_api import (
+    check_database,
+    check_versions,
+    running_server,
+    settings_of,
+)
 from deployments.servers.processes import Child, Program, start
-from deployments.servers.versions import check_versions
 from stockml.code_version import in_words
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths

@@ -28,19 +28,17 @@ from stockml.evaluation.path_scores import (
     Evaluation,
     evaluate,
 )
-from stockml.features.origins import OriginSplit
-from stockml.features.segments import to_newest_units
+from stockml.features.origins import OriginSplit, to_newest_units
 from stockml.forecasts.forecast import Band, Forecast, Price
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_bands
-from stockml.models.lead_grid import MEDIAN
-from stockml.models.ridge_regression import RIDGE
+from stockml.models.regressions import MEDIAN, RIDGE
 from stockml.models.trained_model import TrainedModel, unscored
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices, packed_by_name, unpacked_by_name
 from stockml.storage.files import write_atomically
-from stockml.storage.records import read_record, record, sealed, unsealed, written_record
+from stockml.storage.receipts import read_record, record, sealed, unsealed, written_record
 
 VOLATILITY_SESSIONS = 20
 

@@ -28,18 +28,13 @@ from stockml.evaluation.distribution_scores import (
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.features.origins import OriginSplit, within_segment
-from stockml.features.segments import to_newest_units
-from stockml.models.baselines import baseline_paths
-from stockml.models.forecasters import QuantileRows
-from stockml.models.har_regression import REGRESSION
-from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
-from stockml.models.retrain_policy import Decision
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.trained_model import same_forecast, unscored
+from stockml.features.origins import OriginSplit, to_newest_units, within_segment
+from stockml.models.forecasters import QuantileRows, baseline_paths
+from stockml.models.regressions import LEADS, MEDIAN, REGRESSION, RIDGE, moves, symmetrised
+from stockml.models.trained_model import Decision, same_forecast, unscored
 from stockml.models.vintage_set import VintageSet, vintage_cache
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import split_after_vintages, train_ticker

@@ -13,10 +13,8 @@ from stockml.evaluation.distribution_scores import SHOWN_LEADS, PairedLosses, pa
 from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.proper_scores import BANDS
-from stockml.models.har_regression import REGRESSION
-from stockml.models.lead_grid import LEADS
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import PRETRAINED
+from stockml.models.regressions import LEADS, REGRESSION, RIDGE
+from stockml.models.trained_model import PRETRAINED
 
 ADDS = {"network adds": RIDGE, "training adds": PRETRAINED}
 MAX_NAMED = 3

@@ -15,22 +15,21 @@ import numpy as np
 
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.path_scores import CHAMPION, LSTM
-from stockml.evaluation.significance import (
+from stockml.forecasts.proper_scores import (
     DieboldMariano,
     Interval,
+    crps,
     diebold_mariano,
     is_clear,
     overlap,
+    score_bands,
 )
-from stockml.forecasts.proper_scores import crps, score_bands
 from stockml.models.forecasters import QuantileRows, forecaster_rows
-from stockml.models.har_regression import REGRESSION
-from stockml.models.lead_grid import moves, symmetrised
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
+from stockml.models.regressions import REGRESSION, RIDGE, moves, symmetrised
+from stockml.models.trained_model import FINE_TUNED, PRETRAINED
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import KINDS
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 # months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes

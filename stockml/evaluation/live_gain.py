@@ -15,12 +15,11 @@ import pandas as pd
 
 from stockml.evaluation.candidates import by_vintages
 from stockml.evaluation.distribution_scores import MONTH, PairedLosses, panel_diebold_mariano
-from stockml.evaluation.significance import DieboldMariano
-from stockml.forecasts.proper_scores import BANDS, pinball
-from stockml.models.lead_grid import LEVELS, symmetrised
+from stockml.forecasts.proper_scores import BANDS, DieboldMariano, pinball
+from stockml.models.regressions import LEVELS, symmetrised
 from stockml.models.vintage_set import vintage_cache
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
-from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LEADS = (1, 5, 20)

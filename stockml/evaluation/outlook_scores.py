@@ -7,27 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
-from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
 from stockml.forecasts.outlook import (
+    FALLS,
     MOVES,
     SESSIONS_A_YEAR,
     SPANS,
+    TOUCH_SESSIONS,
+    Touch,
     annualised,
     chance_above,
     chance_beyond,
     chance_of_fall,
-)
-from stockml.forecasts.proper_scores import brier, qlike
-from stockml.forecasts.touch import (
-    FALLS,
-    TOUCH_SESSIONS,
-    Touch,
     lowest_lows,
     own_frequencies,
     touch_chance,
 )
-from stockml.models.lead_grid import moves
-from stockml.prices.series import PriceSeries
+from stockml.forecasts.proper_scores import DieboldMariano, brier, diebold_mariano, overlap, qlike
+from stockml.models.regressions import moves
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 VOLATILITY, RISE, FALL = "volatility", "rise", f"over {MOVES[0]:.0%} lower"

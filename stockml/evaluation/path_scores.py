@@ -14,12 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
-from stockml.forecasts.proper_scores import brier
-from stockml.models.baselines import baseline_paths, mean_step
+from stockml.forecasts.proper_scores import (
+    DieboldMariano,
+    Interval,
+    brier,
+    diebold_mariano,
+    overlap,
+)
+from stockml.models.forecasters import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
-from stockml.storage.records import record
+from stockml.storage.receipts import record
 
 WHOLE_PATH = ("mse", "half_mse", "rmse", "mae", "mase", "skill")
 SKILL_LEADS = (1, 5, 10, 30, 50)

@@ -11,13 +11,18 @@ import numpy as np
 from stockml.errors import TooFewTickers
 from stockml.evaluation.distribution_scores import Losses
 from stockml.home import HomePaths
-from stockml.models.har_regression import HarRegression, learning_origins
-from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pretrained_network import PretrainedNetwork, Replay
-from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.regressions import (
+    LEADS,
+    HarRegression,
+    RidgeRegression,
+    learning_origins,
+    moves,
+    symmetrised,
+)
 from stockml.models.vintage_set import VintageSet, keep_superseded
 from stockml.models.vintage_store import digest, file_name, write
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Indices
 from stockml.storage.locks import file_lock
 from stockml.training.network_trainer import members_of

@@ -16,7 +16,7 @@ from stockml.evaluation.path_scores import (
     WITHOUT_NETWORK,
     Evaluation,
 )
-from stockml.evaluation.significance import is_clear, p_text
+from stockml.forecasts.proper_scores import is_clear, p_text
 
 # of the CRPS: a test finds any regular difference, however small, but less than this helps nobody
 NOTICEABLE = 1e-3

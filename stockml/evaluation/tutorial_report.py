@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stockml.errors import InvalidFile, InvalidTicker, quantity
-from stockml.models.tutorial.recipe import one_step_errors, path_errors, train_length
+from stockml.models.tutorial_recipe import one_step_errors, path_errors, train_length
 from stockml.prices.bars import broken, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_history, ticker_of

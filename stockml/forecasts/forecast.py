@@ -11,12 +11,11 @@ import numpy as np
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
 from stockml.errors import InvalidSetting, UnusableForecast, quantity
-from stockml.features.segments import segments
-from stockml.forecasts.outlook import Outlook
-from stockml.forecasts.touch import Touch
-from stockml.models.lead_grid import LEVELS
+from stockml.features.origins import segments
+from stockml.forecasts.outlook import Outlook, Touch
+from stockml.models.regressions import LEVELS
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import Sessions
-from stockml.prices.series import PriceSeries
 from stockml.settings import AgeingSettings
 from stockml.storage.arrays import Floats
 

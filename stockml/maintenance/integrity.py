@@ -17,7 +17,7 @@ from stockml.models.vintage_store import KINDS, OWN, read
 from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.storage.arrays import unpacked_by_name
 from stockml.storage.os_errors import refused
-from stockml.storage.records import unsealed
+from stockml.storage.receipts import unsealed
 from stockml.tickers import TICKER
 
 T = TypeVar("T")

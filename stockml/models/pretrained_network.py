@@ -14,12 +14,20 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.features.segments import segment_start
+from stockml.features.origins import segment_start
 from stockml.features.volatility import INPUTS, InputScale, width_inputs
-from stockml.models.har_regression import ORIGIN_STRIDE, HarRegression, Vintage
-from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, width_factors
-from stockml.models.ridge_regression import RidgeRegression
-from stockml.prices.series import PriceSeries
+from stockml.models.regressions import (
+    BASIS_SIZE,
+    LEADS,
+    LEVELS,
+    ORIGIN_STRIDE,
+    HarRegression,
+    RidgeRegression,
+    Vintage,
+    hat_basis,
+    width_factors,
+)
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices, check_array
 
 LOOK_BACK = 64  # sessions

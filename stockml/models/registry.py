@@ -20,7 +20,7 @@ from stockml.home import HomePaths
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.os_errors import unfinished_rename, unreadable
-from stockml.storage.records import as_text, read_record, record
+from stockml.storage.receipts import as_text, read_record, record
 from stockml.tickers import validated_ticker
 
 FILE = "promotions.jsonl"

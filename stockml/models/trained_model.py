@@ -1,26 +1,157 @@
-"""A night's two networks as one value, and the folder in which it is kept."""
+"""A ticker's network (the pretrained one, and what training has made of it); whether it is
+retrained, fine-tuned or kept; a night's two networks as one value, and the folder of it."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stockml.errors import InvalidFile, InvalidSetting
+from stockml.errors import InvalidFile, InvalidSetting, quantity
 from stockml.features.origins import OriginSplit
-from stockml.models.forecasters import PackagedForecaster, registered
-from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork
-from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
+from stockml.models.forecasters import PackagedForecaster, published_median, registered
+from stockml.models.pretrained_network import PretrainedNetwork
+from stockml.models.regressions import RIDGE
+from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale
 from stockml.models.vintage_set import VintageSet, file_of
 from stockml.models.vintage_store import READ_ERRORS, SHIPPED
-from stockml.settings import Settings, settings_from_dict
-from stockml.storage.arrays import packed, unpacked
+from stockml.prices.adjusted_series import PriceSeries
+from stockml.settings import Mode, PolicySettings, Settings, settings_from_dict
+from stockml.storage.arrays import Floats, Indices, packed, unpacked
 from stockml.storage.files import write_atomically
-from stockml.storage.records import read_record, record
+from stockml.storage.receipts import read_record, record
+
+Chosen = Literal["retrain", "fine-tune", "keep", "pretrained"]  # the last: training did not help
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known tonight. Counts are sessions; without a champion only `no_champion` matters.
+
+    `no_champion`: why there is none to continue from, None where there is one; `unscored`: why it
+    cannot be scored on tonight's unseen origins, None where it can; `changed`: what differs tonight
+    from when it learned. `scale_drift`, the tutorial's only: half ranges from the middle of the
+    last window to the price, at least 1. `live_skill`, the tutorial's only: of the published paths
+    in the ledger, None until enough have come due.
+    """
+
+    no_champion: str | None = None
+    unscored: str | None = None
+    changed: tuple[str, ...] = ()
+    new_sessions: int = 0
+    sessions_since_retrain: int = 0
+    scale_drift: float = 1.0
+    live_skill: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What tonight's training does, and why."""
+
+    mode: Chosen
+    reason: str
+
+
+def decide(facts: Facts, mode: Mode, policy: PolicySettings) -> Decision:
+    """Choose tonight's mode: `mode` where possible, else retrain; for `auto`, what the facts call
+    for."""
+    if mode == "retrain":
+        return Decision("retrain", "asked for")
+    matters = [
+        name
+        for name in facts.changed
+        if mode == "auto" or (mode, name) == ("fine-tune", "settings")
+    ]
+    changed = f"{' and '.join(matters)} changed since the champion learned" if matters else None
+    unscored = f"the champion cannot be scored: {facts.unscored}" if facts.unscored else None
+    impossible = facts.no_champion or changed or unscored
+    if mode != "auto":
+        asked = f"{mode} was asked for"
+        return (
+            Decision("retrain", f"{impossible} ({asked})")
+            if impossible
+            else Decision(mode, "asked for")
+        )
+    if why := impossible or _stale(facts, policy):
+        return Decision("retrain", why)
+    if facts.new_sessions > 0:
+        return Decision("fine-tune", quantity(facts.new_sessions, "new session"))
+    return Decision("keep", "nothing new since the champion learned")
+
+
+def _stale(facts: Facts, policy: PolicySettings) -> str | None:
+    """Why the champion should be replaced rather than continued."""
+    if facts.sessions_since_retrain > policy.retrain_after_sessions:
+        age = f"{facts.sessions_since_retrain} sessions since the last full training"
+        return f"{age}, more than {policy.retrain_after_sessions}"
+    if facts.scale_drift > policy.scale_drift:
+        drift = (
+            f"the price is {facts.scale_drift:.2f} half ranges from the middle of the last window "
+            "that was learned"
+        )
+        return f"scale drifted: {drift}, more than {policy.scale_drift:.2f}"
+    if facts.live_skill is not None and facts.live_skill < policy.live_skill_floor:
+        return f"live skill {facts.live_skill:+.3f} fell below {policy.live_skill_floor:+.3f}"
+    return None
+
+
+FINE_TUNED, PRETRAINED = "fine-tuned network", "pretrained network"
+
+
+@dataclass(frozen=True, eq=False)
+class TickerNetwork:
+    """Forecasts a ticker's width, by the fine-tuned network if `used`, else by its vintages'
+    pretrained one.
+
+    fine_tuned: None where nothing was trained.  learned_until: the last session that any of it has
+    seen.
+    """
+
+    vintages: VintageSet
+    fine_tuned: PretrainedNetwork | None
+    used: bool
+    learned_until: np.datetime64
+
+    forecasts_path: ClassVar[bool] = False
+    scale: ClassVar[None] = None  # it forecasts ratios, whatever the prices
+
+    @property
+    def weights(self) -> tuple[NDArray[np.float32], ...]:
+        """The fine-tuned network's, as `PretrainedNetwork.arrays`; the pretrained one's are in its
+        vintage's file."""
+        return self.fine_tuned.arrays() if self.fine_tuned else ()
+
+    @property
+    def width_by(self) -> str:
+        """Whose width it forecasts: FINE_TUNED, PRETRAINED or, without a network, RIDGE."""
+        if self.vintages.pretrained is None:
+            return RIDGE
+        return FINE_TUNED if self.used else PRETRAINED
+
+    def forecast(
+        self, series: PriceSeries, origins: Indices, leads: Indices
+    ) -> tuple[Floats, Floats | None]:
+        """(m, leads) medians, and (m, leads, 21) quantiles symmetric about 0; None without a
+        network."""
+        median = published_median(series, origins, leads)
+        if self.vintages.pretrained is None:
+            return median, None
+        network = self.fine_tuned if self.used else None
+        return median, self.vintages.network_quantiles(series, origins, leads, network)
+
+    def asdict(self) -> dict[str, Any]:
+        """What is written of it beside the weights: the vintages as names and hashes only."""
+        return {
+            "pool": self.vintages.identity(),
+            "reasons": dict(self.vintages.reasons),
+            "used": self.used,
+            "learned_until": str(self.learned_until),
+        }
+
 
 NETWORKS = ("held_out", "published")
 PROVENANCE = "provenance.json"

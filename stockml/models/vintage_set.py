@@ -21,12 +21,17 @@ import numpy as np
 from stockml.errors import InvalidFile, OtherVersion
 from stockml.features.volatility import Volatilities
 from stockml.models import vintage_store
-from stockml.models.har_regression import HarRegression, Vintage, check_history
-from stockml.models.lead_grid import LEADS, LEVELS
 from stockml.models.pretrained_network import PretrainedNetwork, Replay
-from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.regressions import (
+    LEADS,
+    LEVELS,
+    HarRegression,
+    RidgeRegression,
+    Vintage,
+    check_history,
+)
 from stockml.models.vintage_store import KINDS, SHIPPED
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
 from stockml.features.volatility import AVERAGED, INPUTS, InputScale
-from stockml.models.har_regression import REGRESSION, TERMS, HarRegression, Vintage
-from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS
 from stockml.models.pretrained_network import (
     LOOK_BACK,
     Member,
@@ -29,7 +27,17 @@ from stockml.models.pretrained_network import (
     Replay,
     Stretches,
 )
-from stockml.models.ridge_regression import RIDGE, RidgeRegression
+from stockml.models.regressions import (
+    BASIS_SIZE,
+    LEADS,
+    LEVELS,
+    REGRESSION,
+    RIDGE,
+    TERMS,
+    HarRegression,
+    RidgeRegression,
+    Vintage,
+)
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
 

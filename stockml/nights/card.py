@@ -10,9 +10,8 @@ import numpy as np
 from stockml.errors import quantity
 from stockml.evaluation.outlook_scores import FALL, MIN_ORIGINS
 from stockml.forecasts.forecast import SUPERSEDED, Age, Forecast, price_text
-from stockml.forecasts.outlook import MOVES, Outlook, chance_of_fall
-from stockml.forecasts.touch import Touch
-from stockml.models.lead_grid import LEVELS
+from stockml.forecasts.outlook import MOVES, Outlook, Touch, chance_of_fall
+from stockml.models.regressions import LEVELS
 from stockml.nights.record import Night
 from stockml.redaction import escape_markdown, one_line
 

@@ -13,8 +13,7 @@ from stockml.nights.dataset import side_inputs_sha256
 from stockml.nights.record import Night, read_night
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
-from stockml.storage.receipts import Receipt, RunReceipt
-from stockml.storage.records import read_record, record, written_record
+from stockml.storage.receipts import Receipt, RunReceipt, read_record, record, written_record
 
 FILE = "finished.json"
 

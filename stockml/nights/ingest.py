@@ -20,11 +20,9 @@ from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import foreign_return_count
 from stockml.prices.split_adjustment import back_adjusted, joined
 from stockml.prices.store import BarStore
-from stockml.provider.client import AlphaVantage
-from stockml.provider.http import OutputSize, PriceProvider
-from stockml.provider.listing import ASKED_EVERY, Delistings, parse_delisted
+from stockml.provider.client import ASKED_EVERY, AlphaVantage, Delistings, parse_delisted
+from stockml.provider.http import OutputSize, PriceProvider, archive, read_archived
 from stockml.provider.parsing import days_after, parse_daily
-from stockml.provider.payload_archive import archive, read_archived
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 

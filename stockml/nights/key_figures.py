@@ -19,7 +19,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
 from stockml.storage.os_errors import unreadable
-from stockml.storage.records import read_record, record, sealed, unsealed, written_record
+from stockml.storage.receipts import read_record, record, sealed, unsealed, written_record
 
 NEWEST_FILE = "newest.json"
 WIDTH = "answer/width_against_usual_pct"

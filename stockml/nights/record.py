@@ -20,11 +20,11 @@ from stockml.evaluation.path_scores import (
     Score,
 )
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
+from stockml.forecasts.proper_scores import is_clear
 from stockml.storage.files import write_atomically
 from stockml.storage.os_errors import unfinished_rename
-from stockml.storage.records import read_record, record, sealed, unsealed, written_record
+from stockml.storage.receipts import read_record, record, sealed, unsealed, written_record
 
 Status = Literal["completed", "skipped"]
 

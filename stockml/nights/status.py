@@ -10,9 +10,9 @@ from typing import Any
 
 from stockml import clock
 from stockml.errors import RecordUnreadable, StockmlError, quantity
-from stockml.evaluation.significance import p_text
 from stockml.forecasts.forecast import age_of, price_text
 from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.proper_scores import p_text
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import states
@@ -20,11 +20,11 @@ from stockml.nights.card import SPAN
 from stockml.nights.key_figures import KeyFigures, calendar_of, is_untested, newest
 from stockml.nights.tables import aligned, by_reason, grouped_line
 from stockml.prices.calendar import Sessions, sessions_for
-from stockml.provider.listing import Delistings
+from stockml.provider.client import Delistings
 from stockml.redaction import escape_markdown, one_line
 from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
-from stockml.storage.records import read_record, record, written_record
+from stockml.storage.receipts import read_record, record, written_record
 from stockml.tickers import TICKER, without_ticker
 
 LEGEND = (

@@ -10,13 +10,13 @@ from typing import Any
 from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.path_scores import CHAMPION
-from stockml.evaluation.significance import is_clear, p_text
 from stockml.features.volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast
 from stockml.forecasts.ledger_scores import first_known, with_independent
 from stockml.forecasts.outlook import SPANS
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import FINE_TUNED
+from stockml.forecasts.proper_scores import is_clear, p_text
+from stockml.models.regressions import RIDGE
+from stockml.models.trained_model import FINE_TUNED
 from stockml.nights import tables
 from stockml.nights.card import Card
 from stockml.nights.record import Night, model_name

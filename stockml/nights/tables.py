@@ -17,12 +17,10 @@ from stockml.evaluation.path_scores import (
     WITHOUT_NETWORK,
     Score,
 )
-from stockml.evaluation.significance import p_text
 from stockml.forecasts.forecast import Forecast, price_text
-from stockml.forecasts.proper_scores import BANDS
-from stockml.models.har_regression import REGRESSION
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import PRETRAINED
+from stockml.forecasts.proper_scores import BANDS, p_text
+from stockml.models.regressions import REGRESSION, RIDGE
+from stockml.models.trained_model import PRETRAINED
 from stockml.nights.card import Chance, chance_of
 from stockml.nights.record import Night
 from stockml.redaction import brief

@@ -12,15 +12,28 @@ from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import MIN_INDEPENDENT
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry, champion_for, check_intact
-from stockml.models.retrain_policy import Chosen, Decision, Facts, decide
-from stockml.models.trained_model import Provenance, load_model, vintage_folders
+from stockml.models.trained_model import (
+    Chosen,
+    Decision,
+    Facts,
+    Provenance,
+    decide,
+    load_model,
+    vintage_folders,
+)
 from stockml.nights.night_key import evaluation_code, training_code
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
-from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
-from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
-from stockml.storage.records import read_record, record, written_record
+from stockml.storage.receipts import (
+    DatasetReceipt,
+    DecisionReceipt,
+    ModelReceipt,
+    read_record,
+    record,
+    written_record,
+)
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import facts_about, learning_sha256, train
 

@@ -17,10 +17,10 @@ import pandas as pd
 from stockml.errors import NoBars, StoreError, quantity
 from stockml.evaluation.live_gain import LiveGain, live_gains, live_losses
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.significance import is_clear, p_text
 from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import scored_steps
+from stockml.forecasts.proper_scores import is_clear, p_text
 from stockml.home import HomePaths
 from stockml.models.vintage_store import SHIPPED
 from stockml.nights import states
@@ -28,7 +28,7 @@ from stockml.nights.key_figures import KeyFigures, is_untested, newest, store_of
 from stockml.nights.record import Night, Status, kept_night
 from stockml.nights.status import FEW
 from stockml.nights.tables import aligned, grouped_line
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 

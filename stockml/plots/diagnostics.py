@@ -8,7 +8,7 @@ import numpy as np
 
 from stockml.errors import quantity
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.features.segments import segment_start
+from stockml.features.origins import segment_start
 from stockml.forecasts.forecast import Forecast, Price
 from stockml.forecasts.ledger_scores import RealisedScores
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
@@ -29,7 +29,7 @@ from stockml.plots.style import (
     price_label,
     too_few,
 )
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from stockml.evaluation.path_scores import (
     Evaluation,
     skill_over,
 )
-from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Forecast, Price, price_text
-from stockml.models.baselines import baseline_paths
+from stockml.forecasts.proper_scores import is_clear
+from stockml.models.forecasters import baseline_paths
 from stockml.plots.style import (
     COLOURS,
     DOT_OF_ONE,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stockml.features.segments import holes
+from stockml.features.origins import holes
 from stockml.forecasts.forecast import Price
 from stockml.forecasts.ledger_scores import MIN_INDEPENDENT, TOO_FEW
 from stockml.storage.arrays import Days, Floats

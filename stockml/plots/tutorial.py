@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.evaluation.tutorial_report import PAGE_SHARE, PUBLISHED, TutorialReport
-from stockml.models.baselines import exponential_mean, trailing_mean
-from stockml.models.tutorial.recipe import (
+from stockml.models.forecasters import exponential_mean, trailing_mean
+from stockml.models.tutorial_recipe import (
     LABEL_REACH,
     WINDOW,
     Prepared,

@@ -22,8 +22,8 @@ from pydantic import AwareDatetime, Field
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreError
 from stockml.prices.calendar import Sessions
-from stockml.storage.documents import FileNotes
-from stockml.storage.records import read_record, record, written_record
+from stockml.storage.locks import FileNotes
+from stockml.storage.receipts import read_record, record, written_record
 from stockml.tickers import validated_ticker
 
 DAY_ZONE = "America/New_York"

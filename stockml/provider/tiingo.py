@@ -25,9 +25,8 @@ from stockml.errors import (
     UnknownSymbol,
 )
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
-from stockml.provider.http import OutputSize, PriceProvider, Request
+from stockml.provider.http import OutputSize, Payload, PriceProvider, Request
 from stockml.provider.parsing import cells, split_factor
-from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
 

@@ -1,9 +1,10 @@
-"""Locks that end with their holder: of a file, of a ticker. Separate from `files`, which a served
-model imports."""
+"""Locks that end with their holder: of a file, of a ticker; and small documents that many processes
+change in turn. Separate from `files`, which a served model imports."""
 
 import re
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from stockml.errors import StoreBusy, StoreError
 from stockml.home import HomePaths
+from stockml.storage.files import read_if_there, refused_by_disk, write_atomically
 from stockml.storage.os_errors import check_home
 
 BUSY_S, MOVE_BUSY_S = 30.0, 1.0  # to wait for a lock; a person waits for a rename
@@ -84,3 +86,32 @@ def _for_whom(path: Path, locks: Path = Path("/proc/locks")) -> str:
                 command = " ".join(Path(word).name for word in holder.cmdline())
                 return f" for process {pid}: {' '.join(command.split())[:100]}"
     return ""
+
+
+@dataclass(frozen=True)
+class FileNotes:
+    """Notes in a folder. Nothing is created before the first lock or write.
+
+    Raises StoreError for whatever the disk refuses, such as a folder in a note's place.
+    """
+
+    folder: Path
+
+    def read(self, name: str) -> bytes | None:
+        return read_if_there(self.folder / name)
+
+    def write(self, name: str, content: bytes) -> None:
+        with refused_by_disk(self.folder / name):
+            write_atomically(self.folder / name, content)
+
+    @contextmanager
+    def locked(self, name: str, timeout_s: float) -> Iterator[None]:
+        path = self.folder / f"{name}.lock"
+        with ExitStack() as stack:
+            with refused_by_disk(path):
+                stack.enter_context(file_lock(path, timeout_s))
+            yield
+
+    def place(self, name: str) -> str:
+        """Where a note is kept, for a message."""
+        return str(self.folder / name)

@@ -19,7 +19,7 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import key_figures
 from stockml.nights.record import Night, model_name, night_in, night_path, write_night
-from stockml.tracking import champions, connection, experiments, models, runs, views
+from stockml.tracking import connection, experiments, models, runs, views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -170,11 +170,11 @@ class Tracking:
         """Point the alias `champion` at the version of the night `key`; returns its number, None if
         there is none.
 
-        An alias that a person moved stays, for the next night's `champions.honour`.  over_hand:
+        An alias that a person moved stays, for the next night's `models.honour`.  over_hand:
         move it too.
         """
         with self.client() as client:
-            return champions.follow(client, ticker, key, over_hand=over_hand)
+            return models.follow(client, ticker, key, over_hand=over_hand)
 
     def rename(self, old: str, new: str) -> list[str]:
         """Rename the experiment and the registered model of `old` to `new`; returns what moved, in

@@ -16,7 +16,7 @@ from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
 from stockml.redaction import escape_markdown
 from stockml.settings import PROFILES, acts_in
-from stockml.storage.records import as_text
+from stockml.storage.receipts import as_text
 from stockml.tracking.views import view_url
 
 if TYPE_CHECKING:

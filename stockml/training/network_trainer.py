@@ -15,16 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.features.segments import segments
+from stockml.features.origins import segments
 from stockml.features.volatility import INPUTS, InputScale, Volatilities, width_inputs
-from stockml.models.har_regression import (
-    ORIGIN_STRIDE,
-    HarRegression,
-    Vintage,
-    learning_bars,
-    learning_origins,
-)
-from stockml.models.lead_grid import BASIS_SIZE, LEADS, lead_basis, moves
 from stockml.models.pretrained_network import (
     LOOK_BACK,
     ORIGINS_A_STRETCH,
@@ -33,10 +25,21 @@ from stockml.models.pretrained_network import (
     Member,
     Stretches,
 )
-from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.regressions import (
+    BASIS_SIZE,
+    LEADS,
+    ORIGIN_STRIDE,
+    HarRegression,
+    RidgeRegression,
+    Vintage,
+    lead_basis,
+    learning_bars,
+    learning_origins,
+    moves,
+)
 from stockml.models.tensorflow import assign, tensorflow, values_of
-from stockml.models.tutorial.network import OPTIMIZERS
-from stockml.prices.series import PriceSeries
+from stockml.models.tutorial_network import OPTIMIZERS
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Floats, packed
 
 AT_ORIGINS = slice(LOOK_BACK - 1, None, ORIGIN_STRIDE)  # of a stretch

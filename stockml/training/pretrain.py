@@ -13,12 +13,10 @@ import numpy as np
 
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
-from stockml.models.har_regression import HarRegression
-from stockml.models.lead_grid import MEDIAN
 from stockml.models.pretrained_network import PretrainedNetwork, Stretches
-from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.regressions import MEDIAN, HarRegression, RidgeRegression
 from stockml.models.vintage_store import digest
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Indices
 from stockml.training import checkpoint
 from stockml.training.network_trainer import (

@@ -20,16 +20,13 @@ import numpy as np
 from stockml.errors import Diverged, InvalidFile, quantity
 from stockml.features.origins import OriginSplit, check_segments, scored_origins, split_origins
 from stockml.forecasts.proper_scores import crps
-from stockml.models.har_regression import learning_origins
-from stockml.models.lead_grid import LEADS, moves
 from stockml.models.pretrained_network import Member, PretrainedNetwork, Replay, Stretches
-from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork
-from stockml.models.trained_model import Evidence, Network, TrainedModel
+from stockml.models.regressions import LEADS, learning_origins, moves
+from stockml.models.trained_model import Decision, Evidence, Network, TickerNetwork, TrainedModel
 from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
 from stockml.models.vintage_store import SHIPPED
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
-from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings, TrainingSettings
 from stockml.storage.arrays import Indices
 from stockml.training.network_trainer import (

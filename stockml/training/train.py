@@ -15,20 +15,21 @@ import numpy as np
 from stockml.errors import NoChampion, TooFewBars
 from stockml.features.origins import every_nth, split_origins
 from stockml.models.forecasters import PackagedForecaster, registered
-from stockml.models.retrain_policy import Decision, Facts
 from stockml.models.trained_model import (
     NETWORKS,
+    Decision,
+    Facts,
     TrainedModel,
     load_model,
     save,
     unscored,
     vintage_folders,
 )
-from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
+from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
-from stockml.prices.series import PriceSeries
 from stockml.settings import LSTM, Settings, check_choice, night_settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import split_after_vintages, train_ticker

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, TooFewBars
 from stockml.models.tensorflow import assign, values_of
-from stockml.models.tutorial.network import build, fit_epoch
-from stockml.models.tutorial.recipe import (
+from stockml.models.tutorial_network import build, fit_epoch
+from stockml.models.tutorial_recipe import (
     Prepared,
     Streams,
     Weights,

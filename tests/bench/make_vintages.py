@@ -16,11 +16,10 @@ from datetime import date
 from pathlib import Path
 
 from stockml.errors import StockmlError
-from stockml.models.har_regression import HarRegression
-from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.regressions import HarRegression, RidgeRegression
 from stockml.models.vintage_store import SHIPPED, file_name, write
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.csv_import import read_folder
-from stockml.prices.series import PriceSeries
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 
@@ -29,8 +28,8 @@ PRETRAINED_FILES = "<!-- made by make_pretrained -->"
 README = """# The regressions, by vintage
 
 Each `regression-YYYY-MM.json` holds one regression of how far a share moves, with one shape (21 quantiles) per lead,
-fitted on many tickers up to that month (`stockml/models/har_regression.py`). Each `ridge-YYYY-MM.json`
-corrects it by a ridge regression on averages of a network's inputs (`stockml/models/ridge_regression.py`): the
+fitted on many tickers up to that month (`stockml/models/regressions.py`). Each `ridge-YYYY-MM.json`
+corrects it by a ridge regression on averages of a network's inputs (`stockml/models/regressions.py`): the
 strongest simple forecast, which the network corrects in turn. A forecast uses the newest ones that end before the
 origins it is scored on. Made by
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from deployments.replay.feed import Feed, replay_environment
+from deployments.replay import Feed, replay_environment
 
 # ru_maxrss: bytes on macOS, KiB on Linux
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024

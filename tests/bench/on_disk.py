@@ -16,9 +16,8 @@ from datetime import date
 from pathlib import Path
 
 from deployments.cli.runs import result_of, run_flow
-from deployments.replay.feed import Feed, replay_environment
-from deployments.servers.environment import EVENT_DAYS, RUN_DAYS
-from deployments.servers.prefect_api import prefect_api
+from deployments.replay import Feed, replay_environment
+from deployments.servers.prefect_api import EVENT_DAYS, RUN_DAYS, prefect_api
 from stockml.home import HomePaths, current_home
 from stockml.maintenance.retention import RetentionSettings
 from stockml.prices.bars import days_of

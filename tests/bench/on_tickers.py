@@ -10,7 +10,7 @@ import psutil
 import yaml
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from deployments.replay.feed import replay_environment
+from deployments.replay import replay_environment
 from stockml.home import current_home
 from stockml.prices.bars import days_of
 from stockml.prices.store import BarStore

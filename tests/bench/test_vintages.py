@@ -9,9 +9,7 @@ import pytest
 from stockml.evaluation.distribution_scores import Losses
 from stockml.evaluation.pretrain import pretrained_score
 from stockml.models import vintage_store
-from stockml.models.har_regression import HarRegression
-from stockml.models.lead_grid import LEADS, moves, symmetrised
-from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.regressions import LEADS, HarRegression, RidgeRegression, moves, symmetrised
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for

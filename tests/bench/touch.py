@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from stockml.features.origins import within_segment
-from stockml.forecasts.proper_scores import brier
-from stockml.forecasts.touch import (
+from stockml.forecasts.outlook import (
     FALLS,
     PAST_WINDOWS,
     TOUCH_SESSIONS,
@@ -28,8 +27,9 @@ from stockml.forecasts.touch import (
     own_frequencies,
     touch_chance,
 )
+from stockml.forecasts.proper_scores import brier
 from stockml.models.vintage_set import VintageSet, vintage_cache
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from tests.bench.eras import ERAS, options_of_a_score, row_of, unseen_series
 

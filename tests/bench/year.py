@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deployments.replay.recording import NEW_YORK, RecordedRow
+from deployments.replay import NEW_YORK, RecordedRow
 from stockml.errors import StockmlError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
@@ -25,11 +25,11 @@ from stockml.maintenance.rename import rename
 from stockml.nights import ingest, states
 from stockml.nights.dataset import renormalise
 from stockml.nights.session_status import session_status
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
-from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
 

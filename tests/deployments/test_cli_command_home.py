@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from deployments.cli.command_home import in_home
+from deployments.cli.options import in_home
 from stockml.errors import InvalidFile
 from stockml.home import current_home as home_of
 from stockml.provider.price_source import claim

@@ -20,8 +20,8 @@ from prefect.client.schemas.filters import FlowFilter
 
 from deployments.cli.app import run
 from deployments.process import restored
-from deployments.replay.feed import Feed
-from deployments.servers.environment import settings_of
+from deployments.replay import Feed
+from deployments.servers.prefect_api import settings_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of

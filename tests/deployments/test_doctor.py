@@ -16,9 +16,9 @@ from stockml.code_version import in_words
 from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.provider.listing import Delistings
+from stockml.provider.client import Delistings
 from stockml.provider.quota import TURNS, QuotaLedger
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
 from tests.support.replaying import fill

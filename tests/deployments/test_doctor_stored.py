@@ -15,7 +15,7 @@ from stockml.home import current_home as home_of
 from stockml.maintenance.integrity import missing
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
-from stockml.storage.records import sealed
+from stockml.storage.receipts import sealed
 from stockml.tracking.client import Tracking
 from tests.deployments.test_doctor import NOW, found
 from tests.faults.flipped_bits import kinds

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from deployments.errors import WrongVersion
-from deployments.servers import versions
-from deployments.servers.environment import prefect_database, set_environment, settings_of
+from deployments.servers import prefect_api
+from deployments.servers.prefect_api import prefect_database, set_environment, settings_of
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 
@@ -46,13 +46,13 @@ def test_a_command_asks_again_while_postgresql_restarts_and_of_a_full_disk_it_te
 
 
 def test_the_installed_ones_are_in_range() -> None:
-    assert list(versions.wrong_versions()) == []
+    assert list(prefect_api.wrong_versions()) == []
 
 
 def test_one_outside_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"prefect": "3.6.29", "mlflow": "3.17.2"}
-    monkeypatch.setattr(versions, "version", found.__getitem__)
+    monkeypatch.setattr(prefect_api, "version", found.__getitem__)
     with pytest.raises(
         WrongVersion, match=r"expected prefect .+, found 3\.6\.29; install the versions of"
     ):
-        versions.check_versions()
+        prefect_api.check_versions()

@@ -8,9 +8,8 @@ import exchange_calendars
 import pytest
 import requests
 
-from deployments.replay.feed import Feed
-from deployments.replay.recording import NEW_YORK, recorded_rows, recorded_splits, symbols
-from stockml.provider.listing import parse_delisted
+from deployments.replay import NEW_YORK, Feed, recorded_rows, recorded_splits, symbols
+from stockml.provider.client import parse_delisted
 from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed

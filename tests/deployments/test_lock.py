@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from deployments.lock import entries, sectioned
+from tests.lock import entries, sectioned
 from tests.support.lock import INSTALLED_FOR_TESTS, PROJECT, locked
 
 UV = shutil.which("uv") or str(Path(sys.executable).parent / "uv")

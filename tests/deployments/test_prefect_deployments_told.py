@@ -16,7 +16,7 @@ from deployments.cli.app import run
 from deployments.cli.tickers import register_all
 from deployments.process import restored
 from deployments.registration import ticker_list
-from deployments.servers.environment import settings_of
+from deployments.servers.prefect_api import settings_of
 from stockml.home import HomePaths
 from tasks.run_records import in_state, runs_of
 from tasks.status_page import next_nights, next_runs

@@ -55,7 +55,7 @@ def test_a_command_that_is_interrupted_while_it_imports_what_it_needs_shows_no_t
     home: HomePaths,
 ) -> None:
     importing = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "deployments.run", "IBM"],
+        [sys.executable, "-X", "importtime", "-m", "deployments.cli", "nightly", "IBM"],
         stderr=subprocess.PIPE,
         text=True,
         pipesize=4096,  # it imports no further than a page of these lines ahead of their reader

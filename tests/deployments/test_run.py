@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.cli.command_home import NO_PROXY
+from deployments.cli.options import NO_PROXY
 from flows.form import chosen
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of

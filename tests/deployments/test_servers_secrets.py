@@ -24,8 +24,7 @@ from prefect.states import Failed, Running
 from deployments.process import restored
 from deployments.servers import processes
 from deployments.servers.access import Access
-from deployments.servers.environment import settings_of
-from deployments.servers.prefect_api import running_server
+from deployments.servers.prefect_api import running_server, settings_of
 from deployments.servers.processes import start
 from deployments.servers.stack import mlflow, prefect
 from stockml.home import HomePaths
@@ -247,7 +246,7 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
             200,
         ]
     ran = [
-        python("-m", "deployments.run", "IBM", **secret),
+        python("-m", "deployments.cli", "nightly", "IBM", **secret),
         python(
             "-m",
             "deployments.cli.tickers",

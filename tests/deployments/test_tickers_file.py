@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from deployments.registration import NIGHTS
 from deployments.registration.tickers_file import TickerEntry, digest_time, read_tickers, staggered
-from deployments.replay.recording import symbols
+from deployments.replay import symbols
 from stockml.errors import InvalidFile, InvalidSetting
 from tests.deployments.test_prefect_deployments import listed
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from deployments.replay.feed import Feed
+from deployments.replay import Feed
 from stockml.forecasts.ledger import Ledger
 from stockml.home import current_home
 from stockml.models import vintage_store

@@ -24,7 +24,7 @@ from stockml.models.vintage_store import SHIPPED
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
-from stockml.provider.payload_archive import Payload, archive, read_archived
+from stockml.provider.http import Payload, archive, read_archived
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.stockml.models.test_registry import night
 from tests.support import PAYLOADS

@@ -16,7 +16,7 @@ from stockml.maintenance.report import StepReport
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking.client import Tracking
-from stockml.tracking.retention import empty_trash
+from stockml.tracking.runs import empty_trash
 from stockml.training import checkpoint
 from tests.support.nights import recorded_night, with_files
 

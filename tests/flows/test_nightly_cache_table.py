@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deployments.replay.feed import Asked, Feed
+from deployments.replay import Asked, Feed
 from stockml.code_version import files_hash
 from stockml.home import HomePaths
 from tests.support.cache_table import (

@@ -20,8 +20,7 @@ from typing import Any
 import pytest
 from prefect.states import State
 
-from deployments.replay.feed import Asked
-from deployments.replay.recording import RecordedRow
+from deployments.replay import Asked, RecordedRow
 from flows.nightly import nightly
 from stockml import clock
 from stockml.errors import StockmlError

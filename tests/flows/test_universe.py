@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow
 from prefect.states import Scheduled, State
 
-from deployments.replay.feed import Asked
+from deployments.replay import Asked
 from flows.nightly import nightly
 from flows.tonight import NightRequest, turn
 from flows.universe import universe
@@ -29,7 +29,7 @@ from stockml.nights.universe import NightRow, records, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import Plan, QuotaLedger, noted_turns
 from stockml.settings import Settings
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tasks.artifacts import final_state
 from tasks.provider import join_turns, provider, stalest_of, turn_of
 from tasks.run_records import in_state, runs_of

@@ -73,7 +73,7 @@ def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:
     one too."""
     asked = """
         import os, sys
-        from deployments.cli.command_home import in_home
+        from deployments.cli.options import in_home
         from stockml.errors import InvalidSetting
         os.chdir("/")
         os.environ.pop("HOME", None)

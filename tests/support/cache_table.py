@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from deployments.replay.feed import Feed
+from deployments.replay import Feed
 from stockml import code_version
 from stockml.home import HomePaths
 from stockml.models.vintage_store import SHIPPED

@@ -13,7 +13,7 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.process import restored
-from deployments.servers.environment import settings_of
+from deployments.servers.prefect_api import settings_of
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.prices.store import BarStore
@@ -30,7 +30,7 @@ def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
 
 def make_run(ticker: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """`make run` for a ticker. more: environment variables."""
-    return _run("deployments.run", ticker, **more)
+    return _run("deployments.cli", "nightly", ticker, **more)
 
 
 def _run(module: str, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":

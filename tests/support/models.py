@@ -6,13 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from stockml.features.origins import OriginSplit
-from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import TickerNetwork
-from stockml.models.trained_model import NETWORKS, Evidence, TrainedModel, save
+from stockml.models.trained_model import (
+    NETWORKS,
+    Decision,
+    Evidence,
+    TickerNetwork,
+    TrainedModel,
+    save,
+)
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
-from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.training.ticker_training import TickerTraining, split_after_vintages
 

@@ -16,7 +16,7 @@ import psutil
 
 from deployments.servers import processes, stack
 from deployments.servers.access import Access
-from deployments.servers.environment import settings_of
+from deployments.servers.prefect_api import settings_of
 from deployments.servers.processes import Child, Program, start
 from stockml.home import HomePaths
 from tests.support.patience import PATIENCE_S

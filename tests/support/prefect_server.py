@@ -10,8 +10,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from deployments.servers.environment import prefect_database
-from deployments.servers.prefect_api import prefect_api
+from deployments.servers.prefect_api import prefect_api, prefect_database
 from stockml.home import HomePaths, current_home
 from tests.support.own_servers import OwnServer
 

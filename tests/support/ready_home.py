@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.replay.feed import Feed
+from deployments.replay import Feed
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.tracking.client import Tracking

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from deployments.replay.feed import Feed
+from deployments.replay import Feed
 from stockml.home import HomePaths
 from stockml.prices.store import BarStore
 from tests.support.recordings import recorded

@@ -9,10 +9,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
-from deployments.replay.feed import Asked, Feed
-from deployments.replay.recording import (
+from deployments.replay import (
     LISTING_HEADER,
     Answer,
+    Asked,
+    Feed,
     RecordedRow,
     answer,
     publication,

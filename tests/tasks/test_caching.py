@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL
 from stockml.home import HomePaths, current_home
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
-from tasks.caching import identity, step, with_home_storage
+from tasks.steps import identity, step, with_home_storage
 from tests.support.copied_code import copied, run_on
 
 pytestmark = pytest.mark.slow

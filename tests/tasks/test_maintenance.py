@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from stockml.home import HomePaths
-from stockml.tracking.retention import empty_trash
+from stockml.tracking.runs import empty_trash
 from tests.support.own_servers import mlflow_server
 
 

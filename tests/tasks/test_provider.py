@@ -7,14 +7,14 @@ from datetime import date
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.replay.feed import REPLAY
+from deployments.replay import REPLAY
 from stockml import clock
 from stockml.errors import BadKey, MixedPrices, PremiumOnly
 from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import claim
 from stockml.provider.quota import noted_turns
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tasks.provider import (
     _key_from_block,
     history_is_elsewhere,

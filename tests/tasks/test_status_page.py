@@ -18,7 +18,7 @@ from prefect.states import Completed, Scheduled
 from deployments.cli.app import run
 from deployments.cli.tickers import register_all
 from deployments.process import restored
-from deployments.servers.environment import settings_of
+from deployments.servers.prefect_api import settings_of
 from flows.notices import missing_forecasts
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths

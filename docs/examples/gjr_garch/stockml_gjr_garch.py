@@ -6,7 +6,7 @@
 import numpy as np
 from arch import arch_model
 
-from stockml.models.lead_grid import LEVELS
+from stockml.models.regressions import LEVELS
 
 
 def model(series):

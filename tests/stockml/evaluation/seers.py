@@ -9,11 +9,11 @@ import numpy as np
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.features.origins import every_nth
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import TickerNetwork
-from stockml.models.tutorial.recipe import TutorialForecaster
+from stockml.models.regressions import RIDGE
+from stockml.models.trained_model import TickerNetwork
+from stockml.models.tutorial_recipe import TutorialForecaster
 from stockml.models.vintage_set import VintageSet
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import split_after_vintages
 from tests.support.models import fine_tuned

@@ -14,12 +14,11 @@ import pytest
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
-from stockml.models.retrain_policy import Decision
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import PRETRAINED
+from stockml.models.regressions import RIDGE
+from stockml.models.trained_model import PRETRAINED, Decision
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_folder
-from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.support.kaggle import LONG, kaggle_folder

@@ -19,13 +19,9 @@ from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import row_of
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.proper_scores import crps
-from stockml.models.baselines import baseline_paths
-from stockml.models.har_regression import REGRESSION
-from stockml.models.lead_grid import LEADS, moves
-from stockml.models.retrain_policy import Decision
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import PRETRAINED
-from stockml.models.trained_model import same_forecast
+from stockml.models.forecasters import baseline_paths
+from stockml.models.regressions import LEADS, REGRESSION, RIDGE, moves
+from stockml.models.trained_model import PRETRAINED, Decision, same_forecast
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
 from stockml.settings import EvaluationSettings, Settings, TrainingSettings

@@ -22,10 +22,8 @@ from stockml.evaluation.distribution_scores import (
 )
 from stockml.evaluation.outlook_scores import OutlookScore, ScoredStatement
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.models.har_regression import REGRESSION
-from stockml.models.lead_grid import LEADS
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import PRETRAINED
+from stockml.models.regressions import LEADS, REGRESSION, RIDGE
+from stockml.models.trained_model import PRETRAINED
 
 WIDTHS = (REGRESSION, RIDGE, PRETRAINED, PUBLISHED)
 DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")

@@ -23,14 +23,12 @@ from stockml.evaluation.distribution_scores import (
     score,
 )
 from stockml.evaluation.path_scores import CHAMPION, LSTM
-from stockml.evaluation.significance import DieboldMariano, diebold_mariano
-from stockml.models.har_regression import REGRESSION
-from stockml.models.lead_grid import LEVELS
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import PRETRAINED, TickerNetwork
+from stockml.forecasts.proper_scores import DieboldMariano, diebold_mariano
+from stockml.models.regressions import LEVELS, REGRESSION, RIDGE
+from stockml.models.trained_model import PRETRAINED, TickerNetwork
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import EvaluationSettings
-from stockml.storage.records import read_record, written_record
+from stockml.storage.receipts import read_record, written_record
 from tests.support.walks import walk
 
 LEADS = np.array([1, 10, 50])

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.outlook_scores import MIN_ORIGINS, outlook_scores, touches
-from stockml.evaluation.significance import diebold_mariano
-from stockml.forecasts.outlook import SPANS, annualised, chance_above
-from stockml.forecasts.touch import touch_chance
-from stockml.prices.series import PriceSeries
+from stockml.forecasts.outlook import SPANS, annualised, chance_above, touch_chance
+from stockml.forecasts.proper_scores import diebold_mariano
+from stockml.prices.adjusted_series import PriceSeries
 from tests.support.recordings import recorded
 from tests.support.walks import constant
 

@@ -18,9 +18,9 @@ from stockml.evaluation.path_scores import (
     evaluate,
     slug,
 )
-from stockml.models.baselines import baseline_paths
+from stockml.models.forecasters import baseline_paths
 from stockml.settings import EvaluationSettings
-from stockml.storage.records import read_record, written_record
+from stockml.storage.receipts import read_record, written_record
 
 SETTINGS = EvaluationSettings(scale_sessions=400)  # more than there are before the first origins
 ORIGINS = np.arange(300, 540, 10)

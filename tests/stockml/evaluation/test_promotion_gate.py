@@ -18,9 +18,8 @@ from stockml.evaluation.path_scores import (
     evaluate,
 )
 from stockml.evaluation.promotion_gate import Incumbent, verdict
-from stockml.evaluation.significance import DieboldMariano
-from stockml.models.har_regression import REGRESSION
-from stockml.models.ridge_regression import RIDGE
+from stockml.forecasts.proper_scores import DieboldMariano
+from stockml.models.regressions import REGRESSION, RIDGE
 from stockml.settings import EvaluationSettings
 
 FRESH, OLD, UNREADABLE = Incumbent(19), Incumbent(20), Incumbent(3, "it cannot be read")

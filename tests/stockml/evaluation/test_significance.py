@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
+from stockml.forecasts.proper_scores import DieboldMariano, diebold_mariano, overlap
 
 
 def found(loss: np.ndarray, other: np.ndarray, shared: int) -> DieboldMariano:

@@ -10,15 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
-from stockml.features.origins import FIRST_ORIGIN, scored_origins, within_segment
-from stockml.features.segments import MAX_CLOSURE, segments, starts, to_newest_units
+from stockml.features.origins import (
+    FIRST_ORIGIN,
+    MAX_CLOSURE,
+    scored_origins,
+    segments,
+    starts,
+    to_newest_units,
+    within_segment,
+)
 from stockml.features.volatility import Volatilities, width_inputs
-from stockml.models.baselines import published_median
-from stockml.models.har_regression import HarRegression
-from stockml.models.lead_grid import LEADS
-from stockml.models.ridge_regression import RidgeRegression
+from stockml.models.forecasters import published_median
+from stockml.models.regressions import LEADS, HarRegression, RidgeRegression
 from stockml.models.vintage_set import VintageSet
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.network_trainer import TrainingSet
 from stockml.training.ticker_training import split_after_vintages

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from stockml.forecasts.outlook import Outlook, annualised, chance_above, outlooks
-from stockml.models.lead_grid import LEVELS
+from stockml.models.regressions import LEVELS
 
 NORMAL = stats.norm.ppf(LEVELS)
 

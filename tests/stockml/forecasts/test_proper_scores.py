@@ -14,7 +14,7 @@ from stockml.forecasts.proper_scores import (
     qlike,
     score_bands,
 )
-from stockml.models.lead_grid import LEVELS
+from stockml.models.regressions import LEVELS
 
 
 def forecasts(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

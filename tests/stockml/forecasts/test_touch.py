@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stockml.forecasts.outlook import chance_above
-from stockml.forecasts.touch import Touch, lowest_lows, own_frequencies, touch_chance
-from stockml.models.lead_grid import LEVELS, symmetrised
+from stockml.forecasts.outlook import (
+    Touch,
+    chance_above,
+    lowest_lows,
+    own_frequencies,
+    touch_chance,
+)
+from stockml.models.regressions import LEVELS, symmetrised
 from tests.support.walks import walk
 
 NORMAL = stats.norm.ppf(LEVELS)

@@ -13,11 +13,9 @@ from stockml.errors import InvalidFile, InvalidSetting, LooksAhead
 from stockml.evaluation.distribution_scores import vintage_rows
 from stockml.evaluation.look_ahead import check_rows
 from stockml.models import forecasters
-from stockml.models.baselines import published_median
-from stockml.models.forecasters import forecaster_rows, identities
-from stockml.models.retrain_policy import Decision
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.trained_model import TrainedModel, load_model
+from stockml.models.forecasters import forecaster_rows, identities, published_median
+from stockml.models.regressions import RIDGE
+from stockml.models.trained_model import Decision, TrainedModel, load_model
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import settings_for
 from stockml.training.train import train
@@ -33,7 +31,7 @@ SERIES, AT, LEADS = walk(900), np.array([600, 700, 800]), np.array([1, 5, 50])
 THEIRS = """
 import numpy as np
 from statistics import NormalDist
-from stockml.models.lead_grid import LEVELS
+from stockml.models.regressions import LEVELS
 
 class Walk:
     def fit(self, known):

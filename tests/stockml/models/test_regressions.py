@@ -11,11 +11,20 @@ import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.volatility import Volatilities, input_averages
-from stockml.models.har_regression import REGRESSION, HarRegression
-from stockml.models.lead_grid import LEADS, LEVELS, hat_basis, lead_basis, moves, symmetrised
-from stockml.models.ridge_regression import PENALTY, RidgeRegression
+from stockml.models.regressions import (
+    LEADS,
+    LEVELS,
+    PENALTY,
+    REGRESSION,
+    HarRegression,
+    RidgeRegression,
+    hat_basis,
+    lead_basis,
+    moves,
+    symmetrised,
+)
 from stockml.models.vintage_store import digest
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from tests.support.walks import (
     altered_after,
     begins_tenfold,

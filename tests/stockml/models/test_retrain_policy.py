@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from stockml.models.retrain_policy import Chosen, Facts, decide
+from stockml.models.trained_model import Chosen, Facts, decide
 from stockml.settings import Mode, PolicySettings
 
 POLICY = PolicySettings()

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, OtherVersion
-from stockml.models.baselines import published_median
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import FINE_TUNED, PRETRAINED, TickerNetwork
+from stockml.models.forecasters import published_median
+from stockml.models.regressions import RIDGE
 from stockml.models.trained_model import (
+    FINE_TUNED,
     NETWORKS,
+    PRETRAINED,
     Provenance,
+    TickerNetwork,
     TrainedModel,
     load_model,
     same_forecast,

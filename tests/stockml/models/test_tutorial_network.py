@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from stockml.models.tensorflow import tensorflow, without_notices
-from stockml.models.tutorial.cells import CELLS
-from stockml.models.tutorial.network import unrolled
+from stockml.models.tutorial_network import CELLS, unrolled
 
 STEPS, STREAMS, UNITS, RATE = 4, 3, 5, 0.25
 RESTS = {"lstm": [(4 * UNITS,)], "peephole": [(4 * UNITS,), (3, UNITS)], "gru": [(2, 3 * UNITS)]}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from stockml.errors import TooFewBars
-from stockml.models.tutorial import recipe
-from stockml.models.tutorial.recipe import Streams, TutorialScale, learning_rate, prepare, windows
+from stockml.models import tutorial_recipe as recipe
+from stockml.models.tutorial_recipe import Streams, TutorialScale, learning_rate, prepare, windows
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
 from stockml.training.tutorial import Recipe

@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from stockml.errors import InvalidFile, OtherVersion, TooFewBars
 from stockml.features.volatility import Volatilities
 from stockml.models import vintage_store
-from stockml.models.lead_grid import LEVELS
+from stockml.models.regressions import LEVELS
 from stockml.models.vintage_set import (
     VintageSet,
     file_of,

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.models.har_regression import Vintage
 from stockml.models.pretrained_network import SAMPLE, Replay
+from stockml.models.regressions import Vintage
 from stockml.models.vintage_set import replay_of
 from stockml.models.vintage_store import SHIPPED, digest, read, write
 from stockml.storage.arrays import labelled, unlabelled

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.outlook_scores import FALL
-from stockml.evaluation.significance import DieboldMariano
 from stockml.forecasts.forecast import Age
-from stockml.forecasts.outlook import Outlook
-from stockml.forecasts.touch import Touch
+from stockml.forecasts.outlook import Outlook, Touch
+from stockml.forecasts.proper_scores import DieboldMariano
 from stockml.nights.card import Card, Chance, chance_of
 from stockml.nights.record import Night
 from tests.stockml.nights.test_summary import publishing_a_path

@@ -15,9 +15,9 @@ from stockml.prices.bars import PRICES, Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.provider.payload_archive import Payload, archive
-from stockml.storage.documents import FileNotes
+from stockml.provider.http import Payload, archive
 from stockml.storage.files import sha256_of
+from stockml.storage.locks import FileNotes
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
 from tests.support.recordings import recorded

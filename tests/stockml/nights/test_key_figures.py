@@ -7,9 +7,9 @@ import pytest
 
 from stockml.evaluation.path_scores import CHAMPION, PUBLISHED
 from stockml.home import HomePaths
-from stockml.models.har_regression import REGRESSION
+from stockml.models.regressions import REGRESSION
 from stockml.nights.key_figures import NEWEST_FILE, KeyFigures, history, newest
-from stockml.storage.records import read_record, written_record
+from stockml.storage.receipts import read_record, written_record
 from tests.stockml.nights.test_status import kept
 from tests.support.nights import recorded_night
 

@@ -18,7 +18,7 @@ from stockml.nights.status import (
     record_run,
     rows,
 )
-from stockml.provider.listing import Delistings
+from stockml.provider.client import Delistings
 from tests.support.nights import recorded_night
 
 FINAL = datetime(2013, 3, 2, 3, 45, tzinfo=UTC)  # 22:45 in New York: the bar of 2013-03-01

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.features.segments import starts
+from stockml.features.origins import starts
 from stockml.features.volatility import Volatilities, input_averages, width_inputs
-from stockml.models.baselines import expected_drift, published_median
-from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import TrainedModel, load_model
-from stockml.prices.series import PriceSeries
+from stockml.models.forecasters import expected_drift, published_median
+from stockml.models.trained_model import Decision, TrainedModel, load_model
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Floats
 from stockml.training.train import train
 from tests.support.walks import SMALL, altered_after, begins_tenfold, hole_of_a_year, walk

@@ -9,8 +9,8 @@ import pytest
 
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
-from stockml.nights import published as page
-from stockml.nights.published import NAMES, latest, write_latest
+from stockml.nights import frames as page
+from stockml.nights.frames import NAMES, latest, write_latest
 from stockml.nights.record import night_path, write_night
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, LAST, publish

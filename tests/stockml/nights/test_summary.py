@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
-from stockml.evaluation.significance import DieboldMariano, Interval
-from stockml.models.har_regression import REGRESSION
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.ticker_network import FINE_TUNED, PRETRAINED
+from stockml.forecasts.proper_scores import DieboldMariano, Interval
+from stockml.models.regressions import REGRESSION, RIDGE
+from stockml.models.trained_model import FINE_TUNED, PRETRAINED
 from stockml.nights import summary
 from stockml.nights.card import Card
 from stockml.nights.key_figures import KeyFigures

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from stockml.evaluation.path_scores import LSTM, PUBLISHED
-from stockml.models.har_regression import REGRESSION
-from stockml.models.ticker_network import PRETRAINED
+from stockml.models.regressions import REGRESSION
+from stockml.models.trained_model import PRETRAINED
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.nights.tables import Table, distributions, outlook, past_outlooks, rise

@@ -16,13 +16,12 @@ from stockml.forecasts.forecast import Band
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
-from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import Provenance, TrainedModel, load_model, save
-from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.models.trained_model import Decision, Provenance, TrainedModel, load_model, save
+from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_store import SHIPPED
 from stockml.nights.night_key import training_code
 from stockml.nights.train import champion_of_decision, decide_mode, train_night
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.storage.files import sha256_of
 from tests.stockml.nights.steps import ALONE, ONE, OWN, dataset_of, night

@@ -7,7 +7,7 @@ import pytest
 
 from stockml.evaluation.live_gain import LiveGain
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.significance import DieboldMariano
+from stockml.forecasts.proper_scores import DieboldMariano
 from stockml.home import HomePaths
 from stockml.nights.tables import grouped_line
 from stockml.nights.universe import (

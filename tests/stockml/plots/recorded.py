@@ -17,12 +17,12 @@ from stockml.features.origins import OriginSplit, split_origins
 from stockml.forecasts.forecast import Forecast, Price
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import RealisedScores
-from stockml.models.tutorial.recipe import one_step_errors, path_errors
+from stockml.models.tutorial_recipe import one_step_errors, path_errors
 from stockml.nights.record import Night
-from stockml.plots import comparison, diagnostics, forecast, training, tutorial
+from stockml.plots import diagnostics, forecast, night, training, tutorial
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import COLUMNS
 from stockml.prices.calendar import sessions_for
-from stockml.prices.series import PriceSeries
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
 from stockml.training.tutorial import Recipe, TutorialFit
@@ -205,11 +205,11 @@ def makers() -> "dict[str, Callable[[], Figure]]":
         "normalised with a hole": lambda: training.normalised("IBM", divided),
         "training": lambda: training.training_curves("IBM", history()),
         "evolution": lambda: training.evolution("IBM", sessions, whole.mid, at[::5], by_epoch()),
-        "changes": lambda: comparison.nights(night_before(), last_night(), sessions, both(close)),
-        "changes on the night of a split": lambda: comparison.nights(
+        "changes": lambda: night.changes(night_before(), last_night(), sessions, both(close)),
+        "changes on the night of a split": lambda: night.changes(
             night_before(), replace(last_night(), forecast=halved), sessions, both(close / 2)
         ),
-        "changes after a night without figures": lambda: comparison.nights(
+        "changes after a night without figures": lambda: night.changes(
             nothing, last_night(), sessions, both(close)
         ),
         "tutorial 7-predictions, better": lambda: tutorial.FIGURES["7-predictions"](

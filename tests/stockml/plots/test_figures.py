@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.text import Text
 
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.plots import comparison, diagnostics, style
+from stockml.plots import diagnostics, night, style
 from stockml.plots.forecast import scale_of, skill_by_lead
 from stockml.plots.style import COLOURS
 from stockml.plots.training import averages
@@ -205,8 +205,8 @@ def test_what_differs_between_two_nights_is_told() -> None:
     settings = recorded_night().settings
     tonights = recorded_night(code_hash="other", settings={**settings, "mode": "keep"})
     told = ["1 bar added", "mode auto → keep", "code changed"]
-    assert comparison.changed(night_before(), tonights) == told
+    assert night.changed(night_before(), tonights) == told
     more = {**tonights.settings, "a": (1, 2), "b": 2, "c": 3}
     many = replace(tonights, rows_restated=3, settings=more)
     told = ["1 bar added, 3 restated", "a None → 1 2", "b None → 2", "2 more settings"]
-    assert comparison.changed(night_before(), many) == [*told, "code changed"]
+    assert night.changed(night_before(), many) == [*told, "code changed"]

@@ -14,13 +14,13 @@ from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.models.trained_model import Evidence, TrainedModel
-from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, write_night
 from stockml.plots import training, tutorial
 from stockml.plots.night import Makers, draw, figures, gain_of, makers
 from stockml.plots.style import png
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.tracking.run_content import plot_names
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split

@@ -18,8 +18,8 @@ from stockml.errors import (
     UnknownSymbol,
 )
 from stockml.provider.client import AlphaVantage
-from stockml.provider.payload_archive import Payload
-from stockml.storage.documents import FileNotes
+from stockml.provider.http import Payload
+from stockml.storage.locks import FileNotes
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Answer, Loopback
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from deployments.replay.feed import Feed
+from deployments.replay import Feed
 from stockml.errors import PremiumOnly, QuotaSpent, UnknownSymbol
 from stockml.provider.client import AlphaVantage
+from stockml.provider.http import Payload
 from stockml.provider.parsing import parse_daily, parse_splits
-from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tests.stockml.provider.connected import DAILY, KEY, NOW, Clock, Connected
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Exchange, Loopback

@@ -23,12 +23,11 @@ from stockml.errors import (
     Unreachable,
 )
 from stockml.provider.client import AlphaVantage
-from stockml.provider.http import PriceProvider
+from stockml.provider.http import PriceProvider, archive, read_archived
 from stockml.provider.parsing import parse_daily
-from stockml.provider.payload_archive import archive, read_archived
 from stockml.provider.tiingo import Tiingo
 from stockml.redaction import ApiKey
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tests.stockml.provider.connected import (
     DAILY,
     FAULTS,

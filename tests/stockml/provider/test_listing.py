@@ -9,9 +9,8 @@ from stockml.errors import NoData, UnknownSymbol
 from stockml.home import HomePaths
 from stockml.nights import ingest
 from stockml.prices.store import BarStore
-from stockml.provider.client import AlphaVantage
-from stockml.provider.listing import HEADER, Delistings, parse_delisted
-from stockml.storage.documents import FileNotes
+from stockml.provider.client import HEADER, AlphaVantage, Delistings, parse_delisted
+from stockml.storage.locks import FileNotes
 from tests.support import PAYLOADS
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import InvalidTicker, StoreError
-from stockml.provider.payload_archive import Payload, archive, read_archived
+from stockml.provider.http import Payload, archive, read_archived
 from tests.stockml.provider.connected import DAILY, NOW, payload
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreError
 from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tests.support.patience import PATIENCE_S
 
 KEY = "CANARY0SECRET0KEY"
@@ -180,7 +180,7 @@ from datetime import datetime, UTC
 from pathlib import Path
 from stockml.errors import QuotaSpent
 from stockml.provider.quota import Plan, QuotaLedger
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 ledger = QuotaLedger.of(FileNotes(Path(sys.argv[1])), "KEY-OF-TWO", Plan(1200, int(sys.argv[2])))
 for _ in range(int(sys.argv[3])):
     try:

@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.replay.feed import Feed
-from deployments.replay.recording import recorded_rows, recorded_splits
+from deployments.replay import Feed, recorded_rows, recorded_splits
 from stockml.errors import (
     BadKey,
     BadPayload,
@@ -32,10 +31,9 @@ from stockml.nights import ingest
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.provider.http import PriceProvider
-from stockml.provider.payload_archive import Payload
+from stockml.provider.http import Payload, PriceProvider
 from stockml.provider.tiingo import Tiingo
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tests.support.loopback import Answer, Loopback, whole
 from tests.support.recordings import adjusted_closes, recorded
 

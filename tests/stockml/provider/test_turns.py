@@ -24,7 +24,7 @@ from stockml.provider.quota import (
     noted_turns,
     stalest_first,
 )
-from stockml.storage.documents import FileNotes
+from stockml.storage.locks import FileNotes
 from tests.support.scripted_feed import ScriptedFeed
 
 NEW_YORK = sessions_for("IBM")

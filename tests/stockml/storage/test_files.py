@@ -11,8 +11,8 @@ from stockml.errors import DiskFull, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import owner_only
 from stockml.models.registry import Registry
-from stockml.storage.documents import FileNotes
 from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.locks import FileNotes
 from stockml.storage.receipts import PayloadReceipt, Receipt, RunReceipt
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import entry

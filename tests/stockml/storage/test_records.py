@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stockml.storage.arrays import packed, unpacked
-from stockml.storage.records import read_record, record, written_record
+from stockml.storage.receipts import read_record, record, written_record
 
 
 @dataclass(frozen=True)

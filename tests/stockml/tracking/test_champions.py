@@ -12,8 +12,8 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import Night
 from stockml.storage.files import sha256_of
-from stockml.tracking.champions import honour
 from stockml.tracking.client import Tracking
+from stockml.tracking.models import honour
 from tests.stockml.tracking.logged import NOW, changed, client, promote
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night
-from stockml.tracking import retention
 from stockml.tracking.client import Tracking
+from stockml.tracking.runs import empty_trash, remove
 from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, versions
 
 
@@ -37,7 +37,7 @@ def removed(
 ) -> tuple[int, int]:
     """How many runs went, and of how many others the model."""
     days = {"before": before, "newest": newest, "trash_days": 0, "kept_keys": kept}
-    gone = retention.remove(tracking.home, **days, dry_run=dry_run)  # type: ignore[arg-type]
+    gone = remove(tracking.home, **days, dry_run=dry_run)  # type: ignore[arg-type]
     return len(gone.runs), len(gone.models)
 
 
@@ -99,8 +99,8 @@ def test_a_trash_that_cannot_be_emptied_says_why(tracking: Tracking, tmp_path: P
     (tmp_path / "mlflow.db").write_text("no database at all")
     damaged = changed(tracking, tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").home
     with pytest.raises(TrackingUnavailable, match=r"`mlflow gc` failed: .*file is not a database"):
-        retention.empty_trash(damaged, 1)
+        empty_trash(damaged, 1)
     elsewhere = changed(tracking, tracking_uri="http://me:hidden@mlflow.example").home
-    assert retention.empty_trash(elsewhere, 7).endswith(
+    assert empty_trash(elsewhere, 7).endswith(
         "run `mlflow gc --older-than 7d` where its server runs"
     )

@@ -9,9 +9,8 @@ import pytest
 
 from stockml.errors import InvalidFile, NoChampion, TooFewBars
 from stockml.models import vintage_store
-from stockml.models.retrain_policy import Decision, decide
-from stockml.models.trained_model import load_model, save
-from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.models.trained_model import Decision, decide, load_model, save
+from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_store import SHIPPED
 from stockml.settings import Mode, settings_for
 from stockml.training.train import facts_about, learning_sha256, train

@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 from flows.form import chosen
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.home import HomePaths
-from stockml.models.tutorial.recipe import train_length
+from stockml.models.tutorial_recipe import train_length
 from stockml.settings import USED_BY_TUTORIAL, Settings
 from stockml.storage.files import write_atomically
 from stockml.training.train import training_part

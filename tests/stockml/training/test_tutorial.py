@@ -14,17 +14,16 @@ import pytest
 from stockml.errors import Diverged, InvalidSetting, TooFewBars
 from stockml.evaluation.tutorial_report import NOISE, PUBLISHED, report
 from stockml.features.origins import every_nth
-from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import load_model
-from stockml.models.tutorial import network
-from stockml.models.tutorial.recipe import (
+from stockml.models import tutorial_network as network
+from stockml.models.trained_model import Decision, load_model
+from stockml.models.tutorial_recipe import (
     TutorialForecaster,
     TutorialScale,
     input_windows,
     prepare,
     rollout,
 )
-from stockml.prices.series import PriceSeries
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import USED_BY_TUTORIAL, Settings, settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
-from stockml.models.baselines import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
-from stockml.models.ridge_regression import RIDGE
-from stockml.models.tutorial.cells import CELLS
-from stockml.prices.series import PriceSeries
+from stockml.models.forecasters import AVERAGE_WINDOW, EMA_DECAY, exponential_mean, trailing_mean
+from stockml.models.regressions import RIDGE
+from stockml.models.tutorial_network import CELLS
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Days, Floats, Indices
 

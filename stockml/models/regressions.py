@@ -1,9 +1,13 @@
-"""A simple distribution (HAR): one regression of the width, and one shape, pooled over many
-tickers.
+"""The simple distributions: a regression of the width (HAR), and a ridge regression beyond it.
 
-One ticker's history is too short to learn a width from; that of a hundred tickers is not. The
-forecast is of log(close at a lead / close of the origin), centred on that close: how far, not which
-way.
+A forecast is of log(close at a lead / close of the origin), on a grid of leads and levels.
+
+The regression: one of the width, and one shape, pooled over many tickers, as one ticker's history
+is too short to learn a width from. It is centred on the last close: how far, not which way.
+
+The ridge regression is of what the regression misses, on what a network reads, averaged over a day,
+a week, a month, a quarter and a year. So what a network adds to it comes from being a network, not
+from its inputs.
 """
 
 from collections.abc import Mapping
@@ -14,12 +18,52 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.errors import TooFewBars
-from stockml.features.segments import starts
-from stockml.features.volatility import Volatilities
-from stockml.models.lead_grid import LEADS, LEVELS, hat_basis, moves
-from stockml.prices.series import PriceSeries
+from stockml.errors import InvalidSetting, TooFewBars
+from stockml.features.origins import starts
+from stockml.features.volatility import AVERAGED, Volatilities, input_averages, standardised
+from stockml.prices.adjusted_series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
+
+LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
+MEDIAN = len(LEVELS) // 2  # its index
+LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # leads between them are interpolated in ln(lead)
+# smooth functions of ln(lead), with which a ridge regression or a network changes a ln width
+BASIS_SIZE = 4
+MAX_LOG_CHANGE = 2.0  # by at most a factor of e²
+
+
+def symmetrised(quantiles: Floats) -> Floats:
+    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without location (the era's rise) or skew.  (…,
+    21)."""
+    return np.asarray((quantiles - quantiles[..., ::-1]) / 2, dtype=np.float64)
+
+
+def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+    """(m, leads) actual moves: log(close of the session `lead` later / close of the origin)."""
+    close = np.log(series.close)
+    return np.asarray(close[origins[:, None] + leads] - close[origins, None], dtype=np.float64)
+
+
+def hat_basis(leads: Indices) -> Floats:
+    """(leads, 11) hat functions, to interpolate values at LEADS in ln(lead).  Raises InvalidSetting
+    beyond them."""
+    if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
+        raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
+    knots = np.log(LEADS)
+    return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
+
+
+def lead_basis(leads: Indices) -> Floats:
+    """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
+    position = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
+    return np.polynomial.legendre.legvander(position, BASIS_SIZE - 1)
+
+
+def width_factors(coefficients: Floats, leads: Indices) -> Floats:
+    """(m, leads) factors of the width, at most e² or its inverse.  coefficients: (m, 4), of
+    `lead_basis`."""
+    return np.exp(np.clip(coefficients @ lead_basis(leads).T, -MAX_LOG_CHANGE, MAX_LOG_CHANGE))
+
 
 TERMS = ("range 1", "range 5", "range 22", "range 250", "range 1000", "EWMA 20")
 
@@ -183,3 +227,88 @@ def _terms(volatilities: Volatilities, origins: Indices) -> Floats:
     """(m, 6) ln(TERMS / EWMA 60) after each origin, NaN where the history is too short."""
     terms = np.column_stack([volatilities.range[origins], volatilities.ewma_20[origins]])
     return np.clip(np.log(terms / volatilities.ewma_60[origins, None]), -MAX_TERM, MAX_TERM)
+
+
+RIDGE = "ridge regression"
+# per origin, of inputs in standard deviations; chosen, as the windows, on cuts from 1989 to 1997
+PENALTY = 0.3
+MIN_DEVIATION = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeRegression(Vintage):
+    """Ridge regression (Hoerl and Kennard 1970) of ln(|move| / regression's width + 0.05) on
+    AVERAGED inputs.
+
+    means, deviations: (80,), of the inputs.  coefficients: (80, 4), of `lead_basis`.  shape: (11,
+    21), symmetric quantiles, at LEADS and LEVELS, of the move over width · √lead.
+    """
+
+    means: Floats
+    deviations: Floats
+    coefficients: Floats
+    shape: Floats
+
+    def __post_init__(self) -> None:
+        inputs, knots = len(AVERAGED), len(LEADS)
+        check_array("means", self.means, (inputs,))
+        check_array("deviations", self.deviations, (inputs,))
+        check_array("coefficients", self.coefficients, (inputs, BASIS_SIZE))
+        check_array("the shape", self.shape, (knots, len(LEVELS)))
+        if (self.deviations <= 0).any() or (np.diff(self.shape) < 0).any():
+            raise ValueError("expected deviations above 0 and quantiles that rise, found others")
+
+    @classmethod
+    def fit(cls, series: Mapping[str, PriceSeries], until: date, regression: HarRegression) -> Self:
+        """Learn from the origins that `HarRegression.fit` learns from, as reproducibly.  Raises
+        TooFewBars."""
+        from sklearn.linear_model import Ridge
+
+        known, learned_from = learning_bars(series, until, "a ridge regression of the width")
+        leads, parts = np.array(LEADS), []
+        for bars in known.values():
+            at = learning_origins(bars)
+            parts.append(
+                (
+                    input_averages(bars)[at],
+                    regression.widths(bars, at, leads),
+                    moves(bars, at, leads),
+                )
+            )
+        inputs, widths, moved = (np.concatenate(part) for part in zip(*parts, strict=True))
+        inputs[:, np.isnan(inputs).all(axis=0)] = 0
+        means = np.nanmean(inputs, axis=0).round(DECIMALS)
+        deviations = np.maximum(np.nanstd(inputs, axis=0), MIN_DEVIATION).round(DECIMALS)
+        standard = standardised(inputs, means, deviations)
+        onto_basis = np.linalg.pinv(lead_basis(leads)).T  # least squares over the leads
+        targets = np.log(np.abs(moved) / widths + MIN_MOVE) @ onto_basis
+        fitted = Ridge(alpha=PENALTY * len(standard)).fit(standard, targets)
+        coefficients = np.asarray(fitted.coef_, dtype=np.float64).T.round(DECIMALS)
+        ratios = moved / (widths * width_factors(standard @ coefficients, leads))
+        shape = symmetrised(np.quantile(ratios, LEVELS, axis=0).T).round(DECIMALS)
+        return cls(
+            **vars(learned_from),
+            means=means,
+            deviations=deviations,
+            coefficients=coefficients,
+            shape=shape,
+        )
+
+    def widths(
+        self, series: PriceSeries, origins: Indices, leads: Indices, regression: HarRegression
+    ) -> Floats:
+        """(m, leads) the regression's widths times `width_factors` of inputs · coefficients.
+        regression: usually of its vintage."""
+        inputs = standardised(input_averages(series)[origins], self.means, self.deviations)
+        return regression.widths(series, origins, leads) * width_factors(
+            inputs @ self.coefficients, leads
+        )
+
+    def quantiles(
+        self, series: PriceSeries, origins: Indices, leads: Indices, regression: HarRegression
+    ) -> Floats:
+        """(m, leads, 21) quantiles at LEVELS of log(close / close of the origin): rising, symmetric
+        about 0."""
+        return self.widths(series, origins, leads, regression)[..., None] * (
+            hat_basis(leads) @ self.shape
+        )

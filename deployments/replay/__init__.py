@@ -1,1 +1,0 @@
-"""A feed of recorded prices over real HTTP, for first runs and for tests."""

@@ -1,1 +1,0 @@
-"""The tutorial's recipe and network. Never here: training."""
