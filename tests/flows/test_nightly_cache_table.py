@@ -37,7 +37,7 @@ CHANGES: dict[str, tuple[Change, Steps, bool]] = {
     "a new session": (a_new_session, STEPS, True),
     "the newest bar restated": (the_newest_bar, FROM_APPEND, True),
     "a setting": (a_setting(evaluation={"origin_every": 20}), FROM_DECIDE, True),
-    "a line of code": (a_line_of("models/har_regression"), ("renormalise", *FROM_DECIDE), True),
+    "a line of code": (a_line_of("models/regressions"), ("renormalise", *FROM_DECIDE), True),
     "a shipped vintage": (a_vintage_less, ("renormalise", *FROM_DECIDE), True),
     "the models lost": (a_lost("models"), ("train", "promote"), False),
     "--force": (lambda nights: {"force": True}, STEPS, False),
