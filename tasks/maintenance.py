@@ -7,10 +7,9 @@ from prefect import task
 
 from stockml.home import current_home
 from stockml.maintenance import retention
-from stockml.maintenance.integrity import promoted_tickers
 from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
-from stockml.models.registry import Registry
+from stockml.models.registry import Registry, promoted_tickers
 from stockml.tracking import runs
 from stockml.tracking.client import Tracking
 from tasks.artifacts import mlflow_pages

@@ -21,7 +21,7 @@ from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.os_errors import unfinished_rename, unreadable
 from stockml.storage.receipts import as_text, read_record, record
-from stockml.tickers import validated_ticker
+from stockml.tickers import TICKER, validated_ticker
 
 FILE = "promotions.jsonl"
 CHECK = b', "crc32": "'
@@ -242,3 +242,10 @@ def _line(promotion: Promotion, before: bytes) -> bytes:
 
 def _ending(crc: int) -> bytes:
     return CHECK + f"{crc:08x}".encode() + b'"}\n'
+
+
+def promoted_tickers(home: HomePaths) -> list[str]:
+    """The tickers with a promotion history; folders of other names, such as a copy made by hand,
+    are ignored."""
+    names = (path.parent.name for path in home.models.glob(f"*/{FILE}"))
+    return sorted(filter(TICKER.fullmatch, names))

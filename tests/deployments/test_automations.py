@@ -24,7 +24,7 @@ from prefect.states import AwaitingRetry, Completed, Crashed, Late, Running, Sta
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import result_of
-from deployments.doctor import prefect_nights
+from deployments.doctor import notices
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import (
     AGAIN,
@@ -221,7 +221,7 @@ def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
         assert "(stockml: failed runs) was not taken" in said
         assert "T0K3N" not in said
         monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
-        check, *_ = prefect_nights(home)
+        [check] = notices(home)
         assert (check.verdict, check.found) == ("problem", said)
         answers.append(whole(b""))
         work(prefect_client, in_part)

@@ -12,13 +12,10 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor import Check, examine, guarded
 from deployments.registration.ticker_list import add, remove
-from stockml.code_version import in_words
 from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.provider.client import Delistings
-from stockml.provider.quota import TURNS, QuotaLedger
-from stockml.storage.locks import FileNotes
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
 from tests.support.replaying import fill
@@ -50,9 +47,9 @@ def test_an_error_within_a_check_is_a_problem_of_its_name_after_what_it_found() 
 
 def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
     checks = found(home)
-    assert {check.verdict for check in checks.values()} == {"ok", "note"}
+    assert {check.verdict for check in checks.values()} == {"ok"}
     assert "recorded prices" in checks["key"].found
-    assert "stockml nightly" in checks["store"].advice
+    assert "alphavantage-api-key" in checks["key"].advice
     assert not home.root.exists()
 
 
@@ -60,10 +57,9 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
     ("environ", "name", "verdict", "says"),
     [
         ({KEY: "demo"}, "key", "problem", "alphavantage.co"),
-        (K3Y, "key", "ok", "plan free"),
-        (K3Y, "quota", "ok", "25 requests"),
-        (K3Y | {"ALPHAVANTAGE_PLAN": "75/min"}, "quota", "ok", "no daily cap"),
-        (K3Y | {"ALPHAVANTAGE_PLAN": "much"}, "quota", "problem", "ALPHAVANTAGE_PLAN"),
+        (K3Y, "key", "ok", "25 requests"),
+        (K3Y | {"ALPHAVANTAGE_PLAN": "75/min"}, "key", "ok", "no daily cap"),
+        (K3Y | {"ALPHAVANTAGE_PLAN": "much"}, "key", "problem", "ALPHAVANTAGE_PLAN"),
         ({"ALPHAVANTAGE_URL": AWAY}, "price service", "problem", "ALPHAVANTAGE_URL"),
         ({"ALPHAVANTAGE_URL": "127.0.0.1:9"}, "price service", "problem", "https://"),
         ({"PREFECT_API_URL": f"{AWAY}/api"}, "Prefect", "problem", "PREFECT_API_URL"),
@@ -79,7 +75,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
             "problem",
             "STOCKML_DATABASE_URL",
         ),
-        ({"MLFLOW_TRACKING_URI": "databricks"}, "MLflow", "note", "databricks"),
+        ({"MLFLOW_TRACKING_URI": "databricks"}, "MLflow", "ok", "databricks"),
     ],
 )
 def test_each_setting_is_checked_without_showing_secrets(
@@ -90,30 +86,6 @@ def test_each_setting_is_checked_without_showing_secrets(
     assert check.verdict == verdict
     assert says in str(check)
     assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
-
-
-@pytest.mark.parametrize("of", ["turns", "today", "yesterday"])
-def test_a_damaged_file_of_turns_or_counts_is_named_and_the_other_checks_still_run(
-    home: HomePaths, of: str
-) -> None:
-    ledger = QuotaLedger.of(FileNotes(home.quota), K3Y[KEY])
-    day = date(2026, 11, 23) if of == "yesterday" else NOW.date()
-    path = home.quota / (TURNS if of == "turns" else ledger.name(day))
-    home.quota.mkdir(parents=True)
-    path.write_text("")
-    checks = found(home, K3Y | {"ALPHAVANTAGE_URL": AWAY})
-    assert (checks["quota"].verdict, str(path) in str(checks["quota"])) == ("problem", True)
-    assert {"MLflow", "store"} <= set(checks)
-
-
-def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(
-    home: HomePaths,
-) -> None:
-    home.root.mkdir(parents=True)
-    (home.root / "prices.json").write_text('{"prices": "market"}')
-    assert "alphavantage-api-key" in found(home, {"ALPHAVANTAGE_URL": AWAY})["key"].advice
-    (home.root / "prices.json").write_text("{")
-    assert found(home, {"ALPHAVANTAGE_URL": AWAY})["key"].verdict == "problem"
 
 
 def test_checking_the_price_service_costs_no_request(home: HomePaths, feed: ScriptedFeed) -> None:
@@ -130,32 +102,14 @@ def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(home: Ho
     assert not home.root.exists()
 
 
-@pytest.mark.parametrize(
-    ("began", "is_other"),
-    [
-        ("stockml 0.1.0 (code 0123abcd, commit 9)", True),
-        (f"{in_words().partition(',')[0].rstrip(')')}, commit 9)", False),
-    ],
-)
-def test_servers_that_were_started_before_an_upgrade_are_to_be_started_again(
-    home: HomePaths, began: str, is_other: bool
-) -> None:
-    home.root.mkdir()
-    with Loopback(lambda exchange: exchange.send(b"true")) as server:
-        home.servers.write_text(
-            json.dumps({"prefect_api": f"{server.address}/api", "version": began})
-        )
-        assert ("code" in found(home)) == is_other
-
-
 def test_a_stale_ticker_and_a_damaged_one_are_named(home: HomePaths) -> None:
     store_of(home, "IBM")
     store_of(home, "MSFT")
     Path(home.store, "MSFT.parquet").write_bytes(b"not Parquet")
     later = datetime(2013, 3, 20, tzinfo=UTC)
     checks = found(home, now=later)
-    assert checks["IBM"].verdict == "note"
-    assert "bars 11 sessions behind" in checks["IBM"].found
+    assert checks["IBM"].verdict == "problem"
+    assert "11 sessions behind" in checks["IBM"].found
     assert checks["IBM"].advice == "`stockml nightly IBM`"
     assert checks["MSFT"].verdict == "problem"
     assert "MSFT.parquet" in checks["MSFT"].found
@@ -168,10 +122,7 @@ def test_a_ticker_that_was_removed_from_the_list_is_not_advised_on_for_ever(
 ) -> None:
     add(home, ["IBM", "KO"], {})
     fill(home, ["IBM"])
-    assert (found(home)["IBM"].verdict, found(home)["IBM"].advice) == (
-        "note",
-        "`stockml nightly IBM`",
-    )
+    assert found(home)["IBM"].advice == "`stockml nightly IBM`"
     remove(home, ["IBM"])
     check = found(home)["IBM"]
     assert (check.verdict, check.advice, "not followed" in check.found) == ("ok", "", True)
