@@ -32,9 +32,9 @@ from stockml.models.tutorial_recipe import train_length
 from stockml.models.vintage_store import SHIPPED
 from stockml.nights import states
 from stockml.nights.key_figures import store_of
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.csv_import import read_folder
 from stockml.prices.screening import suspicions
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.redaction import one_line
 from stockml.settings import Sampler, Settings

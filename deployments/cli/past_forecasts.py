@@ -26,8 +26,8 @@ from stockml.forecasts.ledger_scores import (
 )
 from stockml.home import current_home
 from stockml.nights.record import kept_night
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 
 WHEN: dict[Timing, str] = {
     "live": "before the market opened on its first session",

@@ -141,7 +141,7 @@ def _tuned_tutorial(
 
     from stockml.clock import time_left
     from stockml.evaluation.tutorial_report import check_length, prices_of, share_of
-    from stockml.prices.adjusted_series import PriceSeries
+    from stockml.prices.series import PriceSeries
     from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
     from stockml.tracking.study_runs import log_trial

@@ -34,7 +34,7 @@ from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_bands
 from stockml.models.regressions import MEDIAN, RIDGE
 from stockml.models.trained_model import TrainedModel, unscored
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices, packed_by_name, unpacked_by_name
 from stockml.storage.files import write_atomically

@@ -29,12 +29,20 @@ from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.features.origins import OriginSplit, to_newest_units, within_segment
-from stockml.models.forecasters import QuantileRows, baseline_paths
-from stockml.models.regressions import LEADS, MEDIAN, REGRESSION, RIDGE, moves, symmetrised
+from stockml.models.forecasters import QuantileRows
+from stockml.models.regressions import (
+    LEADS,
+    MEDIAN,
+    REGRESSION,
+    RIDGE,
+    baseline_paths,
+    moves,
+    symmetrised,
+)
 from stockml.models.trained_model import Decision, same_forecast, unscored
 from stockml.models.vintage_set import VintageSet, vintage_cache
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import split_after_vintages, train_ticker

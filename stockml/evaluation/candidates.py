@@ -13,13 +13,12 @@ import numpy as np
 from stockml.errors import InvalidSetting
 from stockml.features.origins import OriginSplit, scored_origins
 from stockml.forecasts.outlook import chance_above
-from stockml.models.forecasters import published_median
-from stockml.models.regressions import MEDIAN, RIDGE, symmetrised
+from stockml.models.regressions import MEDIAN, RIDGE, published_median, symmetrised
 from stockml.models.trained_model import Network, TickerNetwork, TrainedModel
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 

@@ -29,7 +29,7 @@ from stockml.models.regressions import REGRESSION, RIDGE, moves, symmetrised
 from stockml.models.trained_model import FINE_TUNED, PRETRAINED
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import KINDS
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 # months: longer than 50 or 20 sessions, so that only neighbouring blocks share outcomes

@@ -18,8 +18,8 @@ from stockml.evaluation.distribution_scores import MONTH, PairedLosses, panel_di
 from stockml.forecasts.proper_scores import BANDS, DieboldMariano, pinball
 from stockml.models.regressions import LEVELS, symmetrised
 from stockml.models.vintage_set import vintage_cache
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LEADS = (1, 5, 20)

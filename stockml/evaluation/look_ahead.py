@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from stockml.errors import LooksAhead
 from stockml.evaluation.candidates import Candidate, ScoringData, quantiles_after
 from stockml.evaluation.distribution_scores import vintage_rows
-from stockml.models.forecasters import baseline_paths
-from stockml.models.regressions import LEADS
+from stockml.models.regressions import LEADS, baseline_paths
 from stockml.models.trained_model import Network, TickerNetwork, TrainedModel
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import TickerTraining
 

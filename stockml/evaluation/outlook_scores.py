@@ -24,7 +24,7 @@ from stockml.forecasts.outlook import (
 )
 from stockml.forecasts.proper_scores import DieboldMariano, brier, diebold_mariano, overlap, qlike
 from stockml.models.regressions import moves
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 VOLATILITY, RISE, FALL = "volatility", "rise", f"over {MOVES[0]:.0%} lower"

@@ -21,7 +21,7 @@ from stockml.forecasts.proper_scores import (
     diebold_mariano,
     overlap,
 )
-from stockml.models.forecasters import baseline_paths, mean_step
+from stockml.models.regressions import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.receipts import record

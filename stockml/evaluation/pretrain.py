@@ -22,7 +22,7 @@ from stockml.models.regressions import (
 )
 from stockml.models.vintage_set import VintageSet, keep_superseded
 from stockml.models.vintage_store import digest, file_name, write
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Indices
 from stockml.storage.locks import file_lock
 from stockml.training.network_trainer import members_of

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.errors import TooFewBars
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.screening import is_tenfold, is_traded_heavily
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Days, Floats, Indices
 

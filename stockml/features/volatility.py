@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stockml.features.origins import cached_causal, each_segment
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, check_array
 
 RANGE_SESSIONS = (1, 5, 22, 250, 1_000)  # a day, a week, a month (Corsi 2009), a year, four years

@@ -14,8 +14,8 @@ from stockml.errors import InvalidSetting, UnusableForecast, quantity
 from stockml.features.origins import segments
 from stockml.forecasts.outlook import Outlook, Touch
 from stockml.models.regressions import LEVELS
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 from stockml.settings import AgeingSettings
 from stockml.storage.arrays import Floats
 

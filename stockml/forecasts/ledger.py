@@ -30,8 +30,8 @@ from stockml.forecasts.ledger_scores import (
     timing_of,
 )
 from stockml.forecasts.proper_scores import BANDS
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.os_errors import unreadable

@@ -27,8 +27,8 @@ import pandas as pd
 
 from stockml.features.origins import changes_of_units
 from stockml.forecasts.proper_scores import BANDS, brier
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]

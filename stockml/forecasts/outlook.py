@@ -13,7 +13,7 @@ import numpy as np
 
 from stockml.features.origins import segment_start
 from stockml.models.regressions import LEVELS, MEDIAN, symmetrised
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 SPANS = (5, 20, 50)  # sessions

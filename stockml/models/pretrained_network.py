@@ -27,7 +27,7 @@ from stockml.models.regressions import (
     hat_basis,
     width_factors,
 )
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices, check_array
 
 LOOK_BACK = 64  # sessions

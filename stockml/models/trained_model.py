@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile, InvalidSetting, quantity
 from stockml.features.origins import OriginSplit
-from stockml.models.forecasters import PackagedForecaster, published_median, registered
+from stockml.models.forecasters import PackagedForecaster, registered
 from stockml.models.pretrained_network import PretrainedNetwork
-from stockml.models.regressions import RIDGE
+from stockml.models.regressions import RIDGE, published_median
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale
 from stockml.models.vintage_set import VintageSet, file_of
 from stockml.models.vintage_store import READ_ERRORS, SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import Mode, PolicySettings, Settings, settings_from_dict
 from stockml.storage.arrays import Floats, Indices, packed, unpacked
 from stockml.storage.files import write_atomically

@@ -31,7 +31,7 @@ from stockml.models.regressions import (
     check_history,
 )
 from stockml.models.vintage_store import KINDS, SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 

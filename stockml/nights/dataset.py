@@ -14,9 +14,10 @@ from stockml.home import HomePaths
 from stockml.models.regressions import LEADS
 from stockml.models.vintage_set import vintages_sha256
 from stockml.models.vintage_store import KINDS, SHIPPED
-from stockml.prices.adjusted_series import AdjustedSeries, PriceSeries
+from stockml.prices.adjusted_series import AdjustedSeries
 from stockml.prices.bars import Bars, days_of, jumps
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import SESSIONS_TO_LIST, BarStore
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, StoreReceipt

@@ -10,7 +10,7 @@ from stockml.evaluation.look_ahead import check_training
 from stockml.home import HomePaths
 from stockml.models.trained_model import load_model, same_forecast, vintage_folders
 from stockml.nights.train import champion_of_decision
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import (

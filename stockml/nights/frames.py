@@ -46,8 +46,8 @@ from stockml.nights.record import Night, kept_night, read_night
 from stockml.nights.status import known_tickers
 from stockml.nights.tables import rise
 from stockml.nights.universe import NightRow
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import Sessions
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import is_named, kind_here, replay_home
 from stockml.storage.files import write_atomically

@@ -22,8 +22,8 @@ from stockml.models.trained_model import (
     vintage_folders,
 )
 from stockml.nights.night_key import evaluation_code, training_code
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import (

@@ -28,7 +28,7 @@ from stockml.nights.key_figures import KeyFigures, is_untested, newest, store_of
 from stockml.nights.record import Night, Status, kept_night
 from stockml.nights.status import FEW
 from stockml.nights.tables import aligned, grouped_line
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 

@@ -29,7 +29,7 @@ from stockml.plots.style import (
     price_label,
     too_few,
 )
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from stockml.evaluation.path_scores import (
 )
 from stockml.forecasts.forecast import Forecast, Price, price_text
 from stockml.forecasts.proper_scores import is_clear
-from stockml.models.forecasters import baseline_paths
+from stockml.models.regressions import baseline_paths
 from stockml.plots.style import (
     COLOURS,
     DOT_OF_ONE,

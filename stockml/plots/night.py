@@ -31,7 +31,7 @@ from stockml.plots.style import (
     over_time,
     price_label,
 )
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.storage.arrays import Days, Floats
 

@@ -11,7 +11,7 @@ from stockml.evaluation.path_scores import Evaluation
 from stockml.features.origins import OriginSplit, segments, to_newest_units
 from stockml.features.volatility import Volatilities
 from stockml.forecasts.forecast import Price, price_text
-from stockml.models.forecasters import baseline_paths
+from stockml.models.regressions import baseline_paths
 from stockml.plots.style import (
     ACCENT,
     BEHIND,
@@ -28,7 +28,7 @@ from stockml.plots.style import (
     price_label,
     too_few,
 )
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 if TYPE_CHECKING:

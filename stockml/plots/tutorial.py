@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.evaluation.tutorial_report import PAGE_SHARE, PUBLISHED, TutorialReport
-from stockml.models.forecasters import exponential_mean, trailing_mean
+from stockml.models.regressions import exponential_mean, trailing_mean
 from stockml.models.tutorial_recipe import (
     LABEL_REACH,
     WINDOW,

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.errors import BadPayload, InvalidFile, InvalidTicker, StockmlError
-from stockml.prices.adjusted_series import PriceSeries, adjust_series
+from stockml.prices.adjusted_series import adjust_series
 from stockml.prices.bars import (
     COLUMNS,
     PRICES,
@@ -34,6 +34,7 @@ from stockml.prices.bars import (
 )
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.screening import other_scale, sparse, suspicions
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.redaction import excerpt
 from stockml.settings import DecimalMark

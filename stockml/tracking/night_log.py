@@ -22,7 +22,7 @@ from stockml.nights.night_key import evaluation_code
 from stockml.nights.promote import final_verdict, promote
 from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.plots import night as plots
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of

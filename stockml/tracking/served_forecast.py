@@ -15,10 +15,10 @@ from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.proper_scores import COVERAGES, band, percent
 from stockml.models.regressions import MEDIAN
 from stockml.models.trained_model import TrainedModel, load_model
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import COLUMNS, broken, exceeds_share, without_set_aside
 from stockml.prices.calendar import A_DAY, Sessions, sessions_for
 from stockml.prices.screening import doubtful, other_scale, sparse, suspicions
+from stockml.prices.series import PriceSeries
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from stockml.models.regressions import (
 )
 from stockml.models.tensorflow import assign, tensorflow, values_of
 from stockml.models.tutorial_network import OPTIMIZERS
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, packed
 
 AT_ORIGINS = slice(LOOK_BACK - 1, None, ORIGIN_STRIDE)  # of a stretch

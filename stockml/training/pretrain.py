@@ -16,7 +16,7 @@ from stockml.errors import Diverged, InvalidSetting
 from stockml.models.pretrained_network import PretrainedNetwork, Stretches
 from stockml.models.regressions import MEDIAN, HarRegression, RidgeRegression
 from stockml.models.vintage_store import digest
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Indices
 from stockml.training import checkpoint
 from stockml.training.network_trainer import (

@@ -25,8 +25,8 @@ from stockml.models.regressions import LEADS, learning_origins, moves
 from stockml.models.trained_model import Decision, Evidence, Network, TickerNetwork, TrainedModel
 from stockml.models.vintage_set import VintageSet, oldest_through, replay_of
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings, TrainingSettings
 from stockml.storage.arrays import Indices
 from stockml.training.network_trainer import (

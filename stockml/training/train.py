@@ -28,8 +28,8 @@ from stockml.models.trained_model import (
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
+from stockml.prices.series import PriceSeries
 from stockml.settings import LSTM, Settings, check_choice, night_settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.ticker_training import split_after_vintages, train_ticker

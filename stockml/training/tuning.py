@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidFile, InvalidSetting, quantity
 from stockml.home import HomePaths
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
 from stockml.storage.arrays import packed
 from stockml.storage.locks import file_lock

@@ -25,8 +25,8 @@ from stockml.features.volatility import Volatilities
 from stockml.forecasts.proper_scores import COVERAGES, band
 from stockml.models.regressions import LEADS, LEVELS, moves, symmetrised
 from stockml.models.vintage_set import VintageSet, vintage_cache
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.csv_import import read_folder
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices
 

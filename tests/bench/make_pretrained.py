@@ -27,8 +27,8 @@ from stockml.models.pretrained_network import PretrainedNetwork, Replay
 from stockml.models.regressions import learning_origins
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.csv_import import read_folder
+from stockml.prices.series import PriceSeries
 from stockml.training.network_trainer import MemberSettings, members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 from tests.bench.make_vintages import ENDS, regressions

@@ -18,8 +18,8 @@ from pathlib import Path
 from stockml.errors import StockmlError
 from stockml.models.regressions import HarRegression, RidgeRegression
 from stockml.models.vintage_store import SHIPPED, file_name, write
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.csv_import import read_folder
+from stockml.prices.series import PriceSeries
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 

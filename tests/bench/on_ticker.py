@@ -8,9 +8,9 @@ from pathlib import Path
 from deployments.replay import Feed
 from stockml.home import current_home
 from stockml.models.trained_model import Decision
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import Bars, Split, days_of
 from stockml.prices.csv_import import import_file
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.settings import Mode, Settings

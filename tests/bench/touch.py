@@ -29,7 +29,7 @@ from stockml.forecasts.outlook import (
 )
 from stockml.forecasts.proper_scores import brier
 from stockml.models.vintage_set import VintageSet, vintage_cache
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from tests.bench.eras import ERAS, options_of_a_score, row_of, unseen_series
 

@@ -25,8 +25,8 @@ from stockml.maintenance.rename import rename
 from stockml.nights import ingest, states
 from stockml.nights.dataset import renormalise
 from stockml.nights.session_status import session_status
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.storage.locks import FileNotes

@@ -16,7 +16,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import read_night
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
 from tests.support.loopback import Loopback
 from tests.support.replaying import SMALL, fill, store_of, use

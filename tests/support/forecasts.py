@@ -7,8 +7,8 @@ import numpy as np
 
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import LedgerEntry
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import Bars, make_bars
+from stockml.prices.series import PriceSeries
 
 HORIZON, STEP = 10, 6
 DAYS = np.busday_offset("2012-06-01", np.arange(200), roll="forward")

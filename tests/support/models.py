@@ -16,8 +16,8 @@ from stockml.models.trained_model import (
 )
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import A_DAY
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.training.ticker_training import TickerTraining, split_after_vintages
 

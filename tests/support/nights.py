@@ -13,13 +13,12 @@ import pandas as pd
 
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
 from stockml.features.origins import split_origins
-from stockml.models.forecasters import baseline_paths
-from stockml.models.regressions import RIDGE
+from stockml.models.regressions import RIDGE, baseline_paths
 from stockml.models.trained_model import Decision, Provenance, TrainedModel, save
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights.record import Night
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.tracking import run_content

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 
 SMALL = Settings(

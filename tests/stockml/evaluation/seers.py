@@ -13,7 +13,7 @@ from stockml.models.regressions import RIDGE
 from stockml.models.trained_model import TickerNetwork
 from stockml.models.tutorial_recipe import TutorialForecaster
 from stockml.models.vintage_set import VintageSet
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import split_after_vintages
 from tests.support.models import fine_tuned

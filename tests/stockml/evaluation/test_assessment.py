@@ -16,12 +16,11 @@ from stockml.evaluation.outlook_scores import touches
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, evaluate
 from stockml.features.origins import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.models.forecasters import published_median
-from stockml.models.regressions import RIDGE
+from stockml.models.regressions import RIDGE, published_median
 from stockml.models.trained_model import FINE_TUNED, Decision, TrainedModel
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_set import VintageSet
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import settings_for
 from stockml.storage.files import sha256_of
 from stockml.training.ticker_training import split_after_vintages, train_ticker

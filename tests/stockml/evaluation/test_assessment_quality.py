@@ -16,9 +16,9 @@ from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.regressions import RIDGE
 from stockml.models.trained_model import PRETRAINED, Decision
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_folder
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.support.kaggle import LONG, kaggle_folder

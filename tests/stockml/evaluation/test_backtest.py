@@ -19,8 +19,7 @@ from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import row_of
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.forecasts.proper_scores import crps
-from stockml.models.forecasters import baseline_paths
-from stockml.models.regressions import LEADS, REGRESSION, RIDGE, moves
+from stockml.models.regressions import LEADS, REGRESSION, RIDGE, baseline_paths, moves
 from stockml.models.trained_model import PRETRAINED, Decision, same_forecast
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED

@@ -11,7 +11,7 @@ from stockml.forecasts.proper_scores import diebold_mariano
 from stockml.models.regressions import LEVELS
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from tests.support.recordings import recorded
 
 SERIES = PriceSeries.from_bars(recorded("IBM"))

@@ -17,11 +17,10 @@ from stockml.evaluation.look_ahead import (
     with_altered_future,
 )
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
-from stockml.models.forecasters import baseline_paths
-from stockml.models.regressions import RIDGE
+from stockml.models.regressions import RIDGE, baseline_paths
 from stockml.models.trained_model import PRETRAINED, Decision, TickerNetwork
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from stockml.training.ticker_training import TickerTraining, train_ticker
 from tests.stockml.evaluation.seers import (

@@ -7,7 +7,7 @@ import pytest
 from stockml.evaluation.outlook_scores import MIN_ORIGINS, outlook_scores, touches
 from stockml.forecasts.outlook import SPANS, annualised, chance_above, touch_chance
 from stockml.forecasts.proper_scores import diebold_mariano
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from tests.support.recordings import recorded
 from tests.support.walks import constant
 

@@ -18,7 +18,7 @@ from stockml.evaluation.path_scores import (
     evaluate,
     slug,
 )
-from stockml.models.forecasters import baseline_paths
+from stockml.models.regressions import baseline_paths
 from stockml.settings import EvaluationSettings
 from stockml.storage.receipts import read_record, written_record
 

@@ -15,7 +15,7 @@ from stockml.home import HomePaths, current_home
 from stockml.models.pretrained_network import PretrainedNetwork
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_pretrained

@@ -20,10 +20,9 @@ from stockml.features.origins import (
     within_segment,
 )
 from stockml.features.volatility import Volatilities, width_inputs
-from stockml.models.forecasters import published_median
-from stockml.models.regressions import LEADS, HarRegression, RidgeRegression
+from stockml.models.regressions import LEADS, HarRegression, RidgeRegression, published_median
 from stockml.models.vintage_set import VintageSet
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.network_trainer import TrainingSet
 from stockml.training.ticker_training import split_after_vintages

@@ -20,7 +20,7 @@ from stockml.features.volatility import (
     range_variance,
     width_inputs,
 )
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk, with_prices
 
 

@@ -18,8 +18,8 @@ from stockml.forecasts.ledger_scores import (
     scored_steps,
     timing_of,
 )
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
 from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, series
 
 NEW_YORK = sessions_for("IBM")

@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 
 from stockml.features.volatility import Volatilities
-from stockml.models.forecasters import (
-    USUAL_VOLATILITY,
-    baseline_paths,
-    published_median,
-)
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.models.regressions import USUAL_VOLATILITY, baseline_paths, published_median
+from stockml.prices.series import PriceSeries
 
 
 def prices(n: int = 400, seed: int = 3) -> np.ndarray:

@@ -13,8 +13,8 @@ from stockml.errors import InvalidFile, InvalidSetting, LooksAhead
 from stockml.evaluation.distribution_scores import vintage_rows
 from stockml.evaluation.look_ahead import check_rows
 from stockml.models import forecasters
-from stockml.models.forecasters import forecaster_rows, identities, published_median
-from stockml.models.regressions import RIDGE
+from stockml.models.forecasters import forecaster_rows, identities
+from stockml.models.regressions import RIDGE, published_median
 from stockml.models.trained_model import Decision, TrainedModel, load_model
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import settings_for

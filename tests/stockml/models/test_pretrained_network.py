@@ -11,7 +11,7 @@ from stockml.features.origins import starts, within_segment
 from stockml.features.volatility import InputScale, width_inputs
 from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
 from stockml.models.regressions import LEADS, lead_basis, symmetrised
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from tests.stockml.models.test_regressions import ALL, Regressions, fit
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
 

@@ -24,7 +24,7 @@ from stockml.models.regressions import (
     symmetrised,
 )
 from stockml.models.vintage_store import digest
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from tests.support.walks import (
     altered_after,
     begins_tenfold,

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, OtherVersion
-from stockml.models.forecasters import published_median
-from stockml.models.regressions import RIDGE
+from stockml.models.regressions import RIDGE, published_median
 from stockml.models.trained_model import (
     FINE_TUNED,
     NETWORKS,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from stockml.models.tensorflow import tensorflow, without_notices
-from stockml.models.tutorial_network import CELLS, unrolled
+from stockml.models.tutorial_network import unrolled
+from stockml.models.tutorial_recipe import CELLS
 
 STEPS, STREAMS, UNITS, RATE = 4, 3, 5, 0.25
 RESTS = {"lstm": [(4 * UNITS,)], "peephole": [(4 * UNITS,), (3, UNITS)], "gru": [(2, 3 * UNITS)]}

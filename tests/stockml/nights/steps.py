@@ -9,7 +9,7 @@ from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.evaluate import evaluate_night
 from stockml.nights.train import decide_mode, train_night
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt

@@ -9,8 +9,8 @@ from stockml.errors import TooFewBars
 from stockml.features.origins import check_newest
 from stockml.home import HomePaths
 from stockml.nights.dataset import data_notes, renormalise
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import Bars, Split
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.storage.receipts import StoreReceipt
 from tests.support.recordings import recorded

@@ -14,9 +14,9 @@ import pytest
 
 from stockml.features.origins import starts
 from stockml.features.volatility import Volatilities, input_averages, width_inputs
-from stockml.models.forecasters import expected_drift, published_median
+from stockml.models.regressions import expected_drift, published_median
 from stockml.models.trained_model import Decision, TrainedModel, load_model
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from stockml.training.train import train
 from tests.support.walks import SMALL, altered_after, begins_tenfold, hole_of_a_year, walk

@@ -21,7 +21,7 @@ from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, pr
 from stockml.models.vintage_store import SHIPPED
 from stockml.nights.night_key import training_code
 from stockml.nights.train import champion_of_decision, decide_mode, train_night
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.storage.files import sha256_of
 from tests.stockml.nights.steps import ALONE, ONE, OWN, dataset_of, night

@@ -20,9 +20,9 @@ from stockml.forecasts.ledger_scores import RealisedScores
 from stockml.models.tutorial_recipe import one_step_errors, path_errors
 from stockml.nights.record import Night
 from stockml.plots import diagnostics, forecast, night, training, tutorial
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import COLUMNS
 from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
 from stockml.training.tutorial import Recipe, TutorialFit

@@ -20,7 +20,7 @@ from stockml.nights.record import Night, night_path, write_night
 from stockml.plots import training, tutorial
 from stockml.plots.night import Makers, draw, figures, gain_of, makers
 from stockml.plots.style import png
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.tracking.run_content import plot_names
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split

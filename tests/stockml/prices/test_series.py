@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.prices.adjusted_series import PriceSeries
 from stockml.prices.bars import COLUMNS
+from stockml.prices.series import PriceSeries
 from tests.support.recordings import recorded
 from tests.support.walks import walk
 

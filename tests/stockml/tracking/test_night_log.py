@@ -12,7 +12,7 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, write_night
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
 from stockml.tracking.night_log import live_metrics, promote_pending, tutorial_notes
 from tests.support.models import write_model

@@ -160,7 +160,7 @@ def test_a_models_code_is_one_small_file_of_what_it_imports_and_the_same_every_n
         _folder(champion, each) / "artifacts" / "stockml.zip" for each in ("1", version)
     )
     assert first.read_bytes() == second.read_bytes()
-    assert first.stat().st_size < 120_000
+    assert first.stat().st_size < 100_000
     with zipfile.ZipFile(first) as code:
         names = set(code.namelist())
         imported = {name for each in names for name in _imported(code.read(each))} - set(

@@ -13,7 +13,7 @@ from stockml.forecasts.proper_scores import pinball
 from stockml.models.pretrained_network import STRETCH, PretrainedNetwork
 from stockml.models.regressions import LEADS, MEDIAN, moves
 from stockml.models.vintage_store import digest
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.training import network_trainer
 from stockml.training.network_trainer import (
     MemberSettings,

@@ -15,7 +15,7 @@ from stockml.models.regressions import moves
 from stockml.models.trained_model import NETWORKS, Decision, TickerNetwork, TrainedModel, decide
 from stockml.models.vintage_set import VintageSet, replay_of
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, TrainingSettings
 from stockml.training.network_trainer import stretches_of
 from stockml.training.ticker_training import (

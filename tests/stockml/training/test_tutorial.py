@@ -23,7 +23,7 @@ from stockml.models.tutorial_recipe import (
     prepare,
     rollout,
 )
-from stockml.prices.adjusted_series import PriceSeries
+from stockml.prices.series import PriceSeries
 from stockml.settings import USED_BY_TUTORIAL, Settings, settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress
