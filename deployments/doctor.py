@@ -11,10 +11,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal
 
-from deployments.errors import ServerUnavailable
 from deployments.registration.ticker_list import tickers_of
 from deployments.servers import prefect_api
 from deployments.servers.access import SET_PASSWORD
+from deployments.servers.prefect_api import ServerUnavailable
 from stockml.clock import is_frozen
 from stockml.errors import StockmlError, TrackingUnavailable, quantity
 from stockml.forecasts.ledger import Ledger

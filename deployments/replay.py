@@ -26,10 +26,10 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-from deployments.errors import NotRecorded
 from deployments.process import restored
 from stockml import clock
 from stockml.clock import END_OF_RECORDING
+from stockml.errors import InvalidInput
 from stockml.home import HomePaths
 from stockml.provider.price_source import plays_recorded
 
@@ -55,6 +55,19 @@ FULL_IS_PREMIUM = (
     "https://www.alphavantage.co/premium/ to instantly unlock all premium features"
 )
 LISTING_HEADER = b"symbol,name,exchange,assetType,ipoDate,delistingDate,status\r\n"
+
+
+class NotRecorded(InvalidInput):
+    """The replay feed has no prices of this ticker."""
+
+    ticker: str
+    recorded: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"expected one of the recorded tickers {', '.join(self.recorded)}, found "
+            f"{self.ticker}; set ALPHAVANTAGE_API_KEY to a key of your own for any other"
+        )
 
 
 class RecordedRow(NamedTuple):

@@ -26,10 +26,16 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
 from stockml.tickers import as_key, validated_ticker, without_ticker
-from tasks.artifacts import final_state, night_callback, row_of, show_night, show_nights
+from tasks.artifacts import (
+    final_state,
+    night_callback,
+    row_of,
+    show_night,
+    show_nights,
+    show_status,
+)
 from tasks.provider import history_is_elsewhere
 from tasks.run_records import failing_in_words
-from tasks.status_page import show_status
 from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history, with_home_storage
 
 

@@ -19,7 +19,7 @@ from stockml.settings import (
     night_settings,
     settings_for,
 )
-from stockml.training.tuned_settings import tuned_settings
+from stockml.training.tuning import tuned_settings
 
 
 class Form(BaseModel):

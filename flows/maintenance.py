@@ -14,12 +14,12 @@ from pydantic import BeforeValidator, Field, create_model
 
 from flows.form import NO_CHANGES, form_of
 from stockml.errors import StockmlError
-from stockml.maintenance.report import StepReport, markdown, summary
 from stockml.maintenance.retention import RetentionSettings
 from stockml.nights import states
 from stockml.storage.os_errors import refused
 from tasks import maintenance as steps
 from tasks.artifacts import show_text
+from tasks.maintenance import StepReport, markdown, summary
 
 P = ParamSpec("P")
 

@@ -33,9 +33,8 @@ from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from stockml.tracking.night_log import StepReceipts
 from tasks import events
-from tasks.artifacts import prefect_page, show_night
+from tasks.artifacts import prefect_page, record_end, show_night
 from tasks.run_records import MAY_COME, failing_in_words, run_again
-from tasks.status_page import record_end
 from tasks.steps import (
     decide_mode,
     evaluate_model,

@@ -12,14 +12,18 @@ from prefect.states import Cancelled, Completed, State
 from pydantic import Field
 
 from stockml import clock
-from stockml.home import current_home
-from stockml.maintenance.report import append_notice
+from stockml.home import HomePaths, current_home
 from stockml.nights import states
 from stockml.nights.status import digest, long_missing, missing, missing_line, rows
+from stockml.redaction import excerpt
+from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 from stockml.tickers import validated_ticker
+from tasks.artifacts import next_nights, next_runs
 from tasks.events import tell_of_morning
 from tasks.run_records import is_due_again
-from tasks.status_page import next_nights, next_runs
+
+MAX_NOTICE, MAX_NOTICES = 1_000, 1_000  # characters of a line; lines
 
 
 def run_name() -> str:
@@ -69,3 +73,13 @@ def notice(what: str = Field(description="What happened")) -> State:
     get_run_logger().warning("%s", what)
     append_notice(current_home(), what, datetime.now(UTC))
     return Cancelled(name="Notice", message=what)
+
+
+def append_notice(home: HomePaths, what: str, at: datetime) -> None:
+    """Append the time and what happened, without line breaks or keys, to `notices.log`. Raises
+    StoreBusy, DiskFull."""
+    path = home.root / "notices.log"
+    with file_lock(home.locks / "notices.lock", timeout_s=30):
+        earlier = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        line = f"{at.isoformat(timespec='seconds')} {excerpt(what, MAX_NOTICE)}".encode()
+        write_atomically(path, b"".join(each + b"\n" for each in [*earlier, line][-MAX_NOTICES:]))

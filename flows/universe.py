@@ -19,10 +19,16 @@ from stockml.home import current_home
 from stockml.nights.universe import NightRow, write_csv
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.tickers import validated_ticker
-from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
+from tasks.artifacts import (
+    final_state,
+    night_callback,
+    row_of,
+    show_nights,
+    show_status,
+    warned_if_refused,
+)
 from tasks.provider import stalest_of
 from tasks.run_records import MAY_COME, end_children, failing_in_words, run_again
-from tasks.status_page import show_status
 from tasks.task_pool import at_dask, ends_of, in_processes, one_of_many
 
 Tickers = Annotated[list[str], Field(min_length=1, max_length=2_000)]

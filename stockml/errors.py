@@ -27,6 +27,8 @@ An error carries its data as attributes and survives pickling; its text says wha
 found, and to do.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar, dataclass_transform
@@ -355,3 +357,12 @@ class ProcessKilled(StockmlError):
 def quantity(number: int, thing: str) -> str:
     """A number with its noun: `1 step`, `1,825 steps`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def refused_as(error: Callable[[str], Exception]) -> Iterator[None]:
+    """Turn an InvalidInput raised within the block into `error`, with the same text."""
+    try:
+        yield
+    except InvalidInput as refused:
+        raise error(str(refused)) from refused

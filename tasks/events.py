@@ -17,7 +17,7 @@ from prefect.events import emit_event
 
 from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import Ledger
-from stockml.forecasts.surprises import RECENT, missed_band, unusual_width, wrong_coverage
+from stockml.forecasts.ledger_scores import RECENT, missed_band, unusual_width, wrong_coverage
 from stockml.home import current_home
 from stockml.nights.card import Card
 from stockml.nights.record import Night

@@ -1,18 +1,35 @@
-"""The steps of the weekly maintenance. In a dry run each says what it would do and changes
-nothing."""
+"""The steps of the weekly maintenance, and what is told of them. In a dry run each says what it
+would do and changes nothing."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prefect import task
+from rich.filesize import decimal
 
+from stockml.errors import quantity
 from stockml.home import current_home
 from stockml.maintenance import retention
-from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry, promoted_tickers
+from stockml.redaction import escape_markdown
 from stockml.tracking import runs
 from stockml.tracking.client import Tracking
 from tasks.artifacts import mlflow_pages
+
+MAX_LISTED = 50  # things named per step; the table has their number
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step's result. `size`: in bytes, if known; `failed`: what kept the step from its work."""
+
+    name: str
+    count: int = 0
+    size: int | None = None
+    things: tuple[str, ...] = ()
+    failed: str | None = None
 
 
 @task(name="resume what waited", task_run_name="resume what waited")
@@ -80,3 +97,26 @@ def _kept_keys(keep: RetentionSettings) -> set[str]:
         for ticker in promoted_tickers(current_home())
     )
     return {champion.key for champions in newest for champion in champions}
+
+
+def markdown(steps: Sequence[StepReport], *, dry_run: bool) -> str:
+    """A table with one row per step, then the things of each step."""
+    done = "would do (dry run: nothing was changed)" if dry_run else "did"
+    text = f"## What maintenance {done}\n\n| step | things | size |\n|---|--:|--:|"
+    for step in steps:
+        size = "–" if step.size is None else decimal(step.size)
+        count = f"not done: {step.failed}" if step.failed else step.count
+        text += f"\n| {step.name} | {count} | {size} |"
+    for step in (step for step in steps if step.things):
+        text += "\n".join([f"\n\n### {step.name}\n", *(f"- {x}" for x in step.things[:MAX_LISTED])])
+        more = len(step.things) - MAX_LISTED
+        text += f"\n- and {more} more" if more > 0 else ""
+    return escape_markdown(text)
+
+
+def summary(steps: Sequence[StepReport]) -> str:
+    """One line: how much went, or would go, and which steps could not be done."""
+    things, size = sum(step.count for step in steps), sum(step.size or 0 for step in steps)
+    failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
+    line = f"{quantity(things, 'thing')}, {decimal(size)}" if things else "nothing was due"
+    return f"{line}. Not done: {'; '.join(failed)}" if failed else line

@@ -43,8 +43,7 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_pretrained, log_trial
 from stockml.training.pretrain import PretrainProgress
 from stockml.training.train import training_part
-from stockml.training.tuned_settings import TrialRecord
-from stockml.training.tuning import Search, TuningResult, space_beside, tune
+from stockml.training.tuning import Search, TrialRecord, TuningResult, space_beside, tune
 from tasks.artifacts import ProgressBar, show_text
 from tasks.process_pool import process_pool
 

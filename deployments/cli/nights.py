@@ -305,7 +305,7 @@ def _next_runs(home: HomePaths) -> tuple[dict[str, datetime | None] | None, str 
         if client is None:
             return None, None
         from deployments.registration.automations import TAKE_NOTICES, refused_notice
-        from tasks.status_page import next_nights, next_runs
+        from tasks.artifacts import next_nights, next_runs
 
         refused = refused_notice(client, datetime.now(UTC))
         return next_runs(next_nights(client)), refused and f"{refused}; {TAKE_NOTICES}"

@@ -126,7 +126,7 @@ def clear_up(
         steps = result_of(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
     from rich.filesize import decimal
 
-    from stockml.maintenance.report import summary
+    from tasks.maintenance import summary
 
     if as_json:
         plain = [vars(step) for step in steps]

@@ -20,9 +20,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from typer import Argument, BadParameter, Option
 
-from deployments.errors import refused_as
 from deployments.process import restored
-from stockml.errors import InvalidFile, StoreError
+from stockml.errors import InvalidFile, StoreError, refused_as
 from stockml.home import LOOPBACK, HomePaths, current_home, make_private, user_root
 from stockml.provider.price_source import is_named, kind_here, replay_home
 from stockml.settings import Mode as TrainingMode

@@ -193,7 +193,7 @@ def register_all(home: HomePaths) -> list[str]:
             ticker_deployments,
         )
         from deployments.registration.tickers_file import digest_time
-        from tasks.status_page import show_status
+        from tasks.artifacts import show_status
 
         listed = tickers_of(home).tickers
         others = other_deployments(listed, digest_time(os.environ))

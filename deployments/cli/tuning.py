@@ -27,8 +27,7 @@ from stockml.home import current_home
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
     from stockml.training.checkpoint import EpochProgress
-    from stockml.training.tuned_settings import TrialRecord
-    from stockml.training.tuning import TuningResult
+    from stockml.training.tuning import TrialRecord, TuningResult
 
 app = Typer()
 

@@ -36,8 +36,8 @@ from prefect.utilities.callables import parameter_schema
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers_file import DIGEST_AT, TickerEntry, staggered
 from flows.form import TutorialForm
+from tasks.artifacts import LINK
 from tasks.run_records import in_state, paginated, runs_of
-from tasks.status_page import LINK
 
 NIGHTLY = "nightly.nightly"
 NIGHT = ("session", "mode", "force")

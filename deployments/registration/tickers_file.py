@@ -20,8 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from deployments.errors import refused_as
-from stockml.errors import InvalidFile, InvalidSetting
+from stockml.errors import InvalidFile, InvalidSetting, refused_as
 from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
 from stockml.settings import Profile, nested, night_settings, settings_for
 from stockml.tickers import validated_ticker

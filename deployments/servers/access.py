@@ -16,8 +16,7 @@ from typing import Self
 
 import psutil
 
-from deployments.errors import PasswordNeeded, PortTaken
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, StockmlError
 from stockml.redaction import excerpt
 
 ADDRESS = "STOCKML_ADDRESS"
@@ -29,6 +28,26 @@ SET_PASSWORD = (
 MIN_PASSWORD = 12  # letters: MLflow's own bound
 EVERYWHERE, LOCAL = "0.0.0.0", ("127.0.0.1", "localhost")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?(:[0-9]{1,5})?")
+
+
+class PasswordNeeded(StockmlError):
+    """The pages would listen on an address that others can reach, without a password."""
+
+    address: str
+    text = (
+        "expected a password for pages that listen on {address}, found none; "
+        "set PREFECT_SERVER_API_AUTH_STRING=user:password, or leave STOCKML_ADDRESS at 127.0.0.1"
+    )
+
+
+class PortTaken(StockmlError):
+    name: str
+    port: int
+    option: str
+    text = (
+        "expected port {port} to be free for {name}, found another program on it; "
+        "stop that program, or choose a port with {option}"
+    )
 
 
 def fault_of_server(error: BaseException | None) -> str | None:

@@ -20,14 +20,33 @@ from urllib.request import urlopen
 
 from packaging.requirements import Requirement
 
-from deployments.errors import ServerUnavailable, WrongVersion
 from deployments.process import restored
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, StockmlError
 from stockml.home import HomePaths, checked_address, owner_only
 from stockml.tracking.connection import SETTINGS as MLFLOW_SETTINGS
 from stockml.tracking.connection import postgres_fault, without_password
 
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps finished runs, and their events
+
+
+class ServerUnavailable(StockmlError):
+    name: str
+    address: str
+    advice: str
+    found: str = "no answer"
+    text = "expected {name} at {address}, found {found}; {advice}"
+
+
+class WrongVersion(StockmlError):
+    """An installed Prefect or MLflow that this project is not made for."""
+
+    name: str
+    wanted: str
+    found: str
+    text = (
+        "expected {name} {wanted}, found {found}; install the versions of "
+        "requirements.lock (`make run` does)"
+    )
 
 
 def set_environment(home: HomePaths, environ: MutableMapping[str, str] = os.environ) -> None:

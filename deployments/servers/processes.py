@@ -20,11 +20,31 @@ from urllib.request import urlopen
 
 import psutil
 
-from deployments.errors import ServerFailed
+from stockml.errors import StockmlError
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
 LOG_BYTES = 2**24  # a night of the worker's takes 3 KB
+
+
+class ServerFailed(StockmlError):
+    """A server did not start, or ended by itself; `code` is None if it gave no answer in time."""
+
+    name: str
+    code: int | None
+    log: str
+    last_line: str
+
+    def __str__(self) -> str:
+        found = "no answer in time" if self.code is None else f"that it ended with code {self.code}"
+        if not self.last_line:  # on a full disk the log stays empty
+            return (
+                f"expected {self.name} to run, found {found}, and {self.log} empty; `stockml "
+                "doctor` looks for why"
+            )
+        return (
+            f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NoReturn
 
-from deployments.errors import AlreadyUp, PortTaken
 from deployments.registration import POOL
 from deployments.registration.ticker_list import tickers_of
 from deployments.replay import played
 from deployments.servers import prefect_app, processes
-from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
+from deployments.servers.access import HOSTS, PASSWORD, Access, PortTaken, check_port
 from deployments.servers.prefect_api import (
     check_database,
     check_versions,
@@ -25,7 +24,7 @@ from deployments.servers.prefect_api import (
 )
 from deployments.servers.processes import Child, Program, start
 from stockml.code_version import in_words
-from stockml.errors import InvalidSetting, StoreBusy
+from stockml.errors import InvalidSetting, StockmlError, StoreBusy
 from stockml.home import HomePaths
 from stockml.provider.price_source import prices_in
 from stockml.storage.files import write_atomically
@@ -39,6 +38,13 @@ PORT_OPTIONS = {
 }
 KEYS = ("ALPHAVANTAGE_API_KEY", "TIINGO_API_KEY")
 MANY = 50  # tickers: registering more takes so long that it is announced
+
+
+class AlreadyUp(StockmlError):
+    found: str
+    text = (
+        "expected no running `stockml up` in this home, found one {found}; use it, or stop it first"
+    )
 
 
 def prefect(port: int, access: Access, environ: Mapping[str, str]) -> Program:

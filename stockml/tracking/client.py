@@ -152,7 +152,7 @@ class Tracking:
             overview, ids = self._overview(client), runs.experiment_ids(client)
             links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}
             client.set_experiment_tag(
-                overview, views.NOTE, views.record_note(page(links), overview)
+                overview, views.NOTE, experiments.record_note(page(links), overview)
             )
             # first in MLflow's list, by last change
             client.rename_experiment(overview, views.EXPERIMENT)
@@ -193,14 +193,14 @@ class Tracking:
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The id of the ticker's experiment, with its page arranged as this version does."""
         experiment = experiments.get_or_create(client, self.home.artifacts, ticker)
-        note = partial(views.nights_note, ticker, experiment.experiment_id)
+        note = partial(experiments.nights_note, ticker, experiment.experiment_id)
         view, locks = views.nights_view(), self.home.locks
         views.arrange(client, locks, experiment, view, lambda: note(self._overview(client)))
         return str(experiment.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
         experiment = experiments.get_or_create(client, self.home.artifacts, None)
-        text = experiment.tags.get(views.NOTE) or views.record_note(
+        text = experiment.tags.get(views.NOTE) or experiments.record_note(
             "No night yet.", experiment.experiment_id
         )
         views.arrange(client, self.home.locks, experiment, views.record_view(), lambda: text)

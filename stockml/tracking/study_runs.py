@@ -16,7 +16,7 @@ from stockml.tracking.connection import without_retries
 from stockml.tracking.models import new_version
 from stockml.tracking.run_content import image, metric_points
 from stockml.tracking.runs import log_points, milliseconds
-from stockml.training.tuned_settings import TrialRecord
+from stockml.training.tuning import TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

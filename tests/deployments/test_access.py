@@ -6,9 +6,14 @@ import pytest
 from prefect import settings
 from prefect.context import SyncClientContext
 
-from deployments.errors import PasswordNeeded, PortTaken
 from deployments.replay import Feed
-from deployments.servers.access import Access, check_port, fault_of_server
+from deployments.servers.access import (
+    Access,
+    PasswordNeeded,
+    PortTaken,
+    check_port,
+    fault_of_server,
+)
 from stockml.errors import InvalidSetting
 from tests.support.own_servers import free_port
 

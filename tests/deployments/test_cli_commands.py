@@ -31,7 +31,7 @@ from stockml.settings import settings_for
 from stockml.storage.files import sha256_of
 from stockml.tracking import views
 from stockml.tracking.experiments import experiment_name
-from stockml.training.tuned_settings import tuned_settings
+from stockml.training.tuning import tuned_settings
 from tests.stockml.tracking.logged import unfilled
 from tests.support.commands import Captured
 from tests.support.json_fields import check_fields

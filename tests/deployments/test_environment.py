@@ -5,9 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from deployments.errors import WrongVersion
 from deployments.servers import prefect_api
-from deployments.servers.prefect_api import prefect_database, set_environment, settings_of
+from deployments.servers.prefect_api import (
+    WrongVersion,
+    prefect_database,
+    set_environment,
+    settings_of,
+)
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from deployments import doctor
-from deployments.errors import ServerUnavailable
 from deployments.servers.prefect_api import (
+    ServerUnavailable,
     configured_api,
     prefect_api,
     rejects_password,

@@ -18,8 +18,8 @@ from deployments.process import restored
 from deployments.registration import ticker_list
 from deployments.servers.prefect_api import settings_of
 from stockml.home import HomePaths
+from tasks.artifacts import next_nights, next_runs
 from tasks.run_records import in_state, runs_of
-from tasks.status_page import next_nights, next_runs
 from tests.support.patience import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

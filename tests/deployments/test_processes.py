@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.errors import ServerFailed
 from deployments.servers import processes
+from deployments.servers.processes import ServerFailed
 from deployments.servers.stack import watch
 from tests.support.patience import PATIENCE_S, until
 

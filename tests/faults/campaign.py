@@ -22,7 +22,7 @@ from stockml.home import current_home
 from stockml.models import vintage_store
 from stockml.models.registry import Registry
 from stockml.models.vintage_store import SHIPPED
-from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+from stockml.training.tuning import tuned_settings, write_tuned_settings
 from tests.faults.flipped_bits import NOW, SEED, flip, kinds
 from tests.stockml.models.test_registry import night
 from tests.stockml.provider import test_parsing_fuzz as fuzz

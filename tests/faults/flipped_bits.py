@@ -25,7 +25,7 @@ from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.provider.http import Payload, archive, read_archived
-from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+from stockml.training.tuning import tuned_settings, write_tuned_settings
 from tests.stockml.models.test_registry import night
 from tests.support import PAYLOADS
 from tests.support.forecasts import entry

@@ -24,7 +24,7 @@ from stockml.home import current_home as home_of
 from stockml.models import vintage_store
 from stockml.nights.record import night_path, write_night
 from stockml.tracking.client import WAITING, Tracking
-from stockml.training.tuned_settings import tuned_settings
+from stockml.training.tuning import tuned_settings
 from tests.bench.material import write_csv
 from tests.support import replaying
 from tests.support.night_process import KILLED, copied, held_locks, standing, start_flow, stored

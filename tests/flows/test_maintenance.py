@@ -12,12 +12,12 @@ from mlflow import MlflowClient
 
 from flows.maintenance import maintenance
 from stockml.home import HomePaths
-from stockml.maintenance.report import StepReport
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import empty_trash
 from stockml.training import checkpoint
+from tasks.maintenance import StepReport
 from tests.support.nights import recorded_night, with_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("with_tables", "prefect_server")]

@@ -17,7 +17,7 @@ from stockml.plots import forecast, style
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_trial
 from stockml.tracking.views import EXPERIMENT, view_url
-from stockml.training.tuned_settings import TrialRecord
+from stockml.training.tuning import TrialRecord
 from tests.pages.mlflow_pages import compare, open_charts, open_run, open_table, runs_of
 from tests.support.chromium import wait_for_texts
 from tests.support.nights import recorded_night, series_until, with_files

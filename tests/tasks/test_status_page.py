@@ -22,8 +22,7 @@ from deployments.servers.prefect_api import settings_of
 from flows.notices import missing_forecasts
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
-from tasks.run_records import in_state, runs_of
-from tasks.status_page import (
+from tasks.artifacts import (
     EVERY_S,
     KEY,
     PAGE_MARK,
@@ -33,6 +32,7 @@ from tasks.status_page import (
     next_runs,
     show_status,
 )
+from tasks.run_records import in_state, runs_of
 from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
 

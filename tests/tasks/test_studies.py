@@ -20,7 +20,7 @@ from stockml.nights.key_figures import keep_newest
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.training.checkpoint import EpochProgress
-from stockml.training.tuned_settings import TrialRecord
+from stockml.training.tuning import TrialRecord
 from tasks.artifacts import epoch_callback
 from tasks.studies import backtest_tickers, read_prices, trial_callback
 from tests.support.nights import recorded_night

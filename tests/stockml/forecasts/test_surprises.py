@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from stockml.forecasts.forecast import Band, Forecast
-from stockml.forecasts.surprises import AT_LEAST, RECENT, missed_band, unusual_width, wrong_coverage
+from stockml.forecasts.ledger_scores import (
+    AT_LEAST,
+    RECENT,
+    missed_band,
+    unusual_width,
+    wrong_coverage,
+)
 from tests.support.nights import recorded_night
 
 DAYS = pd.bdate_range("2013-01-01", periods=80)

@@ -21,7 +21,7 @@ from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import interrupted_renames, ticker_lock
-from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+from stockml.training.tuning import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded

@@ -3,9 +3,10 @@ notices stay, one line each."""
 
 from datetime import UTC, datetime
 
+from flows.notices import MAX_NOTICES, append_notice
 from stockml.home import HomePaths
-from stockml.maintenance.report import MAX_NOTICES, StepReport, append_notice, markdown, summary
 from stockml.storage.files import write_atomically
+from tasks.maintenance import StepReport, markdown, summary
 
 
 def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:

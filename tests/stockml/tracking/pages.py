@@ -9,7 +9,7 @@ from stockml.nights import status
 from stockml.nights.key_figures import WIDTH, KeyFigures
 from stockml.nights.record import Night
 from stockml.settings import settings_for
-from stockml.tracking import run_content, views
+from stockml.tracking import experiments, run_content, views
 from tests.support.nights import history, recorded_night
 
 KEPT = Path(__file__).with_name("pages.txt")
@@ -43,8 +43,8 @@ def texts() -> dict[str, str]:
     return {
         "a night's page": note,
         "a version's note": run_content.version_note(tonight),
-        "above a ticker's nights": views.nights_note("IBM", "12", "1"),
-        "above all tickers": views.record_note(status.markdown([row]), "1"),
+        "above a ticker's nights": experiments.nights_note("IBM", "12", "1"),
+        "above all tickers": experiments.record_note(status.markdown([row]), "1"),
         "a run": _run(tonight),
         "a run of a path": _run(path_night()),
         "figures": "\n".join(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stockml.nights.record import Night
-from stockml.tracking import run_content, views
+from stockml.tracking import experiments, run_content, views
 from stockml.tracking.client import Tracking
 from tests.stockml.tracking import pages
 from tests.stockml.tracking.logged import client, experiment
@@ -94,7 +94,7 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking) -> None:
         for night in (pages.night(), pages.path_night())
         for name, *_ in run_content.points(night, 0)
     }
-    explained = {name for line in views.METRICS for name in line.split(", ")}
+    explained = {name for line in experiments.METRICS for name in line.split(", ")}
     assert shown | set(run.data.metrics) == explained
 
 
@@ -107,6 +107,6 @@ def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(
     newest, *_ = client(tracking).search_experiments(order_by=["last_update_time DESC"])
     note = newest.tags[views.NOTE]
     assert newest.name == "stockml"
-    assert views.MAX_TAG_LENGTH - 200 < len(note) <= views.MAX_TAG_LENGTH
+    assert experiments.MAX_TAG_LENGTH - 200 < len(note) <= experiments.MAX_TAG_LENGTH
     assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?")
     assert "| promoted | 1 if " in note

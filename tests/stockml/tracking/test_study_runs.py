@@ -7,8 +7,7 @@ from pathlib import Path
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_trial
-from stockml.training.tuned_settings import State, TrialRecord
-from stockml.training.tuning import SPACE
+from stockml.training.tuning import SPACE, State, TrialRecord
 from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, unfilled
 
 

@@ -20,20 +20,18 @@ from stockml.models.tutorial_recipe import train_length
 from stockml.settings import USED_BY_TUTORIAL, Settings
 from stockml.storage.files import write_atomically
 from stockml.training.train import training_part
-from stockml.training.tuned_settings import (
-    TrialRecord,
-    path_of,
-    tuned_settings,
-    write_tuned_settings,
-)
 from stockml.training.tuning import (
     SPACE,
     Sampler,
+    TrialRecord,
     TuningResult,
     _queue_grid,
     _study,
+    path_of,
     space_beside,
     tune,
+    tuned_settings,
+    write_tuned_settings,
 )
 from stockml.training.tutorial import Recipe
 from tests.stockml.training.small_search import SERIES, SMALL, search
