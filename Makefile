@@ -27,7 +27,7 @@ run: .venv/run.stamp ## one night, end to end: recorded prices, or Alpha Vantage
 check: lint ## before every commit: linters, types, layers, quick tests; at most 90 seconds
 	$(PYTEST) --numprocesses 2 -m "not slow and not campaign"
 
-test: lint ## what a release needs: `check`, trainings, servers, a browser; some 20 minutes
+test: lint ## what a release needs: `check`, trainings, servers, a browser; about 10 minutes
 	$(PYTEST)
 
 campaign: .venv/test.stamp newest ## weekly: many kills and flipped bits, a year of nights, the newest packages; hours

@@ -118,6 +118,7 @@ def test_universe_runs_every_named_ticker_and_reports_each_night(here: Installat
         )
 
 
+@pytest.mark.campaign
 def test_backfill_runs_every_past_session_in_order_and_history_then_finds_no_more(
     here: Installation,
 ) -> None:

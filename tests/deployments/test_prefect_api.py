@@ -150,6 +150,7 @@ def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: HomeP
     assert recorded(home, "task_run") == [("COMPLETED", 15)]
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_killed_command_leaves_no_server_behind(home: HomePaths) -> None:
     process = started(

@@ -50,6 +50,7 @@ def nights(home: HomePaths) -> list[Night]:
     return kept_nights(home.nights, "VOD")
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(
     listed: HomePaths, capsys: Captured

@@ -27,6 +27,7 @@ ASKED: dict[str, Any] = {
 ROOM = 0.1  # of what a night adds to its home; its bars, model and scores are the first fifth
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_night_without_room_says_so_and_is_done_once_when_there_is_room(

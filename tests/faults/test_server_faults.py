@@ -29,6 +29,7 @@ ASKED: dict[str, Any] = {
 AWAY_S = 10.0
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_night_survives_a_restart_of_either_server(
     home: HomePaths, feed: ScriptedFeed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,7 @@ def runs(home: HomePaths) -> set[str]:
     return {run.info.run_name for run in client.search_runs([each.experiment_id for each in found])}
 
 
+@pytest.mark.campaign
 def test_only_champions_and_the_newest_nights_keep_models_in_mlflow(
     home: HomePaths, three_nights: list[Night]
 ) -> None:

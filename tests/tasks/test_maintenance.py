@@ -13,6 +13,7 @@ from stockml.tracking.runs import empty_trash
 from tests.support.own_servers import mlflow_server
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_the_trash_behind_this_homes_page_is_emptied_and_of_another_server_people_are_told(
     installation: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,6 +46,7 @@ def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: H
     assert decide_mode(home, next_night, ONE).reason.startswith("code changed")
 
 
+@pytest.mark.campaign
 def test_a_pretrained_network_that_is_made_between_a_nights_steps_is_not_taken_for_look_ahead(
     home: HomePaths,
 ) -> None:

@@ -55,6 +55,7 @@ class Killed(Exception):
     """Stands for a kill after an epoch's checkpoint was written."""
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
     undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path

@@ -101,6 +101,7 @@ def test_a_search_of_another_series_or_with_other_settings_is_another_study() ->
     assert len(studies) == 3
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_killed_search_resumes_with_its_finished_trials(home: HomePaths) -> None:
     script = (

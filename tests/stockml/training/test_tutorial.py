@@ -136,6 +136,7 @@ def stopped_after_two(folder: Path) -> None:
         fitted(folder, random_prices(), small(), on_epoch=stop)
 
 
+@pytest.mark.campaign
 def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, whole: TutorialFit
 ) -> None:
