@@ -110,7 +110,7 @@ def meaning_and_imports(source: str) -> tuple[str, frozenset[str]]:
     for node in ast.walk(tree):
         imported.update(_imported_modules(node))
         if isinstance(body := getattr(node, "body", None), list):
-            node.body = [statement for statement in body if not _is_docstring(statement)]  # type: ignore[attr-defined]
+            body[:] = [statement for statement in body if not _is_docstring(statement)]
         # Python 3.12 reads an empty text at the end of `{day:{layout}}`
         if isinstance(node, ast.JoinedStr):
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]

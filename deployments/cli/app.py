@@ -189,7 +189,9 @@ def _settings_fault(error: BaseException) -> str | None:
     file_errors = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
     if not settings_class.endswith("Settings") and type(error).__name__ not in file_errors:
         return None
-    faults: Any = error.errors(include_input=False) if settings_class else ()  # type: ignore[attr-defined]
+    faults: Any = ()
+    if settings_class:
+        faults = error.errors(include_input=False)  # type: ignore[attr-defined]
     found = (
         ", ".join(
             f"{settings_class}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults
