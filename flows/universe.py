@@ -92,16 +92,14 @@ def universe(
     finally:
         with warned_if_refused():
             end_children(UUID(flow_run.id))
-    show_nights(
-        rows, "universe", f"{quantity(len(rows), 'ticker')}, {asked or 'the newest session'}"
-    )
+    title = f"{quantity(len(rows), 'ticker')}, {asked or 'the newest session'}"
+    show_nights(rows, "universe", title)
     show_status()
     waiting = [row.ticker for row in rows if row.outcome in MAY_COME]
     when = run_again(late_retries, tickers=waiting) if waiting else None
     write_csv(home, rows)
-    return final_state(
-        rows, fail_when, f"; {quantity(len(waiting), 'ticker')} {when}" if when else ""
-    )
+    asked_again = f"; {quantity(len(waiting), 'ticker')} {when}" if when else ""
+    return final_state(rows, fail_when, asked_again)
 
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
