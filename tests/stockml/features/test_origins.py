@@ -20,19 +20,16 @@ from stockml.settings import EvaluationSettings
 from tests.support.walks import walk
 
 evaluations = st.builds(
-    lambda horizon, test, validation: EvaluationSettings(
-        horizon=horizon, direction_step=1, test_sessions=test, validation_sessions=validation
-    ),
-    st.integers(1, 60),
-    st.integers(50, 3_000),
-    st.integers(50, 3_000),
+    EvaluationSettings,
+    horizon=st.integers(1, 60),
+    direction_step=st.just(1),
+    test_sessions=st.integers(50, 3_000),
+    validation_sessions=st.integers(50, 3_000),
 )
 
 
 @given(evaluations, st.integers(0, 20_000))
-def test_training_validation_and_test_parts_are_a_horizon_apart(
-    evaluation: EvaluationSettings, more: int
-) -> None:
+def test_training_validation_and_test_parts_are_a_horizon_apart(evaluation, more):
     h = evaluation.horizon
     n = max(HORIZONS_TO_LEARN * h, 2 * (minimum_sessions(evaluation) + h)) + 2 * h + more
     split = split_origins(n, evaluation)
@@ -44,8 +41,8 @@ def test_training_validation_and_test_parts_are_a_horizon_apart(
 
 @given(evaluations, st.integers(1, 20_000), st.integers(0, 20_000))
 def test_scored_parts_begin_no_earlier_than_allowed_and_all_outcomes_are_known(
-    evaluation: EvaluationSettings, n: int, not_before: int
-) -> None:
+    evaluation, n, not_before
+):
     if n < minimum_sessions(evaluation) or not_before >= n - evaluation.horizon:
         with pytest.raises(TooFewBars) as refusal:
             split_origins(n, evaluation, not_before)
@@ -62,9 +59,7 @@ def test_scored_parts_begin_no_earlier_than_allowed_and_all_outcomes_are_known(
 
 
 @given(evaluations, st.integers(0, 8_000))
-def test_with_one_more_session_no_part_begins_earlier(
-    evaluation: EvaluationSettings, more: int
-) -> None:
+def test_with_one_more_session_no_part_begins_earlier(evaluation, more):
     """Origins that could be learned from still can be."""
     n = HORIZONS_TO_LEARN * evaluation.horizon + 2 * FIRST_ORIGIN + more
     before, after = (split_origins(each, evaluation) for each in (n, n + 1))
@@ -73,13 +68,13 @@ def test_with_one_more_session_no_part_begins_earlier(
             assert two.start - one.start in (0, 1)
 
 
-def test_a_long_history_has_full_parts() -> None:
+def test_a_long_history_has_full_parts():
     expected = OriginSplit(9_400, range(9_450, 10_450), range(10_500, 11_950))
     for not_before in (0, 9_450):
         assert split_origins(12_000, EvaluationSettings(), not_before) == expected
 
 
-def test_parts_of_a_short_history_shrink_in_proportion_and_leave_half_for_training() -> None:
+def test_parts_of_a_short_history_shrink_in_proportion_and_leave_half_for_training():
     split = split_origins(989, EvaluationSettings())
     assert (989 - split.test.start) + len(split.validation) == 989 // 2
     assert (len(split.test) + 50) / len(split.validation) == pytest.approx(1.5, rel=0.02)
@@ -93,20 +88,18 @@ def test_parts_of_a_short_history_shrink_in_proportion_and_leave_half_for_traini
         (12_000, 9_451, range(10_500, 11_950)),  # validation would begin one session before it
     ],
 )
-def test_without_room_for_a_validation_part_there_is_only_a_test_part(
-    n: int, not_before: int, test: range
-) -> None:
+def test_without_room_for_a_validation_part_there_is_only_a_test_part(n, not_before, test):
     split = split_origins(n, EvaluationSettings(), not_before)
     assert (split.test, len(split.validation), split.train_end) == (test, 0, 0)
 
 
-def test_however_few_sessions_are_asked_for_each_part_has_the_outcomes_of_one_horizon() -> None:
+def test_however_few_sessions_are_asked_for_each_part_has_the_outcomes_of_one_horizon():
     few = EvaluationSettings(horizon=60, test_sessions=50, validation_sessions=50)
     assert split_origins(720, few) == OriginSplit(420, range(480, 540), range(600, 660))
     assert split_origins(719, few).test == range(658, 659)
 
 
-def test_too_few_sessions_are_refused_with_the_number_missing() -> None:
+def test_too_few_sessions_are_refused_with_the_number_missing():
     with pytest.raises(TooFewBars, match="1 is missing"):
         split_origins(71, EvaluationSettings())
     with pytest.raises(TooFewBars, match="found 21"):

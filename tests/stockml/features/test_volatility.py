@@ -24,7 +24,13 @@ from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk, with_prices
 
 
-def test_a_sessions_variance_is_parkinsons_plus_the_squared_overnight_gap() -> None:
+def weighted_mean(values, span):
+    """Weights (1 − 2 / (span + 1))^age, the newest last; equal ones without a span."""
+    keep = 1 - 2 / (span + 1) if span else 1.0
+    return np.average(values, weights=keep ** np.arange(len(values))[::-1])
+
+
+def test_a_sessions_variance_is_parkinsons_plus_the_squared_overnight_gap():
     series = walk(30)
     found = range_variance(series)
     for t in range(30):
@@ -33,7 +39,7 @@ def test_a_sessions_variance_is_parkinsons_plus_the_squared_overnight_gap() -> N
         assert found[t] == pytest.approx(parkinson + night)
 
 
-def test_range_terms_are_means_over_full_windows_only() -> None:
+def test_range_terms_are_means_over_full_windows_only():
     series = walk(1_100)
     variance, found = range_variance(series), Volatilities.of(series).range
     for column, sessions in enumerate(RANGE_SESSIONS):
@@ -44,43 +50,33 @@ def test_range_terms_are_means_over_full_windows_only() -> None:
 
 
 @pytest.mark.parametrize(("name", "span"), [("ewma_20", 20), ("ewma_60", 60), ("constant", None)])
-def test_close_volatilities_are_weighted_means_of_squared_returns(
-    name: str, span: int | None
-) -> None:
+def test_close_volatilities_are_weighted_means_of_squared_returns(name, span):
     series = walk(80)
     squares = np.diff(np.log(series.close)) ** 2
-    keep = 1 - 2 / (span + 1) if span else 1.0
     found = getattr(Volatilities.of(series), name)
     assert np.isnan(found[0])
     for t in (1, 2, 79):
-        weights = keep ** np.arange(t)[::-1]
-        assert found[t] == pytest.approx(math.sqrt((weights @ squares[:t]) / weights.sum()))
+        assert found[t] == pytest.approx(math.sqrt(weighted_mean(squares[:t], span)))
 
 
-def test_a_halted_share_has_the_volatility_floor_everywhere() -> None:
-    found = Volatilities.of(constant())
+def test_neither_a_halted_share_nor_a_calm_after_a_storm_is_below_the_volatility_floor():
+    halted = Volatilities.of(constant())
     for name in ("range", "ewma_20", "ewma_60", "constant"):
-        assert (getattr(found, name)[-1] == VOLATILITY_FLOOR).all()
-
-
-def test_a_calm_after_a_storm_leaves_no_rounding_below_the_floor() -> None:
+        assert (getattr(halted, name)[-1] == VOLATILITY_FLOOR).all()
     wild = with_prices(walk(40), np.where(np.arange(40) < 20, 3e6, 1.0))
-    found = Volatilities.of(wild)
-    assert (found.range[4:, 1] >= VOLATILITY_FLOOR).all()
+    assert (Volatilities.of(wild).range[4:, 1] >= VOLATILITY_FLOOR).all()
 
 
-def test_each_input_is_what_its_name_says() -> None:
+def test_each_input_is_what_its_name_says():
     series, seen = walk(1_100), Volatilities.of(walk(1_100))
     found = dict(zip(INPUTS, width_inputs(series).T, strict=True))
     opened, high, low, close = series.open, series.high, series.low, series.close
-    for t in (300, 1_099):
+    squares = np.diff(np.log(close)) ** 2
+    for t in (300, 393, 1_099):  # at 393, the highest of 251 sessions is the first of them
         unit = seen.ewma_60[t]
         move = math.log(close[t] / close[t - 1]) / unit
-        weights = (1 - 2 / 251) ** np.arange(t)[::-1]
-        squares = np.log(close[1 : t + 1] / close[:t]) ** 2
-        long = math.sqrt((weights * squares).sum() / weights.sum())
-        weights = (1 - 2 / 61) ** np.arange(t + 1)[::-1]
-        usual = (weights * series.volume[: t + 1]).sum() / weights.sum()
+        long = math.sqrt(weighted_mean(squares[:t], 250))
+        usual = weighted_mean(series.volume[: t + 1], 60)
         expected = {
             "return": move,
             "size of return": math.log(abs(move) + 0.05),
@@ -98,9 +94,7 @@ def test_each_input_is_what_its_name_says() -> None:
         assert at_t == pytest.approx(expected, nan_ok=True)
 
 
-def test_a_bar_without_a_range_closes_in_its_middle_and_volume_is_unknown_before_the_first_trade() -> (
-    None
-):
+def test_a_bar_without_a_range_closes_in_its_middle_and_volume_is_unknown_before_the_first_trade():
     series = walk(200)
     flat, volume = np.full(200, 50.0), np.where(np.arange(200) < 90, 0.0, series.volume)
     still = PriceSeries(series.sessions, flat, flat, flat, flat, volume)
@@ -109,7 +103,7 @@ def test_a_bar_without_a_range_closes_in_its_middle_and_volume_is_unknown_before
     np.testing.assert_array_equal(np.isnan(found["volume"]), volume == 0)
 
 
-def test_averages_are_of_what_is_known_within_their_window() -> None:
+def test_averages_are_of_what_is_known_within_their_window():
     series = walk(300)
     inputs, found = width_inputs(series), input_averages(series)
     columns = dict(zip(INPUTS, inputs.T, strict=True))
@@ -122,13 +116,7 @@ def test_averages_are_of_what_is_known_within_their_window() -> None:
             np.testing.assert_allclose(average, known.mean() if len(known) else np.nan, atol=1e-9)
 
 
-def test_neither_price_level_nor_the_unit_of_volume_matters() -> None:
-    series = walk(1_100)
-    dear = replace(with_prices(series, 1_000.0), volume=1e-3 * series.volume)
-    np.testing.assert_allclose(width_inputs(dear), width_inputs(series), atol=1e-7)
-
-
-def test_inputs_that_a_short_history_lacks_are_nan_and_get_the_pools_mean() -> None:
+def test_inputs_that_a_short_history_lacks_are_nan_and_get_the_pools_mean():
     plain, last = width_inputs(walk(1_300)), width_inputs(walk(100))[-1]
     missing = [name in ("range 250", "range 1000") for name in INPUTS]
     np.testing.assert_array_equal(np.isnan(last), missing)
@@ -140,14 +128,9 @@ def test_inputs_that_a_short_history_lacks_are_nan_and_get_the_pools_mean() -> N
 
 @pytest.mark.parametrize(
     "series",
-    [
-        replace(constant(), volume=np.zeros(1_200)),
-        begins_tenfold(),
-        hole_of_a_year(),
-        walk(2),
-    ],
+    [replace(constant(), volume=np.zeros(1_200)), begins_tenfold(), hole_of_a_year(), walk(2)],
 )
-def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceSeries) -> None:
+def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series):
     scale = InputScale.fit([width_inputs(walk(1_300))[100:]])
     found = scale.apply(width_inputs(series))
     assert found.shape == (len(series), 14)
@@ -155,7 +138,7 @@ def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceS
     assert np.abs(found).max() <= MAX_INPUT
 
 
-def test_known_inputs_scaled_by_their_own_fit_have_mean_0_and_deviation_1() -> None:
+def test_known_inputs_scaled_by_their_own_fit_have_mean_0_and_deviation_1():
     inputs = width_inputs(walk(3_000))[60:]
     scaled = InputScale.fit([inputs[:1_000], inputs[1_000:]]).apply(inputs)
     known = np.where(np.isfinite(inputs), scaled, np.nan)
@@ -172,7 +155,7 @@ def test_known_inputs_scaled_by_their_own_fit_have_mean_0_and_deviation_1() -> N
     ],
 )
 def test_a_scale_without_a_mean_and_a_deviation_above_0_for_each_input_is_refused(
-    means: np.ndarray, deviations: np.ndarray, named: str
-) -> None:
+    means, deviations, named
+):
     with pytest.raises(ValueError, match=named):
         InputScale(means, deviations)

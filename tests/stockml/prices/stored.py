@@ -8,16 +8,24 @@ from stockml.prices.store import BarStore
 from stockml.storage.receipts import StoreReceipt
 from tests.support.recordings import recorded
 
-NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
-IBM = recorded("IBM")
+NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
+IBM, MSFT = recorded("IBM"), recorded("MSFT")
+SPLIT_DAY = date(2003, 2, 18)
+SPLIT = Split(SPLIT_DAY, 2.0)  # MSFT's only one in the recording
 
 
 def append(
-    store: BarStore, bars: Bars, recorded_at: datetime = NOW, ticker: str = "IBM"
+    store: BarStore, bars: Bars, recorded_at: datetime = NOW, *, days: int = 0, ticker: str = "IBM"
 ) -> StoreReceipt:
-    return store.append(
-        ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date()
-    )
+    """Record an answer, `days` after `recorded_at`."""
+    now, session = recorded_at + timedelta(days=days), bars.index[-1].date()
+    return store.append(ticker, bars, recorded_at=now, source="test", session=session)
+
+
+def judge(store: BarStore, day: date, *, accepted: bool = False, days: int = 0) -> None:
+    """Record a person's judgement of a bar of IBM, `days` after NOW."""
+    now = NOW + timedelta(days=days)
+    store.judge("IBM", day, accepted=accepted, recorded_at=now, source="by hand")
 
 
 def imported(store: BarStore, bars: Bars, *, days: int = 0, ticker: str = "IBM") -> bool:
@@ -26,11 +34,17 @@ def imported(store: BarStore, bars: Bars, *, days: int = 0, ticker: str = "IBM")
 
 
 def record_listed(
-    store: BarStore, splits: Sequence[Split], *, days: int = 0, asked: Sequence[date] = ()
+    store: BarStore,
+    splits: Sequence[Split],
+    now: datetime = NOW,
+    *,
+    days: int = 0,
+    asked: Sequence[date] = (),
+    ticker: str = "MSFT",
 ) -> None:
-    """Record MSFT's splits as the provider listed them `days` after NOW."""
-    now = NOW + timedelta(days=days)
-    store.record_splits("MSFT", splits, recorded_at=now, source="SPLITS", asked=asked)
+    """Record the splits as the provider listed them, `days` after `now`."""
+    now += timedelta(days=days)
+    store.record_splits(ticker, splits, recorded_at=now, source="SPLITS", asked=asked)
 
 
 def restated(bars: Bars, row: int, column: str, factor: float) -> Bars:

@@ -5,12 +5,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
-from stockml.prices.bars import PRICES, Bars, days_of, jumps
-from stockml.prices.calendar import sessions_for
+from stockml.errors import InvalidFile, InvalidTicker
+from stockml.prices.bars import days_of, jumps
 from stockml.prices.csv_import import (
     files_in,
     import_file,
@@ -19,13 +17,10 @@ from stockml.prices.csv_import import (
     read_history,
     ticker_of,
 )
-from stockml.prices.store import BarStore
-from tests.stockml.prices.stored import IBM, NOW
+from tests.stockml.prices.stored import IBM, NOW, append
 from tests.stockml.prices.test_csv_import_layouts import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
-from tests.support.recordings import adjusted_closes, recorded
-
-NEW_YORK = sessions_for("IBM")
+from tests.support.strategies import NEW_YORK
 
 
 @pytest.mark.parametrize(
@@ -53,72 +48,28 @@ def test_a_file_that_is_not_named_for_a_ticker_must_be_given_one(tmp_path, name)
     assert read_history(path, NEW_YORK, "ibm").notes.ticker == "IBM"
 
 
-def as_csv(symbol: str, rows: slice) -> str:
-    bars = recorded(symbol).iloc[rows]
-    return bars.rename_axis("Date").rename(columns=str.title).to_csv()
+def saved(folder, bars):
+    bars.to_csv(path := folder / "IBM.csv", index_label="Date")
+    return path
 
 
 def test_an_imported_file_is_read_back_and_kept_once(store, tmp_path):
-    path = written(tmp_path, as_csv("IBM", slice(0, 2000)))
+    path = saved(tmp_path, IBM.iloc[:2000])
     report = import_file(store, path, recorded_at=NOW)
     assert (report.ticker, report.recorded, report.sessions) == ("IBM", True, 2000)
-    assert (report.first, report.last) == (date(2000, 3, 1), recorded("IBM").index[1999].date())
-    assert store.adjusted("IBM").equals(recorded("IBM").iloc[:2000])
+    assert [report.first, report.last] == IBM.index[[0, 1999]].date.tolist()
+    assert store.adjusted("IBM").equals(IBM.iloc[:2000])
     assert not import_file(store, path, recorded_at=NOW).recorded
-
-
-def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, tmp_path):
-    bars = recorded("IBM").iloc[-100:]
-    store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
-    path = written(tmp_path, as_csv("IBM", slice(0, -105)))
-    with pytest.raises(NoOverlap) as refusal:
-        import_file(store, path, recorded_at=NOW)
-    assert refusal.value.missing == tuple(day.date() for day in recorded("IBM").index[-105:-99])
 
 
 def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
     path = written(tmp_path, LAYOUTS["Stooq, single"])
-    report = import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC))
-    assert (report.sessions, report.not_over, report.last) == (
-        1,
-        (date(2026, 11, 20),),
-        date(2026, 11, 19),
-    )
+    report = import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, tzinfo=UTC))
+    first, newest = date(2026, 11, 19), date(2026, 11, 20)
+    assert (report.sessions, report.not_over, report.last) == (1, (newest,), first)
     with pytest.raises(InvalidFile, match="expected sessions that are over"):
-        import_file(store, path, recorded_at=datetime(2026, 11, 18, 20, 0, tzinfo=UTC))
-    assert days_of(store.adjusted("IBM")).tolist() == [date(2026, 11, 19)]
-
-
-@pytest.mark.parametrize(
-    ("symbol", "rows"),
-    [("IBM", slice(-1500, None)), ("MSFT", slice(-100, None)), ("MSFT", slice(-1000, -900))],
-)
-def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(
-    store, tmp_path, symbol, rows
-):
-    """The recording itself, in Kaggle's layout, as a provider that adjusts prices would write
-    it."""
-    bars = recorded(symbol).iloc[rows]
-    store.append(symbol, bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
-    path = written(tmp_path, adjusted_for_dividends(symbol), f"{symbol.lower()}.us.txt")
-    assert jumps(read_history(path, NEW_YORK).bars) == ()
-    import_file(store, path, recorded_at=NOW)
-    series = store.adjusted(symbol)
-    assert days_of(series)[0] == days_of(recorded(symbol))[0]
-    assert series.iloc[-len(bars) :].equals(bars)
-    real = {np.datetime64(day): np.log(close) for day, close in adjusted_closes(symbol).items()}
-    seam = series.iloc[-len(bars) - 3 : -len(bars) + 3 or None]
-    moves = np.diff([real[day] for day in days_of(seam)])
-    np.testing.assert_allclose(np.diff(np.log(seam["close"])), moves, atol=0.01)
-
-
-def adjusted_for_dividends(symbol: str) -> str:
-    """A CSV file of the recorded prices, each session's adjusted for the dividends and splits after
-    it."""
-    bars = recorded(symbol)
-    adjusted = pd.Series(adjusted_closes(symbol)).reindex(bars.index.date).to_numpy()
-    prices = bars[list(PRICES)].mul(adjusted / bars["close"], axis=0).round(4)
-    return prices.assign(volume=bars["volume"]).to_csv(index_label="Date")
+        import_file(store, path, recorded_at=datetime(2026, 11, 18, 20, tzinfo=UTC))
+    assert days_of(store.adjusted("IBM")).tolist() == [first]
 
 
 def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_day_looks_like_a_split(
@@ -142,22 +93,22 @@ def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_
 
 @pytest.mark.parametrize("rows", [slice(None), slice(1000, 1100)])
 def test_kaggles_ibm_is_joined_to_the_recorded_bars_despite_dividends(store, rows):
-    bars = recorded("IBM").iloc[rows]
-    store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
+    bars = IBM.iloc[rows]
+    append(store, bars)
     import_file(store, kaggle_folder() / "Stocks" / "ibm.us.txt", recorded_at=NOW)
     series = store.adjusted("IBM")
     assert days_of(series)[0] == np.datetime64("1962-01-02")
     assert series.iloc[-len(bars) :].equals(bars)
-    seam = series.iloc[-len(bars) - 3 : -len(bars) + 3 or None]
-    assert np.abs(np.diff(np.log(seam["close"]))).max() < 0.05
+    seam = series["close"].iloc[-len(bars) - 3 : -len(bars) + 3 or None]
+    assert np.abs(np.diff(np.log(seam))).max() < 0.05
 
 
 def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unreadable_files(
     tmp_path,
 ):
     (tmp_path / "other").mkdir()
-    for name in ("IBM.csv", "other/ibm.us.txt", "MSFT.csv", "notes of mine.csv", "notes.md"):
-        (tmp_path / name).write_text(recorded("IBM").iloc[-40:].rename_axis("Date").to_csv())
+    for name in ("other/ibm.us.txt", "MSFT.csv", "notes of mine.csv", "notes.md", "IBM.csv"):
+        saved(tmp_path, IBM.iloc[-40:]).rename(tmp_path / name)
     series, refused, _ = read_folder(tmp_path)
     assert (set(series), len(series["IBM"])) == ({"IBM", "MSFT"}, 40)
     assert set(refused) == {"other/ibm.us.txt", "notes of mine.csv"}
@@ -166,15 +117,8 @@ def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unr
     assert (list(wanted), refused) == (["MSFT"], {})
 
 
-def saved(folder: Path, bars: Bars) -> Path:
-    bars.to_csv(path := folder / "IBM.csv", index_label="Date")
-    return path
-
-
 @pytest.mark.parametrize("apart", [2, 21])
-def test_a_file_whose_rows_are_more_than_a_session_apart_is_refused(
-    tmp_path: Path, apart: int
-) -> None:
+def test_a_file_whose_rows_are_more_than_a_session_apart_is_refused(tmp_path, apart):
     path = saved(tmp_path, IBM.iloc[: 60 * apart : apart])
     with pytest.raises(
         InvalidFile, match=f"expected daily bars, found one every {apart} sessions: is it a weekly"
@@ -183,9 +127,7 @@ def test_a_file_whose_rows_are_more_than_a_session_apart_is_refused(
     assert list(read_folder(tmp_path)[1]) == ["IBM.csv"]
 
 
-def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(
-    tmp_path: Path, store: BarStore
-) -> None:
+def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(tmp_path, store):
     """Days without a trade have no row; and a hole's own sessions may be few and far from their
     neighbours."""
     thin = IBM.iloc[np.flatnonzero(np.random.default_rng(1).random(1000) < 0.2)]
@@ -194,12 +136,10 @@ def test_a_thinly_traded_share_is_read_and_its_missing_sessions_are_counted(
     assert (report.sessions, report.missing) == (len(thin), len(within) - len(thin))
     assert report.missing > 700
     few = IBM.iloc[[0, 500, 600]]
-    assert (
-        days_of(read_history(saved(tmp_path, few), NEW_YORK).bars).tolist() == days_of(few).tolist()
-    )
+    assert read_history(saved(tmp_path, few), NEW_YORK).bars.index.equals(few.index)
 
 
-def stepped(factor: float, *, at: int = 100, gone: int = 0, sold: float = 1.0) -> Bars:
+def stepped(factor, *, at=100, gone=0, sold=1.0):
     """IBM's newest 300 sessions, multiplied by `factor` from `at` on, without the `gone` sessions
     before it."""
     bars = IBM.iloc[-300:].copy()
@@ -210,8 +150,8 @@ def stepped(factor: float, *, at: int = 100, gone: int = 0, sold: float = 1.0) -
 
 @pytest.mark.parametrize(("factor", "gone"), [(6, 0), (1e4, 20), (0.15, 20), (0.001, 0)])
 def test_a_lasting_step_of_the_price_is_refused_with_both_sessions_and_the_ratio(
-    tmp_path: Path, factor: float, gone: int
-) -> None:
+    tmp_path, factor, gone
+):
     bars = stepped(factor, gone=gone)
     before, after = days_of(bars)[99 - gone : 101 - gone]
     ratio = bars["close"].iloc[100 - gone] / bars["close"].iloc[99 - gone]
@@ -235,8 +175,8 @@ def test_a_lasting_step_of_the_price_is_refused_with_both_sessions_and_the_ratio
     ],
 )
 def test_a_step_is_believed_if_far_more_was_traded_than_a_split_explains(
-    tmp_path: Path, factor: float, sold: float, wild: float, believed: bool
-) -> None:
+    tmp_path, factor, sold, wild, believed
+):
     bars = stepped(factor, sold=sold)
     bars.iloc[100, 1] = wild * bars["low"].iloc[100]
     with nullcontext() if believed else pytest.raises(InvalidFile, match="of one scale"):

@@ -2,19 +2,18 @@
 
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
-from stockml.prices.bars import checked, days_of
-from stockml.prices.calendar import sessions_for
+from stockml.prices.bars import checked
 from stockml.prices.csv_import import Readings, read_history
 from tests.support import strategies
+from tests.support.strategies import NEW_YORK
 
-NEW_YORK = sessions_for("IBM")
 ROWS = {
     date(2026, 11, 19): (10.0, 11.0, 9.0, 10.5, 1000.0),
     date(2026, 11, 20): (1234.5, 1300.0, 1200.0, 1250.0, 12e6),
@@ -95,7 +94,7 @@ SAID = {
 }
 
 
-def written(folder: Path, text: str, name: str = "IBM.csv") -> Path:
+def written(folder, text, name="IBM.csv"):
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
     return path
@@ -145,44 +144,44 @@ def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path)
 
 
 AMBIGUOUS = {
+    # case: the file, the refusal, and what its bar is once a person says how to read it
     "a day and a month": (
-        HEADER + "03/02/2026,1,1,1,1,1\n",
+        f"{HEADER}03/02/2026,1,1,1,1,1\n",
         r"line 2: '03/02/2026' may be 2026-02-03 \(--date-format %d/%m/%Y\) or 2026-03-02 \(",
+        {("2026-02-03", 1.0): Readings("%d/%m/%Y"), ("2026-03-02", 1.0): Readings("%m/%d/%Y")},
     ),
-    "a month by name": (HEADER + '"Nov 20, 2026",1,1,1,1,1\n', r"\(--date-format '%b %d, %Y'\)"),
+    "a month by name": (
+        f'{HEADER}"Nov 20, 2026",1,1,1,1,1\n',
+        r"\(--date-format '%b %d, %Y'\)",
+        {("2026-11-20", 1.0): Readings("%b %d, %Y")},
+    ),
     "a comma": (
         "Date;Open;High;Low;Close\n2026-11-19;1,234;1,300;1,200;1,250\n",
         r"line 2: 1,234 may be 1234 \(--decimal point\) or 1.234 \(--decimal comma\); say which",
+        {
+            ("2026-11-19", 1.25): Readings(decimal="comma"),
+            ("2026-11-19", 1250.0): Readings(decimal="point"),
+        },
     ),
     "points between semicolons": (
         "Date;Open;High;Low;Close\n2026-11-19;2.009;2.017;2.001;2.010\n",
         r"line 2: 2.009 may be 2.009 \(--decimal point\) or 2009 \(--decimal comma\)",
+        {("2026-11-19", 2.01): Readings(decimal="point")},
     ),
 }
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
-def test_what_is_ambiguous_is_refused_with_its_readings_and_the_flag_that_settles_it(
+def test_what_is_ambiguous_is_refused_with_its_readings_and_then_read_as_the_person_says(
     tmp_path, case
 ):
-    text, why = AMBIGUOUS[case]
+    text, why, expected = AMBIGUOUS[case]
+    path = written(tmp_path, text)
     with pytest.raises(InvalidFile, match=why):
-        read_history(written(tmp_path, text), NEW_YORK)
-
-
-@pytest.mark.parametrize(
-    ("case", "readings", "day", "close"),
-    [
-        ("a day and a month", Readings("%d/%m/%Y"), date(2026, 2, 3), 1.0),
-        ("a day and a month", Readings("%m/%d/%Y"), date(2026, 3, 2), 1.0),
-        ("a comma", Readings(decimal="comma"), date(2026, 11, 19), 1.25),
-        ("a comma", Readings(decimal="point"), date(2026, 11, 19), 1250.0),
-    ],
-)
-def test_what_is_ambiguous_is_read_as_the_person_says(tmp_path, case, readings, day, close):
-    path = written(tmp_path, AMBIGUOUS[case][0])
-    bars = read_history(path, NEW_YORK, readings=readings).bars
-    assert (days_of(bars).tolist(), bars["close"].tolist()) == ([day], [close])
+        read_history(path, NEW_YORK)
+    for (day, close), readings in expected.items():
+        bars = read_history(path, NEW_YORK, readings=readings).bars
+        assert bars["close"].to_dict() == {pd.Timestamp(day): close}
 
 
 ONE = "2026-11-20,1,1,1,1,1\n"
@@ -193,29 +192,29 @@ REFUSALS = {
         "Date,Value\n2026-11-20,5\n",
         "no column open, high, low, close among Date, Value",
     ),
-    "two closes": ("Date,Open,High,Low,Close,CLOSE\n" + ONE, "--columns close=HEADING"),
+    "two closes": (f"Date,Open,High,Low,Close,CLOSE\n{ONE}", "--columns close=HEADING"),
     "a word for a number": (
-        HEADER + ONE + "2026-11-20,1,1,$1,1,1\n",
-        "line 3: expected a number as low",
+        f"{HEADER}{ONE}\n2026-11-20,1,1,$1,1,1\n",
+        "line 4: expected a number as low",
     ),
     "a price that is absent": (
-        HEADER + "2026-11-20,1,1,,1,1\n",
+        f"{HEADER}2026-11-20,1,1,,1,1\n",
         "2026-11-20: expected finite prices above 0",
     ),
-    "no such date": (HEADER + ONE + "2026-02-30,1,1,1,1,1\n", "line 3: expected a date like"),
-    "dates of two kinds": (HEADER + ONE + "11/19/2026,1,1,1,1,1\n", "line 3: '11/19/2026' may be"),
+    "no such date": (f"{HEADER}{ONE}2026-02-30,1,1,1,1,1\n", "line 3: expected a date like"),
+    "dates of two kinds": (f"{HEADER}{ONE}11/19/2026,1,1,1,1,1\n", "line 3: '11/19/2026' may be"),
     "two bars of one day": (
-        HEADER + ONE + "2026-11-20,2,2,2,2,1\n",
+        f"{HEADER}{ONE}2026-11-20,2,2,2,2,1\n",
         "two different ones of 2026-11-20",
     ),
-    "weekends": (HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "another exchange"),
-    "decimal commas without quotes": (HEADER + "2026-11-19,10,0,11,0,9,0,10,5,1\n", "need quotes"),
+    "weekends": (f"{HEADER}2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "another exchange"),
+    "decimal commas without quotes": (f"{HEADER}2026-11-19,10,0,11,0,9,0,10,5,1\n", "need quotes"),
     "commas and points": (
         "Date;Open;High;Low;Close\n2026-11-19;1,5;2;1;1.5\n",
         "1,5 may be 1.5 (--decimal comma)",
     ),
-    "two shares": ("Symbol," + HEADER + "IBM," + ONE + "FB," + ONE, "one share, found FB, IBM"),
-    "a quote that is not closed": (HEADER + '2026-11-19,1,1,1,1,"1\n' + ONE, "EOF inside string"),
+    "two shares": (f"Symbol,{HEADER}IBM,{ONE}FB,{ONE}", "one share, found FB, IBM"),
+    "a quote that is not closed": (f'{HEADER}2026-11-19,1,1,1,1,"1\n{ONE}', "EOF inside string"),
     "no text": ("\x00\x01\x02\x03", "no column date"),
 }
 
@@ -257,10 +256,10 @@ def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(
     number=st.integers(1, 10**9), mark=st.sampled_from(["point", "comma"]), grouped=st.booleans()
 )
 def test_a_price_is_the_nearest_float_however_it_is_written(tmp_path, number, mark, grouped):
-    whole, fraction = f"{number // 100:,}" if grouped else str(number // 100), f"{number % 100:02}"
-    text = f"{whole}.{fraction}"
+    text = f"{number / 100:,.2f}" if grouped else f"{number / 100:.2f}"
+    expected = float(text.replace(",", ""))
     if mark == "comma":
         text = text.translate(str.maketrans(",.", ".,"))
     path = written(tmp_path, f"Date;Open;High;Low;Close\n2026-11-20;{text};{text};{text};{text}\n")
     bars = read_history(path, NEW_YORK, readings=Readings(decimal=mark)).bars
-    assert bars["close"].tolist() == [float(f"{number // 100}.{fraction}")]
+    assert bars["close"].tolist() == [expected]

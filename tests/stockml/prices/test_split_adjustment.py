@@ -1,22 +1,21 @@
 """Prices adjusted for splits and back, and imported history joined by its overlap, or refused where
 it does not fit."""
 
-from datetime import date
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 
 from stockml.errors import InconsistentOverlap, NoOverlap
-from stockml.prices.bars import COLUMNS, PRICES, Bars, Split, checked, days_of, make_bars
-from stockml.prices.calendar import sessions_for
+from stockml.prices.bars import PRICES, Split, checked, days_of
 from stockml.prices.split_adjustment import back_adjusted, effective, is_contradicted, joined
+from tests.stockml.prices.stored import MSFT, SPLIT_DAY
 from tests.stockml.prices.test_bars import DAYS, flat_bars
 from tests.support import strategies
-from tests.support.recordings import recorded
+from tests.support.strategies import NEW_YORK
 
-NEW_YORK = sessions_for("IBM")
+# the same share in two units, on overlapping sessions
+HISTORY, BARS = flat_bars(100, 25.0), flat_bars(100, 100.0, first=40)
 
 
 @pytest.mark.slow
@@ -35,26 +34,25 @@ def test_back_adjusted_prices_times_what_a_share_has_become_are_the_traded_price
     checked("IBM", adjusted, NEW_YORK)
 
 
-def check_join(history: Bars, bars: Bars, first: date, ratio: float) -> None:
+def check_join(history, bars, ratio):
     series, join = joined("IBM", history, bars, NEW_YORK)
-    assert join is not None
     assert join.ratio == pytest.approx(ratio)
-    assert days_of(series)[0] == np.datetime64(first)
+    past = history[history.index < bars.index[0]]
+    assert series.index.equals(past.index.append(bars.index))
     assert series.iloc[-len(bars) :].equals(bars)
-    past = days_of(history) < days_of(bars)[0]
-    np.testing.assert_allclose(series[: past.sum()], history[past] * [*[ratio] * 4, 1 / ratio])
-    checked("IBM", series, NEW_YORK)
+    np.testing.assert_allclose(series[: len(past)], past * [*[ratio] * 4, 1 / ratio])
+    return join
 
 
 def test_history_is_scaled_by_the_ratio_of_the_overlap():
-    check_join(flat_bars(60, 25.0), flat_bars(100, 100.0, first=40), DAYS[0], 4.0)
-    check_join(flat_bars(41, 25.0), flat_bars(100, 100.0, first=40), DAYS[0], 4.0)
+    for length in (41, 60):
+        check_join(flat_bars(length, 25.0), BARS, 4.0)
 
 
 @pytest.mark.parametrize(("history_length", "missing"), [(35, DAYS[35:41]), (40, DAYS[40:41])])
 def test_a_gap_is_refused_with_its_sessions(history_length, missing):
     with pytest.raises(NoOverlap) as refusal:
-        joined("IBM", flat_bars(history_length, 25.0), flat_bars(50, 100.0, first=40), NEW_YORK)
+        joined("IBM", flat_bars(history_length, 25.0), BARS, NEW_YORK)
     assert refusal.value.missing == missing
     assert str(missing[0]) in str(refusal.value)
 
@@ -67,7 +65,7 @@ def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven_and_its_day_i
         flat_bars(40, 12.5, first=60),
     ]
     with pytest.raises(InconsistentOverlap) as refusal:
-        joined("IBM", pd.concat(levels), flat_bars(100, 100.0, first=40), NEW_YORK)
+        joined("IBM", pd.concat(levels), BARS, NEW_YORK)
     told = refusal.value
     assert (told.session, told.expected_ratio, told.found_ratio) == (DAYS[60], 0.25 * paid, 0.125)
 
@@ -78,10 +76,9 @@ def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven_and_its_day_i
 )
 @pytest.mark.parametrize("factor", [0.97, 1.02, 1.5, 0.1, 100.0])
 def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(rows, factor):
-    history, bars = flat_bars(100, 25.0), flat_bars(100, 100.0, first=40)
+    bars = BARS.copy()
     bars.iloc[[row - 40 for row in rows], :4] *= factor
-    check_join(history, bars, DAYS[0], 4.0)
-    assert joined("IBM", history, bars, NEW_YORK)[1].odd == tuple(DAYS[row] for row in rows)
+    assert check_join(HISTORY, bars, 4.0).odd == tuple(DAYS[row] for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -94,57 +91,37 @@ def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(row
     ],
 )
 def test_a_ratio_that_changes_for_good_is_refused_with_the_remedy(rows, factor):
-    bars = flat_bars(100, 100.0, first=40)
+    bars = BARS.copy()
     bars.iloc[[row - 40 for row in rows], :4] *= factor
     with pytest.raises(InconsistentOverlap, match="stockml import IBM FILE"):
-        joined("IBM", flat_bars(100, 25.0), bars, NEW_YORK)
-
-
-def test_another_companys_prices_are_refused():
-    noise = np.exp(np.random.default_rng(5).normal(0, 0.02, 60))
-    history = make_bars(
-        DAYS[:60], {name: flat_bars(60, 25.0)[name].to_numpy() * noise for name in COLUMNS}
-    )
-    with pytest.raises(InconsistentOverlap):
-        joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
+        joined("IBM", HISTORY, bars, NEW_YORK)
 
 
 def test_dividends_inside_the_overlap_of_an_adjusted_history_are_accepted_but_no_more_than_a_company_pays():
-    def history(*rows: int) -> Bars:
+    def history(*rows):
         paid = 0.99 ** (np.array(rows)[:, None] > np.arange(100)).sum(axis=0)
-        return make_bars(
-            DAYS[:100], {name: flat_bars(100, 25.0)[name].to_numpy() * paid for name in COLUMNS}
-        )
+        return HISTORY.mul(paid, axis=0)
 
-    bars = flat_bars(100, 100.0, first=40)
     # a hole stays one: which ratio holds in it is not known
-    for stored in (
-        bars,
-        bars.drop(bars.index[10]),
-    ):
-        check_join(history(63), stored, DAYS[0], 4.0 / 0.99)
-    check_join(history(55, 70), bars, DAYS[0], 4.0 / 0.99**2)
+    for stored in (BARS, BARS.drop(BARS.index[10])):
+        check_join(history(63), stored, 4.0 / 0.99)
+    check_join(history(55, 70), BARS, 4.0 / 0.99**2)
     with pytest.raises(InconsistentOverlap):
-        joined("IBM", history(55, 70, 85), bars, NEW_YORK)
+        joined("IBM", history(55, 70, 85), BARS, NEW_YORK)
 
 
 def test_later_sessions_of_the_overlap_do_not_move_the_ratio():
-    history = flat_bars(100, 25.0)
-    history["close"] = history["close"] * (1 + np.random.default_rng(5).uniform(-1e-4, 1e-4, 100))
-    bars = flat_bars(100, 100.0, first=40)
-    ratios = {
-        joined("IBM", history, bars.loc[: str(DAYS[end])], NEW_YORK)[1].ratio
-        for end in (60, 70, 99)
-    }
-    assert len(ratios) == 1
+    noise = np.random.default_rng(5).uniform(-1e-4, 1e-4, 100)
+    history = HISTORY.assign(close=HISTORY["close"] * (1 + noise))
+    joins = [joined("IBM", history, BARS.iloc[:sessions], NEW_YORK)[1] for sessions in (21, 31, 60)]
+    assert len({join.ratio for join in joins}) == 1
 
 
 def test_a_split_is_contradicted_unless_a_close_within_five_sessions_moved_its_way_or_it_is_too_small_to_show():
-    bars = recorded("MSFT")
-    at = bars.index.get_loc(pd.Timestamp("2003-02-18"))
+    at = MSFT.index.get_loc(pd.Timestamp(SPLIT_DAY))
 
-    def contradicted(off: int, factor: float) -> bool:
-        return is_contradicted(bars, Split(bars.index[at + off].date(), factor))
+    def contradicted(off, factor):
+        return is_contradicted(MSFT, Split(MSFT.index[at + off].date(), factor))
 
     assert [off for off in range(-9, 10) if not contradicted(off, 2.0)] == list(range(-5, 6))
     assert contradicted(0, 0.5)

@@ -18,14 +18,14 @@ from stockml.errors import (
     UnknownSymbol,
 )
 from stockml.provider.client import AlphaVantage
-from stockml.provider.http import Payload
 from stockml.storage.locks import FileNotes
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Answer, Loopback
 
 DAILY = (PAYLOADS / "daily_compact.json").read_bytes()
+SERIES = loopback.whole(DAILY)
 KEY = "CANARY0SECRET0KEY"
-NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
 
 
 class Clock:
@@ -70,22 +70,25 @@ def refusing(name: str) -> Answer:
     return loopback.whole((PAYLOADS / name).read_bytes())
 
 
+NO_ANSWERS: dict[str, Answer] = {
+    "reset": loopback.reset,
+    "short read": loopback.short(DAILY),
+    "cut off inside the JSON": loopback.whole(DAILY[:-100]),
+    "503 page": loopback.whole(b"<!DOCTYPE html>", 503),
+    "series under 500": loopback.whole(DAILY, 500),
+    "redirect": loopback.redirect,
+    "proxy's page": loopback.page,
+    "no answer": loopback.silent,
+    "trickling body": loopback.trickling,
+    "trickling header": loopback.trickling_header,
+    "bad header": loopback.bad_header(b"{}"),
+    "endless body": loopback.endless,
+    "broken compression": lambda e: e.send(b"no gzip", **{"Content-Encoding": "gzip"}),
+    "compression bomb": gzipped(b" " * 5_000_000),
+}
 FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
     # what goes wrong: the answer, the error's type, the number of requests with a premium plan
-    "reset": (loopback.reset, NoData, 3),
-    "short read": (loopback.short(DAILY), NoData, 3),
-    "cut off inside the JSON": (loopback.whole(DAILY[:-100]), NoData, 3),
-    "503 page": (loopback.whole(b"<!DOCTYPE html>", 503), NoData, 3),
-    "series under 500": (loopback.whole(DAILY, 500), NoData, 3),
-    "redirect": (loopback.redirect, NoData, 3),
-    "proxy's page": (loopback.page, NoData, 3),
-    "no answer": (loopback.silent, NoData, 3),
-    "trickling body": (loopback.trickling, NoData, 3),
-    "trickling header": (loopback.trickling_header, NoData, 3),
-    "bad header": (loopback.bad_header(b"{}"), NoData, 3),
-    "endless body": (loopback.endless, NoData, 3),
-    "broken compression": (lambda e: e.send(b"no gzip", **{"Content-Encoding": "gzip"}), NoData, 3),
-    "compression bomb": (gzipped(b" " * 5_000_000), NoData, 3),
+    **{name: (answer, NoData, 3) for name, answer in NO_ANSWERS.items()},
     "burst": (refusing("info_burst_free_1rps.json"), RateLimited, 3),
     "minute": (refusing("info_premium_minute_limit.json"), RateLimited, 3),
     "unknown symbol": (refusing("err_invalid_symbol.json"), UnknownSymbol, 3),
@@ -109,7 +112,3 @@ def everything_about(error: BaseException) -> str:
             shown += [repr(link), repr(vars(link)), pickle.dumps(link).decode("latin-1")]
             chain += [link.__cause__, link.__context__]
     return "\n".join(shown)
-
-
-def payload(content: bytes = DAILY) -> Payload:
-    return Payload("BRK-B", content, NOW)

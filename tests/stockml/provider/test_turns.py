@@ -1,23 +1,17 @@
 """Sixty tickers on a free key: whoever starts their runs, each gets its turn, and is told when."""
 
 import random
-from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockml.errors import QuotaSpent, StoreError, UnknownSymbol
-from stockml.prices.bars import jumps
+from stockml.errors import StoreError
 from stockml.prices.calendar import sessions_for
-from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import (
     FORGOTTEN_AFTER,
-    FREE,
     NextTurn,
     next_turn,
     note_turns,
@@ -25,131 +19,68 @@ from stockml.provider.quota import (
     stalest_first,
 )
 from stockml.storage.locks import FileNotes
-from tests.support.scripted_feed import ScriptedFeed
 
 NEW_YORK = sessions_for("IBM")
 NIGHTS = NEW_YORK.between(date(2026, 10, 26), date(2026, 11, 20))
 
-PLAYED = {f"T{n:02}": "IBM" for n in range(58)} | {"SPLIT": "AAPL"}  # two for one on 2005-02-28
-SIXTY = [*PLAYED, "NOPE"]
-RECORDED = NEW_YORK.between(date(2005, 2, 7), date(2005, 3, 7))
+SIXTY = [f"T{n:02}" for n in range(60)]
 
 
-@dataclass
-class Sixty:
-    """Sixty tickers of one key: what a night does up to its bars, with the real quota and client,
-    and a feed over HTTP.
-
-    As in `flows.tonight` and `nights.ingest`, with mappings in place of the turns' note and of the
-    store.
-    """
-
-    feed: ScriptedFeed
-    notes: FileNotes
-    waiting: dict[str, date | None] = field(default_factory=lambda: dict.fromkeys(SIXTY))
-    lasts: dict[str, date] = field(default_factory=dict)
-    splits: set[date] = field(default_factory=set)
-
-    def client(self) -> AlphaVantage:
-        environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": self.feed.address}
-        return AlphaVantage(
-            environ, self.notes, clock=lambda: self.feed.now, sleep=lambda seconds: None
-        )
-
-    def run(self, client: AlphaVantage, ticker: str, tonight: date) -> NextTurn | None:
-        """Ask for the ticker's bars, and for the splits if one of its jumps is unknown; or return
-        its next turn."""
-        left = {
-            "remaining": client.remaining(),
-            "per_day": FREE.requests_per_day,
-            "sessions": NEW_YORK,
-        }
-        if later := next_turn(ticker, self.waiting, tonight, today=tonight, **left):
-            return later
-        with suppress(UnknownSymbol, QuotaSpent):
-            bars = client.daily_of(client.daily(ticker), last_final=tonight)
-            self.lasts[ticker] = bars.index[-1].date()
-            if not self.splits.issuperset(jumps(bars)):
-                self.splits.update(
-                    split.effective for split in client.splits_of(client.splits(ticker))
-                )
-        self.waiting[ticker] = self.lasts.get(ticker, tonight)
-        return None
+def turn(ticker, waiting, tonight, remaining, **today):
+    left = {"today": tonight, "remaining": remaining, "per_day": 25, "sessions": NEW_YORK}
+    return next_turn(ticker, waiting, tonight, **left | today)
 
 
-@pytest.mark.slow
-def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
-    """Runs start in any order; an unknown symbol costs two requests a night, and a split one more.
-
-    Each has its bars on the day it was told, or the night after, where another's second request
-    took its place.
-    """
-    order, promised, put_off, table = random.Random(5), dict[str, date](), set[str](), []
-    with ScriptedFeed(aliases=PLAYED) as feed:
-        sixty = Sixty(feed, FileNotes(tmp_path))
-        for tonight in RECORDED:
-            feed.set_clock(tonight)
-            before, due = feed.requests, {name for name, day in promised.items() if day == tonight}
-            with sixty.client() as client:
-                later = {
-                    ticker: sixty.run(client, ticker, tonight) for ticker in order.sample(SIXTY, 60)
-                }
-                spent = FREE.requests_per_day - (client.remaining() or 0)
-            promised = {ticker: turn.session for ticker, turn in later.items() if turn}
-            assert spent == feed.requests - before
-            assert not put_off & promised.keys()
-            put_off = due & promised.keys()
-            oldest = max(len(NEW_YORK.between(last, tonight)) - 1 for last in sixty.lasts.values())
-            table.append((str(tonight), spent, len(sixty.lasts), oldest, len(put_off)))
-    assert [row[1] for row in table] == [25] * 20
-    assert [row[2] for row in table] == [23, 48] + [59] * 18
-    assert sorted(row[3] for row in table) == [0, 1] + [2] * 17 + [3]
-    assert max(row[4] for row in table) == 2
-    asked = Counter((each.symbol, each.function) for each in feed.asked)
-    assert asked["SPLIT", "SPLITS"] == 1
-    assert asked["NOPE", "TIME_SERIES_DAILY"] == 2 * 10 - 1, (
-        "once its second request found none left"
-    )
+def test_sixty_tickers_on_a_free_key_each_get_their_turn_on_the_night_they_were_told():
+    """Runs start in any order; every request of every night is used."""
+    order, waiting, told = random.Random(5), dict.fromkeys(SIXTY), {}
+    for tonight in NIGHTS:
+        remaining = 25
+        for ticker in order.sample(SIXTY, 60):
+            if later := turn(ticker, waiting, tonight, remaining):
+                assert later.session == told.setdefault(ticker, later.session)
+            else:
+                assert told.pop(ticker, tonight) == tonight
+                waiting[ticker], remaining = tonight, remaining - 1
+        assert remaining == 0
+        assert all(session > tonight for session in told.values())
 
 
-def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs_no_turn(
-    tmp_path: Path,
-) -> None:
+def test_a_ticker_no_longer_run_is_not_waited_for(tmp_path):
     notes, now = FileNotes(tmp_path), datetime(2026, 11, 20, 23, tzinfo=UTC)
     note_turns(notes, {"GONE": None}, now - FORGOTTEN_AFTER - timedelta(hours=1))
     note_turns(notes, {"AHEAD": None}, now + timedelta(days=365))  # the clock was, for a while
-    note_turns(notes, {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
-    waiting, tonight = noted_turns(notes, now), NIGHTS[-1]
-    assert waiting == {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}
-    left = {"remaining": 1, "per_day": 25, "sessions": NEW_YORK, "today": tonight}
-    assert next_turn("KO", waiting, tonight, **left) is None
-    later = next_turn("IBM", waiting, tonight, **left)
-    assert later == NextTurn(date(2026, 11, 23), 1)
-    assert str(later) == str(replace(later, ahead=2)), "a line of the status for both"
-    alone = next_turn("IBM", {}, tonight, **left | {"remaining": 0})
-    assert alone == NextTurn(date(2026, 11, 23), 0)
-    last_of_sixty = next_turn("Z", dict.fromkeys(SIXTY), tonight, **left | {"remaining": 10})
-    assert last_of_sixty == NextTurn(NEW_YORK.after(tonight, 3)[-1], 60)
-    assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
-    assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
+    run = {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}
+    note_turns(notes, run, now)
+    assert noted_turns(notes, now) == run
     assert noted_turns(notes, now + FORGOTTEN_AFTER + timedelta(hours=1)) == {}
+
+
+def test_the_next_turn_is_told_with_its_day_unless_it_is_tonight_or_none_is_needed():
+    waiting, tonight, monday = {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, NIGHTS[-1], date(2026, 11, 23)
+    assert turn("KO", waiting, tonight, 1) is None
+    later = turn("IBM", waiting, tonight, 1)
+    assert later == NextTurn(monday, 1)
+    assert str(later) == str(replace(later, ahead=2)), "a line of the status for both"
+    assert turn("IBM", {}, tonight, 0) == NextTurn(monday, 0)
+    last_of_sixty = turn("Z", dict.fromkeys(SIXTY), tonight, 10)
+    assert last_of_sixty == NextTurn(NEW_YORK.after(tonight, 3)[-1], 60)
+    assert turn("IBM", waiting, NIGHTS[-2], 0) is None, "it has that night's bar"
+    assert turn("IBM", waiting, tonight, None) is None, "no requests are counted"
 
 
 @pytest.mark.parametrize(
     ("today", "told"),
     [
-        (date(2026, 11, 18), date(2026, 11, 20)),  # Tokyo's night: New York's day counts
-        (date(2026, 11, 19), date(2026, 11, 20)),
-        # at noon of the next: that evening's requests are the ones used up
-        (date(2026, 11, 20), date(2026, 11, 23)),
-        (date(2026, 11, 25), date(2026, 11, 27)),  # before Thanksgiving
+        (18, 20),  # Tokyo's night: New York's day counts
+        (19, 20),
+        (20, 23),  # at noon of the next: that evening's requests are the ones used up
+        (25, 27),  # before Thanksgiving
     ],
 )
-def test_the_next_fetch_is_told_for_a_day_whose_requests_are_not_used_up(
-    today: date, told: date
-) -> None:
-    left = {"remaining": 0, "per_day": 25, "sessions": NEW_YORK}
-    assert next_turn("IBM", {}, date(2026, 11, 19), today=today, **left) == NextTurn(told, 0)
+def test_the_next_fetch_is_told_for_a_day_whose_requests_are_not_used_up(today, told):
+    days = [date(2026, 11, day) for day in (19, today, told)]
+    assert turn("IBM", {}, days[0], 0, today=days[1]) == NextTurn(days[2], 0)
 
 
 @given(
@@ -158,35 +89,29 @@ def test_the_next_fetch_is_told_for_a_day_whose_requests_are_not_used_up(
     ),
     st.integers(0, 12),
 )
-def test_the_remaining_requests_all_go_to_the_stalest_tickers(
-    last: dict[str, date | None], remaining: int
-) -> None:
-    tonight = NIGHTS[-1]
-    left = {"today": tonight, "remaining": remaining, "per_day": 25, "sessions": NEW_YORK}
-    asked = {ticker for ticker in last if next_turn(ticker, last, tonight, **left) is None}
+def test_the_remaining_requests_all_go_to_the_stalest_tickers(last, remaining):
+    asked = {ticker for ticker in last if turn(ticker, last, NIGHTS[-1], remaining) is None}
     assert len(asked) == min(remaining, len(last))
     age = {ticker: session or date.min for ticker, session in last.items()}
     assert all(age[ticker] <= age[other] for ticker in asked for other in last.keys() - asked)
 
 
-def test_a_ticker_without_bars_is_the_stalest_once_and_then_waits_like_all_others(
-    tmp_path: Path,
-) -> None:
+def test_a_ticker_without_bars_is_the_stalest_once_and_then_waits_like_all_others(tmp_path):
     notes, now = FileNotes(tmp_path), datetime(2026, 11, 20, 23, tzinfo=UTC)
-    noted = note_turns(notes, {"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
-    assert stalest_first(noted) == ["NOPE", "IBM", "KO"]
+    lasts = {"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}
+    assert stalest_first(note_turns(notes, lasts, now)) == ["NOPE", "IBM", "KO"]
     note_turns(notes, {"NOPE": NIGHTS[-2]}, now)  # it is asked for, in vain
-    noted = note_turns(notes, {"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
+    noted = note_turns(notes, lasts, now)
     assert stalest_first(noted) == stalest_first(noted_turns(notes, now)) == ["IBM", "KO", "NOPE"]
 
 
-def test_an_unreadable_note_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "turns.json"
+def test_an_unreadable_note_is_named(tmp_path):
+    path, notes, now = tmp_path / "turns.json", FileNotes(tmp_path), datetime.now(UTC)
     for text in ('{"IBM": ["noon", null]}', "[]", ""):
         path.write_text(text)
         with pytest.raises(StoreError, match=r"turns\.json: .*delete it"):
-            noted_turns(FileNotes(tmp_path), datetime.now(UTC))
+            noted_turns(notes, now)
     path.unlink()
     path.mkdir()
     with pytest.raises(StoreError, match=r"turns\.json: .*move it away"):
-        note_turns(FileNotes(tmp_path), {"IBM": None}, datetime.now(UTC))
+        note_turns(notes, {"IBM": None}, now)

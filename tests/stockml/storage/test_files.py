@@ -8,88 +8,37 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import DiskFull, StoreError
-from stockml.forecasts.ledger import Ledger
 from stockml.home import owner_only
-from stockml.models.registry import Registry
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import FileNotes
 from stockml.storage.receipts import PayloadReceipt, Receipt, RunReceipt
-from tests.stockml.models.test_registry import night
-from tests.support.forecasts import entry
 
 
 @pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+def synced(monkeypatch):
     """What was synced, in order, with the names in it by then."""
-    found: list[tuple[str, list[str]]] = []
-    sync = os.fsync
+    found, sync = [], os.fsync
 
-    def remembered(descriptor: int) -> None:
+    def remembered(descriptor):
         place = Path(f"/proc/self/fd/{descriptor}").resolve()
-        found.append(
-            (place.name, sorted(path.name for path in place.iterdir()) if place.is_dir() else [])
-        )
+        found.append((place.name, os.listdir(place) if place.is_dir() else []))
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", remembered)
     return found
 
 
-def test_the_folder_is_synced_after_every_replace(
-    tmp_path: Path, synced: list[tuple[str, list[str]]]
-) -> None:
-    for content in (b"first", b"second"):
+def test_after_every_replace_the_folder_is_synced_and_those_created_for_it(tmp_path, synced):
+    path = tmp_path / "ledger" / "IBM" / "2026.parquet"
+    folders = [("IBM", [path.name]), ("ledger", ["IBM"]), (tmp_path.name, ["ledger"])]
+    for content, expected in ((b"first", folders), (b"second", folders[:1])):
         synced.clear()
-        write_atomically(tmp_path / "promotions.jsonl", content)
-        (file, _), folder = synced
-        assert file.startswith(".promotions.jsonl.")
-        assert folder == (tmp_path.name, ["promotions.jsonl"])
+        write_atomically(path, content)
+        assert synced[0][0].startswith(f".{path.name}.")
+        assert synced[1:] == expected
 
 
-def test_ledger_and_promotions_and_their_names_are_durable(
-    tmp_path: Path, synced: list[tuple[str, list[str]]]
-) -> None:
-    ledger, registry = Ledger(tmp_path / "ledger"), Registry(tmp_path / "models")
-    promoted = night(registry.models, 1)
-    for write, file in (
-        (lambda: ledger.publish(entry(10)), ledger.file("IBM")),
-        (lambda: registry.promote(promoted), registry.file("IBM")),
-    ):
-        synced.clear()
-        write()
-        (content, _), (folder, names), *_ = synced
-        assert content.startswith(f".{file.name}.")
-        assert (folder, file.name in names) == (file.parent.name, True)
-
-
-def test_folders_created_for_a_file_are_durable_too(
-    tmp_path: Path, synced: list[tuple[str, list[str]]]
-) -> None:
-    write_atomically(tmp_path / "ledger" / "IBM" / "2026.parquet", b"rows")
-    assert synced[1:] == [
-        ("IBM", ["2026.parquet"]),
-        ("ledger", ["IBM"]),
-        (tmp_path.name, ["ledger"]),
-    ]
-
-
-def test_a_write_whose_folder_cannot_be_synced_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_atomically(tmp_path / "file", b"old")
-    sync = os.fsync
-
-    def failing(descriptor: int) -> None:
-        if Path(f"/proc/self/fd/{descriptor}").resolve().is_dir():
-            raise OSError(5, "Input/output error")
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(OSError, match="Input/output error"):
-        write_atomically(tmp_path / "file", b"new")
-
-
-def test_files_written_under_owner_only_are_the_owners_alone(tmp_path: Path) -> None:
+def test_files_written_under_owner_only_are_the_owners_alone(tmp_path):
     before = os.umask(0o022)
     try:
         with owner_only():
@@ -102,7 +51,7 @@ def test_files_written_under_owner_only_are_the_owners_alone(tmp_path: Path) -> 
     assert (tmp_path / "others").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_note_is_read_as_written_and_nothing_is_created_before(tmp_path: Path) -> None:
+def test_a_note_is_read_as_written_and_nothing_is_created_before(tmp_path):
     notes = FileNotes(tmp_path / "quota")
     assert notes.read("today") is None
     assert not notes.folder.exists()
@@ -111,7 +60,7 @@ def test_a_note_is_read_as_written_and_nothing_is_created_before(tmp_path: Path)
         assert notes.read("today") == content
 
 
-def test_what_the_disk_refuses_is_named_with_the_way_back(tmp_path: Path) -> None:
+def test_what_the_disk_refuses_is_named_with_the_way_back(tmp_path):
     notes = FileNotes(tmp_path)
     (tmp_path / "today").mkdir()
     for ask in (lambda: notes.read("today"), lambda: notes.write("today", b"1")):
@@ -119,13 +68,11 @@ def test_what_the_disk_refuses_is_named_with_the_way_back(tmp_path: Path) -> Non
             ask()
 
 
-def test_a_write_to_a_full_disk_leaves_only_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_to_a_full_disk_leaves_only_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "ledger"
     write_atomically(path, b"old")
 
-    def full_disk(descriptor: int) -> None:
+    def full_disk(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
@@ -135,11 +82,14 @@ def test_a_write_to_a_full_disk_leaves_only_the_old_file(
     assert [p.name for p in tmp_path.iterdir()] == ["ledger"]
 
 
-def receipt_of(path: Path) -> Receipt:
+SESSION, AT = date(2013, 3, 1), datetime(2013, 3, 2, 4, tzinfo=UTC)
+
+
+def receipt_of(path):
     return Receipt("IBM", str(path), sha256_of(path) or "")
 
 
-def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path: Path) -> None:
+def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path):
     path = tmp_path / "bars.parquet"
     path.write_bytes(b"bars")
     receipt = receipt_of(path)
@@ -150,9 +100,7 @@ def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path: Path) -> No
     assert not receipt.is_reusable()
 
 
-def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(
-    tmp_path: Path,
-) -> None:
+def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(tmp_path):
     (tmp_path / "weights").write_bytes(b"w")
     receipt = receipt_of(tmp_path)
     for beside in ("_timing.json", ".weights.half-written"):
@@ -162,31 +110,26 @@ def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(
     assert not receipt.is_reusable()
 
 
-def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -> None:
-    path = tmp_path / "payload.json.gz"
-    path.write_bytes(b"payload")
-    kept, session = receipt_of(path), date(2013, 3, 1)
-    for newest in (date(2013, 2, 28), session):
-        at = datetime(2013, 3, 2, 4, tzinfo=UTC)
-        payload = PayloadReceipt(
-            kept.ticker, kept.path, kept.sha256, session, newest, at, rows_before=0
-        )
-        assert payload.is_reusable() is (newest == session)
-    path.unlink()
-    assert not payload.is_reusable()
-
-
-def test_a_run_that_mlflow_lacks_is_logged_again_and_its_receipt_counts_as_another_once_it_has_it(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "night.json"
+@pytest.mark.parametrize(
+    ("kind", "known", "is_done"),
+    [
+        (PayloadReceipt, (SESSION, SESSION, AT, 0), True),
+        (PayloadReceipt, (SESSION, date(2013, 2, 28), AT, 0), False),  # without its session's bar
+        (RunReceipt, ("key", "run", None), True),
+        (RunReceipt, ("key", None, None), False),  # MLflow lacks the run
+    ],
+)
+def test_a_payload_without_its_bar_or_a_run_that_mlflow_lacks_is_done_again(
+    tmp_path, kind, known, is_done
+):
+    path = tmp_path / "kept"
     path.write_bytes(b"{}")
-    kept = receipt_of(path)
-    waiting, logged, versioned = (
-        RunReceipt(kept.ticker, kept.path, kept.sha256, "key", *known)
-        for known in ((None, None), ("run", None), ("run", "2"))
-    )
-    assert [run.is_reusable() for run in (waiting, logged, versioned)] == [False, True, True]
-    assert len({run.identity() for run in (waiting, logged, versioned)}) == 3
+    receipt = kind(*vars(receipt_of(path)).values(), *known)
+    assert receipt.is_reusable() is is_done
     path.write_bytes(b"[]")
-    assert not logged.is_reusable()
+    assert not receipt.is_reusable()
+
+
+def test_a_run_counts_as_another_once_mlflow_has_it():
+    known = ((None, None), ("run", None), ("run", "2"))
+    assert len({RunReceipt("IBM", "", "", "key", *run).identity() for run in known}) == 3

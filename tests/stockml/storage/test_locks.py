@@ -10,9 +10,7 @@ from stockml.errors import StoreBusy
 from stockml.storage.locks import file_lock
 
 
-def test_a_lock_that_is_taken_is_named_after_the_wait_and_free_once_its_block_has_ended(
-    tmp_path: Path,
-) -> None:
+def test_a_lock_that_is_taken_is_named_after_the_wait_and_free_once_its_block_has_ended(tmp_path):
     lock = tmp_path / "locks" / "IBM.lock"
     with (
         file_lock(lock, 1.0),
@@ -34,9 +32,7 @@ with file_lock(Path(sys.argv[1]), 1.0):
 """
 
 
-def test_who_finds_a_lock_taken_is_told_by_whom_and_has_it_once_that_process_is_killed(
-    tmp_path: Path,
-) -> None:
+def test_who_finds_a_lock_taken_is_told_by_whom_and_has_it_once_that_process_is_killed(tmp_path):
     command = [sys.executable, "-c", HOLDING, str(tmp_path / "IBM.lock")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import NoChampion, StoreError
-from stockml.home import HomePaths
 from stockml.storage.os_errors import RESTORING, check_home, check_links, refused, unreadable
 
 
@@ -22,11 +21,11 @@ from stockml.storage.os_errors import RESTORING, check_home, check_links, refuse
         (NoChampion("model", "why"), str(NoChampion("model", "why"))),
     ],
 )
-def test_a_refusal_names_its_file_and_what_to_do(error: OSError, told: str) -> None:
+def test_a_refusal_names_its_file_and_what_to_do(error, told):
     assert told in refused(error)
 
 
-def test_a_record_that_is_closed_to_this_user_is_not_to_be_moved_away() -> None:
+def test_a_record_that_is_closed_to_this_user_is_not_to_be_moved_away():
     closed = PermissionError(errno.EACCES, "Permission denied")
     assert "move it away" not in str(unreadable(Path("/home/f"), closed))
     damaged = str(unreadable(Path("/home/f"), ValueError("line 3")))
@@ -34,22 +33,17 @@ def test_a_record_that_is_closed_to_this_user_is_not_to_be_moved_away() -> None:
     assert "move it away" in damaged
 
 
-def test_a_link_to_what_is_not_there_is_no_missing_file(tmp_path: Path) -> None:
+def test_a_link_to_what_is_not_there_is_no_missing_file(tmp_path):
     (tmp_path / "there").touch()
     (tmp_path / "link").symlink_to(tmp_path / "there")
     check_links([tmp_path / "link", tmp_path / "there", tmp_path / "absent"])
     (tmp_path / "there").unlink()
-    with pytest.raises(
-        StoreError,
-        match=f"link.*{tmp_path}/there",
-    ):
+    with pytest.raises(StoreError, match=f"link.*{tmp_path}/there"):
         check_links([tmp_path / "absent", tmp_path / "link"])
 
 
 @pytest.mark.parametrize("name", ["store", "models", "prices.json"])
-def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(
-    home: HomePaths, name: str
-) -> None:
+def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(home, name):
     check_home(home)
     home.root.mkdir()
     check_home(home)
@@ -58,12 +52,9 @@ def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(
         check_home(home)
 
 
-def test_a_home_whose_restore_was_cut_short_is_refused_but_to_the_restore(home: HomePaths) -> None:
+def test_a_home_whose_restore_was_cut_short_is_refused_but_to_the_restore(home):
     home.locks.mkdir(parents=True)
     (home.locks / RESTORING).write_text("stockml restore b.zip")
     check_home(home, restoring=True)
-    with pytest.raises(
-        StoreError,
-        match=r"`stockml restore b\.zip`",
-    ):
+    with pytest.raises(StoreError, match=r"`stockml restore b\.zip`"):
         check_home(home)

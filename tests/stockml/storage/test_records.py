@@ -6,7 +6,6 @@ import json
 import tracemalloc
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +32,7 @@ WHOLE = Whole(date(2013, 2, 28), 2, {"a": Part((1.5, 5e-324, -0.1)), "b": Part((
 KEPT = json.loads(written_record(WHOLE))
 
 
-def test_a_record_is_read_as_it_was_written() -> None:
+def test_a_record_is_read_as_it_was_written():
     assert read_record(Whole, written_record(WHOLE)) == WHOLE
 
 
@@ -48,29 +47,29 @@ def test_a_record_is_read_as_it_was_written() -> None:
         ({"parts": {"a": {}}}, r"parts\.a\.prices: Field "),
     ],
 )
-def test_a_fault_is_named_by_its_place_in_one_line(changes: dict[str, Any], fault: str) -> None:
+def test_a_fault_is_named_by_its_place_in_one_line(changes, fault):
     with pytest.raises(ValueError, match=f"^{fault}[^\n]+$"):
         read_record(Whole, json.dumps(KEPT | changes))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{half", b"\xff\xfe"])
-def test_what_is_not_a_record_is_refused(content: bytes) -> None:
+def test_what_is_not_a_record_is_refused(content):
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         read_record(Whole, content)
 
 
 @pytest.mark.parametrize("price", [float("nan"), float("inf")])
-def test_a_number_that_is_not_finite_is_never_written(price: float) -> None:
+def test_a_number_that_is_not_finite_is_never_written(price):
     with pytest.raises(ValueError, match="not JSON compliant"):
         written_record(Whole(WHOLE.session, 1, {"a": Part((price,))}))
 
 
-def test_more_than_a_thousand_arrays_keep_their_order() -> None:
+def test_more_than_a_thousand_arrays_keep_their_order():
     arrays = [np.array([number]) for number in range(1_001)]
     assert [array.item() for array in unpacked(packed(arrays))] == list(range(1_001))
 
 
-def test_arrays_that_unpack_to_far_more_than_the_file_are_refused_unread() -> None:
+def test_arrays_that_unpack_to_far_more_than_the_file_are_refused_unread():
     np.savez_compressed(zeros := io.BytesIO(), np.zeros(1_000_000))
     tracemalloc.start()
     try:
