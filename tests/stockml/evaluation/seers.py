@@ -1,8 +1,9 @@
 """Models whose forecasts are as good, or as bad, as a test needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +11,13 @@ from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.features.origins import every_nth
 from stockml.models.regressions import RIDGE
-from stockml.models.trained_model import TickerNetwork
+from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial_recipe import TutorialForecaster
-from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import split_after_vintages
-from tests.support.models import fine_tuned
-from tests.support.walks import walk
+from tests.support.models import trained_model
+from tests.support.walks import SMALL, walk
 
 SETTINGS = EvaluationSettings(
     horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5
@@ -35,20 +35,13 @@ class Model:
     published: object
 
 
-def wide(times: float, series: PriceSeries = SERIES) -> Model:
+def wide(times: float) -> TrainedModel:
     """The pretrained network with `times` its width at every lead, as if it had been trained to
     that."""
-    first, last = series.sessions[SPLIT.validation.start], series.sessions[-1]
-    networks = (
-        TickerNetwork(
-            VintageSet.ending_before(day.item()), None, used=False, learned_until=learned_until
-        )
-        for day, learned_until in (
-            (first, first - np.timedelta64(1, "D")),
-            (last, series.sessions[-1 - AGE]),
-        )
+    model = trained_model(SERIES, SMALL.changed(evaluation=SETTINGS), times)
+    return replace(
+        model, published=replace(model.published, learned_until=SERIES.sessions[-1 - AGE])
     )
-    return Model(*(fine_tuned(each, times) for each in networks))
 
 
 @dataclass(frozen=True)
@@ -85,12 +78,12 @@ def after(series: PriceSeries, horizon: int = 20) -> list[date]:
 
 
 @cache
-def assessed(model: Model, champion: Model | None = None, *, kept: bool = False) -> Assessment:
-    return assess(SERIES, model, champion, SETTINGS, after(SERIES), SPLIT, kept=kept)
+def assessed(model: Model, champion: Model | None = None, **known: Any) -> Assessment:
+    return assess(SERIES, model, champion, SETTINGS, after(SERIES), SPLIT, **known)
 
 
 USUAL, NARROW = wide(1.0), wide(0.5)
 
 
-def candidate(model: Model | None, of: PriceSeries = SERIES) -> Candidate:
+def candidate(model: Model | TrainedModel | None, of: PriceSeries = SERIES) -> Candidate:
     return Candidate.of(ScoringData.of(of, SPLIT, SETTINGS, USUAL), model)

@@ -43,21 +43,25 @@ def found() -> TickerBacktest:
     return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
+def check_scores(scored: TickerBacktest, at: np.ndarray, rows: dict[str, list[np.ndarray]]) -> None:
+    """The CRPS is that of these quantiles after the origins `at`."""
+    actual = moves(SERIES, at, np.array(LEADS))
+    for name, quantiles in rows.items():
+        expected = crps(np.array(quantiles), actual).mean(axis=0)
+        np.testing.assert_allclose(scored.scores[name].crps_by_lead, expected, rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_every_fifth_session_of_the_span_is_a_night_beside_the_newest_vintages_before_it() -> None:
     assert found().origins == len(found().nights) == len(AT)
     assert found().sessions == (SPAN.first, SPAN.last)
     assert found().widths[PUBLISHED].sessions.tolist() == SERIES.sessions[AT].tolist()
-    actual, leads = moves(SERIES, AT, np.array(LEADS)), np.array(LEADS)
-    sets = [VintageSet.ending_before(day, (SHIPPED,)) for day in SERIES.sessions[AT].tolist()]
-    ways = {
-        REGRESSION: [each.regression.quantiles for each in sets],
-        PRETRAINED: [each.network_quantiles for each in sets],
-    }
-    for name, forecasts in ways.items():
-        rows = [one(SERIES, AT[[row]], leads)[0] for row, one in enumerate(forecasts)]
-        expected = crps(np.array(rows), actual).mean(axis=0)
-        np.testing.assert_allclose(found().scores[name].crps_by_lead, expected, rtol=1e-6)
+    rows = {REGRESSION: [], PRETRAINED: []}
+    for day, at in zip(SERIES.sessions[AT].tolist(), AT[:, None], strict=True):
+        newest = VintageSet.ending_before(day)
+        rows[REGRESSION] += [*newest.regression.quantiles(SERIES, at, np.array(LEADS))]
+        rows[PRETRAINED] += [*newest.network_quantiles(SERIES, at, np.array(LEADS))]
+    check_scores(found(), AT, rows)
 
 
 @pytest.mark.slow
@@ -65,35 +69,28 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
     """Each night runs by itself and learns afresh; the champions' ages matter for
     `replace_after_sessions`."""
     at = np.arange(FIRST, FIRST + 210, 10)
-    settings = SETTINGS.changed(
-        evaluation=SETTINGS.evaluation.changed(replace_after_sessions=30), mode="retrain"
-    )
+    evaluation = SETTINGS.evaluation.changed(replace_after_sessions=30)
+    settings = SETTINGS.changed(evaluation=evaluation, mode="retrain")
     span = Span(*SERIES.sessions[at[[0, -1]]].tolist(), every=10, train_every=10)
-    champion, promoted, pretrained, published = None, [], [], {PUBLISHED: [], RIDGE: []}
+    champion, promoted, pretrained, published = None, [], set(), {PUBLISHED: [], RIDGE: []}
     for origin in at:
         # a copy, which has no later bars to compute anything from
         known = replace(SERIES.until(origin + 1))
         model = train_ticker(known, settings, Decision("retrain", "asked for"), start=None)
         kept = champion is not None and same_forecast(model, champion)
-        split = split_after_vintages(known, settings.evaluation)
-        night = select_model(
-            ScoringData.of(known, split, settings.evaluation, model), model, champion, kept=kept
-        )
+        split = split_after_vintages(known, evaluation)
+        unseen = ScoringData.of(known, split, evaluation, model)
+        night = select_model(unseen, model, champion, kept=kept)
         champion = model if night.promoted else champion
         promoted.append(night.promoted)
-        pretrained.append(model.published.vintages.pretrained.through)
+        pretrained.add(model.published.vintages.pretrained.through)
         for name, row in ((PUBLISHED, row_of(night.publisher)), (RIDGE, RIDGE)):
             published[name].append(night.candidates[row].tonight[0, np.array(LEADS) - 1])
     replayed = backtest("ABC", SERIES, span, settings)
     assert [night.promoted for night in replayed.nights] == promoted
     assert 1 < sum(promoted) < len(at)
-    assert pretrained == [date(2001, 6, 29)] * 5 + [date(2003, 6, 30)] * 16, (
-        "the newest pretrained network that ended before each night"
-    )
-    actual = moves(SERIES, at, np.array(LEADS))
-    for name, quantiles in published.items():
-        expected = crps(np.array(quantiles), actual).mean(axis=0)
-        np.testing.assert_allclose(replayed.scores[name].crps_by_lead, expected, rtol=1e-6)
+    assert pretrained == {date(2001, 6, 29), date(2003, 6, 30)}
+    check_scores(replayed, at, published)
 
 
 @pytest.mark.slow
@@ -106,30 +103,23 @@ def test_skills_are_over_the_regression_and_over_each_row() -> None:
         assert found().over[name].skills[0] == pytest.approx(expected, abs=0.01), name
     as_it_is = found().whole[AS_IT_IS].skills[0]
     assert as_it_is == pytest.approx(1 - crps_of[PUBLISHED] / crps_of[REGRESSION])
-    rise = {(each.what, each.sessions): each for each, _ in found().outlook}["rise", 20]
-    rose = SERIES.close[AT + 20] > SERIES.close[AT]
-    assert rise.came_true == pytest.approx(rose.mean())
+    [rise] = (each for each, _ in found().outlook if (each.what, each.sessions) == ("rise", 20))
+    assert rise.came_true == pytest.approx((SERIES.close[AT + 20] > SERIES.close[AT]).mean())
 
 
 @pytest.mark.slow
 def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
-    """These are the rows of a night's table, recomputed by loops."""
-    simple = baseline_paths(SERIES.close, AT, 50)
+    """These are the rows of a night's table."""
+    leads, simple = np.array(LEADS), baseline_paths(SERIES.close, AT, 50)
+    came, close = SERIES.close[AT[:, None] + leads], SERIES.close[AT, None]
+    naive = np.log(came / close) ** 2 / leads
     assert list(found().paths) == [LAST_CLOSE, *simple, PUBLISHED]
-    for name in simple:
-        own, naive = [], []
-        for origin in AT.tolist():
-            known = SERIES.close[: origin + 1]
-            path = baseline_paths(known, np.array([origin]), 50)[name][0]
-            for lead in LEADS:
-                came, close = SERIES.close[origin + lead], SERIES.close[origin]
-                own.append(np.log(came / path[lead - 1]) ** 2 / lead)
-                naive.append(np.log(came / close) ** 2 / lead)
-        losses = found().paths[name]
-        assert losses.skills[0] == pytest.approx(1 - np.mean(own) / np.mean(naive)), name
-        for loss, expected in ((losses.loss, own), (losses.reference, naive)):
-            by_origin = np.reshape(expected, (len(AT), -1)).mean(axis=1)
-            assert loss == pytest.approx(by_origin), name
+    for name, path in simple.items():
+        own = np.log(came / path[:, leads - 1]) ** 2 / leads
+        losses, by_lead = found().paths[name], 1 - own.mean(axis=0) / naive.mean(axis=0)
+        assert losses.skills == pytest.approx((1 - own.mean() / naive.mean(), *by_lead)), name
+        assert losses.loss == pytest.approx(own.mean(axis=1)), name
+        assert losses.reference == pytest.approx(naive.mean(axis=1)), name
 
 
 @pytest.mark.slow
@@ -144,25 +134,26 @@ def test_no_later_bar_affects_a_nights_decision() -> None:
 
 @pytest.mark.slow
 def test_inputs_that_do_not_come_from_the_bars_as_they_stood_are_refused() -> None:
-    series = walk(1_400, seed=6)
+    series = replace(SERIES)
     object.__setattr__(series, "_full", walk(1_400, seed=7))
     with pytest.raises(LooksAhead, match="the forecast of LSTM after the close of"):
         backtest("ABC", series, SPAN, SETTINGS)
 
 
-@pytest.mark.parametrize(
-    ("sessions", "span", "refusal", "says"),
-    [
+def test_fewer_than_twenty_nights_are_refused() -> None:
+    for sessions, span, refusal, says in (
         (1_400, Span(date(2003, 1, 1), date(2003, 3, 1)), InvalidSetting, "2003-03-01, 12 nights"),
         (1_400, replace(SPAN, every=20), InvalidSetting, f"to {SERIES.sessions[1_349]}, where"),
         (60, SPAN, TooFewBars, "at least 160 sessions for 20 nights .*found 60"),
-    ],
-)
-def test_fewer_than_twenty_nights_are_refused(
-    sessions: int, span: Span, refusal: type[Exception], says: str
-) -> None:
-    with pytest.raises(refusal, match=says):
-        backtest("ABC", SERIES.until(sessions), span, SETTINGS)
+    ):
+        with pytest.raises(refusal, match=says):
+            backtest("ABC", SERIES.until(sessions), span, SETTINGS)
+
+
+def test_a_horizon_shorter_than_the_longest_lead_is_refused() -> None:
+    shorter = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(horizon=49))
+    with pytest.raises(InvalidSetting, match="at least 50"):
+        backtest("ABC", SERIES, SPAN, shorter)
 
 
 @pytest.mark.slow

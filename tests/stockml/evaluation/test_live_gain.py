@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockml.evaluation.distribution_scores import PairedLosses
+from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
 from stockml.evaluation.live_gain import AT, KEPT, live_gains, live_losses
-from stockml.forecasts.proper_scores import diebold_mariano
 from stockml.models.regressions import LEVELS
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
@@ -19,11 +18,8 @@ ORIGINS = np.arange(2_000, 2_400, 7)
 
 
 def ridge(at: int, lead: int) -> np.ndarray:
-    vintages = VintageSet.ending_before(SERIES.sessions[at + 1].item(), (SHIPPED,))
-    quantiles: np.ndarray = vintages.simple_quantiles(SERIES, np.array([at]), np.array([lead]))[
-        0, 0
-    ]
-    return quantiles
+    vintages = VintageSet.ending_before(SERIES.sessions[at + 1].item())
+    return vintages.simple_quantiles(SERIES, np.array([at]), np.array([lead]))[0, 0]
 
 
 def scored(width: float, drift: float = 0.0) -> pd.DataFrame:
@@ -34,14 +30,11 @@ def scored(width: float, drift: float = 0.0) -> pd.DataFrame:
         for lead in (1, 2, 5, 20):
             close = SERIES.close[at]
             kept = close * np.exp(width * ridge(at, lead)[AT] + drift)
-            said = {
-                "lead": lead,
-                "last_value": close,
-                "session": pd.Timestamp(SERIES.sessions[at]),
-                "actual": SERIES.close[at + lead] / close,
-            }
-            rows.append(said | dict(zip(KEPT, kept, strict=True)))
-    return pd.DataFrame(rows).assign(timing="live", price="close", weight=1.0)
+            session, actual = pd.Timestamp(SERIES.sessions[at]), SERIES.close[at + lead] / close
+            rows.append((lead, close, session, actual, *kept))
+    columns = ["lead", "last_value", "session", "actual", *KEPT]
+    steps = pd.DataFrame(rows, columns=columns)
+    return steps.assign(timing="live", price="close", weight=1.0)
 
 
 def test_losses_are_those_of_a_loop_at_the_ledgers_levels_whatever_the_location() -> None:
@@ -53,35 +46,27 @@ def test_losses_are_those_of_a_loop_at_the_ledgers_levels_whatever_the_location(
         for row, at in enumerate(ORIGINS[:10]):
             move, simple = np.log(SERIES.close[at + lead] / SERIES.close[at]), ridge(at, lead)[AT]
             for said, loss in ((1.3 * simple, losses.loss), (simple, losses.reference)):
-                each = [
-                    max(p * (move - q), (p - 1) * (move - q))
-                    for p, q in zip(levels, said, strict=True)
-                ]
-                assert loss[row] == pytest.approx(np.mean(each))
+                each = np.maximum(levels * (move - said), (levels - 1) * (move - said))
+                assert loss[row] == pytest.approx(each.mean())
 
 
 def test_the_regressions_own_width_gains_nothing_and_only_live_closes_by_a_network_count() -> None:
     same = scored(1.0)
     for each in live_gains([live_losses(SERIES, same, (SHIPPED,))] * 2):
-        assert each.gain == pytest.approx(0, abs=1e-12)
-        assert (each.tickers, each.forecasts) == (2, 2 * len(ORIGINS))
+        figures = (each.gain, each.tickers, each.forecasts)
+        assert figures == pytest.approx((0, 2, 2 * len(ORIGINS)), abs=1e-12)
     for other in ({"timing": "late"}, {"price": "mid"}, {"weight": 0.0}):
         assert live_losses(SERIES, same.assign(**other), (SHIPPED,)) == {}
     assert live_gains([{}]) == ()
 
 
-@pytest.mark.parametrize(("months", "tested"), [(3, False), (4, True), (12, True)])
-def test_the_test_is_of_months_of_all_tickers(months: int, tested: bool) -> None:
-    rng = np.random.default_rng(2)
-    days = np.arange("2020-01-01", "2021-01-01", dtype="datetime64[D]")
-    month = days.astype("datetime64[M]").astype(int) % 12
-    days, month = days[month < months], month[month < months]
-    pairs = rng.uniform(0.5, 1.5, (3, 2, len(days)))
-    [found] = live_gains([{5: PairedLosses(days, *pair, (0.0,))} for pair in pairs])
-    loss, reference = (pairs / pairs[:, 1:].mean(axis=2, keepdims=True)).mean(axis=0)
-    assert found.gain == pytest.approx(1 - loss.mean())
-    assert (found.test is not None) is tested
-    if found.test:
-        blocks = [[each[month == m].mean() for m in range(months)] for each in (loss, reference)]
-        expected = diebold_mariano(*map(np.array, blocks), 2)
-        assert vars(found.test) == pytest.approx(vars(expected))
+def test_the_test_is_of_months_of_all_tickers() -> None:
+    for months, tested in ((3, False), (4, True), (12, True)):
+        days = np.arange("2020-01", np.datetime64("2020-01") + months, dtype="datetime64[D]")
+        pairs = np.random.default_rng(2).uniform(0.5, 1.5, (3, 2, len(days)))
+        tickers = [PairedLosses(days, *pair, (0.0,)) for pair in pairs]
+        [found] = live_gains([{5: each} for each in tickers])
+        saved = [1 - each.loss.mean() / each.reference.mean() for each in tickers]
+        assert found.gain == pytest.approx(np.mean(saved))
+        assert found.test == panel_diebold_mariano(tickers, months=1)
+        assert (found.test is not None) is tested

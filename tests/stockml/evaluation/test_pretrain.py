@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from stockml.errors import DiskFull, TooFewTickers
@@ -56,10 +55,7 @@ def learned(installation: HomePaths) -> tuple[PretrainedNetwork, Path]:
     with pytest.raises(Killed):
         pretrain_network(*asked, **QUICK, on_epoch=killed_when_trained)
     # room for the regressions, and not for the pretrained network
-    with (
-        files_of_at_most(40_000),
-        pytest.raises(DiskFull),
-    ):
+    with files_of_at_most(40_000), pytest.raises(DiskFull):
         pretrain_network(*asked, **QUICK)
     assert not list(installation.pretrained.glob("[!.]*")), "nights see no unfinished pretraining"
     (begun,) = (installation.root / "pretraining").iterdir()
@@ -86,29 +82,20 @@ def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
     assert path.read_bytes() == before
 
 
-def test_a_pretrained_network_says_what_it_learned_from_and_how_it_scored(
-    learned: tuple[PretrainedNetwork, Path],
+def test_a_network_says_how_it_scored_and_only_nights_after_its_last_session_use_it(
+    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
 ) -> None:
     pretrained, path = learned
     assert path.name == f"network-{pretrained.through:%Y-%m}.npz"
     assert len(pretrained.tickers) == MIN_TICKERS
     assert 0 <= pretrained.scores[SHARE] <= 100
-
-
-def test_only_nights_after_a_networks_last_session_use_it(
-    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
-) -> None:
-    pretrained, _ = learned
-    folders = (installation.pretrained, SHIPPED)
-    day = np.datetime64(pretrained.through)
     before, after = (
-        VintageSet.ending_before(each.item(), folders).pretrained
-        for each in (day, day + np.timedelta64(1, "D"))
+        VintageSet.ending_before(
+            pretrained.through + timedelta(days=days), (installation.pretrained, SHIPPED)
+        ).pretrained.through
+        for days in (0, 1)
     )
-    assert after is not None
-    assert after.through == pretrained.through
-    assert before is not None
-    assert before.through < pretrained.through
+    assert before < after == pretrained.through
 
 
 def test_a_pretrained_network_is_registered_in_mlflow_once_and_explained_there(
@@ -129,33 +116,21 @@ def test_a_pretrained_network_is_registered_in_mlflow_once_and_explained_there(
     losses = [
         begun.get_metric_history(found.run_id, f"training/loss seed {seed}") for seed in (1, 2)
     ]
-    assert [[point.step for point in loss] for loss in losses] == [[1], [1]], (
-        "the second network's began at the ninth"
-    )
-    run = begun.get_run(found.run_id).info
-    assert (run.end_time - run.start_time, run.end_time) == (90_000, 1000 * now.timestamp()), (
-        "it was said to take 0 ms"
-    )
+    assert [[point.step for point in loss] for loss in losses] == [[1], [1]]
+    run = begun.get_run(found.run_id)
+    times = run.info.end_time - run.info.start_time, run.info.end_time
+    assert times == (90_000, 1000 * now.timestamp())
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
     assert found.source.endswith(learned[1].name)
     assert f"across {MIN_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
-    client = MlflowClient(tracking.home.tracking_uri)
-    assert unfilled(client.get_run(found.run_id), views.pretrained_view()) == []
-    assert (
-        client.get_experiment_by_name("stockml/pretrained")
-        .tags[views.NOTE]
-        .startswith("Pretrained networks, ")
-    )
+    assert unfilled(run, views.pretrained_view()) == []
+    assert views.NOTE in begun.get_experiment(run.info.experiment_id).tags
 
 
-@pytest.mark.parametrize(
-    ("count", "fewest", "says"),
-    [(30, SESSIONS + 1, "221 sessions by 2002-01-01"), (3, 2_000, "2,000 sessions by 2002-01-01")],
-)
-def test_too_few_tickers_are_refused_with_the_way_out(
-    tmp_path: Path, count: int, fewest: int, says: str
-) -> None:
-    place = current_home({"STOCKML_HOME": str(tmp_path)})
-    with pytest.raises(TooFewTickers, match=f"at least 30 tickers of {says}.*found 0"):
-        pretrain_network(place, tickers(count), date(2002, 1, 1), fewest_sessions=fewest)
+def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    place, until = current_home({"STOCKML_HOME": str(tmp_path)}), date(2002, 1, 1)
+    for count, fewest, found in ((30, SESSIONS + 1, 0), (29, SESSIONS, 29)):
+        says = f"at least 30 tickers of {fewest} sessions by {until}.*found {found}"
+        with pytest.raises(TooFewTickers, match=says):
+            pretrain_network(place, tickers(count), until, fewest_sessions=fewest)
     assert not place.pretrained.exists()

@@ -9,20 +9,12 @@ import pytest
 
 from stockml.evaluation import promotion_gate
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionTable
-from stockml.evaluation.path_scores import (
-    CHAMPION,
-    LAST_CLOSE,
-    LSTM,
-    PUBLISHED,
-    WITHOUT_NETWORK,
-    evaluate,
-)
-from stockml.evaluation.promotion_gate import Incumbent, verdict
+from stockml.evaluation.path_scores import CHAMPION, LSTM
+from stockml.evaluation.promotion_gate import Incumbent
 from stockml.forecasts.proper_scores import DieboldMariano
-from stockml.models.regressions import REGRESSION, RIDGE
-from stockml.settings import EvaluationSettings
+from stockml.models.regressions import RIDGE
 
-FRESH, OLD, UNREADABLE = Incumbent(19), Incumbent(20), Incumbent(3, "it cannot be read")
+FRESH, OLD = Incumbent(19), Incumbent(20)
 judge = partial(
     promotion_gate.judge, kept=False, has_network=True, incumbent=None, replace_after=20
 )
@@ -30,10 +22,7 @@ judge = partial(
 
 def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> CrpsComparison:
     """The challenger's distribution compared with this reference: skill > 0 where it is better."""
-    test = None
-    if p_value is not None:
-        worse = p_value / 2 if skill < 0 else 1 - p_value / 2
-        test = DieboldMariano(-np.sign(skill), p_value, worse)
+    test = None if p_value is None else DieboldMariano(-np.sign(skill), p_value, 0.5)
     return CrpsComparison(LSTM, reference, False, skill, (skill,), test)
 
 
@@ -54,8 +43,8 @@ def table(
         (-0.02, 1e-9, False, False, "worse: CRPS skill -2.00%"),
         (0.02, None, False, True, "too few to test"),
         (0.0, 1.0, False, True, "the difference could be luck"),
-        (4e-6, 0.0001, False, True, "too small a difference"),
-        (-4e-6, 0.0001, False, True, "too small a difference"),
+        (9e-4, 0.0001, False, True, "too small a difference"),
+        (-9e-4, 0.0001, False, True, "too small a difference"),
     ],
 )
 def test_the_better_or_as_good_and_fresher_challenger_becomes_champion(
@@ -69,22 +58,9 @@ def test_the_better_or_as_good_and_fresher_challenger_becomes_champion(
     assert judge(table(), incumbent=OLD)[0]
 
 
-def test_the_age_at_which_a_champion_gives_way_is_a_setting() -> None:
-    same = table(rival(0.001, 0.5))
-    assert judge(same, incumbent=Incumbent(5), replace_after=5)[0]
-    assert not judge(same, incumbent=Incumbent(40), replace_after=41)[0]
-
-
-def test_a_champion_without_a_score_is_reported_and_its_successor_is_not_called_the_first() -> None:
-    promoted, reason = judge(table(), incumbent=UNREADABLE)
-    assert promoted
-    assert "it cannot be read" in reason
-    assert "first" not in reason
-
-
 @pytest.mark.parametrize(
     ("skill", "p_value", "promoted"),
-    [(0.0, 1.0, True), (-0.02, 0.06, True), (-0.3, None, True), (-0.02, 0.04, False)],
+    [(0.0, 1.0, True), (-0.02, 0.051, True), (-0.3, None, True), (-0.02, 0.049, False)],
 )
 def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a_network(
     skill: float, p_value: float | None, promoted: bool
@@ -95,7 +71,7 @@ def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a
     assert ("too new to judge" in reason) == (p_value is None)
 
 
-@pytest.mark.parametrize("incumbent", [None, FRESH, OLD, UNREADABLE])
+@pytest.mark.parametrize("incumbent", [None, FRESH, OLD, Incumbent(3, "it cannot be read")])
 def test_nobody_is_replaced_by_a_challenger_that_is_none(incumbent: Incumbent | None) -> None:
     worse = table(rival(0.02, 0.01), over_simple=rival(-0.3, 0.001, RIDGE))
     for promoted, reason in (
@@ -106,31 +82,3 @@ def test_nobody_is_replaced_by_a_challenger_that_is_none(incumbent: Incumbent | 
         assert not promoted
         assert reason.endswith(": the champion stays" if incumbent else ": no champion yet")
     assert judge(table(), kept=True, incumbent=incumbent)[0] is False
-
-
-def test_the_numbers_are_those_of_the_evaluation_and_the_distributions() -> None:
-    origins = np.arange(500, 1_940, 10)
-    mid = 50 * np.exp(np.cumsum(np.random.default_rng(2).normal(0.0, 0.015, 2_000)))
-    last, actual = mid[origins, None], mid[origins[:, None] + np.arange(1, 51)]
-    knowing = {LSTM: 0.3, CHAMPION: 0.2, PUBLISHED: 0.25, WITHOUT_NETWORK: 0.1}
-    paths = {name: last + share * (actual - last) for name, share in knowing.items()}
-    found = evaluate(mid, origins, paths, EvaluationSettings(scale_sessions=500), {}, close=mid)
-    measured = replace(table(), whole={LSTM: rival(-0.01, None, REGRESSION)})
-    kept = verdict(True, "because", found, measured)
-    adds, numbers = found.comparison(PUBLISHED, WITHOUT_NETWORK), dict(kept.numbers)
-    assert adds is not None
-    assert (kept.promoted, kept.reason) == (True, "because")
-    assert numbers == {
-        "origins": len(origins),
-        "challenger_mse": found.scores[LSTM].mse,
-        "challenger_skill": found.scores[LSTM].skill,
-        "champion_mse": found.scores[CHAMPION].mse,
-        "champion_skill": found.scores[CHAMPION].skill,
-        "published_skill": found.scores[PUBLISHED].skill,
-        "last_close_mse": found.scores[LAST_CLOSE].mse,
-        "network_adds": adds.skill_difference,
-        "network_adds_p_value": adds.p_value,
-        "crps_skill": -0.01,
-        "network_adds_crps": 0.01,
-        "network_adds_crps_p_value": 0.2,
-    }

@@ -19,13 +19,8 @@ def test_the_volatility_is_that_of_the_chances_of_all_moves(
     """Their tail included, for a share's moves have one: a normal's would make volatilities 5 % too
     low."""
     quantiles = daily * np.sqrt(lead) * shape
-    moves = (
-        np.concatenate([np.linspace(0, 5, 2_000), np.geomspace(5, 1_000, 2_000)[1:]])
-        * quantiles[-1]
-    )
-    chances = np.array(
-        [chance_above(quantiles, move) + 1 - chance_above(quantiles, -move) for move in moves]
-    )
+    moves = quantiles[-1] * np.append(np.linspace(0, 5, 2_000), np.geomspace(5.01, 1_000, 2_000))
+    chances = [chance_above(quantiles, each) + 1 - chance_above(quantiles, -each) for each in moves]
     variance = np.trapezoid(2 * moves * chances, moves)
     expected = np.sqrt(variance * 252 / lead)
     assert annualised(quantiles, lead) == pytest.approx(expected, rel=0.006)
@@ -38,11 +33,7 @@ def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_dist
     for place, level in enumerate(LEVELS):
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
     assert chance_above(quantiles, 0.0) == pytest.approx(stats.norm.cdf(0.1), abs=0.002)
-    # the second has a longer tail above than below
-    for each in (
-        quantiles,
-        quantiles + 0.02 * NORMAL**2,
-    ):
+    for each in (quantiles, quantiles + 0.02 * NORMAL**2):  # whose tail is longer above
         low, median, high = each[[0, 10, -1]]
         for times in (1.0, 1.5, 10.0):
             beyond = LEVELS[0] / times**4
@@ -59,49 +50,41 @@ def test_each_span_is_described_at_its_own_lead() -> None:
     found = outlooks(earlier, tonight)
     assert [each.sessions for each in found] == [5, 20, 50]
     for each in found:
-        quantiles = tonight[each.sessions - 1]
-        assert each.volatility == pytest.approx(annualised(quantiles, each.sessions))
-        assert each.percentile == 30.0
-        low, high = np.quantile(
-            annualised(earlier[:, each.sessions - 1], each.sessions), [0.1, 0.9]
+        quantiles, before = tonight[each.sessions - 1], earlier[:, each.sessions - 1]
+        chances = [
+            chance_above(quantiles, np.log(1 + move))
+            + 1
+            - chance_above(quantiles, np.log(1 - move))
+            for move in (0.05, 0.1)
+        ]
+        assert each == Outlook(
+            each.sessions,
+            volatility=pytest.approx(annualised(quantiles, each.sessions)),
+            usual=pytest.approx(np.quantile(annualised(before, each.sessions), [0.1, 0.9])),
+            percentile=30.0,
+            rise=chance_above(quantiles, 0.0),
+            beyond=pytest.approx(chances),
         )
-        assert each.usual == pytest.approx((low, high))
-        assert each.rise == chance_above(quantiles, 0.0) > 0.5
-        above, below = (chance_above(quantiles, np.log(move)) for move in (1.05, 0.95))
-        assert each.beyond[0] == pytest.approx(above + 1 - below)
-        assert each.beyond[1] <= each.beyond[0] < 1
     assert [each.sessions for each in outlooks(earlier[:, :12], tonight[:12])] == [5]
 
 
-@pytest.mark.parametrize(
-    ("percentile", "said"),
-    [
+def test_its_place_among_earlier_outlooks_is_put_in_words() -> None:
+    for percentile, said in (
         (None, "too short a history to say"),
-        (1.0, "calmer than usual, 1st percentile"),
+        (0.0, "calmer than usual, 1st percentile"),
         (12.0, "calmer than usual, 12th percentile"),
         (33.0, "calmer than usual, 33rd percentile"),
         (39.6, "as usual, 40th percentile"),  # the word goes by the number beside it
         (60.4, "as usual, 60th percentile"),
         (92.0, "wilder than usual, 92nd percentile"),
-        (0.0, "calmer than usual, 1st percentile"),
         (100.0, "wilder than usual, 99th percentile"),
-    ],
-)
-def test_its_place_among_earlier_outlooks_is_put_in_words(
-    percentile: float | None, said: str
-) -> None:
-    assert Outlook(5, 0.2, None, percentile, 0.5, ()).place == said
+    ):
+        assert Outlook(5, 0.2, None, percentile, 0.5, ()).place == said
 
 
-@pytest.mark.parametrize(("nights", "known"), [(0, False), (19, False), (20, True)])
-def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: bool) -> None:
-    quantiles = np.sqrt(np.arange(1, 51))[:, None] * 0.01 * NORMAL
-    for each in outlooks(np.repeat(quantiles[None], nights, axis=0), quantiles):
-        assert (each.usual is not None, each.percentile is not None) == (known, known)
-
-
-def test_a_price_that_never_moved_has_no_volatility_and_no_chance_of_a_large_move() -> None:
-    (found,) = outlooks(np.zeros((30, 5, 21)), np.zeros((5, 21)))
-    assert (found.volatility, found.usual, found.percentile) == (0, (0, 0), 50)
-    assert found.beyond == (0, 0)
-    assert found.rise == 0.0
+def test_a_price_that_never_moved_has_no_volatility_and_no_usual_one_with_few_earlier_forecasts() -> (
+    None
+):
+    for nights, usual, percentile in ((0, None, None), (19, None, None), (20, (0, 0), 50)):
+        [found] = outlooks(np.zeros((nights, 5, 21)), np.zeros((5, 21)))
+        assert found == Outlook(5, 0.0, usual, percentile, 0.0, (0.0, 0.0))

@@ -30,19 +30,16 @@ def steps(widths: list[float]) -> pd.DataFrame:
 
 
 def tonight(width: float, day: date) -> Forecast:
-    forecast = recorded_night().forecast
-    assert forecast
-    low, high = (100 * float(np.exp(width / 2 * sign)) for sign in (-1, 1))
-    return replace(forecast, origin=day, bands=(Band(80, (low,), (high,)),))
+    low, high = 100 * np.exp([-width / 2, width / 2])
+    return replace(recorded_night().forecast, origin=day, bands=(Band(80, (low,), (high,)),))
 
 
-PRICES = ("last_value", "low_80", "high_80")
+PRICES = ["last_value", "low_80", "high_80"]
 USUAL = [0.02, 0.03] * 15
 
 
-@pytest.mark.parametrize(
-    ("past", "width", "side"),
-    [
+def test_an_unusual_width_is_told_until_it_returns_only_once() -> None:
+    for past, width, side in (
         (USUAL, 0.025, None),
         (USUAL, 0.05, "wide"),
         (USUAL, 0.01, "narrow"),
@@ -50,13 +47,9 @@ USUAL = [0.02, 0.03] * 15
         ([*USUAL, 0.05, 0.025], 0.06, "wide"),  # it has been usual since
         ([*USUAL, 0.01], 0.06, "wide"),
         (USUAL[: AT_LEAST - 1], 0.05, None),
-    ],
-)
-def test_an_unusual_width_is_told_until_it_returns_only_once(
-    past: list[float], width: float, side: str | None
-) -> None:
-    found = unusual_width(steps(past), tonight(width, DAYS[len(past)].date()))
-    assert (found and found.side) == side
+    ):
+        found = unusual_width(steps(past), tonight(width, DAYS[len(past)].date()))
+        assert (found and found.side) == side
 
 
 def test_of_two_forecasts_of_a_session_the_later_is_its_width() -> None:
@@ -72,38 +65,27 @@ def test_a_close_outside_the_band_of_the_forecast_before_is_told(
 ) -> None:
     """Adjusted prices of both days are halved by a split of that day; the band is in the shares
     before it."""
-    day = DAYS[3]
     closes = pd.Series([100.0 * split, close * split], index=DAYS[2:4])
-    found = missed_band(steps([0.02] * 3), closes, day.date())
+    found = missed_band(steps([0.02] * 3), closes, DAYS[3].date())
     assert (found is not None) == missed
     if found:
-        assert found.close == pytest.approx(close)
-        assert found.origin == DAYS[2].date()
+        assert (found.close, found.origin) == (pytest.approx(close), DAYS[2].date())
 
 
 def test_without_a_forecast_for_the_day_or_a_close_none_is_missed() -> None:
     closes = pd.Series([100.0, 200.0], index=[DAYS[2], DAYS[4]])
-    assert missed_band(steps([0.02] * 3), closes, DAYS[4].date()) is None
-    assert missed_band(steps([0.02] * 3), closes, DAYS[3].date()) is None
-    assert missed_band(steps([]), closes, DAYS[3].date()) is None
+    for widths, day in ((3, 4), (3, 3), (0, 3)):
+        assert missed_band(steps([0.02] * widths), closes, DAYS[day].date()) is None
 
 
 def test_a_coverage_is_told_when_it_leaves_its_range_and_not_again_until_it_has_returned() -> None:
     """Of 60 bands, 48 hold; then those that held turn into misses one by one, and after 20 of these
     all hold again."""
-    missed = [day % 5 == 0 for day in range(RECENT)] + [True] * 12
-    price, closes = 100.0, [100.0]
-    for each in missed:
-        price *= 1.03 if each else 1.0
-        closes.append(price)
-    series = pd.Series(closes, index=DAYS[: len(closes)])
-    before = steps([0.02] * len(missed))
-    before = before.assign(
-        **{name: before[name] * series.iloc[:-1].to_numpy() / 100 for name in PRICES}
-    )
-    told = [wrong_coverage(before, series, day.date()) for day in DAYS[1 : len(closes)]]
+    missed = [0, *(day % 5 == 0 for day in range(RECENT)), *[True] * 12]
+    closes = pd.Series(100 * 1.03 ** np.cumsum(missed), index=DAYS[: len(missed)])
+    before = steps([0.02] * (len(missed) - 1))
+    before[PRICES] = before[PRICES].mul(closes.to_numpy()[:-1] / 100, axis=0)
+    told = [wrong_coverage(before, closes, day.date()) for day in DAYS[1 : len(missed) + 1]]
     assert [each for each in told if each] == pytest.approx([41 / 60])
-    assert told.index(next(filter(None, told))) > RECENT - 1
-    assert wrong_coverage(before, series, DAYS[len(closes)].date()) is None, (
-        "no forecast was due that day"
-    )
+    assert not any(told[:RECENT])
+    assert told[-1] is None  # no forecast was due that day

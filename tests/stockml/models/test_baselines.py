@@ -16,7 +16,7 @@ def prices(n: int = 400, seed: int = 3) -> np.ndarray:
 
 
 def loop_average(past: np.ndarray, lead: int) -> float:
-    return sum(past[-100:]) / len(past[-100:])
+    return np.mean(past[-100:])
 
 
 def loop_ema(past: np.ndarray, lead: int) -> float:

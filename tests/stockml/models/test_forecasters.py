@@ -3,6 +3,7 @@ names it; one that fails costs its own row alone."""
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,44 +60,50 @@ class Slow(Walk):
 """
 
 
-def install(names: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install a package with these classes, as pip would."""
-    (folder / "theirs.py").write_text(THEIRS)
-    (about := folder / "theirs-1.2.dist-info").mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.2\n")
-    lines = (f"{name} = theirs:{name}\n" for name in names.split())
-    (about / "entry_points.txt").write_text(f"[{forecasters.GROUP}]\n{''.join(lines)}")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+Install = Callable[[str], None]
 
 
-def test_it_learns_up_to_the_first_origin_and_is_a_row_beside_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package with these classes, as pip would."""
+
+    def installed(names: str) -> None:
+        (tmp_path / "theirs.py").write_text(THEIRS)
+        (about := tmp_path / "theirs-1.2.dist-info").mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.2\n")
+        lines = (f"{name} = theirs:{name}\n" for name in names.split())
+        (about / "entry_points.txt").write_text(f"[{forecasters.GROUP}]\n{''.join(lines)}")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return installed
+
+
+def upper_quartile_at_5(last: int) -> object:
+    """Walk's at lead 5, fitted to the bars through session `last`."""
+    deviation = np.diff(np.log(SERIES.close[: last + 1])).std()
+    return pytest.approx(deviation * np.sqrt(5) * 0.6744898)
+
+
+def test_it_learns_up_to_the_first_origin_and_one_that_raises_or_falls_or_is_slow_costs_its_own_row(
+    install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install("Walk", tmp_path, monkeypatch)
-    rows, reasons = vintage_rows(SERIES, AT, LEADS, VintageSet(None, None, None))
-    deviation = np.diff(np.log(SERIES.close[:601])).std()
-    assert (list(rows), reasons, identities()) == (["Walk"], {}, ["Walk=theirs:Walk 1.2"])
-    assert rows["Walk"].shape == (3, 3, 21)
-    assert rows["Walk"][0, 1, 15] == pytest.approx(deviation * np.sqrt(5) * 0.6744898)
-
-
-def test_one_that_raises_or_falls_or_is_slow_costs_its_own_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install("Walk Raises Falls Slow", tmp_path, monkeypatch)
+    install("Falls Raises Slow Walk")
     monkeypatch.setattr(forecasters, "PATIENCE_S", 5.0)
-    rows, reasons = forecaster_rows(SERIES, AT, LEADS)
-    assert list(rows) == ["Walk"]
-    assert (
-        "RuntimeError: 601 sessions are too few; correct the forecaster Raises" in reasons["Raises"]
-    )
-    assert "finite quantiles that never fall" in reasons["Falls"]
-    assert "within 5 s, found none" in reasons["Slow"]
+    rows, reasons = vintage_rows(SERIES, AT, LEADS, VintageSet(None, None, None))
+    assert (list(rows), identities()[-1]) == (["Walk"], "Walk=theirs:Walk 1.2")
+    assert rows["Walk"].shape == (3, 3, 21)
+    assert rows["Walk"][0, 1, 15] == upper_quartile_at_5(AT[0])
+    for name, why in (
+        ("Raises", "RuntimeError: 601 sessions are too few; correct the forecaster Raises"),
+        ("Falls", "finite quantiles that never fall"),
+        ("Slow", "within 5 s, found none"),
+    ):
+        assert why in reasons[name]
 
 
-def test_one_that_looks_ahead_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install("Seer", tmp_path, monkeypatch)
+def test_one_that_looks_ahead_is_found_out(install: Install) -> None:
+    install("Seer")
     with pytest.raises(LooksAhead, match="Seer"):
         check_rows(SERIES, 800, lambda series: forecaster_rows(series, AT, LEADS)[0])
 
@@ -107,19 +114,17 @@ def trained(folder: Path, name: str = "Walk") -> TrainedModel:
 
 
 def test_one_that_a_setting_names_is_fitted_before_the_unseen_parts_kept_and_read_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, install: Install
 ) -> None:
-    install("Walk", tmp_path, monkeypatch)
+    install("Walk")
     model = trained(tmp_path / "model")
     unseen = np.array([*model.parts.validation][:3])
     assert model.held_out.learned_until == SERIES.sessions[unseen[0] - 1]
     assert model.published.learned_until == SERIES.sessions[-1]
     assert (model.held_out.width_by, model.published.width_by) == ("Walk", "Walk")
     median, width = model.held_out.forecast(SERIES, unseen, LEADS)
-    deviation = np.diff(np.log(SERIES.close[: unseen[0]])).std()
     assert median == pytest.approx(published_median(SERIES, unseen, LEADS))
-    assert width is not None
-    assert width[0, 1, 15] == pytest.approx(deviation * np.sqrt(5) * 0.6744898)
+    assert width[0, 1, 15] == upper_quartile_at_5(unseen[0] - 1)
     _, again = load_model(tmp_path / "model").held_out.forecast(SERIES, unseen, LEADS)
     assert np.array_equal(width, again)
     (tmp_path / "theirs-1.2.dist-info" / "entry_points.txt").write_text("")
@@ -128,9 +133,9 @@ def test_one_that_a_setting_names_is_fitted_before_the_unseen_parts_kept_and_rea
 
 
 def test_a_faulty_one_leaves_the_night_to_the_ridge_regression_and_an_unknown_one_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, install: Install
 ) -> None:
-    install("Walk Raises", tmp_path, monkeypatch)
+    install("Walk Raises")
     model = trained(tmp_path / "model", "Raises")
     assert "sessions are too few; correct the forecaster Raises" in model.decision.reason
     assert model.published.width_by == RIDGE

@@ -1,7 +1,6 @@
 """The pretrained network: valid quantiles for any prices, no look-ahead, the same arithmetic as a
 naive loop."""
 
-from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -11,9 +10,10 @@ from stockml.features.origins import starts, within_segment
 from stockml.features.volatility import InputScale, width_inputs
 from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
 from stockml.models.regressions import LEADS, lead_basis, symmetrised
+from stockml.models.tutorial_recipe import lstm
 from stockml.prices.series import PriceSeries
 from tests.stockml.models.test_regressions import ALL, Regressions, fit
-from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
+from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk
 
 
 def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
@@ -32,16 +32,9 @@ def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) ->
 
 
 def pretrained(*members: Member) -> PretrainedNetwork:
-    scale = InputScale.fit([width_inputs(walk(1_300, seed=3))[60:]])
-    return PretrainedNetwork(
-        date(2004, 6, 30),
-        ("A", "B"),
-        2_600,
-        400,
-        scale,
-        members or (member(), member(1), member(2)),
-        {},
-    )
+    scale, three = InputScale.fit([width_inputs(walk(1_300, seed=3))[60:]]), map(member, range(3))
+    known = (date(2004, 6, 30), ("A", "B"), 2_600, 400)
+    return PretrainedNetwork(*known, scale, members or (*three,), {})
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +50,8 @@ def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
     regressions: Regressions, series: PriceSeries, size: float
 ) -> None:
     origins = within_segment(series, np.arange(20, len(series), 7), 0)
-    found = pretrained(member(size=size), member(1, size=size)).quantiles(
-        series, origins, ALL, *regressions
-    )
+    network = pretrained(member(size=size), member(1, size=size))
+    found = network.quantiles(series, origins, ALL, *regressions)
     assert found.shape == (len(origins), 50, 21)
     assert np.isfinite(found).all()
     assert (np.diff(found, axis=-1) > 0).all()
@@ -78,39 +70,23 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(
         departure = np.clip(each.coefficients(windows) @ lead_basis(leads).T, -2, 2)
         shape = np.concatenate([-each.shape[:, ::-1], np.zeros((11, 1)), each.shape], axis=1)
         expected += (width * np.exp(departure))[..., None] * shape / 3
-    np.testing.assert_allclose(
-        both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5
-    )
+    found = both.quantiles(series, origins, leads, *regressions)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
     plain, windows = member(), pretrained().windows(walk(300), np.array([250]))
-    sequence = [row.astype(float) for row in windows[0]]
+    sequence = windows[0].astype(float)
     for kernel, recurrent, bias in plain.layers:
-        units = recurrent.shape[0]
-        hidden, memory, states = np.zeros(units), np.zeros(units), []
+        states, outputs = np.zeros((2, 1, len(recurrent))), []
         for row in sequence:
-            i, f, c, o = np.split(row @ kernel + hidden @ recurrent + bias, 4)
-            memory = memory / (1 + np.exp(-f)) + np.tanh(c) / (1 + np.exp(-i))
-            hidden = np.tanh(memory) / (1 + np.exp(-o))
-            states.append(hidden)
-        sequence = states
-    known = np.concatenate([sequence[-1], windows[0, -1]])
+            states = lstm(np, [row @ kernel], states[0] @ recurrent, [bias], states)
+            outputs += [*states[0]]
+        sequence = outputs
+    known = np.append(sequence[-1], windows[0, -1])
     hidden = np.maximum(known @ plain.dense[0] + plain.dense[1], 0)
-    np.testing.assert_allclose(
-        plain.coefficients(windows)[0], hidden @ plain.head[0] + plain.head[1], atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("t", [30, 100, 700])
-def test_no_origin_sees_a_later_bar(regressions: Regressions, t: int) -> None:
-    series = walk(1_300)
-    plain, changed, cut = (
-        pretrained().quantiles(bars, np.array([t]), ALL, *regressions)
-        for bars in (series, altered_after(series, t), series.until(t + 1))
-    )
-    np.testing.assert_array_equal(changed, plain)
-    np.testing.assert_array_equal(cut, plain)
+    expected = hidden @ plain.head[0] + plain.head[1]
+    np.testing.assert_allclose(plain.coefficients(windows)[0], expected, atol=1e-5)
 
 
 def test_what_a_pretrained_network_has_been_asked_before_changes_no_bit_of_its_coefficients() -> (
@@ -135,25 +111,13 @@ def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> No
         assert not window[:-2].any()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"shape": member().shape - member().shape[:, :1] - 0.01},  # all rise, and not from 0
-        {"shape": member().shape[:, :9]},
-        {"dense": (np.zeros((3, 7), dtype=np.float32), np.zeros(7, dtype=np.float32))},
-        {"layers": member().layers[1:]},
-    ],
-)
-def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused(
-    change: dict[str, object],
-) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        replace(member(), **change)  # type: ignore[arg-type]
-
-
-def test_weights_that_are_not_finite_are_refused_wherever_they_are() -> None:
-    for part in range(11):
+def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused_wherever_they_are() -> None:
+    not_from_0 = member().shape - member().shape[:, :1] - 0.01  # though all rise
+    damaged = [(10, not_from_0)]
+    for part, array in enumerate(member().arrays()):
+        damaged += [(part, np.full_like(array, np.nan)), (part, array[..., 1:])]
+    for part, array in damaged:
         arrays = member().arrays()
-        arrays[part] = np.full_like(arrays[part], np.nan)
+        arrays[part] = array
         with pytest.raises(ValueError, match="expected"):
             Member.of(arrays)

@@ -31,7 +31,6 @@ from tests.support.walks import (
     constant,
     hole_of_a_year,
     walk,
-    with_prices,
 )
 
 UNTIL = date(2005, 12, 31)
@@ -64,53 +63,35 @@ def pooled(fitted: Regressions) -> HarRegression:
     return fitted[0]
 
 
-def naive_rows(
-    series: PriceSeries, means: np.ndarray
-) -> tuple[list[list[float]], list[float], list[float], list[int]]:
-    """Terms, EWMA 60, moves at lead 10 over √10, and origins: one origin at a time."""
-    seen, rows, units, found, at = Volatilities.of(series), [], [], [], []
-    for t in range(60, len(series) - 50, 5):
-        unit = seen.ewma_60[t]
-        terms = [np.log(v / unit) for v in [*seen.range[t], seen.ewma_20[t]]]
-        rows.append(
-            [
-                m if np.isnan(x) else min(max(x, -2.0), 2.0)
-                for x, m in zip(terms, means, strict=True)
-            ]
-        )
-        units.append(unit)
-        found.append((np.log(series.close[t + 10]) - np.log(series.close[t])) / np.sqrt(10))
-        at.append(t)
-    return rows, units, found, at
-
-
 def test_coefficients_are_those_of_least_squares_and_the_shape_is_quantiles_of_move_over_width(
     pooled: HarRegression,
 ) -> None:
-    parts = [naive_rows(s, pooled.means) for s in tickers().values()]
-    rows, units, found = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    design = np.column_stack([np.ones(len(rows)), rows])
+    rows = []  # EWMA 60, move at lead 10 over √10, and terms: one origin at a time
+    for bars in tickers().values():
+        seen = Volatilities.of(bars)
+        for t in range(60, len(bars) - 50, 5):
+            unit, move = seen.ewma_60[t], np.log(bars.close[t + 10] / bars.close[t])
+            terms = np.clip(np.log(np.append(seen.range[t], seen.ewma_20[t]) / unit), -2, 2)
+            terms = np.where(np.isnan(terms), pooled.means, terms)
+            rows.append([unit, move / np.sqrt(10), *terms])
+    rows = np.array(rows)
+    units, found = rows[:, :2].T
+    design = np.column_stack([np.ones(len(rows)), rows[:, 2:]])
     solved = np.linalg.lstsq(design, np.log(np.abs(found) / units + 0.05))[0]
     lead = LEADS.index(10)
-    np.testing.assert_allclose(
-        [pooled.intercepts[lead], *pooled.coefficients[lead]], solved, atol=1e-6
-    )
+    fitted = [pooled.intercepts[lead], *pooled.coefficients[lead]]
+    np.testing.assert_allclose(fitted, solved, atol=1e-6)
     shape = np.quantile(found / (np.exp(design @ solved) * units), LEVELS)
     np.testing.assert_allclose(pooled.shape(REGRESSION, np.array([10]))[0], shape, atol=1e-6)
     assert pooled.origins == len(rows)
     assert pooled.sessions == sum(map(len, tickers().values()))
 
 
-def test_quantiles_are_width_times_shape_and_cover_what_they_claim(pooled: HarRegression) -> None:
-    unseen = breathing(3_000, seed=77)
-    origins = np.arange(1_100, 2_950)
-    found = pooled.quantiles(unseen, origins, ALL)
-    width = pooled.widths(unseen, origins, ALL)
-    np.testing.assert_allclose(found, width[..., None] * pooled.shape(REGRESSION, ALL))
-    inside = moves(unseen, origins, ALL)
-    assert ((found[..., 2] < inside) & (inside < found[..., -3])).mean() == pytest.approx(
-        0.8, abs=0.06
-    )
+def test_quantiles_cover_what_they_claim(pooled: HarRegression) -> None:
+    unseen, origins = breathing(3_000, seed=77), np.arange(1_100, 2_950)
+    found, moved = pooled.quantiles(unseen, origins, ALL), moves(unseen, origins, ALL)
+    inside = (found[..., 2] < moved) & (moved < found[..., -3])
+    assert inside.mean() == pytest.approx(0.8, abs=0.06)
 
 
 def test_nothing_after_until_is_learned_and_the_order_of_tickers_does_not_matter(
@@ -125,24 +106,11 @@ def test_nothing_after_until_is_learned_and_the_order_of_tickers_does_not_matter
         assert before.through == until
 
 
-def test_quantiles_are_the_same_at_any_price_level(pooled: HarRegression) -> None:
-    plain, dear = (
-        pooled.quantiles(with_prices(walk(1_300), times), np.array([200, 1_200]), ALL)
-        for times in (1.0, 1_000.0)
-    )
-    np.testing.assert_allclose(dear, plain)
-
-
 def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
-    odd = {
-        "FLAT": constant(),
-        "TENFOLD": begins_tenfold(bars=100),
-        "HOLE": hole_of_a_year(),
-        "NEW": walk(100),
-    }
-    found = HarRegression.fit(tickers() | odd, UNTIL).quantiles(
-        breathing(1_200, 5), np.arange(500, 1_200, 50), ALL
-    )
+    odd = {"FLAT": constant(), "TENFOLD": begins_tenfold(bars=100), "HOLE": hole_of_a_year()}
+    odd["NEW"] = walk(100)
+    learned = HarRegression.fit(tickers() | odd, UNTIL)
+    found = learned.quantiles(breathing(1_200, 5), np.arange(500, 1_200, 50), ALL)
     assert np.isfinite(found).all()
 
 
@@ -174,46 +142,29 @@ def test_a_pool_too_young_for_the_long_terms_still_learns() -> None:
     assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()
 
 
-def known(bars: PriceSeries, ridge: RidgeRegression) -> tuple[np.ndarray, np.ndarray]:
-    """Origins to learn from, and the ridge regression's inputs at them."""
-    at = np.arange(60, len(bars) - 50, 5)
-    standard = (input_averages(bars)[at] - ridge.means) / ridge.deviations
-    return at, np.clip(np.nan_to_num(standard), -5, 5)
-
-
-def test_ridge_coefficients_solve_the_normal_equations_of_the_penalised_problem(
+def test_the_ridge_regression_solves_the_penalised_problem_and_its_coefficients_change_the_width(
     fitted: Regressions,
 ) -> None:
-    (pooled, ridge), inputs, targets, leads = fitted, [], [], np.array(LEADS)
+    (pooled, ridge), leads, inputs, targets, ratios = fitted, np.array(LEADS), [], [], []
     for bars in tickers().values():
-        at, standard = known(bars, ridge)
-        inputs.append(standard)
-        ratios = np.abs(moves(bars, at, leads)) / pooled.widths(bars, at, leads)
-        targets.append(np.log(ratios + 0.05))
-    x, y = np.concatenate(inputs), np.concatenate(targets)
-    y = np.linalg.lstsq(lead_basis(leads), y.T)[0].T
-    x_centred, y_centred = x - x.mean(axis=0), y - y.mean(axis=0)
-    normal = x_centred.T @ x_centred + PENALTY * len(x) * np.eye(x.shape[1])
-    np.testing.assert_allclose(
-        ridge.coefficients, np.linalg.solve(normal, x_centred.T @ y_centred), atol=1e-6
-    )
-    assert ridge.origins == len(x) == pooled.origins
-
-
-def test_ridge_widths_are_the_regressions_times_what_the_coefficients_say_and_its_shape_is_of_moves(
-    fitted: Regressions,
-) -> None:
-    (pooled, ridge), leads, ratios = fitted, np.array(LEADS), []
-    for bars in tickers().values():
-        at, standard = known(bars, ridge)
-        factors = np.exp(standard @ ridge.coefficients @ lead_basis(leads).T)
-        widths = pooled.widths(bars, at, leads) * factors
-        np.testing.assert_allclose(ridge.widths(bars, at, leads, pooled), widths)
+        at = np.arange(60, len(bars) - 50, 5)
+        standard = np.nan_to_num((input_averages(bars)[at] - ridge.means) / ridge.deviations)
+        standard = np.clip(standard, -5, 5)
+        moved, width = moves(bars, at, leads), pooled.widths(bars, at, leads)
+        inputs += [*standard]
+        targets += [*np.log(np.abs(moved) / width + 0.05)]
+        width *= np.exp(standard @ ridge.coefficients @ lead_basis(leads).T)
+        ratios += [*(moved / width)]
+        np.testing.assert_allclose(ridge.widths(bars, at, leads, pooled), width)
         found = ridge.quantiles(bars, at, leads, pooled)
-        np.testing.assert_allclose(found, widths[..., None] * ridge.shape)
-        ratios.append(moves(bars, at, leads) / widths)
-    shape = np.quantile(np.concatenate(ratios), LEVELS, axis=0).T
+        np.testing.assert_allclose(found, width[..., None] * ridge.shape)
+    y = np.linalg.lstsq(lead_basis(leads), np.transpose(targets))[0].T
+    x, y = inputs - np.mean(inputs, axis=0), y - y.mean(axis=0)
+    normal = x.T @ x + PENALTY * len(x) * np.eye(x.shape[1])  # the normal equations
+    np.testing.assert_allclose(ridge.coefficients, np.linalg.solve(normal, x.T @ y), atol=1e-6)
+    shape = np.quantile(ratios, LEVELS, axis=0).T
     np.testing.assert_allclose(ridge.shape, symmetrised(shape), atol=1e-6)
+    assert ridge.origins == len(x) == pooled.origins
 
 
 def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refused() -> None:
@@ -230,9 +181,3 @@ def test_the_basis_of_a_width_is_legendres_polynomials_of_ln_lead() -> None:
     x = np.array([-1, 2 * np.log(10) / np.log(50) - 1, 1])
     expected = np.column_stack([x**0, x, (3 * x**2 - 1) / 2, (5 * x**3 - 3 * x) / 2])
     np.testing.assert_allclose(lead_basis(np.array([1, 10, 50])), expected)
-
-
-def test_symmetrised_quantiles_have_no_location_and_keep_a_symmetric_width() -> None:
-    found = symmetrised(np.array([[-1.0, 0.5, 4.0]]))
-    np.testing.assert_allclose(found, [[-2.5, 0, 2.5]])
-    np.testing.assert_allclose(symmetrised(found), found)

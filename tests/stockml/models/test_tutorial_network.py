@@ -24,10 +24,8 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
     columns = CELLS[cell].gates * UNITS
     shapes = [(STEPS, STREAMS, columns), (UNITS, columns), *RESTS[cell]]
     entries = [tf.constant(rng.normal(0, 0.7, shape), tf.float32) for shape in shapes]
-    states = tuple(
-        tf.constant(rng.normal(size=(STREAMS, UNITS)), tf.float32)
-        for _ in range(CELLS[cell].states)
-    )
+    begun = rng.normal(size=(CELLS[cell].states, STREAMS, UNITS))
+    states = tuple(tf.unstack(tf.constant(begun, tf.float32)))
     bits = rng.integers(0, 2**16, (STEPS, STREAMS, UNITS, 2), dtype=np.uint16)
     slopes = rng.normal(size=(STEPS, STREAMS, UNITS)).astype(np.float32)
 
@@ -35,22 +33,15 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
         now, outputs = states, []
         for x, drawn in zip(tf.unstack(sums), bits, strict=True):
             hidden, *memory = CELLS[cell].step(tf, x, tf.matmul(now[0], recurrent), rest, now)
-            kept = (
-                np.where(drawn >= RATE * 2**16, 1 / (1 - RATE), 0).astype(np.float32)
-                if dropped
-                else np.ones((1, 1, 2), np.float32)
-            )
+            kept = np.where(drawn >= RATE * 2**16, 1 / (1 - RATE), 0) if dropped else 0 * drawn + 1
+            kept = kept.astype(np.float32)
             outputs.append(hidden * kept[..., 0])
             now = (hidden * kept[..., 1], *memory)
         return [tf.stack(outputs), *now]
 
     drawn = tf.constant(bits) if dropped else None
     results = []
-    # as in training, called from its own graph
-    for run in (
-        plain,
-        tf.function(unrolled(cell, RATE, drawn, states)),
-    ):
+    for run in (plain, tf.function(unrolled(cell, RATE, drawn, states))):  # as in training
         with tf.GradientTape() as tape:
             tape.watch(entries)
             found = run(*entries)
@@ -61,50 +52,43 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
         assert new.numpy() == pytest.approx(right.numpy(), abs=BFLOAT16 * scale), number
 
 
-def test_a_peephole_cell_follows_its_authors_equations() -> None:
+@pytest.mark.parametrize(("cell", "sees"), [("peephole", 1), ("lstm", 0)])
+def test_an_lstm_follows_its_authors_equations(cell: str, sees: int) -> None:
     """Gers and Schmidhuber 2000: the gates see the old cell state, the output gate the new one."""
-    rng, units = np.random.default_rng(4), 3
-    x, h, bias = rng.normal(size=(3, 2, 4 * units))
-    peep, states = rng.normal(size=(3, units)), rng.normal(size=(2, 2, units))
-    out, kept = CELLS["peephole"].step(np, x, h, [bias[0], peep], states)
-
-    def sigmoid(value: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-value))
-
-    enter, forget, candidate, output = np.split(x + h + bias[0], 4, axis=1)
-    before = states[1]
-    after = sigmoid(forget + peep[1] * before) * before
-    after += sigmoid(enter + peep[0] * before) * np.tanh(candidate)
-    np.testing.assert_allclose(kept, after)
-    np.testing.assert_allclose(out, sigmoid(output + peep[2] * after) * np.tanh(after))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("cell", "kind"), [("lstm", "LSTMCell"), ("gru", "GRUCell")])
-def test_a_cell_computes_what_keras_own_cell_computes(cell: str, kind: str) -> None:
-    import keras
-
-    rng = np.random.default_rng(2)
-    own = getattr(keras.layers, kind)(4)
-    own.build((3, 2))
-    own.set_weights([rng.normal(0, 0.5, weight.shape) for weight in own.get_weights()])
-    x, states = (
-        rng.normal(size=(3, 2)),
-        [rng.normal(size=(3, 4)) for _ in range(CELLS[cell].states)],
+    rng = np.random.default_rng(4)
+    x, h, (bias, _) = rng.normal(size=(3, 2, 12))
+    peep, states = sees * rng.normal(size=(3, 3)), rng.normal(size=(2, 2, 3))
+    found = CELLS[cell].step(np, x, h, [bias, peep], states)
+    enter, forget, candidate, output = np.split(x + h + bias, 4, axis=1)
+    kept = states[1] / (1 + np.exp(-forget - peep[1] * states[1]))
+    kept += np.tanh(candidate) / (1 + np.exp(-enter - peep[0] * states[1]))
+    np.testing.assert_allclose(
+        found, [np.tanh(kept) / (1 + np.exp(-output - peep[2] * kept)), kept]
     )
-    expected = own(x, [state.astype(np.float32) for state in states])[1]
-    kernel, recurrent, *rest = own.get_weights()
-    found = CELLS[cell].step(np, x @ kernel, states[0] @ recurrent, rest, states)
-    for new, right in zip(found, expected, strict=True):
-        assert new == pytest.approx(np.asarray(right), abs=1e-5)
+
+
+def test_a_gru_follows_its_authors_equations_but_resets_after_the_product_as_keras_does() -> None:
+    rng = np.random.default_rng(4)
+    x, h, biases = rng.normal(size=(3, 2, 9))
+    old = rng.normal(size=(2, 3))
+    [found] = CELLS["gru"].step(np, x, h, [biases], [old])
+    of_x, of_h = (
+        np.split(each + bias, 3, axis=1) for each, bias in zip((x, h), biases, strict=True)
+    )
+    update, reset = (1 / (1 + np.exp(-of_x[gate] - of_h[gate])) for gate in (0, 1))
+    np.testing.assert_allclose(
+        found, update * old + (1 - update) * np.tanh(of_x[2] + reset * of_h[2])
+    )
 
 
 def test_of_what_is_written_while_tensorflow_loads_only_the_known_notices_are_dropped(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    known = (
+        b"WARNING: All log messages before absl::InitializeLog() is called\n"
+        b"I0000 00:00:1795537070.5 1 port.cc:153] oneDNN custom operations are on.\n"
+    )
     with without_notices():
-        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called\n")
-        os.write(2, b"I0000 00:00:1795537070.5 1 port.cc:153] oneDNN custom operations are on.\n")
-        os.write(2, b"what somebody has to know\n")
+        os.write(2, known + b"what somebody has to know\n")
     os.write(2, b"and this\n")
     assert capfd.readouterr().err == "what somebody has to know\nand this\n"

@@ -8,10 +8,8 @@ import pytest
 
 from stockml.errors import TooFewBars
 from stockml.models import tutorial_recipe as recipe
-from stockml.models.tutorial_recipe import Streams, TutorialScale, learning_rate, prepare, windows
-from stockml.settings import tutorial_settings
+from stockml.models.tutorial_recipe import Streams, TutorialScale, learning_rate, prepare
 from stockml.storage.arrays import Floats
-from stockml.training.tutorial import Recipe
 from tests.support.kaggle import kaggle_mid
 from tests.support.walks import walk
 
@@ -24,13 +22,12 @@ def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list,
     """The tutorial's generator, one stream and one step at a time, with the same random draws."""
     unrolled, streams, _ = draws.shape
     readable = len(values) - unrolled
-    segment = readable // streams
     points, labels = [], []
     for step in range(unrolled):
         for stream in range(streams):
             restart, reach = draws[step, stream]
             if cursors[stream] + 1 >= readable:
-                cursors[stream] = int(restart * (stream + 1) * segment)
+                cursors[stream] = int(restart * (stream + 1) * (readable // streams))
             points.append(values[cursors[stream]])
             labels.append(values[cursors[stream] + 1 + int(reach * 4)])
             cursors[stream] = (cursors[stream] + 1) % readable
@@ -55,15 +52,12 @@ def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled
 
 def test_the_series_is_scaled_in_windows_and_smoothed_as_in_the_tutorials_loop() -> None:
     mid = random_prices(6_400)
-    expected = mid.copy()
-    for begin in (0, 2_500, 5_000):
-        part = mid[begin : min(begin + 2_500, 5_830)]
-        expected[begin : begin + len(part)] = (part - part.min()) / (part.max() - part.min())
-    expected[5_830:] = (mid[5_830:] - part.min()) / (part.max() - part.min())
-    mean = 0.0
+    expected, mean = mid.copy(), 0.0
+    for begin, end in ((0, 2_500), (2_500, 5_000), (5_000, 5_830)):
+        part = mid[begin:end]  # the last one's extremes hold from then on, too
+        expected[begin:] = (mid[begin:] - part.min()) / np.ptp(part)
     for t in range(5_830):
-        mean = 0.1 * expected[t] + 0.9 * mean
-        expected[t] = mean
+        expected[t] = mean = 0.1 * expected[t] + 0.9 * mean
     prepared = prepare(mid, 5_830)
     assert prepared.values == pytest.approx(expected, abs=1e-12)
     at = np.array([5_900, 6_000])
@@ -79,11 +73,6 @@ def test_a_window_in_which_no_price_moved_is_scaled_by_that_price() -> None:
     assert TutorialScale.of(prepared, series.sessions).drift(series) == pytest.approx(2 * 299 / 7)
 
 
-def test_windows_hold_2500_points_and_a_short_remainder_joins_the_last() -> None:
-    for train_end, last in ((11_000, 10_000), (10_999, 10_000), (10_100, 7_500), (901, 0)):
-        assert windows(train_end).tolist() == list(range(0, last + 1, 2_500))
-
-
 def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None:
     assert [recipe.train_length(n) for n in (12_075, 14_059, 989)] == [11_000, 12_807, 901]
     assert recipe.starts(11_000, 12_075, 50).tolist() == list(range(11_000, 12_000, 50))
@@ -94,8 +83,8 @@ def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None
 def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor() -> (
     None
 ):
-    losses = (5.0, 4.0, 4.1, 4.0, 4.2, 4.3, 4.3, 4.3, 4.3, 4.3)
-    rates = [learning_rate(1e-4, losses[:epochs]) for epochs in range(1, len(losses) + 1)]
+    losses = (5.0, 4.0, 4.1, 4.0, *[4.3] * 6)
+    rates = [learning_rate(1e-4, losses[:epochs]) for epochs in range(1, 11)]
     # the second 4.0 is no worse than the best, so the count restarts, as in the tutorial
     assert rates == [1e-4] * 6 + [5e-5] * 3 + [2.5e-5]
     assert learning_rate(1e-4, (*losses, *[9.0] * 100)) == 1e-6
@@ -122,65 +111,41 @@ def test_the_49_points_fed_before_a_start_are_those_of_the_page_or_it_is_refused
 
 
 def test_an_ema_fed_its_own_forecasts_repeats_the_first_one() -> None:
-    """The page's example: x = 0.4, EMA = 0.5."""
+    """By the decay of the page's example, x = 0.4, EMA = 0.5."""
     assert recipe.ema_ahead(0.4, 0.5, 50) == pytest.approx(np.full(50, 0.45))
 
 
 def test_errors_of_constant_forecasts_over_the_horizon_equal_those_of_loops() -> None:
     prepared = prepare(random_prices(1_200), 1_000)
-    values, at = prepared.values, [1_000, 1_020]
-    running, ema = 0.0, []
-    for value in values.tolist():
-        running = 0.5 * running + 0.5 * value
-        ema.append(running)
-    known = {
-        "last value": values,
-        "EMA": ema,
-        "standard average": [values[max(0, i - 99) : i + 1].mean() for i in range(1_200)],
-    }
-    found = recipe.path_errors(prepared, np.array(at), 20)
-    for name, each in known.items():
-        errors = [(each[s - 1] - values[s + k]) ** 2 for s in at for k in range(20)]
-        assert found[name] == pytest.approx(0.5 * np.mean(errors)), name
+    values, at, ema, errors = prepared.values, [1_000, 1_020], 0.0, []
+    for t, value in enumerate(values[:1_020]):
+        ema = 0.5 * ema + 0.5 * value
+        if t + 1 in at:
+            known = np.array([value, ema, values[t - 99 : t + 1].mean()])
+            errors += [(known - values[t + k]) ** 2 for k in range(1, 21)]
+    found, means = recipe.path_errors(prepared, np.array(at), 20), 0.5 * np.mean(errors, axis=0)
+    names = ("last value", "EMA", "standard average")
+    assert found == pytest.approx(dict(zip(names, means, strict=True)))
 
 
 def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> None:
     last = np.array([10.0, 90.0])
-    moves = np.array([[1.0, 2.0], [-1.0, -2.0]])
-    real = last[:, None] + moves
-    for times, expected in ((1, 1.0), (-1, -1.0), (0, None)):
-        said = last[:, None] + times * moves
-        assert recipe.move_correlation(said, real, last) == pytest.approx(expected)
-    assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
+    rises, falls, still = (
+        last[:, None] + times * np.array([[1.0, 2.0], [-1.0, -2.0]]) for times in (1, -1, 0)
+    )
+    for said, expected in ((rises, 1.0), (falls, -1.0), (still, None)):
+        assert recipe.move_correlation(said, rises, last) == pytest.approx(expected)
+    assert recipe.move_correlation(rises[:0], rises[:0], last[:0]) is None
 
 
-def test_right_directions_are_counted_at_the_direction_step_beside_how_often_the_price_rose() -> (
-    None
-):
-    changed = {"evaluation.horizon": 10, "evaluation.direction_step": 4}
-    found = Recipe.of(random_prices(2_000), 1_800, tutorial_settings(changed))
-    actual, last = found.outcomes(found.test), found.prepared.values[found.test - 1]
-    rose, starts = int((actual[:, 3] > last).sum()), len(found.test)
-    assert 0 < rose < starts
-    opposite = 2 * last[:, None] - actual
-    said = np.where(np.arange(10) == 3, actual, opposite)  # right at this step alone
-    assert found.directions(said, found.test) == (starts, rose)
-    assert found.directions(opposite, found.test) == (0, rose)
-
-
-def test_known_leak_1_a_windows_scale_knows_the_rest_of_its_window() -> None:
-    mid = random_prices(6_000)
-    later = mid.copy()
-    later[4_999] *= 3  # the last point of the window 2,500 to 5,000
-    before, after = prepare(mid, 5_500).values, prepare(later, 5_500).values
-    assert before[:2_500] == pytest.approx(after[:2_500])
-    assert np.abs(before[2_600:4_900] - after[2_600:4_900]).max() > 0.1
-
-
-def test_nothing_of_the_test_part_reaches_the_scale_or_the_training_part() -> None:
-    mid = random_prices(6_000)
-    later = mid.copy()
-    later[5_500:] *= 3
-    before, after = prepare(mid, 5_500), prepare(later, 5_500)
-    assert before.values[:5_500].tolist() == after.values[:5_500].tolist()
-    assert (before.low.tolist(), before.high.tolist()) == (after.low.tolist(), after.high.tolist())
+def test_known_leak_1_a_windows_scale_knows_its_rest_but_nothing_of_the_test_part() -> None:
+    at, mid = np.arange(6_000), random_prices(6_000)
+    before, in_window, tested = (
+        # the last point of the window 2,500 to 5,000; all from the end of the training part on
+        prepare(np.where(changed, 3 * mid, mid), 5_500)
+        for changed in (at < 0, at == 4_999, at >= 5_500)
+    )
+    assert before.values[:2_500] == pytest.approx(in_window.values[:2_500])
+    assert np.abs(before.values[2_600:4_900] - in_window.values[2_600:4_900]).max() > 0.1
+    assert before.values[:5_500].tolist() == tested.values[:5_500].tolist()
+    assert [*before.low, *before.high] == [*tested.low, *tested.high]

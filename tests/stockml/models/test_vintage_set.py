@@ -29,6 +29,15 @@ ALL = np.arange(1, 61)
 LATER, EARLIER = date(2018, 1, 1), date(1999, 6, 30)
 
 
+LONG = np.array([1, 50, 200])
+
+
+def check_extended(found: np.ndarray, expected: np.ndarray) -> None:
+    """At LONG: beyond the longest learned lead the width grows with the square root of time."""
+    np.testing.assert_allclose(found[:, :2], expected)
+    np.testing.assert_allclose(found[:, 2], 2 * expected[:, 1])
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The shipped vintages from 2013 on."""
@@ -38,22 +47,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("day", "through"),
-    [
+def test_the_newest_regressions_and_pretrained_network_that_end_before_the_day_are_chosen() -> None:
+    for day, through in (
         ("1999-07-01", "1999-06-30"),
         ("2001-06-29", "1999-06-30"),
         ("2001-06-30", "2001-06-29"),
         ("2030-01-01", "2017-06-30"),
-    ],
-)
-def test_the_newest_regressions_and_pretrained_network_that_end_before_the_day_are_chosen(
-    day: str, through: str
-) -> None:
-    found = VintageSet.ending_before(date.fromisoformat(day))
-    each = found.regression, found.ridge, found.pretrained, found
-    assert {one.through for one in each if one} == {date.fromisoformat(through)}
-    assert (None in each, found.reasons) == (False, {})
+    ):
+        found = VintageSet.ending_before(date.fromisoformat(day))
+        assert {str(each.through) for each in (*found.complete, found)} == {through}
+        assert found.reasons == {}
 
 
 def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder: Path) -> None:
@@ -67,10 +70,10 @@ def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder: Pa
 
 def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path: Path) -> None:
     found = VintageSet.ending_before(EARLIER)
-    assert (found.regression, found.pretrained, found.through) == (None, None, None)
+    assert found.through is None
     assert found.identity() == {"regression": None, "ridge": None, "pretrained": None}
     assert VintageSet.from_identity(found.identity(), []).identity() == found.identity()
-    (reason,) = found.reasons.values()
+    [reason] = found.reasons.values()
     assert "regression ends before 1999-06-30: the oldest has seen sessions through" in reason
     assert "none" in VintageSet.ending_before(LATER, [tmp_path]).reasons["regression"]
     assert (oldest_through(), oldest_through([tmp_path])) == (date(1999, 6, 30), None)
@@ -80,37 +83,30 @@ def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path
 
 def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatility() -> None:
     series, at, vintages = walk(300), np.array([25, 299]), VintageSet.ending_before(EARLIER)
-    expected = (
-        Volatilities.of(series).ewma_60[at][:, None, None] * np.sqrt(ALL)[:, None] * ndtri(LEVELS)
-    )
-    np.testing.assert_allclose(vintages.simple_quantiles(series, at, ALL), expected)
+    expected = Volatilities.of(series).ewma_60[at, None, None] * np.sqrt(ALL)[:, None]
+    found = vintages.simple_quantiles(series, at, ALL)
+    np.testing.assert_allclose(found, expected * ndtri(LEVELS))
     with pytest.raises(TooFewBars):
         vintages.simple_quantiles(series, np.array([19]), ALL)
 
 
-@pytest.mark.parametrize(
-    ("file", "kind"),
-    [("regression", "regression"), ("ridge", "ridge"), ("network", "pretrained")],
-)
-def test_a_damaged_file_is_named_and_the_next_older_one_is_used(
-    folder: Path, file: str, kind: str
+@pytest.mark.parametrize("kind", ["regression", "ridge", "pretrained"])
+def test_a_damaged_file_is_named_and_the_next_older_one_is_used_or_two_are_named(
+    folder: Path, kind: str
 ) -> None:
-    (damaged,) = folder.glob(f"{file}-2017-06*")
-    damaged.write_bytes(damaged.read_bytes()[:-40])
+    older, before, newest = sorted(folder.glob(vintage_store.KINDS[kind].pattern))
+    newest.write_bytes(newest.read_bytes()[:-40])
     found = VintageSet.ending_before(LATER, [folder])
     assert found.reasons.keys() == {kind}
-    assert str(damaged) in found.reasons[kind]
+    assert str(newest) in found.reasons[kind]
     each = {name: getattr(found, name).through.year for name in found.identity()}
     assert each == {"regression": 2017, "ridge": 2017, "pretrained": 2017} | {kind: 2015}
     assert found.through == date(2017, 6, 30)
-
-
-def test_where_all_files_are_damaged_the_reason_names_two(folder: Path) -> None:
-    for path in folder.glob("network-*"):
-        path.write_bytes(b"")
+    for damaged in (older, before):
+        damaged.write_bytes(b"")
     without = VintageSet.ending_before(LATER, [folder])
-    assert (without.pretrained, without.ridge is None) == (None, False)
-    assert without.reasons["pretrained"].count("network-") == 2
+    assert getattr(without, kind) is None
+    assert [str(path) in without.reasons[kind] for path in (newest, before, older)] == [1, 1, 0]
 
 
 def test_without_a_ridge_regression_there_is_no_network_and_the_regression_forecasts(
@@ -120,12 +116,9 @@ def test_without_a_ridge_regression_there_is_no_network_and_the_regression_forec
         path.unlink()
     found, series, at = VintageSet.ending_before(LATER, [folder]), walk(300), np.array([25, 299])
     assert (found.ridge, found.pretrained, found.reasons.keys()) == (None, None, {"ridge"})
-    assert found.regression is not None
     assert VintageSet.from_identity(found.identity(), [folder]).identity() == found.identity()
-    quantiles = found.simple_quantiles(series, at, np.array([1, 50, 200]))
-    expected = found.regression.quantiles(series, at, np.array([1, 50]))
-    np.testing.assert_allclose(quantiles[:, :2], expected)
-    np.testing.assert_allclose(quantiles[:, 2], 2 * expected[:, 1])
+    quantiles = found.simple_quantiles(series, at, LONG)
+    check_extended(quantiles, found.regression.quantiles(series, at, LONG[:2]))
 
 
 def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(
@@ -133,18 +126,18 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(
 ) -> None:
     own = tmp_path / "a home's"  # by its path, before the other
     own.mkdir()
-    (newest,) = folder.glob("network-2017-06*")
+    newest = folder / "network-2017-06.npz"
     newest.rename(own / newest.name)
     found = VintageSet.ending_before(LATER, [folder, own])
     identity = found.identity()
-    (folder / newest.name).write_bytes(b"damaged")
+    newest.write_bytes(b"damaged")
     again = VintageSet.from_identity(identity, [tmp_path / "absent", folder, own])
     assert again.identity() == identity
     assert again.pretrained is found.pretrained, "each file is read only once"
     assert file_of(str(identity["pretrained"]), [folder, own]) == own / newest.name
     with pytest.raises(InvalidFile, match=r"network-2017-06.*cannot be read .* from a backup"):
         VintageSet.from_identity(identity, [folder])
-    (folder / newest.name).unlink()
+    newest.unlink()
     with pytest.raises(InvalidFile, match=r"network-2017-06.*SHA-256.*found none in"):
         VintageSet.from_identity(identity, [folder])
     other = {**identity, "pretrained": f"{newest.name} {'0' * 64}"}
@@ -156,8 +149,7 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(
 
 def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path) -> None:
     before = VintageSet.ending_before(LATER, [folder])
-    older = vintage_store.read(next(folder.glob("network-2015-06*")))
-    assert before.pretrained is not None
+    older = vintage_store.read(folder / "network-2015-06.npz")
     after = replace(older, through=before.pretrained.through)
     for _ in range(2):
         keep_superseded(folder, after)
@@ -179,30 +171,15 @@ def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_the
     known = [vintages_sha256(day, folder) for day in days]
     assert known[0] == ""
     assert len({*known}) == 4
-    next(folder.glob("network-2017-06*")).write_bytes(b"damaged")
+    (folder / "network-2017-06.npz").write_bytes(b"damaged")
     assert [vintages_sha256(day, folder) for day in days[:3]] == known[:3]
     assert vintages_sha256(days[3], folder) != known[3]
 
 
-def test_the_networks_quantiles_are_those_of_the_pretrained_or_of_a_fine_tuned_network() -> None:
-    """Beyond the longest learned lead the width grows with the square root of time."""
-    series, at, leads = walk(400), np.array([100, 399]), np.array([1, 50, 200])
-    vintages = VintageSet.ending_before(LATER)
+def test_quantiles_are_those_of_the_pretrained_network_or_of_the_ridge_regression() -> None:
+    asked, vintages = (walk(400), np.array([100, 399])), VintageSet.ending_before(LATER)
     regression, ridge, pretrained = vintages.complete
-    other = pretrained.with_arrays([np.float32(1.1) * array for array in pretrained.arrays()])
-    for expected, found in (
-        (
-            pretrained.quantiles(series, at, leads[:2], regression, ridge),
-            vintages.network_quantiles(series, at, leads),
-        ),
-        (
-            other.quantiles(series, at, leads[:2], regression, ridge),
-            vintages.network_quantiles(series, at, leads, other),
-        ),
-        (
-            ridge.quantiles(series, at, leads[:2], regression),
-            vintages.simple_quantiles(series, at, leads),
-        ),
-    ):
-        np.testing.assert_allclose(found[:, :2], expected)
-        np.testing.assert_allclose(found[:, 2], 2 * expected[:, 1])
+    expected = pretrained.quantiles(*asked, LONG[:2], regression, ridge)
+    check_extended(vintages.network_quantiles(*asked, LONG), expected)
+    expected = ridge.quantiles(*asked, LONG[:2], regression)
+    check_extended(vintages.simple_quantiles(*asked, LONG), expected)

@@ -1,13 +1,13 @@
 """Every figure of a recorded night, IBM's after the close of February 28, 2013, and of rarer ones;
 those of a tutorial."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,9 +60,8 @@ def split() -> OriginSplit:
 def rising(said: Forecast, by: float) -> Forecast:
     """The forecast with a path that grows by the share `by` per session; what was published that
     night is flat."""
-    return replace(
-        said, path=tuple(said.now * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50
-    )
+    path = tuple(said.now * (1 + by) ** lead for lead in range(1, 51))
+    return replace(said, path=path, weights=(0.4,) * 50)
 
 
 def tonight() -> Forecast:
@@ -71,8 +70,9 @@ def tonight() -> Forecast:
 
 def night_before() -> Night:
     """February 27's night, with another forecast."""
-    night = recorded_night(day=date(2013, 2, 27))
-    return replace(night, forecast=rising(assessed("IBM", date(2013, 2, 27)).forecast, by=-0.0005))
+    day = date(2013, 2, 27)
+    said = rising(assessed("IBM", day).forecast, by=-0.0005)
+    return replace(recorded_night(day=day), forecast=said)
 
 
 def last_night() -> Night:
@@ -83,139 +83,111 @@ def last_night() -> Night:
 @cache
 def past_forecasts() -> tuple[Forecast, ...]:
     """Five from the last 120 sessions, 24 sessions apart, each with a path of its own."""
-    nights = [series().sessions[i].item() for i in range(-120, 0, 24)]
+    nights = series().sessions[-120::24].tolist()
     return tuple(
         rising(assessed("IBM", day, 0.6).forecast, by=i / 5_000)
         for i, day in enumerate(nights, start=-2)
     )
 
 
-def live(published: Sequence[Forecast]) -> RealisedScores:
-    """How the forecasts turned out, each published on the evening of its origin."""
+def publish(ledger: Ledger, said: Forecast, key: str = "") -> None:
+    """Publish the forecast on the evening of its origin."""
+    evening = datetime.combine(said.origin, time(23), UTC)
+    ledger.publish(LedgerEntry("IBM", key or str(said.origin), evening, said))
+
+
+@cache
+def live() -> RealisedScores:
+    """How the five turned out."""
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
-        for said in published:
-            evening = datetime.combine(said.origin, time(23), UTC)
-            ledger.publish(LedgerEntry("IBM", str(said.origin), evening, said))
+        for said in past_forecasts():
+            publish(ledger, said)
         return ledger.live("IBM", series(), sessions_for("IBM"))
 
 
 def by_epoch() -> Floats:
     """(4, origins, 50): four epochs; the first goes the wrong way, the last is right."""
-    found = assessed("IBM", DAY)
+    found, shares = assessed("IBM", DAY), np.array([-1.0, -0.5, 0.0, 1.0])
     start = series().close[found.test_origins[::5], None]
-    return np.stack(
-        [
-            start + share * (found.paths["published"][::5] - start)
-            for share in (-1.0, -0.5, 0.0, 1.0)
-        ]
-    )
+    return start + shares[:, None, None] * (found.paths["published"][::5] - start)
 
 
 @cache
-def report(
-    name: str = "HPQ",
-    shift: float = 0.0,
-    seed: int = 0,
-    cell: str = "lstm",
-    horizon: int = 50,
-    **more: str,
-) -> TutorialReport:
+def report(name: str = "HPQ", shift: float = 0.0, **more: str) -> TutorialReport:
     """A training of three epochs on a random walk; epoch e predicts the last value plus (2 - e) /
     10 plus `shift`."""
-    rng = np.random.default_rng(seed)
-    mid = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, N)))
+    mid = 20 * np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.02, N)))
     sessions = np.datetime64("2001-01-01") + np.arange(N)
-    changed = {
-        "training.epochs": 3,
-        "training.seed": seed,
-        "network.cell": cell,
-        "evaluation.horizon": horizon,
-    }
-    changed |= {f"training.{name}": value for name, value in more.items()}
-    recipe = Recipe.of(mid, END, tutorial_settings(changed))
-    last = recipe.prepared.values[recipe.test - 1, None]
-    said = np.stack(
-        [np.repeat(last, horizon, axis=1) + (2 - epoch) * 0.1 + shift for epoch in (1, 2, 3)]
+    recipe = Recipe.of(
+        mid, END, tutorial_settings({"training.epochs": 3, "training.seed": 0, **more})
     )
+    last = recipe.prepared.values[recipe.test - 1, None]
+    said = np.array([0.1, 0.0, -0.1])[:, None, None] + np.repeat(last, 50, axis=1) + shift
     rows = tuple(
         {"test_loss": recipe.error(each, recipe.test), "correlation": 0.2, "seconds": 6.0}
         for each in said
     )
     fitted = TutorialFit(recipe, (), 2, rows, said)
-    paths = path_errors(recipe.prepared, recipe.test, horizon)
+    paths = path_errors(recipe.prepared, recipe.test, 50)
     return TutorialReport(name, sessions, mid, one_step_errors(recipe.prepared), paths, fitted)
 
 
 def _still(evaluation: Evaluation) -> Evaluation:
     """The evaluation of a price that never moved."""
-    scores = {
-        name: replace(score, skill=None, mse_by_lead=(None,) * 50)
-        for name, score in evaluation.scores.items()
-    }
+    nothing = {"skill": None, "mse_by_lead": (None,) * 50}
+    scores = {name: replace(score, **nothing) for name, score in evaluation.scores.items()}
     return replace(evaluation, scores=scores)
-
-
-def _in_pence(whole: PriceSeries) -> PriceSeries:
-    times = np.where(np.arange(len(whole)) < 2_000, 100.0, 1.0)
-    return with_prices(whole, times)
 
 
 def makers() -> "dict[str, Callable[[], Figure]]":
     """What draws each figure, by name; nothing is drawn yet."""
-    found, whole = assessed("IBM", DAY), series()
+    found, whole, past = assessed("IBM", DAY), series(), past_forecasts()
     sessions, close, at = whole.sessions, whole.close, found.test_origins
     paths, outlook = found.paths["published"], found.forecast.outlook[1]
     divided = with_hole(whole, 2_000, 250)
-    around = np.array([1_960, 1_970, 2_040])
+    of_divided = split_origins(len(divided), SETTINGS.evaluation)
+    around, few = np.array([1_960, 1_970, 2_040]), np.full(3, 0.2)
+    in_pence = with_prices(whole, np.where(np.arange(len(whole)) < 2_000, 100.0, 1.0))
     halved = replace(tonight(), last_value=tonight().now / 2, last_close=tonight().now / 2)
     halved = replace(halved, path=tuple(price / 2 for price in tonight().path))
     nothing = replace(night_before(), forecast=None, metrics={}, verdict=None)
-    past = past_forecasts()
-    return {
-        "forecast": lambda: forecast.forecast_fan("IBM", tonight(), sessions, close),
-        "forecast as it was": lambda: forecast.forecast_fan("IBM", found.forecast, sessions, close),
-        "volatility": lambda: diagnostics.volatility(
-            "IBM", whole, found.unseen, found.volatility, outlook, 20
-        ),
-        "volatility around a hole": lambda: diagnostics.volatility(
-            "IBM", divided, around, np.full(3, 0.2), outlook, 20
-        ),
-        "leads": lambda: forecast.skill_by_lead("IBM", found.evaluation),
-        "leads of a price that never moved": lambda: forecast.skill_by_lead(
-            "IBM", _still(found.evaluation)
-        ),
-        "ledger": lambda: diagnostics.ledger("IBM", past, live(past), sessions, both(close)),
-        "ledger after a split": lambda: diagnostics.ledger(
-            "IBM", past, live(past), sessions, both(close / 2)
-        ),
-        "calibration": lambda: diagnostics.calibration(
-            "IBM", found.band_scores, found.evaluation.origins
-        ),
-        "residuals": lambda: diagnostics.residuals("IBM", sessions, close, close, at, paths),
-        "averages": lambda: training.averages("IBM", sessions, close, "close", found.evaluation),
-        "history": lambda: training.price_history("IBM", whole, split()),
-        "history with a hole": lambda: training.price_history(
-            "IBM", divided, split_origins(len(divided), SETTINGS.evaluation)
-        ),
-        "history in pence at first": lambda: training.price_history(
-            "IBM", _in_pence(whole), split()
-        ),
-        "normalised": lambda: training.normalised("IBM", whole),
-        "normalised with a hole": lambda: training.normalised("IBM", divided),
-        "training": lambda: training.training_curves("IBM", history()),
-        "evolution": lambda: training.evolution("IBM", sessions, whole.mid, at[::5], by_epoch()),
-        "changes": lambda: night.changes(night_before(), last_night(), sessions, both(close)),
-        "changes on the night of a split": lambda: night.changes(
-            night_before(), replace(last_night(), forecast=halved), sessions, both(close / 2)
-        ),
-        "changes after a night without figures": lambda: night.changes(
-            nothing, last_night(), sessions, both(close)
-        ),
-        "tutorial 7-predictions, better": lambda: tutorial.FIGURES["7-predictions"](
-            report(shift=0.02)
-        ),
-    } | {f"tutorial {name}": partial(make, report()) for name, make in tutorial.FIGURES.items()}
+    after_split = replace(last_night(), forecast=halved)
+    of_ticker: dict[str, tuple[Any, ...]] = {
+        "forecast": (forecast.forecast_fan, tonight(), sessions, close),
+        "forecast as it was": (forecast.forecast_fan, found.forecast, sessions, close),
+        "volatility": (diagnostics.volatility, whole, found.unseen, found.volatility, outlook, 20),
+        "volatility around a hole": (diagnostics.volatility, divided, around, few, outlook, 20),
+        "leads": (forecast.skill_by_lead, found.evaluation),
+        "leads of a price that never moved": (forecast.skill_by_lead, _still(found.evaluation)),
+        "ledger": (diagnostics.ledger, past, live(), sessions, both(close)),
+        "ledger after a split": (diagnostics.ledger, past, live(), sessions, both(close / 2)),
+        "calibration": (diagnostics.calibration, found.band_scores, found.evaluation.origins),
+        "residuals": (diagnostics.residuals, sessions, close, close, at, paths),
+        "averages": (training.averages, sessions, close, "close", found.evaluation),
+        "history": (training.price_history, whole, split()),
+        "history with a hole": (training.price_history, divided, of_divided),
+        "history in pence at first": (training.price_history, in_pence, split()),
+        "normalised": (training.normalised, whole),
+        "normalised with a hole": (training.normalised, divided),
+        "training": (training.training_curves, history()),
+        "evolution": (training.evolution, sessions, whole.mid, at[::5], by_epoch()),
+    }
+    of_nights = {
+        "changes": (night_before(), last_night(), close),
+        "changes on the night of a split": (night_before(), after_split, close / 2),
+        "changes after a night without figures": (nothing, last_night(), close),
+    }
+    better = partial(tutorial.FIGURES["7-predictions"], report(shift=0.02))
+    return (
+        {name: partial(make, "IBM", *shown) for name, (make, *shown) in of_ticker.items()}
+        | {
+            name: partial(night.changes, before, after, sessions, both(prices))
+            for name, (before, after, prices) in of_nights.items()
+        }
+        | {"tutorial 7-predictions, better": better}
+        | {f"tutorial {name}": partial(make, report()) for name, make in tutorial.FIGURES.items()}
+    )
 
 
 def drawn(name: str) -> "Figure":
@@ -226,12 +198,12 @@ def tables() -> dict[str, str]:
     """The tutorial's, as printed; `better`: a chosen epoch that errs half as much as the last
     value."""
     better = report()
-    half = {**better.fitted.history[1], "test_loss": better.paths["last value"] / 2}
-    rows = (better.fitted.history[0], half, better.fitted.history[2])
+    first, chosen, last = better.fitted.history
+    rows = (first, chosen | {"test_loss": better.paths["last value"] / 2}, last)
     better = replace(better, fitted=replace(better.fitted, history=rows))
     return {
         "table of the tutorial": report().table(),
-        "table of one decayed on the test part": report(decay_on="test").table(),
+        "table of one decayed on the test part": report(**{"training.decay_on": "test"}).table(),
         "table of seeds": seed_table([better, report("HPQ", 0.05), report("KO", 0.05)]),
     }
 
