@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.settings import (
-    night_settings,
-    settings_for,
-    settings_from_dict,
-)
+from stockml.settings import night_settings, settings_for, settings_from_dict
 
 
 @pytest.mark.parametrize(
@@ -59,19 +55,11 @@ def test_overrides_reach_the_nested_setting_and_change_the_hash() -> None:
     changed = settings_for(
         "tutorial", {"training.epochs": 9, "network.units": [8, 4], "training.learning_rate": 1}
     )
-    assert changed.training.epochs == 9
-    assert changed.network.units == (8, 4)
-    assert changed.training.learning_rate == 1.0
+    training = changed.training
+    assert (training.epochs, training.learning_rate, changed.network.units) == (9, 1.0, (8, 4))
     assert changed.sha256() != settings_for("tutorial").sha256()
-
-
-def test_settings_that_bound_each_other_can_change_together() -> None:
-    assert (
-        settings_for(
-            "nightly", {"evaluation.horizon": 20, "evaluation.direction_step": 20}
-        ).evaluation.horizon
-        == 20
-    )
+    bounding = dict.fromkeys(("evaluation.horizon", "evaluation.direction_step"), 20)
+    assert settings_for("nightly", bounding).evaluation.horizon == 20, "they bound each other"
 
 
 @pytest.mark.parametrize(
@@ -99,24 +87,17 @@ def test_settings_are_read_from_json_as_they_were_written(
 
 
 @pytest.mark.parametrize(
-    "idle",
+    ("profile", "name"),
     [
         ("nightly", "training.epochs"),
         ("nightly", "policy.scale_drift"),
         ("tutorial", "training.steps"),
     ],
 )
-def test_a_setting_that_does_nothing_in_its_profile_is_no_nights(idle: tuple[str, str]) -> None:
-    profile, name = idle
-    both = {
-        "evaluation.horizon": 40,
-        "network.dropout": 0.1,
-        "training.learning_rate": 1e-3,
-        "mode": "retrain",
-    }
+def test_a_setting_that_does_nothing_in_its_profile_is_no_nights(profile: str, name: str) -> None:
+    both = {"evaluation.horizon": 40, "network.dropout": 0.1, "training.learning_rate": 1e-3}
+    both["mode"] = "retrain"
     night_settings(settings_for(profile, both))
-    with pytest.raises(
-        InvalidSetting,
-        match=f"{name} to be left as it is: it does nothing in the {profile} profile",
-    ):
+    idle = f"{name} to be left as it is: it does nothing in the {profile} profile"
+    with pytest.raises(InvalidSetting, match=idle):
         night_settings(settings_for(profile, {**both, name: 7}))

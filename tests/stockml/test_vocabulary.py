@@ -14,19 +14,12 @@ from stockml.redaction import brief, excerpt, redacted
 from stockml.tickers import exchange, validated_ticker, without_ticker
 
 
-def test_a_replays_clock_stands_at_the_moment_it_names() -> None:
-    assert clock.now({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}) == datetime(
-        2013, 3, 2, 4, tzinfo=UTC
-    )
-
-
-@pytest.mark.parametrize(
-    ("environ", "waits"), [({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, False), ({}, True)]
-)
-def test_only_a_replay_skips_waiting(environ: dict[str, str], waits: bool) -> None:
-    waited: list[float] = []
-    clock.wait(1_800.0, environ, sleep=waited.append)
-    assert waited == ([1_800.0] if waits else [])
+def test_a_replays_clock_stands_at_the_moment_it_names_and_it_alone_skips_waiting() -> None:
+    replay, waited = {"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, []
+    assert clock.now(replay) == datetime(2013, 3, 2, 4, tzinfo=UTC)
+    for environ, expected in ((replay, []), ({}, [1_800.0])):
+        clock.wait(1_800.0, environ, sleep=waited.append)
+        assert waited == expected
 
 
 @pytest.mark.parametrize(
@@ -79,16 +72,7 @@ def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone() -> None:
 
 def test_the_currency_is_that_of_the_exchange_and_a_share_class_is_no_exchange() -> None:
     tickers = ("IBM", "BRK-B", "BRK.B", "brk.a", "TSCO.LON", "SHOP.TRT", "7203.TYO", "TSCO.L")
-    assert [exchange(ticker)[1] for ticker in tickers] == [
-        "$",
-        "$",
-        "$",
-        "$",
-        "pence",
-        "C$",
-        "",
-        "",
-    ]
+    assert [exchange(ticker)[1] for ticker in tickers] == [*4 * ["$"], "pence", "C$", "", ""]
 
 
 @given(

@@ -27,6 +27,7 @@ from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+TOLD = {"recorded_at": NOW, "source": "test"}
 BARS = recorded("IBM").iloc[-300:]
 DAY = date(2013, 2, 28)
 
@@ -34,22 +35,17 @@ DAY = date(2013, 2, 28)
 @pytest.fixture
 def filled(with_tables: HomePaths) -> HomePaths:
     """A home with everything that can be kept of IBM, and an MLflow without anything."""
-    home = with_tables
-    store = BarStore.of(home)
-    store.append("IBM", BARS.iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
-    store.record_import("IBM", BARS.iloc[:-50], recorded_at=NOW, source="test")
-    store.record_splits("IBM", [Split(date(2013, 2, 1), 1.001)], recorded_at=NOW, source="test")
-    store.judge("IBM", DAY, accepted=False, recorded_at=NOW, source="test")
+    home, store = with_tables, BarStore.of(with_tables)
+    store.append("IBM", BARS.iloc[-100:], **TOLD, session=date(2013, 3, 1))
+    store.record_import("IBM", BARS.iloc[:-50], **TOLD)
+    store.record_splits("IBM", [Split(date(2013, 2, 1), 1.001)], **TOLD)
+    store.judge("IBM", DAY, accepted=False, **TOLD)
     Ledger(home.ledger).publish(entry(60))
     folder = home.models / "IBM" / "a"
-    folder.mkdir(parents=True)
-    (folder / "model.json").write_text("{}")
-    sha256 = sha256_of(str(folder)) or ""
-    for number in range(2):
-        key = str(number) * 64
-        Registry(home.models).promote(
-            Promotion("IBM", "promote", key, str(folder), sha256, None, DAY, "why", NOW)
-        )
+    write_atomically(folder / "model.json", b"{}")
+    for key in ("0" * 64, "1" * 64):
+        line = key, str(folder), sha256_of(str(folder)), None, DAY, "why", NOW
+        Registry(home.models).promote(Promotion("IBM", "promote", *line))
     night = replace(recorded_night(), model_folder=str(folder))
     write_night(night, night_path(home.nights, "IBM", night.key))
     write_tuned_settings(home, "IBM", {"training.epochs": 2}, {})
@@ -62,43 +58,24 @@ def everything(home: HomePaths, ticker: str) -> list[object]:
     store, registry = BarStore.of(home), Registry(home.models)
     champion = registry.champion(ticker)
     (night,) = (read_night(path) for path in home.nights.glob(f"{ticker}/*/night.json"))
-    assert champion
     assert champion.intact()
     assert (champion.ticker, night.ticker) == (ticker, ticker)
-    assert str(night.model_folder) == champion.path
+    assert night.model_folder == champion.path
     view = store.view(ticker)
     forecasts = [replace(each, ticker="") for each in Ledger(home.ledger).entries(ticker)]
     lines = [replace(line, ticker="", path="") for line in registry.history(ticker)]
-    settings = tuned_settings(home, ticker)
-    return [
-        view.bars.to_csv(),
-        view.set_aside,
-        store.splits(ticker),
-        forecasts,
-        lines,
-        night.forecast,
-        settings,
-    ]
+    kept = [store.splits(ticker), forecasts, lines, night.forecast, tuned_settings(home, ticker)]
+    return [view.bars.to_csv(), view.set_aside, *kept]
 
 
-def test_everything_kept_follows_a_renamed_share(filled: HomePaths) -> None:
-    before = everything(filled, "IBM")
-    moved = rename(filled, "IBM", "BIM")
-    assert {"bars", "forecasts", "models", "nights", "champions", "settings"} <= {*moved}
-    check_followed(filled, before)
-    assert rename(filled, "IBM", "BIM") == ()
-
-
-def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(
+def test_everything_kept_follows_a_renamed_share_also_in_a_home_that_was_moved_since_its_nights(
     filled: HomePaths, tmp_path: Path
 ) -> None:
-    here = replace(
-        filled,
-        root=filled.root.rename(tmp_path / "elsewhere"),
-        store=tmp_path / "elsewhere" / "store",
-    )
+    root = filled.root.rename(tmp_path / "elsewhere")
+    here = replace(filled, root=root, store=root / "store")
     before = everything(here, "IBM")
-    rename(here, "IBM", "BIM")
+    moved = rename(here, "IBM", "BIM")
+    assert {"bars", "forecasts", "models", "nights", "champions", "settings"} <= {*moved}
     check_followed(here, before)
 
 
@@ -108,16 +85,13 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
     before, times = everything(filled, "IBM"), 0
     while moves_one(filled) and [*interrupted_renames(filled)]:
         times += 1
-        for old, new in (("IBM", "CIM"), ("BIM", "CIM")):
-            with pytest.raises(StoreError, match="finish it: `stockml tickers rename IBM BIM`"):
-                rename(filled, old, new)
+        unfinished = pytest.raises(StoreError, match="finish it: `stockml tickers rename IBM BIM`")
         for ticker in ("IBM", "BIM"):
-            with (
-                pytest.raises(StoreError, match="finish it: `stockml tickers rename IBM BIM`"),
-                ticker_lock(filled, ticker),
-            ):
+            with unfinished:
+                rename(filled, ticker, "CIM")
+            with unfinished, ticker_lock(filled, ticker):
                 raise AssertionError
-    assert times > len(["bars", "forecasts", "models", "nights", "settings", "champions"])
+    assert times > 6, "bars, forecasts, models, nights, settings, champions"
     with ticker_lock(filled, "BIM"):
         check_followed(filled, before)
 
@@ -171,11 +145,7 @@ def check_followed(home: HomePaths, before: list[object]) -> None:
 def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: HomePaths) -> None:
     """Empty folders, and the locks in them."""
     before = everything(filled, "IBM")
-    for folder in (
-        filled.models / "BIM" / "key",
-        filled.nights / "BIM",
-        filled.evaluations / "BIM",
-    ):
+    for folder in (filled.models / "BIM" / "key", filled.nights / "BIM"):
         folder.mkdir(parents=True)
     (filled.models / "BIM" / ".promotions.jsonl.lock").touch()
     write_tuned_settings(filled, "KO", {}, {})
@@ -188,26 +158,23 @@ def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Ho
 
 
 def test_a_symbol_in_use_is_not_overwritten(filled: HomePaths) -> None:
-    store = BarStore.of(filled)
-    bars, session = recorded("MSFT").iloc[-100:], date(2013, 3, 1)
-    store.append("MSFT", bars, recorded_at=NOW, source="test", session=session)
-    with pytest.raises(StoreError, match="expected no rows there yet"):
-        rename(filled, "IBM", "MSFT")
+    BarStore.of(filled).append(
+        "MSFT", recorded("MSFT").iloc[-100:], **TOLD, session=date(2013, 3, 1)
+    )
     Ledger(filled.ledger).publish(replace(entry(61), ticker="KO"))
-    with pytest.raises(StoreError, match=r"KO\.parquet: expected nothing there yet"):
-        rename(filled, "IBM", "KO")
-    assert store.tickers() == ("IBM", "MSFT")
-    # nothing was begun, so nothing has to be finished before the next night
-    for ticker in ("IBM", "MSFT", "KO"):
-        with ticker_lock(filled, ticker):
-            pass
-    (filled.models / "MSFT" / "key").mkdir(parents=True)
-    (filled.models / "MSFT" / "key" / "model.json").touch()
-    with pytest.raises(StoreError, match="expected nothing there yet"):
-        rename(filled, "IBM", "MSFT")
     write_tuned_settings(filled, "PEP", {"training.epochs": 3}, {})
-    with pytest.raises(StoreError, match=r"settings.PEP\.json: expected nothing there yet"):
-        rename(filled, "IBM", "PEP")
+    write_atomically(filled.models / "GE" / "key" / "model.json", b"{}")
+    for ticker, why in (
+        ("MSFT", "expected no rows there yet"),
+        ("KO", r"KO\.parquet: expected nothing there yet"),
+        ("PEP", r"settings.PEP\.json: expected nothing there yet"),
+        ("GE", "expected nothing there yet"),
+    ):
+        with pytest.raises(StoreError, match=why):
+            rename(filled, "IBM", ticker)
+        for each in ("IBM", ticker):  # nothing was begun, so nothing has to be finished first
+            with ticker_lock(filled, each):
+                pass
     with pytest.raises(InvalidTicker):
         rename(filled, "IBM", "../IBM")
-    assert Path(store.path("IBM")).exists()
+    assert BarStore.of(filled).tickers() == ("IBM", "MSFT")

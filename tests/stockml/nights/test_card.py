@@ -20,22 +20,14 @@ DAY = date(2013, 2, 28)
 
 
 def card_of(night: Night, sessions: int = 0, state: str = "") -> Card:
-    assert night.forecast
     return Card.of(night.ticker, night.forecast, night, Age(DAY, sessions, 5), state)
 
 
-def test_the_card_says_where_the_share_closed_and_where_it_may_go() -> None:
+def test_the_card_says_the_days_change_and_what_a_bad_day_costs_on_a_small_terminal() -> None:
+    """All that an ordinary night says is in the texts of tests/deployments/screens.txt."""
     night = recorded_night(metrics={"answer/day_change_pct": -1.25})
-    assert night.forecast
-    first, state, _, *ranges = card_of(night).text().splitlines()
-    assert first == "IBM closed at 200.83 (-1.2%) on Thursday 28 February 2013, the newest close."
-    assert state == "Last night worked."
-    band = night.forecast.band(80)
-    for lead, line in zip((1, 5, 20, 50), ranges, strict=False):
-        low, high = band.low[lead - 1], band.high[lead - 1]
-        change = f"({low / 200.83 - 1:+.1%} to {high / 200.83 - 1:+.1%})"
-        assert line.split()[:3] == [f"{low:.2f}", "to", f"{high:.2f}"]
-        assert f"{change}   after {lead} session" in line
+    first = "IBM closed at 200.83 (-1.2%) on Thursday 28 February 2013, the newest close."
+    assert card_of(night).text().startswith(f"{first}\nLast night worked.\n")
     for each in (night, publishing_a_path()):
         lines = card_of(each, 1, "failed: " + "the key is wrong " * 9).text().splitlines()
         assert (max(map(len, lines)) <= 80, len(lines) <= 16) == (True, True)
@@ -59,12 +51,11 @@ def test_a_touch_has_its_chance_and_what_such_chances_were_worth() -> None:
 
 def test_an_old_close_says_its_age_and_an_expired_forecast_gives_no_number() -> None:
     night = recorded_night()
-    old = card_of(night, 5, "failed: the key is wrong").text().splitlines()
-    assert old[0].endswith("on Thursday 28 February 2013, 5 sessions ago.")
-    assert old[1] == "Last night: failed: the key is wrong."
+    old = card_of(night, 5, "failed: the key is wrong").text()
+    assert "on Thursday 28 February 2013, 5 sessions ago.\nLast night: failed: the key" in old
     expired = card_of(night, 6)
     for page in (expired.text(), expired.markdown()):
-        assert page.splitlines()[2:] == [page.splitlines()[-1]]
+        assert len(page.splitlines()) == 3
         assert "6 sessions old (limit 5)" in page
     assert "%" not in expired.headline + expired.markdown()
 
@@ -89,10 +80,8 @@ def test_the_range_is_calm_or_wild_for_this_share(percentile: float | None, told
 )
 def test_the_network_helps_only_beyond_luck(skill: float, p_value: float, told: str) -> None:
     night = recorded_night()
-    assert night.distributions
-    assert night.distributions.network_adds
     test = DieboldMariano(1.0, p_value, p_value / 2)
-    adds = replace(night.distributions.network_adds, skill=skill, test=test)
+    adds = replace(night.network_adds, skill=skill, test=test)
     night = replace(night, distributions=replace(night.distributions, network_adds=adds))
     assert f"Does the network help here? {told}" in card_of(night).text()
 
@@ -108,10 +97,3 @@ def test_a_chance_gives_way_to_the_shares_frequency_where_it_scored_no_better() 
     assert given(0.2, 0.15) == Chance(0.1)
     assert given(0.2, 0.16) == Chance(0.2, usual=True)
     assert given(0.01, 0.16) == Chance(0.1), "one case in 93 is no frequency"
-
-
-def test_the_tutorials_night_says_that_it_leaks_and_forecasts_mid_prices() -> None:
-    night = publishing_a_path()
-    text = card_of(replace(night, settings={**night.settings, "profile": "tutorial"})).text()
-    assert "which leaks: not a model to trade by" in text
-    assert "its mid price will be between" in text

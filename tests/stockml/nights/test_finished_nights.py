@@ -3,8 +3,8 @@ left has changed."""
 
 import shutil
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import RunReceipt
-from tests.stockml.nights.test_data_notes import DAYS, IBM, NOW, append, store_of
+from tests.stockml.nights.test_dataset import DAYS, IBM, NOW, append, store_of
 from tests.support.nights import recorded_night
 
 
@@ -26,26 +26,19 @@ def finish(
     meanwhile: Callable[[HomePaths], None] = lambda home: None,
 ) -> Path:
     """Leave the newest night's record, whose path is returned, and its bars."""
-    bars = append(home, IBM)
+    bars, night = append(home, IBM), recorded_night()
     beside = side_inputs_sha256(home, "IBM", DAYS[-1])
-    request = request_sha256("IBM", DAYS[-1], Settings(), None, beside)
     meanwhile(home)
-    night = recorded_night()
-    path = night_path(home.nights, "IBM", night.key)
-    write_night(night, path)
-    run = RunReceipt("IBM", str(path), sha256_of(path) or "", night.key, run_id, None)
+    write_night(night, path := night_path(home.nights, "IBM", night.key))
+    run = RunReceipt("IBM", str(path), sha256_of(path), night.key, run_id, None)
+    request = request_sha256("IBM", DAYS[-1], Settings(), None, beside)
     keep_finished(home, request, run, [bars])
     return path
 
 
-def found(
-    home: HomePaths,
-    ticker: str = "IBM",
-    session: date = DAYS[-1],
-    calendar: str | None = None,
-    **settings: str,
-) -> Night | None:
-    return finished_night(home, ticker, session, Settings().changed(**settings), calendar)
+def found(home: HomePaths, **changes: Any) -> Night | None:
+    asked = {"ticker": "IBM", "session": DAYS[-1], "settings": Settings(), "calendar": None}
+    return finished_night(home, **asked | changes)
 
 
 def test_what_the_newest_night_left_answers_the_same_request_and_no_other(home: HomePaths) -> None:
@@ -53,19 +46,22 @@ def test_what_the_newest_night_left_answers_the_same_request_and_no_other(home: 
     path = finish(home)
     shutil.copytree(home.nights / "IBM", home.nights / "KO")
     assert found(home) == read_night(path)
-    assert found(home, ticker="KO") is None
-    assert found(home, session=DAYS[-2]) is None
-    assert found(home, mode="keep") is None
-    assert found(home, calendar="XLON") is None
+    for other in (
+        {"ticker": "KO"},
+        {"session": DAYS[-2]},
+        {"settings": Settings().changed(mode="keep")},
+        {"calendar": "XLON"},
+    ):
+        assert found(home, **other) is None
 
 
 def a_bar_judged(home: HomePaths) -> None:
     store_of(home).judge("IBM", DAYS[500], accepted=False, recorded_at=NOW, source="test")
 
 
-def a_vintage_copied(home: HomePaths, of: str = "2011-06") -> None:
+def a_vintage_copied(home: HomePaths) -> None:
     home.pretrained.mkdir()
-    shutil.copy(SHIPPED / f"regression-{of}.json", home.pretrained)
+    shutil.copy(SHIPPED / "regression-2011-06.json", home.pretrained)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +83,11 @@ def test_a_night_is_run_again_once_anything_has_changed(
     assert found(home) is None
 
 
-def test_a_bar_that_was_judged_while_the_night_ran_is_another_nights(home: HomePaths) -> None:
-    finish(home, meanwhile=a_bar_judged)
-    assert found(home) is None
-
-
-def test_a_pretrained_network_that_has_seen_later_sessions_changes_nothing(home: HomePaths) -> None:
-    finish(home)
-    a_vintage_copied(home, of="2017-06")
-    assert found(home)
-
-
-def test_a_night_that_mlflow_lacks_is_run_again(home: HomePaths) -> None:
-    finish(home, run_id=None)
+@pytest.mark.parametrize("end", [{"meanwhile": a_bar_judged}, {"run_id": None}])
+def test_a_night_during_which_a_bar_was_judged_or_that_mlflow_lacks_is_run_again(
+    home: HomePaths, end: dict[str, Any]
+) -> None:
+    finish(home, **end)
     assert found(home) is None
 
 

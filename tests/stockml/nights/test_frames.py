@@ -1,5 +1,5 @@
 """For notebooks: data frames with documented columns, no server, no heavy library; the shipped
-notebook is current."""
+notebook is current. `latest.parquet` and `latest.csv` hold every ticker's newest forecast."""
 
 import json
 from dataclasses import replace
@@ -7,21 +7,24 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import stockml
 from stockml.errors import InvalidSetting, NoBars, NoForecast
-from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
-from stockml.nights.frames import BOUNDS
+from stockml.nights import frames as page
+from stockml.nights.frames import BOUNDS, NAMES, latest, write_latest
 from stockml.nights.record import Night, night_path, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from tests.support.forecasts import bars, day, entry
+from tests.support.nights import recorded_night
 from tests.support.notebook import NOTEBOOK, outputs
 from tests.support.old_homes import moved_to, restored_to
-from tests.support.publishing import LAST, SATURDAY, publish, record
+from tests.support.publishing import FRIDAY, LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded
 
 
@@ -31,32 +34,25 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def old(home: HomePaths, unset: None) -> stockml.Home:
+def test_frames_show_what_the_home_holds(home: HomePaths, unset: None, tmp_path: Path) -> None:
     moved_to(home.root)
-    return stockml.Home()
-
-
-def test_frames_show_what_the_home_holds(old: stockml.Home, tmp_path: Path) -> None:
+    old = stockml.Home()
     assert old.tickers() == ("IBM",)
-    assert old.bars("ibm")["close"].equals(recorded("IBM")["close"])
-    forecast = old.forecast("IBM")
-    assert forecast["lead"].tolist() == list(range(1, 51))
-    assert (forecast["low_95"] < forecast["low_80"]).all()
-    assert forecast["forecast"].between(forecast["low_50"], forecast["high_50"]).all()
-    assert (forecast.attrs["origin"], forecast.attrs["direction_step"]) == ("2013-03-01", 30)
-    forecast.to_parquet(tmp_path / "forecast.parquet")
-    assert pd.read_parquet(tmp_path / "forecast.parquet").attrs == forecast.attrs
-    ledger = old.ledger("IBM")
+    bars, forecast, ledger = old.bars("ibm"), old.forecast("IBM"), old.ledger("IBM")
+    assert bars["close"].equals(recorded("IBM")["close"])
+    forecast.to_parquet(tmp_path / "it")
+    assert pd.read_parquet(tmp_path / "it").attrs == forecast.attrs
     assert (len(ledger), ledger["actual"].isna().all()) == (50, True)
     prices = ["forecast", *BOUNDS]
     assert ledger[prices].to_numpy().tolist() == forecast[prices].to_numpy().tolist()
-    for name in ("key", "probability_of_rise", "direction_step"):
-        assert set(ledger[name]) == {forecast.attrs[name]}
-    nights = old.nights("IBM").reset_index().rename(columns={"session": "origin"})
-    assert len(ledger.merge(nights, on=["origin", "key"])) == 50
-    assert ledger["last_close"].tolist() == pytest.approx([old.bars("IBM")["close"].iloc[-1]] * 50)
-    assert nights["forecast"].tolist() == pytest.approx([forecast["forecast"].iloc[-1]], rel=1e-5)
+    assert (np.diff(forecast[["low_95", "low_80", "low_50", "forecast", "high_50"]]) > 0).all()
+    assert ledger["lead"].tolist() == forecast["lead"].tolist() == [*range(1, 51)]
+    for name in ("origin", "key", "probability_of_rise", "direction_step"):
+        assert {*ledger[name].astype(str)} == {str(forecast.attrs[name])}
+    assert ledger["last_close"].tolist() == pytest.approx([bars["close"].iloc[-1]] * 50)
+    [night] = old.nights("IBM").reset_index().to_dict("records")
+    assert (str(night["session"].date()), night["key"]) == ("2013-03-01", forecast.attrs["key"])
+    assert night["forecast"] == pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)
 
 
 def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(
@@ -67,30 +63,24 @@ def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_
     store, then = BarStore.of(home), datetime(2013, 3, 1, tzinfo=UTC)
     for count, at in ((20, then), (21, then + timedelta(1))):
         store.append("IBM", bars(count), recorded_at=at, source="test", session=day(count - 1))
-    store.record_splits(
-        "IBM", [Split(day(10), 1.02)], recorded_at=then + timedelta(1), source="test"
-    )
-    for at, key in ((20, "a" * 64), (19, "b" * 64)):
-        Ledger(home.ledger).publish(entry(at, key, hours_later=(20 - at) * 99))
-        limit = {"ageing.old_forecast": 30 - at}
-        night = replace(Night.skipped("IBM", day(at), "", then), key=key, settings=limit)
-        write_night(night, night_path(home.nights, "IBM", key))
+    store.record_splits("IBM", [Split(day(10), 1.02)], recorded_at=at, source="test")
+    for origin, key in ((20, "a" * 64), (19, "b" * 64)):
+        Ledger(home.ledger).publish(entry(origin, key, hours_later=(20 - origin) * 99))
+    limit = {"ageing.old_forecast": 10}
+    night = replace(Night.skipped("IBM", day(20), "", then), key="a" * 64, settings=limit)
+    write_night(night, path := night_path(home.nights, "IBM", night.key))
     seen, raw = stockml.Home(home.root), bars(21)["close"].tolist()
     assert seen.bars("IBM", adjusted=False)["close"].tolist() == raw
-    assert seen.bars("IBM")["close"].tolist() == pytest.approx(
-        [price / 1.02 for price in raw[:10]] + raw[10:]
-    )
+    divided = [price / 1.02 for price in raw[:10]]
+    assert seen.bars("IBM")["close"].tolist() == pytest.approx(divided + raw[10:])
     for adjusted in (True, False):
         assert seen.bars("IBM", adjusted=adjusted, as_of=then)["close"].tolist() == raw[:20]
-    nights = seen.nights("IBM")
-    assert nights.loc[str(day(20)) :, "key"].tolist() == ["a" * 64]
-    for frame in (nights, seen.nights("KO")):  # these nights published nothing
+    for frame in (seen.nights("IBM"), seen.nights("KO")):  # the one night published nothing
         assert frame.index.dtype == seen.bars("IBM").index.dtype
-        assert not (frame["skill"] > 0).any()
-    newest, published_at = seen.forecast("IBM").attrs, entry(20).published_at.isoformat()
-    assert (newest["origin"], newest["published_at"]) == (str(day(20)), published_at)
+    newest = seen.forecast("IBM").attrs
+    assert (newest["origin"], newest["key"]) == (str(day(20)), night.key)
     assert newest["age"].endswith("(limit 10)")
-    night_path(home.nights, "IBM", "a" * 64).unlink()
+    path.unlink()
     assert seen.forecast("IBM").attrs["age"].endswith("(limit 5)"), "of a night that is gone"
 
 
@@ -104,13 +94,13 @@ def test_missing_data_is_an_error_that_names_the_home_searched(home: HomePaths) 
     assert not home.root.exists()
 
 
-@pytest.mark.parametrize("wrong", ["2013-03-01", date(2013, 3, 1)])
+@pytest.mark.parametrize("adjusted", [True, False])
+@pytest.mark.parametrize("wrong", ["2013-03-01", LAST])
 def test_as_of_is_a_time_and_never_a_day_that_the_command_line_would_read_to_its_end(
-    home: HomePaths, wrong: Any
+    home: HomePaths, wrong: Any, adjusted: bool
 ) -> None:
-    for adjusted in (True, False):
-        with pytest.raises(InvalidSetting, match="expected as_of to be a datetime, such as"):
-            stockml.Home(home.root).bars("IBM", adjusted=adjusted, as_of=wrong)
+    with pytest.raises(InvalidSetting, match="expected as_of to be a datetime, such as"):
+        stockml.Home(home.root).bars("IBM", adjusted=adjusted, as_of=wrong)
 
 
 @pytest.mark.usefixtures("unset")
@@ -143,14 +133,51 @@ def test_the_shipped_notebook_shows_what_its_cells_output_today(home: HomePaths)
     restored_to(home.root)
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     kept = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
-    assert [[without_picture(each) for each in shown] for shown in outputs(cells)] == [
-        [without_picture(each) for each in shown] for shown in kept
-    ], "regenerate it with `python -m tests.support.notebook`"
+    now = [*outputs(cells)]
+    for of_cell in (*kept, *now):
+        for shown in of_cell:  # a PNG's bytes depend on the fonts and the machine
+            shown.get("data", {}).pop("image/png", None)
+    assert now == kept, "regenerate it with `python -m tests.support.notebook`"
 
 
-def without_picture(shown: dict[str, object]) -> object:
-    """The output without its PNG, whose bytes depend on the fonts and the machine."""
-    data = shown.get("data")
-    if not isinstance(data, dict):
-        return shown
-    return {**shown, "data": {name: part for name, part in data.items() if name != "image/png"}}
+def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home: HomePaths) -> None:
+    night = recorded_night("MSFT", date(2013, 2, 28))
+    forecast = night.forecast
+    write_night(night, night_path(home.nights, "MSFT", night.key))
+    at = datetime(2013, 3, 1, tzinfo=UTC)
+    Ledger(home.ledger).publish(LedgerEntry("MSFT", night.key, at, forecast))
+    publish(home, LAST)
+    publish(home, FRIDAY, hours_later=500)  # an older session, run later
+    write_latest(home)
+    parquet, csv = (home.root / name for name in NAMES)
+    found, plain = pd.read_parquet(parquet), pd.read_csv(csv, parse_dates=["session", "target"])
+    pd.testing.assert_frame_equal(found, plain, check_dtype=False)
+    assert all(name in page.__doc__ for name in found), "every column is told"
+    leads = [(day, lead) for day in ("2013-03-01", "2013-02-28") for lead in range(1, 51)]
+    assert [*zip(found["session"].astype(str), found["lead"], strict=True)] == leads
+    of_80, of_95 = forecast.band(80), forecast.band(95)
+    figures = {
+        "close": forecast.last_close,
+        "median": forecast.path[19],
+        "low_80": of_80.low[19],
+        "high_80": of_80.high[19],
+        "low_95": of_95.low[19],
+        "high_95": of_95.high[19],
+        **{f"touch_{each.fall * 100:.0f}": each.shown for each in forecast.touches},
+    }
+    assert found.iloc[69][[*figures]].to_dict() == figures
+    row = found.iloc[69]
+    told = (row["ticker"], row["price"], row["target"].date())
+    assert told == ("MSFT", "close", forecast.sessions[19])
+    assert row["close"] * (1 - row["loss"]) == pytest.approx(row["low_80"], rel=0.05)
+    assert pd.isna(found["touch_5"][0]), "the ledger keeps none"
+
+
+def test_a_damaged_ledger_leaves_out_its_ticker_alone_and_an_empty_home_stays_empty(
+    home: HomePaths,
+) -> None:
+    write_latest(home)
+    assert not any((home.root / name).exists() for name in NAMES)
+    publish(home, LAST)
+    (home.ledger / "KO.parquet").write_bytes(b"damaged")
+    assert latest(home)["ticker"].unique().tolist() == ["IBM"]

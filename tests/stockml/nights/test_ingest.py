@@ -28,20 +28,30 @@ BARS = recorded("IBM").iloc[-100:]
 LAST = BARS.index[-1].date()
 
 
-def received(
-    home: HomePaths, content: bytes, at: datetime = NOW, rows_before: int = 0, last: date = LAST
-) -> PayloadReceipt:
+def append(
+    home: HomePaths,
+    content: bytes,
+    days: int = 0,
+    *,
+    rows: int = 0,
+    last: date = LAST,
+    again: int = 0,
+) -> StoreReceipt:
+    """Append an answer that was received `days` after NOW beside so many rows; `again`: run again
+    so many days later."""
+    at = NOW + days * DAY
     file = str(archive(Payload("IBM", content, at), home.payloads))
-    return PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, at, rows_before)
+    payload = PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, at, rows)
+    return ingest.append(home, payload, calendar=None, now=at + again * DAY)
 
 
-def append(home: HomePaths, payload: PayloadReceipt, now: datetime = NOW) -> StoreReceipt:
-    return ingest.append(home, payload, calendar=None, now=now)
-
-
-def keep(home: HomePaths, bars: Bars, ticker: str = "IBM", session: date = LAST) -> StoreReceipt:
+def keep(home: HomePaths, bars: Bars, ticker: str = "IBM") -> StoreReceipt:
     store = BarStore.of(home)
-    return store.append(ticker, bars, recorded_at=NOW, source="test", session=session)
+    return store.append(ticker, bars, recorded_at=NOW, source="test", session=LAST)
+
+
+def imported(home: HomePaths, ticker: str, bars: Bars) -> None:
+    BarStore.of(home).record_import(ticker, bars, recorded_at=NOW, source="test")
 
 
 def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(
@@ -50,7 +60,7 @@ def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(
     """It refused the whole answer, night after night."""
     future = date(2027, 1, 4)
     content = material.payload(pd.concat([BARS, BARS.iloc[-1:].set_axis([pd.Timestamp(future)])]))
-    bars = append(home, received(home, content))
+    bars = append(home, content)
     assert (bars.added, bars.left_out) == (100, (future,))
     note, *_ = dataset.renormalise(home, bars, calendar=None).notes
     assert note.startswith(f"left out, yet to come: {future}")
@@ -58,11 +68,11 @@ def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(
 
 def test_rerunning_an_old_night_does_not_undo_later_restatements(home: HomePaths) -> None:
     restated = material.payload(BARS.assign(volume=(BARS["volume"] * 1.015).round()))
-    monday = received(home, material.payload(BARS.iloc[:-1]), last=BARS.index[-2].date())
-    assert append(home, monday).added == 99
-    newest = append(home, received(home, restated, NOW + DAY, 99), NOW + DAY)
+    monday = {"content": material.payload(BARS.iloc[:-1]), "last": BARS.index[-2].date()}
+    assert append(home, **monday).added == 99
+    newest = append(home, restated, 1, rows=99)
     assert (newest.added, newest.restated) == (1, 99)
-    again = append(home, monday, NOW + 2 * DAY)
+    again = append(home, **monday, again=2)
     assert (again.added, again.restated, again.unchanged, again.sha256) == (99, 0, 0, newest.sha256)
 
 
@@ -73,14 +83,14 @@ def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_noth
     run again."""
     whole, store, day = material.payload(BARS), BarStore.of(home), BARS.index[40].date()
     opened = f'"1. open": "{BARS["open"].iloc[40]:.4f}"'.encode()
-    lacking = received(home, whole.replace(opened, b'"1. open": "1,010"'))
+    lacking = whole.replace(opened, b'"1. open": "1,010"')
     first = append(home, lacking)
-    assert (first.added, append(home, lacking, NOW + DAY).sha256) == (100, first.sha256)
+    assert (first.added, append(home, lacking, again=1).sha256) == (100, first.sha256)
     view = store.view("IBM")
     assert [(bar.session, bar.broken) for bar in view.set_aside] == [(day, True)]
-    healed = append(home, received(home, whole, NOW + DAY, 100), NOW + DAY)
+    healed = append(home, whole, 1, rows=100)
     assert (healed.restated, store.view("IBM").set_aside) == (1, ())
-    assert append(home, lacking, NOW + 2 * DAY).sha256 == healed.sha256
+    assert append(home, lacking, again=2).sha256 == healed.sha256
     changed = store.restatements("IBM")
     assert changed["column"].tolist() == ["open"]
     assert np.isnan(changed["before"].iloc[0])
@@ -93,7 +103,7 @@ def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(
     for close in BARS["close"].iloc[:6]:
         content = content.replace(f'"4. close": "{close:.4f}"'.encode(), b'"4. close": null')
     with pytest.raises(BadPayload, match=r"close nan.*and \d more of 100"):
-        append(home, received(home, content))
+        append(home, content)
     assert BarStore.of(home).tickers() == ()
 
 
@@ -115,31 +125,29 @@ def test_all_history_is_requested_after_an_outage_and_weekly_while_it_is_short_o
         ("MSFT", bars.drop(bars.index[200]), mondays),
         ("FB", bars.iloc[-199:], mondays),  # its first request may have been refused
         ("GOOG", bars.iloc[-200:], []),
+        # one request reaches this hole on the second Monday
+        ("V", bars.drop(pd.Timestamp(before(mondays[1], 99)[0])), []),
         # its turn at a capped key may come on no Monday: a week's first night is its own
         ("AAPL", bars.iloc[-150:-6], [mondays[0], *week[5:]]),
     ):
         keep(home, kept, ticker)
         assert asked(ticker) == expected, ticker
-    BarStore.of(home).record_import("GE", bars.iloc[:200], recorded_at=NOW, source="not joined")
+    imported(home, "GE", bars.iloc[:200])  # which cannot be joined
     keep(home, bars.iloc[-150:], "GE")
     assert asked("GE") == mondays
 
 
-def test_a_jump_is_asked_about_and_the_answer_is_kept(home: HomePaths) -> None:
+def test_a_jump_is_asked_about_and_the_answer_is_kept(home: HomePaths, feed: ScriptedFeed) -> None:
     exchange, day = sessions_for("MSFT"), date(2003, 2, 18)
-    with ScriptedFeed() as feed:
-        environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
-        for session in (day, *exchange.after(day, 1)):
-            feed.set_clock(session)
-            with AlphaVantage(
-                environ, FileNotes(home.quota), clock=lambda: feed.now, sleep=lambda _: None
-            ) as provider:
-                payload = ingest.fetch(
-                    home, provider, "MSFT", session, sessions=exchange, now=feed.now
-                )
-                bars = ingest.append(home, payload, calendar=None, now=feed.now)
-                ingest.explain_jumps(home, provider, bars, calendar=None, now=feed.now)
-            assert payload.newest == session
+    environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
+    for session in (day, *exchange.after(day, 1)):
+        feed.set_clock(session)
+        now, patience = {"now": feed.now}, {"clock": lambda: feed.now, "sleep": lambda _: None}
+        with AlphaVantage(environ, FileNotes(home.quota), **patience) as provider:
+            payload = ingest.fetch(home, provider, "MSFT", session, sessions=exchange, **now)
+            bars = ingest.append(home, payload, calendar=None, **now)
+            ingest.explain_jumps(home, provider, bars, calendar=None, **now)
+        assert payload.newest == session
     assert [each.function for each in feed.asked].count("SPLITS") == 1
     assert BarStore.of(home).splits("MSFT") == (Split(day, 2.0),)
     assert len(list((home.payloads / "MSFT").iterdir())) == 3
@@ -148,28 +156,31 @@ def test_a_jump_is_asked_about_and_the_answer_is_kept(home: HomePaths) -> None:
 def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_no_split_or_dividend(
     home: HomePaths,
 ) -> None:
-    append(home, received(home, material.payload(BARS)))
+    append(home, material.payload(BARS))
     for days, factors in enumerate((np.repeat([2.0, 1.0], 50), np.linspace(0.99, 1.0, 100)), 1):
         changed = BARS.assign(**{name: BARS[name] * factors for name in PRICES})
-        then = NOW + days * DAY
-        assert append(home, received(home, material.payload(changed), then, 100), then).restated
+        assert append(home, material.payload(changed), days, rows=100).restated
     before = BarStore.of(home).rows("IBM")
     other = material.payload(recorded("MSFT").loc[BARS.index])
     with pytest.raises(BadPayload, match=r"found \d\d moves restated: .* rename IBM NEW`"):
-        append(home, received(home, other, NOW + 9 * DAY, 100), NOW + 9 * DAY)
+        append(home, other, 9, rows=100)
     assert BarStore.of(home).rows("IBM") == before
 
 
 def test_sessions_lack_a_bar_unless_it_was_fetched_or_imported(home: HomePaths) -> None:
-    days, bars, store = tuple(day.date() for day in BARS.index), BARS.iloc[-20:], BarStore.of(home)
-    assert ingest.without_bar(home, "IBM", days[-20:], None) == days[-20:], "before the first bar"
+    days, bars = tuple(day.date() for day in BARS.index), BARS.iloc[-20:]
+
+    def lacking(ticker: str, sessions: int) -> tuple[date, ...]:
+        return ingest.without_bar(home, ticker, days[-sessions:], None)
+
+    assert lacking("IBM", 20) == days[-20:], "before the first bar"
     keep(home, bars.drop(bars.index[[4, 11]]))
-    assert ingest.without_bar(home, "IBM", days[-20:], None) == (days[-16], days[-9])
-    store.record_import("IBM", bars.iloc[:9], recorded_at=NOW, source="test")
-    assert ingest.without_bar(home, "IBM", days[-20:], None) == (days[-9],)
-    store.record_import("KO", BARS.iloc[-40:-20], recorded_at=NOW, source="test")
+    assert lacking("IBM", 20) == (days[-16], days[-9])
+    imported(home, "IBM", bars.iloc[:9])
+    assert lacking("IBM", 20) == (days[-9],)
+    imported(home, "KO", BARS.iloc[-40:-20])
     keep(home, BARS.iloc[-10:], "KO")
-    assert ingest.without_bar(home, "KO", days[-40:], None) == days[-40:], "it does not reach them"
+    assert lacking("KO", 40) == days[-40:], "it does not reach them"
 
 
 def test_a_night_on_the_store_as_it_is_adds_nothing_to_it(home: HomePaths) -> None:

@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.status import (
@@ -56,10 +54,9 @@ def test_the_tickers_own_calendar_decides_what_is_missing(home: HomePaths) -> No
 def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on_one_morning(
     home: HomePaths,
 ) -> None:
-    verdict, change = recorded_night().verdict, {"answer/day_change_pct": -2.0}
-    assert verdict
+    change = {"answer/day_change_pct": -2.0}
     keep(home, "MSFT", metrics=change)
-    keep(home, metrics=change, verdict=replace(verdict, promoted=True))
+    keep(home, metrics=change, verdict=replace(recorded_night().verdict, promoted=True))
     told = []
     for day in range(1, 9):
         now = datetime(2013, 3, day, 12, tzinfo=UTC)
@@ -83,11 +80,10 @@ def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
     assert named(home, MORNING, *days) == ["AAPL", "GOOG", "SNOW"]
 
 
-@pytest.mark.parametrize("named", ["", "IBM: "])
-def test_the_line_says_why(home: HomePaths, named: str) -> None:
+def test_the_line_says_why(home: HomePaths) -> None:
     keep(home)
     at = recorded_night().finished_at + timedelta(days=1)
-    record_run(home.nights, "IBM", LastRun("Skipped: quota", f"{named}used up", at))
+    record_run(home.nights, "IBM", LastRun("Skipped: quota", "IBM: used up", at))
     lacking = missing(home, ["IBM", "AAPL"], MORNING + timedelta(days=1), {})
     why = "AAPL (no night yet); IBM (1 session behind; skipped: quota: used up)"
     assert missing_line(lacking, 3) == f"no forecast of the newest session for 2 of 3: {why}"

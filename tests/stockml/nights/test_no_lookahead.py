@@ -1,13 +1,13 @@
 """Altering every bar after t leaves everything computed as of t unchanged, to the last bit.
 
-For what is learned, chosen and published as of t, see test_ticker_training.py, test_assessment.py.
+For what is learned, said, chosen and published as of t, see test_ticker_training.py,
+test_pretrained_network.py and test_assessment.py.
 The `tutorial` profile is the exception; its two known leaks are shown in
 test_tutorial_recipe.py and test_tutorial.py.
 """
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,22 +15,12 @@ import pytest
 from stockml.features.origins import starts
 from stockml.features.volatility import Volatilities, input_averages, width_inputs
 from stockml.models.regressions import expected_drift, published_median
-from stockml.models.trained_model import Decision, TrainedModel, load_model
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
-from stockml.training.train import train
-from tests.support.walks import SMALL, altered_after, begins_tenfold, hole_of_a_year, walk
+from tests.support.walks import altered_after, begins_tenfold, hole_of_a_year, walk
 
-SERIES, LEADS = walk(400), np.arange(1, 6)
-HORIZON = SMALL.evaluation.horizon
+LEADS = np.arange(1, 6)
 VOLATILITIES = ("range", "ewma_20", "ewma_60", "constant", "return_count")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
-    folder: Path = tmp_path_factory.mktemp("models") / "ABC" / "model"
-    train(SERIES, SMALL, Decision("retrain", "no champion yet"), champion=None, folder=folder)
-    return load_model(folder)
 
 
 @pytest.mark.parametrize("t", [0, 1, 30, 62, 250, 1_005])
@@ -40,9 +30,8 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
     assert not np.array_equal(other.mid, series.mid)
     for rows_of in CAUSAL:
         np.testing.assert_array_equal(rows_of(other)[: t + 1], rows_of(series)[: t + 1])
-    np.testing.assert_array_equal(
-        published_median(other, at, LEADS), published_median(series, at, LEADS)
-    )
+    medians = (published_median(each, at, LEADS) for each in (other, series))
+    np.testing.assert_array_equal(*medians)
 
 
 @pytest.mark.parametrize("series", [walk(1_200), hole_of_a_year(), begins_tenfold(bars=300)])
@@ -50,11 +39,7 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
 def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_its_own_bars(
     series: PriceSeries, n: int
 ) -> None:
-    # which has no later bars to compute anything from
-    night, alone = (
-        series.until(n),
-        replace(series.until(n)),
-    )
+    night, alone = series.until(n), replace(series.until(n))  # which has no later bars
     assert (night.whole, night.until(n - 1).whole, alone.whole) == (series, series, alone)
     assert starts(night).tolist() == starts(alone).tolist()
     for rows_of in CAUSAL:
@@ -73,17 +58,3 @@ CAUSAL = (
     input_averages,
     *(partial(volatility, name) for name in VOLATILITIES),
 )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("t", [60, 250, 398])
-def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(
-    model: TrainedModel, t: int
-) -> None:
-    other, at = altered_after(SERIES, t), np.arange(max(t - 60, 21), t + 1)
-    for network in (model.held_out, model.published):
-        for said in (
-            network.vintages.simple_quantiles,
-            lambda *asked, of=network: of.forecast(*asked)[1],
-        ):
-            np.testing.assert_array_equal(said(other, at, LEADS), said(SERIES, at, LEADS))

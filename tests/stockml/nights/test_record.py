@@ -1,9 +1,8 @@
 """A night's record is kept whole and gives the same bytes every time, and nothing else is taken for
 one."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import UnionType
@@ -27,19 +26,8 @@ from tests.support.nights import recorded_night
 
 
 def skipped() -> Night:
-    return replace(
-        recorded_night(),
-        status="skipped",
-        mode="",
-        reason="quota: 25 requests a day",
-        evaluation=None,
-        metrics={},
-        history=(),
-        verdict=None,
-        forecast=None,
-        distributions=None,
-        publisher="",
-    )
+    night = recorded_night()
+    return Night.skipped("IBM", night.session, "quota: 25 requests a day", night.finished_at)
 
 
 FINITE, TEXT = st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)
@@ -54,14 +42,10 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
     long is short."""
     made, of = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return st.builds(kind, **{each.name: drawn(hints[each.name]) for each in fields(kind)})  # type: ignore[arg-type]
+        return st.builds(kind, **{name: drawn(hint) for name, hint in get_type_hints(kind).items()})
     if made is tuple:
-        return (
-            st.lists(drawn(of[0]), max_size=2).map(tuple)
-            if ... in of
-            else st.tuples(*map(drawn, of))
-        )
+        many = st.lists(drawn(of[0]), max_size=2).map(tuple)
+        return many if ... in of else st.tuples(*map(drawn, of))
     if made in (dict, Mapping):
         return st.dictionaries(TEXT, drawn(of[1]), max_size=2)
     if made in (Union, UnionType):
@@ -76,19 +60,6 @@ def test_any_night_is_read_as_it_was_written(
     path = tmp_path_factory.mktemp("night") / "night.json"
     write_night(night, path)
     assert read_night(path) == night
-
-
-def test_a_record_from_before_the_last_close_and_the_distributions_can_still_be_read(
-    tmp_path: Path,
-) -> None:
-    write_night(recorded_night(), tmp_path / "new")
-    kept = json.loads((tmp_path / "new").read_text())
-    del kept["distributions"], kept["publisher"], kept["forecast"]["last_close"], kept["crc32"]
-    (tmp_path / "old").write_text(json.dumps(kept))
-    night = read_night(tmp_path / "old")
-    assert night.forecast
-    assert (night.distributions, night.publisher, night.forecast.last_close) == (None, "", None)
-    assert night.forecast.now == night.forecast.last_value
 
 
 @pytest.mark.parametrize("content", ["", '{"ticker": "IBM"}', "\xff"])
@@ -111,11 +82,11 @@ def test_a_changed_record_is_an_error_that_names_the_file(
 
 
 def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path: Path) -> None:
-    put_aside(tmp_path / "night.json")
-    (tmp_path / "night.json").write_bytes(b"damaged")
-    put_aside(tmp_path / "night.json")
-    assert [path.read_bytes() for path in tmp_path.glob("*")] == [b"damaged"]
-    assert not (tmp_path / "night.json").exists()
+    put_aside(path := tmp_path / "night.json")
+    path.write_bytes(b"damaged")
+    put_aside(path)
+    assert not path.exists()
+    assert [each.read_bytes() for each in tmp_path.glob("*")] == [b"damaged"]
 
 
 def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> None:
@@ -130,3 +101,19 @@ def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> N
         with pytest.raises(InvalidFile, match=f"another, {other.run_name} .{'2' * 16}.; restore"):
             look(mixed_up)
     assert kept_night(tmp_path / "nights", "IBM", one.key) is None
+    write_night(replace(one, ticker="MSFT"), mixed_up)
+    with pytest.raises(InvalidFile, match="`stockml tickers rename MSFT IBM`"):
+        read_night(mixed_up)
+
+
+def test_what_a_night_left_is_found_where_its_home_was_moved(tmp_path: Path) -> None:
+    model = tmp_path / "home" / "models" / "IBM" / "m"
+    model.mkdir(parents=True)
+    gone = {"evaluation_folder": "/gone/evaluations/IBM/e", "plots_folder": "/gone/plots/IBM/p"}
+    night = recorded_night(settings={}, model_folder=str(model), **gone)
+    write_night(night, night_path(tmp_path / "home" / "nights", "IBM", night.key))
+    moved = (tmp_path / "home").rename(tmp_path / "moved")
+    found = kept_night(moved / "nights", "IBM", night.key)
+    assert found == replace(
+        night, model_folder=f"{moved}/models/IBM/m", plots_folder=f"{moved}/plots/IBM/p"
+    )

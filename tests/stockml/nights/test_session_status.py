@@ -43,12 +43,11 @@ def test_a_night_is_ordinary_late_stale_or_without_a_session(
         assert told.get(state, "the next is 2026-11-27") in found.text
 
 
-def test_a_requested_day_is_that_days_night() -> None:
-    for day, state in ((20, None), (26, states.NO_SESSION)):
-        found = session_status(
-            NEW_YORK, requested=november(day), now=THANKSGIVING_NIGHT, last_stored=None
-        )
-        assert (found.session, found.state) == (november(day), state)
+@pytest.mark.parametrize(("day", "state"), [(20, None), (26, states.NO_SESSION)])
+def test_a_requested_day_is_that_days_night(day: int, state: str | None) -> None:
+    asked, now = november(day), THANKSGIVING_NIGHT
+    found = session_status(NEW_YORK, requested=asked, now=now, last_stored=None)
+    assert (found.session, found.state) == (asked, state)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,24 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
+from stockml.models.regressions import REGRESSION
 from stockml.nights import status
-from stockml.nights.key_figures import KeyFigures, keep_newest, night_age
+from stockml.nights.key_figures import (
+    NEWEST_FILE,
+    KeyFigures,
+    history,
+    keep_newest,
+    newest,
+    night_age,
+)
 from stockml.nights.record import Night, night_path, write_night
 from stockml.prices.calendar import sessions_for
 from stockml.settings import AgeingSettings
-from tests.support import forecasts
 from tests.support.nights import recorded_night
+from tests.support.publishing import LAST, publish
 
 DAY = date(2013, 2, 28)
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
@@ -53,20 +61,13 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     kept(home, patient)
     assert state(home, EXPIRED)[0] == "10 sessions behind"
     age = night_age(home.nights, patient, EXPIRED + timedelta(days=1))
-    assert age
     assert (age.sessions, age.expired) == (11, True)
 
 
 def test_a_row_is_about_the_share_and_its_figures_about_the_model(home: HomePaths) -> None:
     night = kept(home, recorded_night(metrics={"answer/day_change_pct": -2.0}))
-    assert night.forecast
-    assert night.verdict
-    band, found = night.forecast.band(80), row(home)
-    range_80 = f"{band.low[19]:.2f} to {band.high[19]:.2f}"
-    assert found.cells() == ("IBM", "200.83", range_80, "calm", "-2.0%", "up to date", "–")
-    assert max(map(len, status.text([found]).splitlines())) <= 80
-    assert found.details()[2] not in status.text([found])
-    assert found.details()[2] in status.text([found], details=True)
+    assert row(home).cells()[3:5] == ("calm", "-2.0%")
+    assert max(map(len, status.text([row(home)]).splitlines())) <= 80
     wild = replace(night.forecast.outlook[1], percentile=90.0)
     tomorrow = replace(
         night,
@@ -126,59 +127,76 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
     disk."""
     if not is_first:
         kept(home)
-    forecast, at = recorded_night().forecast, datetime(2013, 3, 2, 4, tzinfo=UTC)
-    assert forecast
-    sessions = tuple(day + timedelta(days=1) for day in forecast.sessions)
-    published = replace(forecast, origin=date(2013, 3, 1), sessions=sessions)
-    Ledger(home.ledger).publish(LedgerEntry("IBM", "0" * 64, at, published, "run", "1"))
+    publish(home, LAST)
+    at = datetime(2013, 3, 2, 4, tzinfo=UTC)
     status.record_run(home.nights, "IBM", status.LastRun("Failed", "the disk is full", at))
-    found = row(home, at + timedelta(hours=6))
-    expected = (date(2013, 3, 1), "up to date; failed: the disk is full")
-    assert (found.session, found.state) == expected
+    morning = at + timedelta(hours=6)
+    found = row(home, morning)
+    assert (found.session, found.state) == (LAST, "up to date; failed: the disk is full")
     assert found.cells()[1:6] == (*["–"] * 4, "failed")
-    assert status.missing(home, ["IBM"], at + timedelta(hours=6), {}) == []
+    assert status.missing(home, ["IBM"], morning, {}) == []
 
 
-def test_the_headline_counts_only_gains_beyond_luck() -> None:
+def test_only_gains_beyond_luck_are_counted_and_from_too_few_origins_no_figures_shown() -> None:
     usual, none = KeyFigures.of(recorded_night()), status.TickerRow("KO", None, "no night yet")
     listed = [
         replace(none, key_figures=replace(usual, network_helps=helps))
         for helps in (True, False, None)
     ]
     assert "1 of 3 shares" in status.share_sentence([*listed, none])
-
-
-@pytest.mark.parametrize(
-    ("p_value", "shown"), [(0.01, ("+1.00%", "0.01")), (None, ("too few", "too few"))]
-)
-def test_a_gain_from_too_few_origins_has_no_figures(
-    p_value: float | None, shown: tuple[str, str]
-) -> None:
-    figures = replace(KeyFigures.of(recorded_night()), network_adds=0.01, network_adds_p=p_value)
-    assert status.TickerRow("IBM", DAY, "", 0, False, figures).details()[2:4] == shown
+    for p_value, shown in ((0.01, ("+1.00%", "0.01")), (None, ("too few", "too few"))):
+        figures = replace(usual, network_adds=0.01, network_adds_p=p_value)
+        assert replace(none, key_figures=figures).details()[2:4] == shown
 
 
 @pytest.mark.parametrize(
     ("sessions", "limits", "said"),
     [
-        (5, AgeingSettings(), []),
-        (6, AgeingSettings(), ["the forecast has expired, 6 sessions old (limit 5)"]),
-        (6, AgeingSettings(old_forecast=9, old_champion=6), []),
+        (5, {}, []),
+        (6, {}, ["the forecast has expired, 6 sessions old (limit 5)"]),
+        (6, {"old_forecast": 9, "old_champion": 6}, []),
         (
-            *(6, AgeingSettings(old_forecast=9, old_champion=5)),
+            *(6, {"old_forecast": 9, "old_champion": 5}),
             ["the champion is 6 sessions old (limit 5)"],
         ),
     ],
 )
 def test_a_forecast_or_champion_past_its_age_limit_is_named(
-    home: HomePaths, sessions: int, limits: AgeingSettings, said: list[str]
+    home: HomePaths, sessions: int, limits: dict[str, int], said: list[str]
 ) -> None:
-    made, day, new_york = forecasts.entry(60), forecasts.day(60), sessions_for("IBM")
-    now = datetime.combine(new_york.after(day, sessions)[-1], MORNING.timetz()) + timedelta(days=1)
-    assert status.too_old(home, "IBM", new_york, now, limits) == [], "before the first"
-    Ledger(home.ledger).publish(made)
-    line = ("a" * 64, str(home.models / "IBM" / "a"), "b" * 64, None, day, "", made.published_at)
+    new_york = sessions_for("IBM")
+    now = datetime.combine(new_york.after(LAST, sessions)[-1], MORNING.timetz()) + timedelta(days=1)
+
+    def too_old() -> list[str]:
+        return status.too_old(home, "IBM", new_york, now, AgeingSettings(**limits))
+
+    assert too_old() == [], "before the first"
+    publish(home, LAST)
+    line = "a" * 64, str(home.models / "IBM" / "a"), "b" * 64, None, LAST, "", MORNING
     Registry(home.models).promote(Promotion("IBM", "promote", *line))
-    assert status.too_old(home, "IBM", new_york, now, limits) == said
+    assert too_old() == said
     Ledger(home.ledger).file("IBM").write_bytes(b"damaged")
-    assert status.too_old(home, "IBM", new_york, now, limits) == [], "the night says so"
+    assert too_old() == [], "the night says so"
+
+
+def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_read_from_records(
+    home: HomePaths,
+) -> None:
+    night = kept(home)
+    later = night.finished_at + timedelta(days=9)
+    kept(home, replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=later))
+    logged_last = replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1))
+    kept(home, logged_last)
+    file, found = home.nights / "IBM" / NEWEST_FILE, KeyFigures.of(night)
+    assert newest(home.nights, "IBM") == found
+    whole = file.read_bytes()
+    kept(home, replace(night, ticker="MSFT", publisher=REGRESSION))
+    of_another = (home.nights / "MSFT" / NEWEST_FILE).read_bytes()
+    changed = whole.replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
+    for damaged in (b"{", changed, of_another):
+        file.write_bytes(damaged)
+        assert newest(home.nights, "IBM") == found
+    file.unlink()
+    assert newest(home.nights, "IBM") == found
+    sessions = [each.session for each in history(home.nights, "IBM")]
+    assert sessions == [date(2013, 2, 27), night.session]

@@ -27,18 +27,24 @@ def changed(tracking: Tracking, **home: Any) -> Tracking:
 
 def promote(tracking: Tracking, night: Night, version: str | None = None) -> None:
     """Make the night's model the champion of the history."""
-    model = night.key, str(night.model_folder), str(night.model_sha256)
+    model = night.key, night.model_folder, night.model_sha256
     line = Promotion("IBM", "promote", *model, version, night.session, "better", NOW)
     Registry(tracking.home.models).promote(line)
 
 
 def experiment(tracking: Tracking, ticker: str = "IBM") -> Any:
-    return client(tracking).get_experiment_by_name(f"stockml/{ticker}")
+    """The ticker's; of "", that of all tickers."""
+    return client(tracking).get_experiment_by_name(f"stockml/{ticker}".rstrip("/"))
 
 
 def runs(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
     found = experiment(tracking, ticker)
     return list(client(tracking).search_runs([found.experiment_id])) if found else []
+
+
+def aliased(tracking: Tracking, alias: str = "champion") -> Any:
+    """IBM's version of that alias."""
+    return client(tracking).get_model_version_by_alias("lstm-IBM", alias)
 
 
 def versions(tracking: Tracking, ticker: str = "IBM") -> list[Any]:

@@ -2,7 +2,6 @@
 session's."""
 
 import json
-import os
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,11 +18,10 @@ from stockml.nights.record import Night
 from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 from tasks.maintenance import resume_what_waited
-from tests.stockml.tracking.logged import changed, client, promote, runs, versions
+from tests.stockml.tracking.logged import aliased, changed, client, promote, runs, versions
+from tests.stockml.tracking.test_runs import Killed
 from tests.support.json_fields import check_fields
 from tests.support.models import write_model
-from tests.support.night_process import KILLED, forked
-from tests.support.patience import PATIENCE_S
 
 
 def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_challenger(
@@ -37,8 +35,7 @@ def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_c
     assert (len(runs(tracking)), len(versions(tracking))) == (3, 2)
     waited = replace(past, key="d" * 64, verdict=Verdict(True, "better", {}))
     assert tracking.log_night(waited).model_version == "3", "its alias needs one"
-    challenger = client(tracking).get_model_version_by_alias("lstm-IBM", "challenger")
-    assert str(challenger.version) == second.model_version
+    assert str(aliased(tracking, "challenger").version) == second.model_version
 
 
 def test_no_version_is_challenger_and_champion_at_once(tracking: Tracking, night: Night) -> None:
@@ -46,8 +43,9 @@ def test_no_version_is_challenger_and_champion_at_once(tracking: Tracking, night
         tracking.log_night(replace(night, key=key * 64))
         tracking.follow_champion("IBM", "a" * 64)
         assert client(tracking).get_registered_model("lstm-IBM").aliases == aliases
-    tracking.follow_champion("IBM", "b" * 64)
-    assert client(tracking).get_registered_model("lstm-IBM").aliases == {"champion": 2}
+    for key in ("b", "0"):  # of which there is no version
+        tracking.follow_champion("IBM", key * 64)
+        assert client(tracking).get_registered_model("lstm-IBM").aliases == {"champion": 2}
 
 
 def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(
@@ -62,16 +60,6 @@ def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(
     assert len(versions(tracking)) == 2
 
 
-def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of_it(
-    tracking: Tracking, night: Night
-) -> None:
-    first = tracking.log_night(night)
-    tracking.log_night(replace(night, key="f" * 64))
-    for key in ("f" * 64, night.key, "0" * 64):
-        tracking.follow_champion("IBM", key)
-    assert champion(tracking) == first.model_version
-
-
 def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_away(
     tracking: Tracking, night: Night
 ) -> None:
@@ -79,48 +67,40 @@ def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_aw
         changed(tracking, tracking_uri="http://127.0.0.1:9").keep_and_log(night)
     promote(tracking, night)
     resume_what_waited.fn(dry_run=False)
-    assert (
-        client(tracking).get_model_version_by_alias("lstm-IBM", "champion").tags["stockml.key"]
-        == night.key
-    )
+    assert aliased(tracking).tags["stockml.key"] == night.key
 
 
 @pytest.fixture
 def promoted(home: HomePaths, tracking: Tracking, night: Night) -> dict[str, str]:
     """The versions of three champions, by key; `c…` is the present one, of the alias too."""
-    folder, found = write_model(home.models / "IBM" / "model"), {}
+    folder, found = str(write_model(home.models / "IBM" / "model")), {}
     for key in ("a" * 64, "b" * 64, "c" * 64):
-        found[key] = tracking.log_night(replace(night, key=key)).model_version or ""
-        sha256 = sha256_of(str(folder))
-        made = replace(night, key=key, model_folder=str(folder), model_sha256=sha256)
+        made = replace(night, key=key, model_folder=folder, model_sha256=sha256_of(folder))
+        found[key] = tracking.log_night(replace(night, key=key)).model_version
         promote(tracking, made, found[key])
     tracking.follow_champion("IBM", "c" * 64)
     return found
 
 
-def _rolled_back_until_killed(when: str) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command(
+    when: str, tracking: Tracking, promoted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = MlflowClient.set_registered_model_alias
 
     def die(*arguments: Any) -> None:
         if when == "after":
             real(*arguments)
-        os.kill(os.getpid(), 9)
+        raise Killed
 
-    MlflowClient.set_registered_model_alias = die  # type: ignore[method-assign]
-    run(["rollback", "IBM"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command(
-    when: str, home: HomePaths, tracking: Tracking, promoted: dict[str, str]
-) -> None:
-    process = forked(_rolled_back_until_killed, when)
-    process.join(PATIENCE_S)
-    assert process.exitcode == KILLED
+    with monkeypatch.context() as dying:
+        dying.setattr(MlflowClient, "set_registered_model_alias", die)
+        with pytest.raises(Killed):
+            run(["rollback", "IBM"])
     assert run(["rollback", "IBM"]) == 0
-    assert [line.key[0] for line in Registry(home.models).history("IBM")] == ["a", "b", "c", "b"]
-    assert champion(tracking) == promoted["b" * 64]
+    history = Registry(tracking.home.models).history("IBM")
+    assert [line.key[0] for line in history] == ["a", "b", "c", "b"]
+    assert str(aliased(tracking).version) == promoted["b" * 64]
 
 
 def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
@@ -130,21 +110,14 @@ def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(["rollback", "IBM"]) == 0
-    assert (
-        capsys.readouterr()
-        .out.rstrip()
-        .endswith(f"MLflow's alias `champion` names version {promoted['b' * 64]}")
-    )
-    assert champion(tracking) == promoted["b" * 64]
+    moved = f"MLflow's alias `champion` names version {promoted['b' * 64]}"
+    assert capsys.readouterr().out.rstrip().endswith(moved)
+    assert str(aliased(tracking).version) == promoted["b" * 64]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert run(["rollback", "IBM", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     check_fields("rollback", said)
     assert (said["key"], said["mlflow_version"]) == ("a" * 64, None)
-    assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
-    assert "follows with the next night" in said["mlflow"]
-    assert champion(tracking) == promoted["b" * 64]
-
-
-def champion(tracking: Tracking) -> str:
-    return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
+    for part in ("MLflow at http://127.0.0.1:9 cannot be reached", "follows with the next night"):
+        assert part in said["mlflow"]
+    assert str(aliased(tracking).version) == promoted["b" * 64]

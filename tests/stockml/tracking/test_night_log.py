@@ -4,7 +4,6 @@ undone."""
 from datetime import date
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from stockml.evaluation.promotion_gate import Verdict
@@ -14,22 +13,11 @@ from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, write_night
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
-from stockml.tracking.night_log import live_metrics, promote_pending, tutorial_notes
+from stockml.tracking.night_log import live_metrics, promote_pending
 from tests.support.models import write_model
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, publish, record
 from tests.support.recordings import recorded
-from tests.support.walks import hole_of_a_year, walk
-
-
-def test_a_note_says_that_the_tutorials_network_learns_across_a_hole() -> None:
-    assert (
-        tutorial_notes(walk(100), "tutorial")
-        == tutorial_notes(hole_of_a_year(100), "nightly")
-        == ()
-    )
-    (note,) = tutorial_notes(hole_of_a_year(100), "tutorial")
-    assert "its network learns across every hole" in note
 
 
 def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_them(
@@ -41,9 +29,8 @@ def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_th
     series = PriceSeries.from_bars(bars)
     before = live_metrics(home, "IBM", series, None)
     assert (before["live/steps"], [name for name in before if "first_known" in name]) == (5, [])
-    changed = bars.assign(
-        high=bars["high"].where(bars.index != pd.Timestamp(2013, 2, 26), bars["high"] * 1.02)
-    )
+    restated = bars["high"].where(bars.index != "2013-02-26", bars["high"] * 1.02)
+    changed = bars.assign(high=restated)
     record(home, changed, date(2013, 3, 3))
     after = live_metrics(home, "IBM", PriceSeries.from_bars(changed), None)
     assert after["live/skill"] != before["live/skill"] == after["live/first_known_skill"]
@@ -53,11 +40,8 @@ def left(home: HomePaths, **changes: Any) -> Night:
     """What a night leaves that is killed between its record and its promotion: a verdict, and its
     model."""
     folder = write_model(home.models / "IBM" / "tonight")
-    made = {
-        "model_folder": str(folder),
-        "model_sha256": sha256_of(folder),
-        "verdict": Verdict(True, "better", {}),
-    }
+    files = {"model_folder": str(folder), "model_sha256": sha256_of(folder)}
+    made = {"verdict": Verdict(True, "better", {}), **files}
     night = recorded_night("IBM", **{**made, **changes})
     write_night(night, night_path(home.nights, "IBM", night.key))
     keep_newest(home.nights, night)

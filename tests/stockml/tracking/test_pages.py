@@ -1,22 +1,21 @@
-"""What MLflow's pages and runs say of a night; what is left out; and in as much room as MLflow
-has."""
+"""What MLflow's pages and runs say of a night; what is left out; and a ticker's track record, in
+whatever order its nights are run."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stockml.nights.record import Night
+from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import experiments, run_content, views
 from stockml.tracking.client import Tracking
 from tests.stockml.tracking import pages
-from tests.stockml.tracking.logged import client, experiment
-from tests.stockml.tracking.test_track_record import track_record
+from tests.stockml.tracking.logged import client, experiment, runs
 from tests.support.kept import check_kept, read_kept
-from tests.support.nights import assessed, history, recorded_night
-
-DAY = date(2013, 2, 28)
+from tests.support.nights import assessed, recorded_night
 
 
 def test_the_pages_and_runs_say_what_they_did() -> None:
@@ -26,25 +25,8 @@ def test_the_pages_and_runs_say_what_they_did() -> None:
         check_kept(pages.KEPT, name, text)
 
 
-def test_the_answers_of_the_morning_are_those_of_the_forecast_in_percent() -> None:
-    night = recorded_night()
-    assert night.forecast
-    assert night.distributions
-    published = night.distributions.whole["champion"]
-    expected = {
-        "published_crps_skill_pct": published.skill,
-        "coverage_80_pct": night.metrics["intervals/coverage_80"],
-        "forecast_change_pct": night.forecast.path[-1] / (night.forecast.last_close or 0) - 1,
-        "rise_chance_pct": night.forecast.probability_of_rise,
-    }
-    shown = {name: night.metrics[f"answer/{name}"] for name in expected}
-    assert shown == pytest.approx({name: 100 * (value or 0) for name, value in expected.items()})
-    for lead, skill in zip((1, 5, 10, 20, 50), published.skill_by_lead, strict=True):
-        assert night.metrics[f"published/crps_skill_lead_{lead}"] == skill
-
-
 def test_unknown_answers_are_left_out_and_a_zero_is_known() -> None:
-    found = assessed("IBM", DAY)
+    found = assessed("IBM", date(2013, 2, 28))
     scores = {name: replace(score, skill=None) for name, score in found.evaluation.scores.items()}
     still = replace(  # as of a price that never moved
         found,
@@ -53,11 +35,10 @@ def test_unknown_answers_are_left_out_and_a_zero_is_known() -> None:
     )
     early = {"live/matured": 0.0, "live/skill": 0.5}
     shown = run_content.metrics(still, early, {"unknown": None, "known": 0.0})
-    left_out = ("unknown", "live_beats_last_close", "published_crps_skill")
-    assert not {f"answer/{name}_pct" for name in left_out} & shown.keys()
-    assert shown["answer/known_pct"] == 0
-    assert "baselines/drift_mse" in shown
-    assert "baselines/drift_skill" not in shown
+    assert {"answer/known_pct", "baselines/drift_mse"} < shown.keys()
+    names = ("unknown", "live_beats_last_close", "published_crps_skill")
+    left_out = {"baselines/drift_skill", *(f"answer/{name}_pct" for name in names)}
+    assert not left_out & shown.keys()
     restated = {"live/matured": 1.0, "live/skill": 0.5, "live/first_known_skill": 0.25}
     assert run_content.metrics(found, restated, {})["answer/live_beats_last_close_pct"] == 25
 
@@ -68,32 +49,16 @@ def test_what_a_night_lacks_is_in_none_of_its_texts(tmp_path: Path) -> None:
     for folder in (None, str(tmp_path)):
         bare = run_content.description(replace(night, plots_folder=folder), "1", "a")
         assert "Plots: " not in bare, "none after a clean-up"
-    assert night.forecast
-    bands = tuple(
-        replace(each, low=each.low[:10], high=each.high[:10]) for each in night.forecast.bands
-    )
-    short = replace(night, forecast=replace(night.forecast, bands=bands))
+    bands = [replace(each, low=each.low[:10], high=each.high[:10]) for each in night.forecast.bands]
+    short = replace(night, forecast=replace(night.forecast, bands=tuple(bands)))
     assert "low_20" not in run_content.shown(short)
-
-
-def test_the_scored_networks_losses_are_curves_by_epoch() -> None:
-    curves: dict[str, dict[int, float]] = {}
-    for name, value, _, step in run_content.curve_points(history(), 0):
-        curves.setdefault(name, {})[step] = value
-    rows = [row for row in history() if row["network"] == "held_out"]
-    assert curves == {
-        name: {row["epoch"]: row[name] for row in rows} for name in run_content.CURVES
-    }
 
 
 def test_the_pages_explain_exactly_what_they_show(tracking: Tracking) -> None:
     tracking.log_night(pages.night())
     run, _ = track_record(tracking)
-    shown = {
-        name
-        for night in (pages.night(), pages.path_night())
-        for name, *_ in run_content.points(night, 0)
-    }
+    nights = pages.night(), pages.path_night()
+    shown = {name for night in nights for name, *_ in run_content.points(night, 0)}
     explained = {name for line in experiments.METRICS for name in line.split(", ")}
     assert shown | set(run.data.metrics) == explained
 
@@ -110,3 +75,60 @@ def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(
     assert experiments.MAX_TAG_LENGTH - 200 < len(note) <= experiments.MAX_TAG_LENGTH
     assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?")
     assert "| promoted | 1 if " in note
+
+
+def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
+    """The one run of IBM in the experiment of all tickers, and its figures by session."""
+    [run] = runs(tracking, "")
+    history = partial(client(tracking).get_metric_history, run.info.run_id)
+    return run, {
+        name: {point.step: point.value for point in history(name)} for name in run.data.metrics
+    }
+
+
+def test_the_track_record_has_one_step_per_session_in_whatever_order_nights_are_run(
+    tracking: Tracking, night: Night
+) -> None:
+    def other(day: date, skill: float) -> Night:
+        key, live = f"{day} {skill}", {**night.metrics, "live/skill": skill}
+        return replace(night, session=day, key=key, metrics=live)
+
+    for each in (night, other(date(2013, 3, 1), 0.03), other(date(2013, 2, 27), 0.01), night):
+        tracking.log_night(each)
+    run, figures = track_record(tracking)
+    assert figures["live_skill"] == pytest.approx({20130227: 1.0, 20130228: 2.1, 20130301: 3.0})
+    assert (run.data.tags["session"], run.data.tags["verdict"]) == ("2013-03-01", "not promoted")
+    for each in (other(date(2013, 2, 28), 0.05), other(date(2013, 3, 1), -0.02)):
+        tracking.log_night(each)
+    run, figures = track_record(tracking)
+    assert figures["live_skill"] == pytest.approx({20130227: 1.0, 20130228: 5.0, 20130301: -2.0})
+    assert run.data.metrics["live_skill"] == pytest.approx(-2.0)
+    assert {len(found) for found in figures.values()} == {3}
+
+
+def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one_is_rebuilt(
+    tracking: Tracking, night: Night
+) -> None:
+    older = replace(night, session=date(2013, 2, 27), key="0" * 64)
+    write_night(older, night_path(tracking.home.nights, "IBM", older.key))
+    tracking.prepare()
+    overview = experiment(tracking, "").experiment_id
+    client(tracking).create_run(overview, tags={"ticker": "IBM"})
+    tracking.log_night(night)
+    _, figures = track_record(tracking)
+    assert set(figures["network_adds"]) == {20130227, 20130228}
+
+
+@pytest.mark.parametrize("later_first", [True, False])
+def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
+    later_first: bool, tracking: Tracking, night: Night
+) -> None:
+    live = {**night.metrics, "live/skill": 0.05}
+    at = night.finished_at + timedelta(hours=1)
+    later = replace(night, key="1" * 64, finished_at=at, metrics=live)
+    for each in (night, later):
+        write_night(each, night_path(tracking.home.nights, "IBM", each.key))
+    for each in (later, night) if later_first else (night, later):
+        tracking.log_night(each)
+        _, figures = track_record(tracking)
+        assert figures["live_skill"] == pytest.approx({20130228: 5.0})

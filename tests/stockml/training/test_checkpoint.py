@@ -1,22 +1,11 @@
 """The checkpoint brings an interrupted training back exactly, or not at all; an epoch is told in
 one line."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from stockml.training.checkpoint import NAME, EpochProgress, TrainingProgress, resume, save
-
-
-def test_an_epochs_line_shows_what_there_is() -> None:
-    row = EpochProgress("tutorial", 3, 30, 1.25, 0.0042, 1e-4, 12.0, 324.0)
-    assert (
-        str(row)
-        == "epoch 3 of 30: train 1.2500, validation 0.00420, rate 1.0e-04; 12 s, 5.4 min left"
-    )
-    tested = str(replace(row, test_loss=0.00243, last_value_loss=0.00268, correlation=0.321))
-    assert "test 0.00243, last value 0.00268, moves +0.32" in tested
+from stockml.training.checkpoint import NAME, TrainingProgress, resume, save
 
 
 def test_a_training_resumes_from_its_own_checkpoint_as_it_was_saved(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidSetting
+from stockml.features.volatility import width_inputs
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.pretrained_network import STRETCH, PretrainedNetwork
 from stockml.models.regressions import LEADS, MEDIAN, moves
@@ -61,10 +62,8 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
     undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path
 ) -> None:
     seen: list[PretrainProgress] = []
-    reported: list[PretrainProgress] = []
 
     def kill(row: PretrainProgress) -> None:
-        reported.append(row)
         if row not in seen:
             seen.append(row)
             raise Killed
@@ -73,12 +72,9 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
     for _ in range(4):
         with pytest.raises(Killed):
             pretrain(tickers(), UNTIL, *regressions, **options)
-    reported.clear()
     resumed, _ = pretrain(tickers(), UNTIL, *regressions, **options)
-    assert reported == seen
-    assert [(row.member, row.epoch) for row in seen] == [
-        (each.name, epoch) for each in SMALL for epoch in (1, 2)
-    ]
+    epochs = [(each.name, epoch) for each in SMALL for epoch in (1, 2)]
+    assert [(row.member, row.epoch) for row in seen] == epochs
     assert digest(resumed) == digest(undisturbed)
     assert [row.seconds_left > 0 for row in seen] == [True, True, True, False]
 
@@ -88,10 +84,8 @@ def test_a_pretrained_network_records_what_it_learned_from_and_later_bars_change
     undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path
 ) -> None:
     assert (undisturbed.through, undisturbed.tickers) == (date(2003, 5, 30), ("T0", "T1", "T2"))
-    assert (undisturbed.sessions, undisturbed.origins) == (
-        regressions[0].sessions,
-        regressions[1].origins,
-    )
+    seen = regressions[0].sessions, regressions[1].origins
+    assert (undisturbed.sessions, undisturbed.origins) == seen
     assert set(undisturbed.scores) == {f"loss, {member.name}" for member in SMALL}
     until = tickers()["T0"].sessions[700].item()
     own = fit(tickers(), until)
@@ -148,12 +142,8 @@ def test_an_untrained_network_is_the_ridge_regression_itself(regressions: Regres
     pretrained = PretrainedNetwork(UNTIL, ("T0",), 1, 1, examples.scale, (fresh,), {})
     origins, leads = np.array([100, 700]), np.array(LEADS)
     expected = regressions[1].quantiles(walk(800), origins, leads, regressions[0])
-    np.testing.assert_allclose(
-        pretrained.quantiles(walk(800), origins, leads, *regressions),
-        expected,
-        rtol=1e-4,
-        atol=1e-4,
-    )
+    found = pretrained.quantiles(walk(800), origins, leads, *regressions)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Regressions) -> None:
@@ -163,6 +153,8 @@ def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Reg
     assert stretches.mask.sum() == examples.learned_from.origins == pooled.origins
     # of T0, after session 65, five sessions on
     second, lead = (tickers()["T0"], np.array([65]), np.array([5])), LEADS.index(5)
+    seen = examples.scale.apply(width_inputs(second[0]))[2:66]
+    np.testing.assert_allclose(stretches.inputs[0, 5:69], seen, rtol=1e-5)
     unit = ridge.widths(*second, pooled) / np.exp(stretches.log_widths[0, 1, lead])
     expected = abs(moves(*second)) / unit
     assert stretches.sizes[0, 1, lead] == pytest.approx(expected[0, 0], rel=1e-5)
@@ -173,9 +165,8 @@ def test_the_loss_is_the_mean_pinball_loss_of_the_whole_symmetric_shape() -> Non
     rng = np.random.default_rng(2)
     upper, move = np.sort(rng.uniform(0, 3, (6, 11, 10))), rng.normal(size=(6, 11))
     known = np.array([1, 1, 0, 1, 1, 0])
-    found = mean_loss(
-        upper.astype(np.float32), np.abs(move).astype(np.float32), known.astype(np.float32)
-    )
+    asked = (each.astype(np.float32) for each in (upper, np.abs(move), known))
+    found = mean_loss(*asked)
     quantiles = np.concatenate([-upper[..., ::-1], np.zeros((6, 11, 1)), upper], axis=-1)
     without_the_median = np.delete(pinball(quantiles, move), MEDIAN, axis=-1)
     assert float(found) == pytest.approx(without_the_median[known == 1].mean(), rel=1e-5)

@@ -84,11 +84,13 @@ def test_after_a_split_a_champion_that_is_scaled_to_prices_is_not_continued(want
     scaled = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[600])
     champion = replace(usual(), held_out=scaled, published=scaled)
     divided = with_prices(SERIES, 0.25)
-    facts = facts_about(champion, divided, SMALL, same_adjustment=False)
-    assert decide(facts, wanted, SMALL.policy).mode == "retrain"
-    assert decide(facts_about(champion, SERIES, SMALL), "keep", SMALL.policy).mode == "keep"
-    of_ratios = facts_about(usual(), divided, SMALL, same_adjustment=False)
-    assert decide(of_ratios, "keep", SMALL.policy).mode == "keep"
+    for model, series, same_adjustment, mode in (
+        (champion, divided, False, "retrain"),
+        (champion, SERIES, True, wanted),
+        (usual(), divided, False, wanted),  # of ratios
+    ):
+        facts = facts_about(model, series, SMALL, same_adjustment=same_adjustment)
+        assert decide(facts, wanted, SMALL.policy).mode == mode
 
 
 def test_what_cannot_be_trained_is_refused_with_a_typed_error(tmp_path: Path) -> None:
