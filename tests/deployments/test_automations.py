@@ -20,7 +20,7 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Completed, Crashed, Late, Running, State
+from prefect.states import AwaitingRetry, Completed, Crashed, Running, Scheduled, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import result_of
@@ -31,6 +31,7 @@ from deployments.registration.automations import (
     ALERTS,
     BLOCK,
     PREFIX,
+    RUN,
     install,
     refused_notice,
     switch_alerts,
@@ -42,6 +43,7 @@ from stockml.home import HomePaths
 from stockml.nights import states
 from stockml.nights.status import TickerRow
 from tasks.events import tell_of_morning
+from tests.support import workers
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
@@ -104,16 +106,14 @@ def failing(ticker: str = "KO") -> None:
     raise ValueError(f'no "bars" of {ticker} today')
 
 
-@flow(name="nightly", flow_run_name="KO 2013-03-01")
+@flow(name="nightly")
 def late_bar() -> State:
     return Completed(name=states.LATE, message="the bar of 2013-03-01 is late")
 
 
 @flow(name="universe", flow_run_name="universe of the list")
 def in_part() -> State:
-    return Completed(
-        name=states.WITH_FAILURES, message="2 completed, 1 failed. Failed: KO: no bars"
-    )
+    return Completed(name=states.WITH_FAILURES, message="1 failed. Failed: KO: no bars")
 
 
 FIRST = "(more failures this hour are not sent; see stockml status)"
@@ -121,10 +121,7 @@ FAILED = (
     "stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: "
     f'ValueError: no "bars" of KO today {FIRST}'
 )
-PARTS = (
-    "stockml: universe of the list Completed with failures: 2 completed, 1 failed. Failed: KO: "
-    "no bars"
-)
+PARTS = "stockml: universe of the list Completed with failures: 1 failed. Failed: KO: no bars"
 
 
 def of_worker(
@@ -137,41 +134,34 @@ def of_worker(
     deployment = client.create_deployment(
         client.create_flow(wanted), "KO", work_pool_name=POOL, tags=tags
     )
-    state = more.pop("state", Running())
-    return client.create_flow_run_from_deployment(
-        deployment, parameters=parameters, state=state, **more
-    )
+    asked = {"parameters": parameters, "state": Running()} | more
+    return client.create_flow_run_from_deployment(deployment, **asked)
 
 
 def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
     """Run the flow to its end as a worker does."""
-    whole = get_call_parameters(wanted.fn, (), parameters)
-    run_flow(
-        wanted,
-        flow_run=of_worker(client, wanted, parameters),
-        parameters=whole,
-        return_type="state",
+    run, whole = (
+        of_worker(client, wanted, parameters),
+        get_call_parameters(wanted.fn, (), parameters),
     )
+    run_flow(wanted, flow_run=run, parameters=whole, return_type="state")
 
 
 def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
     prefect_client: SyncPrefectClient,
 ) -> None:
     assert install({}).created == KINDS
-    assert install({}).unchanged == KINDS
     (late,) = prefect_client.read_automations_by_name(KINDS[2])
     prefect_client.pause_automation(late.id)
     assert install({}).unchanged == KINDS
     changed = install({"STOCKML_WEBHOOK_URL": "http://127.0.0.1:9/hook"})
     assert (changed.updated, changed.unchanged) == ((*TELLING, *ALERTING), LOST)
     assert install({}).unchanged == KINDS, "an existing block is notified, whoever made it"
-    found = prefect_client.read_automations()
-    known = {automation.name: automation for automation in found}
-    assert sorted(automation.name for automation in found) == sorted(KINDS)
-    assert [name for name in KINDS if not known[name].enabled] == [KINDS[2], *ALERTING], (
-        "alerts are a person's choice"
-    )
-    assert known[KINDS[2]].id == late.id
+    found = {automation.name: automation for automation in prefect_client.read_automations()}
+    assert sorted(found) == sorted(KINDS)
+    off = [name for name in KINDS if not found[name].enabled]
+    assert off == [KINDS[2], *ALERTING], "alerts are a person's choice"
+    assert found[KINDS[2]].id == late.id
 
 
 def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_is_not(
@@ -189,31 +179,30 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
     for _ in range(2):  # runs other than nights are reported each time
         work(prefect_client, in_part)
         assert told(posted) == PARTS
-    late = Late(scheduled_time=datetime.now(UTC))
+    now = datetime.now(UTC)
+    in_turn, late = (Scheduled(scheduled_time=now - timedelta(minutes=ago)) for ago in (30, 70))
+    waits = of_worker(prefect_client, failing, state=in_turn)  # five hundred take twenty minutes
     unnamed = [  # without a worker all nights are late: one line is enough
-        of_worker(prefect_client, failing, {"ticker": "KO"}, state=late).name for _ in range(3)
+        of_worker(prefect_client, failing, {"ticker": "KO"}, state=late) for _ in range(3)
     ]
-    said = told(posted)
-    assert said.startswith(tuple(f"stockml: nightly KO ({name}) Late: " for name in unnamed))
+    lines = tuple(f"stockml: nightly KO ({run.name}) Late: " for run in unnamed)
+    assert told(posted).startswith(lines)
     work(prefect_client, missing_forecasts, tickers=["KO"])
-    assert (
-        told(posted) == "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
-    )
+    said = "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
+    assert told(posted) == said
     assert posted.empty()
+    assert state(prefect_client, waits) == "Scheduled"
+    for run in (waits, *unnamed):
+        prefect_client.delete_flow_run(run.id)
 
 
 def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
     prefect_client: SyncPrefectClient, home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = [whole(b"", 500)]
-
-    def answer(exchange: Exchange) -> None:
-        answers[-1](exchange)
-
     def refused() -> str | None:
         return refused_notice(prefect_client, datetime.now(UTC))
 
-    with Loopback(answer) as server:
+    with Loopback(whole(b"", 500)) as server:
         install({"STOCKML_WEBHOOK_URL": f"{server.address}/T0K3N"})
         assert refused() is None
         work(prefect_client, in_part)
@@ -223,7 +212,7 @@ def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
         monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
         [check] = notices(home)
         assert (check.verdict, check.found) == ("problem", said)
-        answers.append(whole(b""))
+        server.answers[:] = [whole(b"")]
         work(prefect_client, in_part)
         until(lambda: refused() is None, every_s=0.3)
 
@@ -277,22 +266,6 @@ def test_alerts_are_sent_once_each_after_they_are_switched_on(
     assert posted.empty()
 
 
-def ended_as_silent(client: SyncPrefectClient) -> set[str]:
-    """The runs that set off the automation that ends silent ones, as far as the server has recorded
-    it."""
-    fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
-    of_silent = [
-        each for each in client.read_events(fired, limit=50).events if each.resource.name == SILENT
-    ]
-    return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_silent}
-
-
-def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
-    beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
-    ours = {"prefect.resource.id": f"prefect.tag.{MANAGED}", "prefect.resource.role": "tag"}
-    emit_event("prefect.flow-run.heartbeat", beat, occurred=occurred, related=[ours])
-
-
 def state(client: SyncPrefectClient, run: FlowRun) -> str | None:
     return client.read_flow_run(run.id).state_name
 
@@ -300,42 +273,46 @@ def state(client: SyncPrefectClient, run: FlowRun) -> str | None:
 def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(
     prefect_client: SyncPrefectClient,
 ) -> None:
+    def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
+        beat = {RUN: f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+        ours = {RUN: f"prefect.tag.{MANAGED}", "prefect.resource.role": "tag"}
+        emit_event("prefect.flow-run.heartbeat", beat, occurred=occurred, related=[ours])
+
+    def ended_as_silent() -> set[str]:
+        """The runs that set off the automation, as far as the server has recorded it."""
+        fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
+        events = prefect_client.read_events(fired, limit=50).events
+        of_silent = [each.payload for each in events if each.resource.name == SILENT]
+        return {payload["triggering_labels"][RUN] for payload in of_silent}
+
     install({}, silence=SHORT)
     skipped, waiting, dead = (
         of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5)
     )
-    prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
-    again = datetime.now(UTC) + timedelta(hours=1)
-    prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
-    # however long the calls took, it was alive a second before it ended or waited
-    for run in (
-        skipped,
-        waiting,
-    ):
+    again = AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+    for run, ended in ((skipped, Completed(name=states.QUOTA)), (waiting, again)):
+        prefect_client.set_flow_run_state(run.id, ended, force=True)
+        # however long the calls took, it was alive a second before it ended or waited
         reached = prefect_client.read_flow_run(run.id).state
         assert reached
         emit_heartbeat(run, reached.timestamp - timedelta(seconds=1))
     emit_heartbeat(dead, datetime.now(UTC))
-    until(lambda: state(prefect_client, dead) == "Crashed", every_s=0.3)
-    assert [state(prefect_client, run) for run in (skipped, waiting)] == [
-        states.QUOTA,
-        "AwaitingRetry",
-    ]
-    assert until(lambda: ended_as_silent(prefect_client), every_s=0.3) == {
-        f"prefect.flow-run.{dead.id}"
-    }
+    workers.until(prefect_client, dead.id, "Crashed")
+    found = [state(prefect_client, run) for run in (skipped, waiting)]
+    assert found == [states.QUOTA, "AwaitingRetry"]
+    assert until(ended_as_silent, every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
 
 
 def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(
     prefect_client: SyncPrefectClient,
 ) -> None:
     install({}, quiet=SHORT)
-    often, once = (of_worker(prefect_client, failing) for _ in range(2))
+    often, once = (of_worker(prefect_client, failing).id for _ in range(2))
     for run in (once, *[often] * (AGAIN + 1)):
-        prefect_client.set_flow_run_state(run.id, Running(), force=True)
-        prefect_client.set_flow_run_state(run.id, Crashed(message="killed"), force=True)
-    assert until(lambda: state(prefect_client, once) == "AwaitingRetry", every_s=0.3)
-    assert until(lambda: state(prefect_client, often) == "Failed", every_s=0.3)
+        for reached in (Running(), Crashed(message="killed")):
+            prefect_client.set_flow_run_state(run, reached, force=True)
+    for run, name in ((once, "AwaitingRetry"), (often, "Failed")):
+        workers.until(prefect_client, run, name)
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])

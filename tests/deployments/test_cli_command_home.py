@@ -13,10 +13,12 @@ from deployments.cli.options import in_home
 from stockml.errors import InvalidFile
 from stockml.home import current_home as home_of
 from stockml.provider.price_source import claim
+from tests.bench.material import write_csv
 from tests.support.old_homes import moved_to
 from tests.support.recordings import recorded
 
 KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
+EVENING = {"STOCKML_CLOCK": "2013-02-20T23:00:00-05:00"}
 
 
 @pytest.fixture
@@ -39,19 +41,24 @@ def place(environ: dict[str, str], command: str = "forecast") -> str:
     return shown
 
 
+@pytest.mark.parametrize(
+    ("environ", "command", "expected"),
+    [
+        ({}, "forecast", ".stockml/replay"),
+        (KEY, "forecast", ".stockml"),
+        ({"STOCKML_HOME": "mine"}, "forecast", "mine/replay"),
+        ({"STOCKML_HOME": "mine", **KEY}, "forecast", "mine"),
+        ({}, "import", ".stockml"),
+        # another evening of the recording, not the market's home
+        (EVENING, "forecast", ".stockml/replay"),
+        (EVENING | KEY, "forecast", ".stockml"),  # a feed of one's own
+    ],
+)
 def test_without_a_key_the_home_is_the_replays_and_with_one_the_markets_in_a_fixed_place(
-    person: Path,
+    person: Path, environ: dict[str, str], command: str, expected: str
 ) -> None:
-    assert place({}) == ".stockml/replay"
-    assert place(dict(KEY)) == ".stockml"
-    assert place({"STOCKML_HOME": str(person / "mine")}) == "mine/replay"
-    assert place({"STOCKML_HOME": str(person / "mine"), **KEY}) == "mine"
-    assert place({}, "import") == ".stockml"
-    clock = {"STOCKML_CLOCK": "2013-02-20T23:00:00-05:00"}
-    assert place(dict(clock)) == ".stockml/replay", (
-        "another evening of the recording, not the market's home"
-    )
-    assert place(clock | KEY) == ".stockml", "a feed of one's own"
+    mine = {"STOCKML_HOME": str(person / "mine")} if "STOCKML_HOME" in environ else {}
+    assert place({**environ, **mine}, command) == expected
     assert not (person / ".stockml").exists()
 
 
@@ -68,49 +75,47 @@ def up_with_a_key() -> None:
     home_of({}).servers.touch()
 
 
-REPLAYS, MARKETS = ".stockml/replay", ".stockml"
-SEQUENCES = [  # what was done before, and where any command then goes without a key
-    ([], REPLAYS),
-    ([replayed], REPLAYS),
-    ([asked_with_a_key], MARKETS),
-    ([up_with_a_key], MARKETS),
-    ([replayed, asked_with_a_key], MARKETS),
-    ([replayed, up_with_a_key], MARKETS),
-]
-
-
-@pytest.mark.parametrize(("before", "without_key"), SEQUENCES)
+@pytest.mark.parametrize(
+    ("before", "without_key"),
+    [  # what was done before, and where any command then goes without a key
+        ([replayed], ".stockml/replay"),
+        ([replayed, asked_with_a_key], ".stockml"),
+        ([replayed, up_with_a_key], ".stockml"),
+    ],
+)
 def test_all_commands_agree_on_the_home_whatever_was_done_before(
     person: Path, before: list[Callable[[], None]], without_key: str
 ) -> None:
     """`make run` is `nightly`. It played the replay where `make up` opened the market's home."""
     for step in before:
         step()
+    replay = {"STOCKML_HOME": str(person / ".stockml" / "replay")}
     for command in ("nightly", "up", "backup"):
         assert place({}, command) == without_key
-        assert place(dict(KEY), command) == MARKETS
-        assert place({"STOCKML_HOME": str(person / ".stockml" / "replay")}, command) == REPLAYS
+        assert place(dict(KEY), command) == ".stockml"
+        assert place(dict(replay), command) == ".stockml/replay"
 
 
 def test_a_miss_in_one_home_names_the_other_and_every_command_names_its_own(
     person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("STOCKML_HOME", raising=False)
-    replayed()
     home, replay = person / ".stockml", person / ".stockml" / "replay"
-    assert run(["tickers", "list"]) == 0
-    assert capsys.readouterr().err == f"stockml: recorded prices in {replay}\n"
+
+    def said(*command: str, code: int = 0) -> tuple[str, str]:
+        assert run(command) == code
+        return capsys.readouterr()
+
+    replayed()
+    assert said("tickers", "list")[1] == f"stockml: recorded prices in {replay}\n"
     asked_with_a_key()
-    assert run(["tickers", "list"]) == 0
     both = f"the market's prices in {home}; recorded prices: STOCKML_HOME={replay}"
-    assert capsys.readouterr().err == f"stockml: {both}\n"
-    assert run(["tickers", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["home"] == {"folder": str(home), "prices": "market"}
+    assert said("tickers", "list")[1] == f"stockml: {both}\n"
+    told = json.loads(said("tickers", "list", "--json")[0])["home"]
+    assert told == {"folder": str(home), "prices": "market"}
     monkeypatch.setenv("STOCKML_HOME", str(replay))
-    assert run(["forecast", "IBM"]) == 1
-    assert capsys.readouterr().err.endswith(
-        f"; recorded prices in {replay}; the market's prices: STOCKML_HOME={home}\n"
-    )
+    other = f"; recorded prices in {replay}; the market's prices: STOCKML_HOME={home}\n"
+    assert said("forecast", "IBM", code=1)[1].endswith(other)
 
 
 def mode(folder: Path) -> int:
@@ -133,20 +138,15 @@ def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person:
     assert mode(fresh) == 0o700
 
 
-@pytest.mark.parametrize(
-    "content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"], ids=["Unix", "Windows"]
-)
+@pytest.mark.parametrize("content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"])
 def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
-    file = person / "key"
-    file.write_bytes(content)
+    (file := person / "key").write_bytes(content)
     environ = {"ALPHAVANTAGE_API_KEY_FILE": str(file)}
     with in_home("nightly", environ):
         assert environ["ALPHAVANTAGE_API_KEY"] == "K3Y12345"
     assert "ALPHAVANTAGE_API_KEY" not in environ
-    with (
-        pytest.raises(InvalidFile, match="expected a file with a secret"),
-        in_home("", {"STOCKML_DATABASE_URL_FILE": "/none"}),
-    ):
+    away = {"STOCKML_DATABASE_URL_FILE": "/none"}
+    with pytest.raises(InvalidFile, match="expected a file with a secret"), in_home("", away):
         pass
 
 
@@ -161,36 +161,26 @@ def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None
     ):
         environ = dict(given)
         with in_home("nightly", environ):
-            assert environ.get("no_proxy") == environ.get("NO_PROXY")
-            assert set((environ.get("no_proxy") or "").split(",")) == set(
-                (expected or "").split(",")
-            )
+            assert environ.get("no_proxy") == environ.get("NO_PROXY") == expected
         assert environ == given
 
 
-def test_a_replays_backup_is_not_brought_to_the_place_of_the_markets_home(
+def test_a_replay_takes_no_history_of_the_market_nor_its_backup_the_place_of_the_markets_home(
     person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    claim(home_of({"STOCKML_HOME": str(person / "replayed")}), "replay")
-    monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
-    assert run(["backup", str(person / "backup.zip")]) == 0
-    monkeypatch.delenv("STOCKML_HOME")
-    assert run(["restore", str(person / "backup.zip")]) == 0
-    assert f"brought to {person / '.stockml' / 'replay'} from" in capsys.readouterr().out
-    assert place({}) == ".stockml/replay"
-    assert place(dict(KEY)) == ".stockml"
-
-
-def test_no_history_of_the_market_is_imported_into_a_replay(
-    person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    claim(home_of({"STOCKML_HOME": str(person / "replayed")}), "replay")
-    monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
-    recorded("IBM").tail(300).rename(columns=str.capitalize).rename_axis("Date").to_csv(
-        "ibm.us.txt"
-    )
+    replay, archive = person / "replayed", str(person / "backup.zip")
+    claim(home_of({"STOCKML_HOME": str(replay)}), "replay")
+    monkeypatch.setenv("STOCKML_HOME", str(replay))
+    write_csv(recorded("IBM").tail(300), Path("ibm.us.txt"))
     for given in ("IBM ibm.us.txt", ".", "IBM"):
         assert run(["import", *given.split()]) == 1
         assert "home for market prices" in capsys.readouterr().err
     assert run(["import", "IBM", "ibm.us.txt", "--dry-run"]) == 0
-    assert not (person / "replayed" / "store").exists()
+    assert not (replay / "store").exists()
+    assert run(["backup", archive]) == 0
+    monkeypatch.delenv("STOCKML_HOME")
+    capsys.readouterr()
+    assert run(["restore", archive]) == 0
+    assert f"brought to {person / '.stockml' / 'replay'} from" in capsys.readouterr().out
+    assert place({}) == ".stockml/replay"
+    assert place(dict(KEY)) == ".stockml"

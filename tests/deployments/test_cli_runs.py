@@ -15,24 +15,16 @@ from stockml.home import HomePaths
 
 
 def test_settings_and_times_are_read_as_people_write_them() -> None:
-    assert as_settings(
-        [
-            "training.epochs=3",
-            "training.learning_rate=1e-3",
-            "network.units=[48, 48]",
-            "network.cell=lstm",
-        ]
-    ) == {
+    given = ["training.epochs=3", "training.learning_rate=1e-3"]
+    given += ["network.units=[48, 48]", "network.cell=lstm"]
+    assert as_settings(given) == {
         "training": {"epochs": 3, "learning_rate": 0.001},
         "network": {"units": [48, 48], "cell": "lstm"},
     }
-    assert as_days(["model_days=030", "payload_days=0400"]) == {
-        "model_days": 30,
-        "payload_days": 400,
-    }, "not octal"
-    assert as_time("2026-11-20T22:45:00-05:00").astimezone(UTC) == datetime(
-        2026, 11, 21, 3, 45, tzinfo=UTC
-    )
+    days = as_days(["model_days=030", "payload_days=0400"])
+    assert days == {"model_days": 30, "payload_days": 400}, "not octal"
+    evening = as_time("2026-11-20T22:45:00-05:00")
+    assert evening == datetime(2026, 11, 21, 3, 45, tzinfo=UTC)
     assert as_time("2026-11-20T10:00").tzinfo is UTC
     assert as_time("2026-11-20").time().isoformat() == "23:59:59"
 
@@ -42,15 +34,9 @@ def test_settings_and_times_are_read_as_people_write_them() -> None:
 def test_whoever_waits_is_told_what_our_own_code_logs(
     home: HomePaths, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    result_of(notice, "no forecast of IBM")
-    assert capfd.readouterr().err == "  no forecast of IBM\n"
-    result_of(notice, "no forecast of IBM", quiet=True)
-    assert capfd.readouterr().err == ""
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
-def test_a_wrong_parameter_is_wrong_usage(home: HomePaths) -> None:
+    for quiet, told in ((False, "  no forecast of IBM\n"), (True, "")):
+        result_of(notice, "no forecast of IBM", quiet=quiet)
+        assert capfd.readouterr().err == told
     with pytest.raises(BadParameter):
         result_of(notice, ["no", "text"])
 

@@ -10,7 +10,7 @@ from deployments.cli.runs import check_spelling
 from deployments.registration.ticker_list import add
 from stockml.home import HomePaths
 from stockml.prices.store import BarStore
-from tests.support.commands import Captured
+from tests.support.commands import Captured, shown
 from tests.support.recordings import recorded
 
 
@@ -22,7 +22,12 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("command", "listed"),
-    [("nightly", True), ("import", False), ("universe IBM", True), ("backfill", False)],
+    [
+        ("nightly BRK.B", True),
+        ("import BRK.B", False),
+        ("universe IBM BRK.B", True),
+        ("backfill BRK.B 2013-01-02 2013-01-04", False),
+    ],
 )
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
     home: HomePaths,
@@ -39,33 +44,22 @@ def test_another_spelling_of_a_share_has_no_night_of_its_own(
         add(home, ["BRK-B"], {})
     else:
         assert run(["import", "BRK-B", str(file)]) == 0
-    days = ["2013-01-02", "2013-01-04"] if command == "backfill" else []
-    assert run([*command.split(), "BRK.B", *days]) == 2
+    assert run(command.split()) == 2
     assert "found BRK.B, there as BRK-B" in capsys.readouterr().err
     check_spelling("BRK-B", "BF.B")
 
 
-@pytest.mark.parametrize(("asked", "listed"), [("BRK-B FILE", True), ("FOLDER", False)])
 def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
-    home: HomePaths, file: Path, capsys: Captured, asked: str, listed: bool
+    home: HomePaths, file: Path, capsys: Captured
 ) -> None:
     """Its nights never saw what a file brk-b.us.txt had brought."""
-    if listed:
-        add(home, ["BRK.B"], {})
-    else:
-        earlier = file.parent / "earlier" / "brk.b.csv"
-        earlier.parent.mkdir()
-        recorded("IBM").head(30).to_csv(earlier, index_label="date")
-        assert run(["import", "BRK.B", str(earlier)]) == 0
-        capsys.readouterr()
-    command = [
-        "import",
-        *asked.replace("FILE", str(file)).replace("FOLDER", str(file.parent)).split(),
-    ]
-    for more in (["--dry-run"], []):
-        assert run([*command, *more]) == 0
-        assert capsys.readouterr().out.startswith("BRK.B: 60 sessions ")
+    add(home, ["BRK.B"], {})
+    asked = (["BRK-B", str(file)], [str(file.parent)])
+    for more in (*asked, [*asked[0], "--dry-run"], [*asked[1], "--dry-run"]):
+        assert shown(capsys, "import", *more).startswith("BRK.B: ")
     assert BarStore.of(home).tickers() == ("BRK.B",)
+    home.tickers.unlink()  # known by its bars alone
+    assert shown(capsys, "import", *asked[1]).startswith("BRK.B: ")
 
 
 def test_bars_are_not_renamed_to_a_symbol_of_another_currency(

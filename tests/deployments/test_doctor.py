@@ -16,9 +16,8 @@ from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.provider.client import Delistings
-from tests.support.commands import Captured, store_of
+from tests.support.commands import Captured, shown, store_of
 from tests.support.loopback import Loopback, whole
-from tests.support.replaying import fill
 from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -45,11 +44,14 @@ def test_an_error_within_a_check_is_a_problem_of_its_name_after_what_it_found() 
         list(guarded("bars", several(ZeroDivisionError())))
 
 
-def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
-    checks = found(home)
+def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths, feed: ScriptedFeed) -> None:
+    """Checking the price service costs no request."""
+    checks = found(home, {"ALPHAVANTAGE_URL": feed.url})
     assert {check.verdict for check in checks.values()} == {"ok"}
-    assert "recorded prices" in checks["key"].found
-    assert "alphavantage-api-key" in checks["key"].advice
+    assert (checks["price service"].verdict, feed.requests) == ("ok", 0)
+    key = found(home)["key"]
+    assert "recorded prices" in key.found
+    assert "alphavantage-api-key" in key.advice
     assert not home.root.exists()
 
 
@@ -88,41 +90,26 @@ def test_each_setting_is_checked_without_showing_secrets(
     assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
 
 
-def test_checking_the_price_service_costs_no_request(home: HomePaths, feed: ScriptedFeed) -> None:
-    assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
-    assert feed.requests == 0
-
-
 def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(home: HomePaths) -> None:
     with Loopback(whole(b"user and password, please", 401)) as server:
         address = {"MLFLOW_TRACKING_URI": server.address.replace("//", "//me:secret@")}
         check = found(home_of({"STOCKML_HOME": str(home.root), **address}), address)["MLflow"]
     assert (check.verdict, "401" in check.found) == ("problem", True)
     assert "secret" not in str(check)
-    assert not home.root.exists()
 
 
 def test_a_stale_ticker_and_a_damaged_one_are_named(home: HomePaths) -> None:
-    store_of(home, "IBM")
-    store_of(home, "MSFT")
+    for ticker in ("IBM", "MSFT"):
+        store_of(home, ticker)
     Path(home.store, "MSFT.parquet").write_bytes(b"not Parquet")
     later = datetime(2013, 3, 20, tzinfo=UTC)
-    checks = found(home, now=later)
-    assert checks["IBM"].verdict == "problem"
-    assert "11 sessions behind" in checks["IBM"].found
-    assert checks["IBM"].advice == "`stockml nightly IBM`"
-    assert checks["MSFT"].verdict == "problem"
-    assert "MSFT.parquet" in checks["MSFT"].found
+    ibm, msft = (found(home, now=later)[ticker] for ticker in ("IBM", "MSFT"))
+    assert (ibm.verdict, ibm.advice) == ("problem", "`stockml nightly IBM`")
+    assert "11 sessions behind" in ibm.found
+    assert (msft.verdict, "MSFT.parquet" in msft.found) == ("problem", True)
     Delistings(None, {"IBM": date(2013, 3, 4)}).write(home.delistings)
     assert "it is delisted" in found(home, now=later)["IBM"].advice
-
-
-def test_a_ticker_that_was_removed_from_the_list_is_not_advised_on_for_ever(
-    home: HomePaths,
-) -> None:
     add(home, ["IBM", "KO"], {})
-    fill(home, ["IBM"])
-    assert found(home)["IBM"].advice == "`stockml nightly IBM`"
     remove(home, ["IBM"])
     check = found(home)["IBM"]
     assert (check.verdict, check.advice, "not followed" in check.found) == ("ok", "", True)
@@ -130,15 +117,15 @@ def test_a_ticker_that_was_removed_from_the_list_is_not_advised_on_for_ever(
 
 def test_a_disk_without_room_is_a_problem(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
-    assert (found(home)["home"].verdict, "1.0 GB" in found(home)["home"].found) == ("problem", True)
+    check = found(home)["home"]
+    assert (check.verdict, "1.0 GB" in check.found) == ("problem", True)
 
 
 def test_a_problem_ends_the_command_with_one(
     home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(KEY, raising=False)
-    assert run(["doctor", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["healthy"] is True
+    assert json.loads(shown(capsys, "doctor", "--json"))["healthy"] is True
     monkeypatch.setenv("PREFECT_API_URL", f"{AWAY}/api")
     assert run(["doctor"]) == 1
     assert "PROBLEM Prefect" in capsys.readouterr().out

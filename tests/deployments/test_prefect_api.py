@@ -21,7 +21,8 @@ from deployments.servers.prefect_api import (
 )
 from stockml.errors import InvalidSetting
 from stockml.home import HomePaths
-from tests.support.loopback import Exchange, Loopback
+from tests.deployments.test_servers_doors import check_private
+from tests.support.loopback import Answer, Exchange, Loopback, reset
 from tests.support.patience import PATIENCE_S, until
 
 TRIVIAL_FLOW = """
@@ -54,18 +55,10 @@ def recorded(home: HomePaths, table: str) -> list[tuple[str, int]]:
         return database.execute(f"SELECT state_type, count(*) FROM {table} GROUP BY 1").fetchall()
 
 
-def test_an_invalid_or_unreachable_api_is_reported_at_once(home: HomePaths) -> None:
-    with (
-        pytest.raises(InvalidSetting, match="expected PREFECT_API_URL to be an address"),
-        prefect_api(home, {"PREFECT_API_URL": "http://[/api"}),
-    ):
-        pass
-    environ = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    with (
-        pytest.raises(ServerUnavailable, match="unset PREFECT_API_URL"),
-        prefect_api(home, environ),
-    ):
-        pass
+def test_an_invalid_api_is_refused(home: HomePaths) -> None:
+    environ = {"PREFECT_API_URL": "http://[/api"}
+    with pytest.raises(InvalidSetting, match="expected PREFECT_API_URL to be an address"):
+        configured_api(home, environ)
 
 
 def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(
@@ -82,30 +75,33 @@ def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_loo
         assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 
-def test_an_api_that_refuses_is_quoted(home: HomePaths) -> None:
-    def refuse(exchange: Exchange) -> None:
-        exchange.send(
-            b"not by that name; set IT\n", 403, **{"Content-Type": "text/plain; charset=utf-8"}
-        )
+def refuse(exchange: Exchange) -> None:
+    text = {"Content-Type": "text/plain; charset=utf-8"}
+    exchange.send(b"not by that name; set IT\n", 403, **text)
 
-    said = r"found status 403 \(not by that name; set IT\); unset PREFECT_API_URL"
+
+def lead(exchange: Exchange) -> None:
+    """As a login before the server does."""
+    exchange.send(b"<html>Log in", 200, **{"Content-Type": "text/html; charset=utf-8"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (reset, "unset PREFECT_API_URL"),
+        (refuse, r"found status 403 \(not by that name; set IT\); unset PREFECT_API_URL"),
+        (lead, "found a page; unset"),
+    ],
+)
+def test_what_answers_as_no_api_does_is_told_at_once(
+    home: HomePaths, answer: Answer, said: str
+) -> None:
     with (
-        Loopback(refuse) as server,
+        Loopback(answer) as server,
         pytest.raises(ServerUnavailable, match=said),
         prefect_api(home, {"PREFECT_API_URL": f"{server.address}/api"}),
     ):
         pass
-
-
-def test_a_page_in_place_of_an_api_is_refused(home: HomePaths) -> None:
-    """Such as that of a login before the server: no request after it had an answer that can be
-    read."""
-
-    def lead(exchange: Exchange) -> None:
-        exchange.send(b"<html>Log in", 200, **{"Content-Type": "text/html; charset=utf-8"})
-
-    with Loopback(lead) as server, pytest.raises(ServerUnavailable, match="found a page; unset"):
-        configured_api(home, {"PREFECT_API_URL": f"{server.address}/api"})
 
 
 def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(
@@ -135,19 +131,20 @@ def test_a_record_of_servers_that_are_gone_is_not_trusted(home: HomePaths) -> No
 
 
 @pytest.mark.slow
-def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: HomePaths) -> None:
+def test_a_commands_own_server_records_runs_for_two_commands_at_once_in_private_files(
+    home: HomePaths,
+) -> None:
     link = "from prefect.utilities.urls import url_for; print(url_for('flow-run', obj_id='0' * 8))"
     first = started(TRIVIAL_FLOW.format(then=link))  # it makes the database
     first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 0
+    shown_by_up = "http://127.0.0.1:4200/runs/flow-run/00000000\n"
     for process in [started(TRIVIAL_FLOW.format(then=link)) for _ in range(2)]:
         said, _ = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, said
-        assert said == "http://127.0.0.1:4200/runs/flow-run/00000000\n", (
-            "where `stockml up` will show it"
-        )
+        assert (process.returncode, said) == (0, shown_by_up)
     assert recorded(home, "flow_run") == [("COMPLETED", 3)]
     assert recorded(home, "task_run") == [("COMPLETED", 15)]
+    check_private(home.root, "prefect.db", "temporary-server.log")
 
 
 @pytest.mark.campaign

@@ -1,12 +1,14 @@
 """Prefect's deployments follow tickers.yaml, with forms that take what a run takes, and are never
 un-paused."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT, temporary_settings
 from prefect.utilities.schema_tools.validation import is_valid
 
@@ -18,42 +20,20 @@ from deployments.registration.prefect_deployments import (
     register,
     ticker_deployments,
 )
-from deployments.registration.tickers_file import TickersFile, digest_time, read_tickers
+from deployments.registration.tickers_file import TickersFile, digest_time
 
 
 def listed(*entries: Any, **defaults: Any) -> TickersFile:
     return TickersFile.model_validate({"defaults": defaults, "tickers": list(entries)})
 
 
-def test_a_tickers_settings_become_the_forms_parameters() -> None:
-    file = listed(
-        "IBM",
-        {"ticker": "MSFT", "settings": {"training.steps": 8}, "tags": ["mine"]},
-        profile="nightly",
-    )
-    assert file.tickers[1].parameters() == {
-        "ticker": "MSFT",
-        "profile": "nightly",
-        "settings": {"training": {"steps": 8}},
-    }
-
-
 def test_missing_forecasts_are_reported_at_the_chosen_time_by_each_tickers_calendar() -> None:
     entries = listed("IBM", {"ticker": "VOD", "calendar": "XLON"}).tickers
-    usual, early = (
-        next(
-            each
-            for each in other_deployments(entries, digest_time(environ))
-            if each.flow.startswith("notices")
-        )
-        for environ in ({}, {"STOCKML_DIGEST_AT": "05:30"})
-    )
-    assert (usual.cron, usual.timezone, early.cron) == (
-        "0 7 * * 2-6",
-        "America/New_York",
-        "30 5 * * 2-6",
-    )
-    assert usual.parameters == {"tickers": ["IBM", "VOD"], "calendars": {"VOD": "XLON"}}
+    for environ, cron in (({}, "0 7 * * 2-6"), ({"STOCKML_DIGEST_AT": "05:30"}, "30 5 * * 2-6")):
+        deployments = other_deployments(entries, digest_time(environ))
+        [digest] = (each for each in deployments if each.name == "tell of missing forecasts")
+        assert (digest.cron, digest.timezone) == (cron, "America/New_York")
+        assert digest.parameters == {"tickers": ["IBM", "VOD"], "calendars": {"VOD": "XLON"}}
 
 
 TICKERS = listed("IBM", {"ticker": "VOD", "profile": "tutorial"}).tickers
@@ -71,63 +51,54 @@ ASKED = {
 }
 
 
-def forms() -> dict[str, dict[str, Any]]:
-    return {
-        each.name: asked_form(each)
-        for each in (*ticker_deployments(TICKERS), *other_deployments(TICKERS))
-    }
+def forms() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Each deployment, and what its form asks, by name."""
+    deployments = (*ticker_deployments(TICKERS), *other_deployments(TICKERS))
+    return {each.name: (each, asked_form(each)) for each in deployments}
 
 
 def test_a_form_asks_for_few_things_and_its_ticker_is_fixed() -> None:
-    assert {name: list(form["properties"]) for name, form in forms().items()} == ASKED
-    form = forms()["IBM"]
+    assert {name: list(form["properties"]) for name, (_, form) in forms().items()} == ASKED
+    _, form = forms()["IBM"]
     assert is_valid({"ticker": "IBM", "session": "2013-03-01", "late_retries": 2}, form)
     assert not is_valid({"ticker": "FB"}, form)
     assert not is_valid({"ticker": "IBM", "sesion": "2013-03-01"}, form)
-    assert not is_valid({"ticker": "IBM", "profile": "nightly"}, forms()["tutorial"])
+    assert not is_valid({"ticker": "IBM", "profile": "nightly"}, forms()["tutorial"][1])
 
 
-def test_every_form_takes_what_its_deployment_gives_and_a_form_of_a_day_says_how_it_is_written() -> (
+def test_every_form_takes_what_its_deployment_gives_and_says_its_bounds_and_how_a_day_is_written() -> (
     None
 ):
-    for each in (*ticker_deployments(TICKERS), *other_deployments(TICKERS)):
+    days = bounded = 0
+    for name, (each, form) in forms().items():
         given = each.parameters | ({"ticker": "KO"} if "ticker" in each.asks else {})
         given |= {"first": "2013-03-01", "last": "2013-03-01"} if "learn" in each.asks else {}
-        assert is_valid(given, asked_form(each)), each.name
-    days = {"session", "first", "last", "through"}
-    fields = [
-        field
-        for form in forms().values()
-        for name, field in form["properties"].items()
-        if name in days
-    ]
-    assert len(fields) == 10
-    assert all("YYYY-MM-DD" in field["description"] and "pattern" not in field for field in fields)
+        assert is_valid(given, form), name
+        for asked, field in form["properties"].items():
+            if asked in ("session", "first", "last", "through"):
+                days += 1
+                assert "YYYY-MM-DD" in field["description"]
+                assert "pattern" not in field
+            if "minimum" in field:
+                bounded += 1
+                assert f"{field['minimum']:,} to {field['maximum']:,}" in field["description"]
+    assert (days, bounded) == (10, 4)
 
 
-def test_every_number_in_a_form_says_its_bounds() -> None:
-    fields = [
-        field
-        for form in forms().values()
-        for field in form["properties"].values()
-        if "minimum" in field
-    ]
-    assert len(fields) == 4
-    assert [
-        field
-        for field in fields
-        if f"{field['minimum']:,} to {field['maximum']:,}" not in field["description"]
-    ] == []
+@pytest.fixture
+def few_at_once() -> Iterator[None]:
+    """Prefect lists fewer deployments at once than there are."""
+    with temporary_settings({PREFECT_SERVER_API_DEFAULT_LIMIT: 2}):
+        yield
 
 
 @pytest.mark.slow
-def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
-    first = register(
-        ticker_deployments(listed("AAA", "BBB", "CCC", "FFF").tickers), delete_others=True
-    )
-    assert first == RegistrationResult(
-        created=("AAA", "BBB", "CCC", "FFF"), updated=(), unchanged=(), deleted=first.deleted
-    )
+def test_deployments_follow_the_file_and_paused_ones_stay_paused(
+    prefect_server: None, few_at_once: None
+) -> None:
+    names = ("AAA", "BBB", "CCC", "FFF")
+    first = register(ticker_deployments(listed(*names).tickers), delete_others=True)
+    assert (first.created, first.updated, first.unchanged) == (names, (), ())
     with get_client(sync_client=True) as client:
         paused = client.read_deployment_by_name("nightly/BBB")
         client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=False)
@@ -135,65 +106,49 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
         client.pause_deployment(whole := client.read_deployment_by_name("nightly/FFF").id)
 
     other = {"settings": {"training.steps": 3}}
-    changed = listed("AAA", {"ticker": "BBB", **other}, "DDD", {"ticker": "FFF", **other})
+    bbb = {"ticker": "BBB", "profile": "nightly", **other}
+    changed = listed("AAA", bbb, "DDD", {"ticker": "FFF", **other})
     second = register(ticker_deployments(changed.tickers), delete_others=True)
     assert second == RegistrationResult(
         created=("DDD",), updated=("BBB", "FFF"), unchanged=("AAA",), deleted=("CCC",)
     )
     third = register(ticker_deployments(listed("EEE").tickers), delete_others=False)
     assert (third.created, third.deleted) == (("EEE",), ())
+    of_whole = DeploymentFilter.model_validate({"id": {"any_": [whole]}})
     with get_client(sync_client=True) as client:
-        assert (
-            client.count_flow_runs(
-                deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [whole]}})
-            )
-            == 0
-        )
-        kept = {each.name: each for each in client.read_deployments()}
-        assert {"AAA", "BBB", "DDD", "EEE", "by hand"} <= set(kept)
-        assert "CCC" not in kept
-        assert [kept[name].schedules[0].active for name in ("AAA", "BBB", "DDD")] == [
-            True,
-            False,
-            True,
-        ]
-        assert kept["BBB"].parameters["settings"] == {"training": {"steps": 3}}
-        assert (kept["AAA"].global_concurrency_limit.limit, kept["AAA"].work_pool_name) == (
-            1,
-            "stockml",
-        )
-        assert {MANAGED, NIGHTS} <= {*kept["AAA"].tags}
+        assert client.count_flow_runs(deployment_filter=of_whole) == 0
+        kept = {each.name: each for each in client.read_deployments(limit=200)}
+        one = kept["AAA"]
+        with pytest.raises(PrefectHTTPStatusError, match="409"):  # also of an earlier version
+            client.create_flow_run_from_deployment(one.id, parameters={"choice": {}})
+    assert {"AAA", "BBB", "DDD", "EEE", "by hand"} <= set(kept)
+    assert "CCC" not in kept
+    active = [kept[name].schedules[0].active for name in ("AAA", "BBB", "DDD")]
+    assert active == [True, False, True]
+    settings = {"training": {"steps": 3}}
+    chosen = {"ticker": "BBB", "profile": "nightly", "settings": settings}
+    assert kept["BBB"].parameters == chosen
+    assert (one.global_concurrency_limit.limit, one.work_pool_name) == (1, "stockml")
+    assert {MANAGED, NIGHTS} <= {*one.tags}
 
 
 @pytest.mark.slow
 def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(
     prefect_server: None,
 ) -> None:
-    nights = ticker_deployments(listed("OWN").tickers)
-    by_hand = [
-        replace(each, name="by day")
-        for each in other_deployments(listed("OWN").tickers)
-        if each.flow.startswith("universe")
-    ]
-    register([*nights, *by_hand], delete_others=False)
-    mine = {
-        "schedule": {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"},
-        "parameters": {"force": True},
-    }
+    own = listed("OWN").tickers
+    [universe] = (each for each in other_deployments(own) if each.flow.startswith("universe"))
+    both = [*ticker_deployments(own), replace(universe, name="by day")]
+    register(both, delete_others=False)
+    saturday = {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"}
     with get_client(sync_client=True) as client:
         for name, slug in (("nightly/OWN", "mine"), ("universe/by day", None)):
-            place = {"id": client.read_deployment_by_name(name).id}
-            client.request(
-                "POST",
-                "/deployments/{id}/schedules",
-                path_params=place,
-                json=[{**mine, "slug": slug}],
-            )
-        again = register([*nights, *by_hand], delete_others=False)
-        changed = register(
-            ticker_deployments(listed({"ticker": "OWN", "at": "23:30"}).tickers),
-            delete_others=False,
-        )
+            deployment = client.read_deployment_by_name(name).id
+            mine = {"schedule": saturday, "parameters": {"force": True}, "slug": slug}
+            client.request("POST", f"/deployments/{deployment}/schedules", json=[mine])
+        again = register(both, delete_others=False)
+        later = listed({"ticker": "OWN", "at": "23:30"}).tickers
+        changed = register(ticker_deployments(later), delete_others=False)
         found = client.read_deployment_by_name("nightly/OWN").schedules
     assert set(again.unchanged) == set(again.own_schedules) == {"OWN", "by day"}
     assert (changed.updated, changed.own_schedules) == (("OWN",), ("OWN",))
@@ -203,7 +158,7 @@ def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(
 
 
 @pytest.mark.slow
-def test_the_other_flows_have_deployments_too_at_most_twelve_in_all_for_a_newcomer(
+def test_the_other_flows_have_deployments_too_and_runs_of_what_is_deleted_are_cancelled(
     prefect_server: None,
 ) -> None:
     others = other_deployments(listed("IBM", "MSFT").tickers)
@@ -212,32 +167,10 @@ def test_the_other_flows_have_deployments_too_at_most_twelve_in_all_for_a_newcom
     with get_client(sync_client=True) as client:
         weekly = client.read_deployment_by_name("maintenance/weekly clean-up")
         universe = client.read_deployment_by_name("universe/all tickers, one night")
-        client.create_deployment(
-            client.create_flow_from_name("compare policies"), "compare retraining", tags=[MANAGED]
-        )
-        waits = client.create_flow_run_from_deployment(
-            client.create_deployment(weekly.flow_id, "gone", tags=[MANAGED])
-        )
-        again = register(others, delete_others=True)
+        gone = client.create_deployment(weekly.flow_id, "gone", tags=[MANAGED])
+        waits = client.create_flow_run_from_deployment(gone)
+        assert register(others, delete_others=True).deleted == ("gone",)
         assert client.read_flow_run(waits.id).state_name == "Cancelled"
-    assert again.deleted == ("compare retraining", "gone")
-    assert len([*ticker_deployments(read_tickers().tickers), *others]) + 1 <= 12, (
-        "including that of the notices"
-    )
-    assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == (
-        "30 9 * * 0",
-        "flows.maintenance.maintenance",
-    )
+    assert weekly.schedules[0].schedule.cron == "30 9 * * 0"
+    assert weekly.entrypoint == "flows.maintenance.maintenance"
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
-
-
-@pytest.mark.slow
-def test_more_deployments_than_prefect_lists_at_once_are_registered_once(
-    prefect_server: None,
-) -> None:
-    dozen = listed(*(f"N{number}" for number in range(12))).tickers
-    with temporary_settings({PREFECT_SERVER_API_DEFAULT_LIMIT: 5}):
-        assert len(register(ticker_deployments(dozen), delete_others=True).created) == 12
-        again = register(ticker_deployments(dozen), delete_others=True)
-        assert (len(again.unchanged), again.deleted) == (12, ())
-        assert len(register(ticker_deployments(dozen[:1]), delete_others=True).deleted) == 11

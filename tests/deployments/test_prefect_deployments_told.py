@@ -4,10 +4,12 @@ before."""
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Running
@@ -51,24 +53,27 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
     with get_client(sync_client=True) as client:
         known = nights()["FB"]
         client.update_deployment_schedule(known.id, known.schedules[0].id, active=False)
-        client.request(
-            "POST", "/deployments/{id}/schedules", path_params={"id": known.id}, json=[mine]
-        )
+        client.request("POST", f"/deployments/{known.id}/schedules", json=[mine])
     with monkeypatch.context() as away:
         away.delenv("PREFECT_API_URL")
-        assert [
-            run(["tickers", "rename", "FB", "METAA"]),
-            run(["tickers", "rename", "METAA", "META"]),
-        ] == [0, 0]
+        for names in (["FB", "METAA"], ["METAA", "META"]):
+            assert run(["tickers", "rename", *names]) == 0
     assert {*nights()} == {"STAYS", "FB"}
     register_all(told)
     after = nights()
     assert {*after} == {"STAYS", "META"}
-    assert {each.slug: each.active for each in after["META"].schedules} == {
-        "nightly": False,
-        "mine": True,
-    }
+    active = {each.slug: each.active for each in after["META"].schedules}
+    assert active == {"nightly": False, "mine": True}
     assert ticker_list.earlier_names(told) == {}
+
+
+def let_wait(client: SyncPrefectClient, **asked: Any) -> tuple[UUID, datetime]:
+    """A run of FB's deployment that has begun and waits; when it goes on."""
+    waiting = client.create_flow_run_from_deployment(nights()["FB"].id, **asked).id
+    due = datetime.now(UTC) + timedelta(minutes=1)
+    for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
+        client.set_flow_run_state(waiting, state, force=True)
+    return waiting, due
 
 
 def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next_run(
@@ -76,16 +81,12 @@ def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next
 ) -> None:
     """Prefect itself deletes with a deployment only those runs that have not begun."""
     with get_client(sync_client=True) as client:
-        waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
-        due = datetime.now(UTC) + timedelta(minutes=1)
-        for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
-            client.set_flow_run_state(waiting, state, force=True)
+        waiting, due = let_wait(client)
         assert next_runs(next_nights(client))["FB"] == due
         assert run(["tickers", "remove", "FB"]) == 0
         assert client.read_flow_run(waiting).state_type == StateType.CANCELLED
-        assert {ticker for ticker, start in next_runs(next_nights(client)).items() if start} == {
-            "STAYS"
-        }
+        starts = next_runs(next_nights(client))
+        assert [ticker for ticker in starts if starts[ticker]] == ["STAYS"]
 
 
 def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: HomePaths) -> None:
@@ -93,24 +94,12 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
     with get_client(sync_client=True) as client:
         planned = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["FB"].id]})
         until(lambda: [*runs_of(client, planned)], every_s=0.5)  # by Prefect's scheduler
-        old = client.create_flow_run_from_deployment(
-            nights()["FB"].id, parameters={"ticker": "FB", "force": True}
-        ).id
-        due = datetime.now(UTC) + timedelta(minutes=1)
-        for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
-            client.set_flow_run_state(old, state, force=True)
+        old, due = let_wait(client, parameters={"ticker": "FB", "force": True})
         assert run(["tickers", "rename", "FB", "META"]) == 0
         before, after = client.read_flow_run(old), next_nights(client)["META"]
-        assert isinstance(after, FlowRun)
-        assert (before.state_type, before.state and before.state.message) == (
-            StateType.CANCELLED,
-            "Goes on as META",
-        )
-        assert (after.next_scheduled_start_time, after.parameters) == (
-            due,
-            before.parameters | {"ticker": "META"},
-        )
-        assert (after.deployment_id, after.state and after.state.message) == (
-            nights()["META"].id,
-            "Waited as FB",
-        )
+    assert before.state_type == StateType.CANCELLED
+    messages = [each.state and each.state.message for each in (before, after)]
+    assert messages == ["Goes on as META", "Waited as FB"]
+    assert after.next_scheduled_start_time == due
+    assert after.parameters == before.parameters | {"ticker": "META"}
+    assert after.deployment_id == nights()["META"].id

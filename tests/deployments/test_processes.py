@@ -6,7 +6,6 @@ import signal
 import textwrap
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -68,29 +67,22 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
 ) -> None:
     """`stockml up` of two homes at once: the slower one changed the other's deployments."""
     serving = """
-        import sys, time
-        from http.server import BaseHTTPRequestHandler, HTTPServer
+        import time
+        from http.server import HTTPServer, SimpleHTTPRequestHandler
 
-        class Healthy(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.end_headers()
-
-        if {late}:
+        if {port}:
             time.sleep(1)  # as long as its imports take
-        server = HTTPServer(("127.0.0.1", {port}), Healthy)
+        server = HTTPServer(("127.0.0.1", {port}), SimpleHTTPRequestHandler)
         print(server.server_port, flush=True)
         server.serve_forever()
     """
     (tmp_path / "late").mkdir()
-    other = started("Prefect", tmp_path, serving.format(late=False, port=0))
+    other = started("Prefect", tmp_path, serving.format(port=0))
     until(lambda: other.log.read_text().endswith("\n"))
-    url, deadline = (
-        f"http://127.0.0.1:{(port := int(other.log.read_text()))}",
-        time.monotonic() + PATIENCE_S,
-    )
+    port, deadline = int(other.log.read_text()), time.monotonic() + PATIENCE_S
+    url = f"http://127.0.0.1:{port}"
     processes.wait_until_healthy(other, url, deadline)
-    late = started("Prefect", tmp_path / "late", serving.format(late=True, port=port))
+    late = started("Prefect", tmp_path / "late", serving.format(port=port))
     with pytest.raises(ServerFailed, match="Address already in use"):
         processes.wait_until_healthy(late, url, deadline)
     processes.stop([other, late])
@@ -134,12 +126,10 @@ def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_
 ) -> None:
     child = started("orderly", tmp_path, ORDERLY)
     assert child.process.stdin
-    until(lambda: (tmp_path / "log").read_text() == "ready\n")
+    until(lambda: child.log.read_text() == "ready\n")
     child.process.stdin.close()  # as the end of this process would
-    assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (
-        0,
-        "ready\nin order\n",
-    )
+    assert child.process.wait(PATIENCE_S) == 0
+    assert child.log.read_text() == "ready\nin order\n"
 
 
 @pytest.mark.slow
@@ -178,14 +168,12 @@ STUBBORN = """
 @pytest.mark.slow
 def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     child = started("stubborn", tmp_path, STUBBORN)
-    until(lambda: (tmp_path / "log").read_text() == "ready\n")
-    family = [
-        child.process.pid,
-        *(each.pid for each in psutil.Process(child.process.pid).children(recursive=True)),
-    ]
+    until(lambda: child.log.read_text() == "ready\n")
+    process = psutil.Process(child.process.pid)
+    family = [process, *process.children(recursive=True)]
     assert len(family) == 2
     processes.stop([child], patience_s=0.2)
-    assert not any(psutil.pid_exists(pid) for pid in family)
+    assert not any(each.is_running() for each in family)
 
 
 PARENT = """
@@ -198,13 +186,9 @@ PARENT = """
 
 def test_what_a_killed_program_leaves_is_ended_before_it_is_started_again(tmp_path: Path) -> None:
     child = started("MLflow", tmp_path, PARENT)
-    until(lambda: (tmp_path / "log").read_text().endswith("\n"))
-    left = psutil.Process(int((tmp_path / "log").read_text()))
+    until(lambda: child.log.read_text().endswith("\n"))
+    left = psutil.Process(int(child.log.read_text()))
     child.process.kill()
     child.process.wait()
-    try:
-        processes.stop([processes.restart(child)])
-        assert not left.is_running()
-    finally:
-        with suppress(psutil.NoSuchProcess):
-            left.kill()
+    processes.stop([processes.restart(child)])
+    assert not left.is_running()

@@ -24,25 +24,22 @@ from tests.support.patience import PATIENCE_S, until
 LOGIN = "me:secret-of-many-letters"
 
 
-def test_the_servers_of_the_pages_hold_no_key_of_a_price_service(home: HomePaths) -> None:
+def test_the_servers_of_the_pages_hold_no_price_services_key_and_no_password_in_an_argument(
+    home: HomePaths,
+) -> None:
+    """Every user of the machine sees the arguments."""
     keys = {provider.key_variable: "K" * 16 for provider in (AlphaVantage, Tiingo)}
-    environ, access = keys | {"PGPASSWORD": "own"}, Access()
+    environ, access = keys | {"PGPASSWORD": "own"}, Access.of({PASSWORD: LOGIN})
+    database = replace(home, database="me:d4tabase@db:5432")
     for program in (
         stack.prefect(4200, access, environ),
-        stack.mlflow(home, 5000, access, environ),
+        stack.mlflow(database, 5000, access, environ),
     ):
         assert program.environ.keys().isdisjoint(keys)
         assert program.environ["PGPASSWORD"] == "own"
+        shown = " ".join([*program.arguments, repr(program)])
+        assert not any(word in shown for word in ("secret-of", "d4tabase"))
     assert stack.worker(environ).environ.items() > environ.items()
-
-
-def test_no_password_is_in_an_argument_which_every_user_of_the_machine_sees(
-    home: HomePaths,
-) -> None:
-    access, database = Access.of({PASSWORD: LOGIN}), replace(home, database="me:d4tabase@db:5432")
-    for program in (stack.prefect(4200, access, {}), stack.mlflow(database, 5000, access, {})):
-        assert not any(word in " ".join(program.arguments) for word in ("secret-of", "d4tabase"))
-        assert not any(word in repr(program) for word in ("secret-of", "d4tabase"))
 
 
 def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home: HomePaths) -> None:
@@ -72,20 +69,22 @@ def test_it_registers_is_up_once_and_stays_up_whatever_is_killed(home: HomePaths
     ports = (free_port(), free_port())
     health = (f"http://127.0.0.1:{ports[0]}/api/health", f"http://127.0.0.1:{ports[1]}/health")
     with up(ports) as (process, said):
-        place = replay_home(os.environ)
+        place, up_itself = replay_home(os.environ), psutil.Process(process.pid)
         assert any(line.startswith("deployments: 11 created") for line in said), said
         again = stockml("up", "--prefect-port", str(free_port()), "--mlflow-port", str(free_port()))
         assert again.returncode == 1
         assert f"found one at http://127.0.0.1:{ports[0]}; use it, or stop it first" in again.stderr
-        children = psutil.Process(process.pid).children()
+        children, family = up_itself.children(), up_itself.children(recursive=True)
         assert len(children) == 3
-        for each in [*children, *(below for child in children for below in child.children(True))]:
+        sockets = [each for one in family for each in one.net_connections()]
+        assert {each.laddr.ip for each in sockets if each.status == "LISTEN"} == {"127.0.0.1"}
+        for each in family:
             each.kill()
         psutil.wait_procs(children, PATIENCE_S)
-        until(lambda: sum(map(is_alive, psutil.Process(process.pid).children())) == 3)
+        until(lambda: sum(map(is_alive, up_itself.children())) == 3)
         until(lambda: all(map(answers, health)), every_s=0.2)
         assert process.poll() is None
-        family = psutil.Process(process.pid).children(recursive=True)
+        family = up_itself.children(recursive=True)
         assert running_server(place) == health[0].removesuffix("/health")
     assert process.returncode == 0
     assert [each for each in family if each.is_running()] == []

@@ -38,16 +38,13 @@ def names(home: HomePaths) -> list[str]:
 
 def test_ones_own_list_begins_with_the_projects(home: HomePaths) -> None:
     assert names(home) == ["IBM", "AAPL", "MSFT"]
-    assert add(home, ["IBM"], {}) == ()
+    assert (add(home, ["IBM"], {}), remove(home, ["KO"])) == ((), ())
     assert not home.tickers.exists()
     assert add(home, ["KO", "ON", "0005.HKG", "KO"], {}) == ("KO", "ON", "0005.HKG")
     assert add(home, ["KO"], {}) == ()
     assert names(home) == ["IBM", "AAPL", "MSFT", "KO", "ON", "0005.HKG"]
     assert home.tickers.read_text() == f"{TICKERS_FILE.read_text()}  - KO\n  - ON\n  - 0005.HKG\n"
-
-
-def test_removing_from_the_projects_list_starts_ones_own(home: HomePaths) -> None:
-    assert (remove(home, ["KO"]), home.tickers.exists()) == ((), False)
+    home.tickers.unlink()
     assert remove(home, ["AAPL", "KO", "AAPL"]) == ("AAPL",)
     assert names(home) == ["IBM", "MSFT"]
 
@@ -59,9 +56,8 @@ def test_all_other_lines_stay_byte_for_byte(home: HomePaths) -> None:
     added = '  - "ON"\n  - ticker: VOD\n    calendar: XLON\n'
     assert home.tickers.read_text() == MINE.replace('  - "ON"\n', added)
     assert remove(home, ["VOD", "TSCO.LON"]) == ("VOD", "TSCO.LON")
-    assert home.tickers.read_text() == MINE.replace(
-        MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], ""
-    )
+    head, _, rest = MINE.partition("  - ticker")
+    assert home.tickers.read_text() == head + rest[rest.index('  - "ON"') :]
 
 
 def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
@@ -76,19 +72,20 @@ def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
     assert home.tickers.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda home: add(home, ["KO"], {}),
+        lambda home: rename(home, "IBM", "KO"),
+        lambda home: remove(home, ["IBM"]),
+    ],
+)
 def test_a_change_of_the_list_waits_for_another_that_is_under_way(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, change: Callable[[HomePaths], object]
 ) -> None:
     monkeypatch.setattr(ticker_list, "BUSY_S", 0)
-    changes: tuple[Callable[[], object], ...] = (
-        lambda: add(home, ["KO"], {}),
-        lambda: rename(home, "IBM", "KO"),
-        lambda: remove(home, ["IBM"]),
-    )
-    with file_lock(home.locks / "tickers.lock", 0):
-        for change in changes:
-            with pytest.raises(StoreBusy):
-                change()
+    with file_lock(home.locks / "tickers.lock", 0), pytest.raises(StoreBusy):
+        change(home)
     assert names(home) == ["IBM", "AAPL", "MSFT"]
 
 

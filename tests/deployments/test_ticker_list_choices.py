@@ -5,17 +5,17 @@ import json
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.utilities.schema_tools.validation import is_valid
 
-from deployments.registration.prefect_deployments import other_deployments, register
+from deployments.registration.prefect_deployments import asked_form, other_deployments
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import parsed
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from stockml.nights.record import Night, kept_nights
+from stockml.nights.record import kept_nights
 from tests.support.commands import Captured, here
+from tests.support.json_fields import check_fields
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -46,49 +46,38 @@ def listed(
         yield with_tables
 
 
-def nights(home: HomePaths) -> list[Night]:
-    return kept_nights(home.nights, "VOD")
-
-
 @pytest.mark.campaign
 @pytest.mark.slow
-def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(
+def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments_unless_a_command_says_else(
     listed: HomePaths, capsys: Captured
 ) -> None:
+    """Setting by setting: the sessions of the parts stay the ticker's own."""
+
+    def chosen() -> list[tuple[str, object, object]]:
+        names = ("evaluation.direction_step", "evaluation.test_sessions")
+        nights = kept_nights(listed.nights, "VOD")
+        return sorted((night.calendar, *map(night.settings.get, names)) for night in nights)
+
     assert here("universe", ON, "--processes=1") == 0
-    [night] = nights(listed)
-    assert (night.calendar, night.settings["evaluation.direction_step"]) == ("NYSE", 20)
-    [entry] = tickers_of(listed).tickers
+    assert chosen() == [("NYSE", 20, 300)]
+    [night], [entry] = kept_nights(listed.nights, "VOD"), tickers_of(listed).tickers
     again = nightly(**entry.parameters(), session=THURSDAY, return_state=True).result()
     assert again.key == night.key
     [_] = Ledger(listed.ledger).entries("VOD")
     capsys.readouterr()
     assert here("nightly", "VOD", ON) == 0
     assert "nothing has changed since that night ran" in capsys.readouterr().err
-
-
-@pytest.mark.campaign
-@pytest.mark.slow
-def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None:
-    """Setting by setting: the sessions of the parts stay the ticker's own."""
+    days = ["2013-02-27", str(THURSDAY)]
     given = ("--set=evaluation.direction_step=15", "--calendar=XNYS", "--profile=nightly")
-    days = "2013-02-27", str(THURSDAY)
-    assert here("backfill", "VOD", *days) == here("backfill", "VOD", *days, *given) == 0
-    found = {
-        (night.calendar, night.settings["evaluation.direction_step"]) for night in nights(listed)
-    }
-    assert found == {("NYSE", 20), ("XNYS", 15)}
-    assert {night.settings["evaluation.test_sessions"] for night in nights(listed)} == {300}
+    assert here("backfill", "VOD", *days, *given, "--every-night", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    check_fields("backfill", found)
+    assert [row["session"] for row in found["nights"]] == days
+    assert chosen() == [("NYSE", 20, 300), *[("XNYS", 15, 300)] * 2]
 
 
-def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -> None:
-    """The server checks what a run is given by the form: also what an earlier version's deployment
-    gives."""
+def test_the_page_of_all_tickers_has_the_choices_of_each_and_takes_nothing_else() -> None:
     entries = parsed(json.dumps({"tickers": ["IBM", LISTED]}), "").tickers
     [wanted] = (each for each in other_deployments(entries) if each.flow == "universe.universe")
-    register([wanted], delete_others=False)
-    with get_client(sync_client=True) as client:
-        page = client.read_deployment_by_name("universe/all tickers, one night")
-        assert page.parameters == {"tickers": ["IBM", "VOD"], "choices": {"VOD": OWN}}
-        with pytest.raises(PrefectHTTPStatusError, match="409"):
-            client.create_flow_run_from_deployment(page.id, parameters={"choice": {}})
+    assert wanted.parameters == {"tickers": ["IBM", "VOD"], "choices": {"VOD": OWN}}
+    assert not is_valid(wanted.parameters | {"choice": {}}, asked_form(wanted))

@@ -18,27 +18,20 @@ from tests.deployments.test_prefect_deployments import listed
 PROJECT = Path(__file__).parents[2]
 
 
-def of_schedule(deployment: Any) -> tuple[str, str]:
-    [schedule] = deployment["schedules"]
-    return schedule["cron"], schedule["timezone"]
-
-
 def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
-    lines = staggered(read_tickers().tickers)
     shipped = YAML(typ="safe").load((PROJECT / "prefect.yaml").read_text())["deployments"]
     nights = [each for each in shipped if each["entrypoint"] == "flows/nightly.py:nightly"]
-    assert [(each["parameters"], *of_schedule(each)) for each in nights] == [
-        ({"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines
+    assert [(each["parameters"], each["schedules"]) for each in nights] == [
+        ({"ticker": entry.ticker}, [{"slug": "nightly", "cron": cron, "timezone": entry.timezone}])
+        for entry, cron in staggered(read_tickers().tickers)
     ]
     names = [each["name"] for each in nights]
     assert names == ["IBM", "AAPL", "MSFT"]
     assert set(symbols()) > set(names), "a newcomer's nights can be replayed"
-    assert all(
-        each["concurrency_limit"]["limit"] == 1 and NIGHTS in each["tags"] for each in shipped
-    )
-    assert not any(
-        "active" in schedule for each in shipped for schedule in each.get("schedules", [])
-    )
+    for each in shipped:
+        assert each["concurrency_limit"]["limit"] == 1
+        assert NIGHTS in each["tags"]
+        assert not any("active" in schedule for schedule in each.get("schedules", []))
 
 
 @pytest.mark.parametrize(
@@ -91,19 +84,11 @@ def test_an_invalid_file_is_refused_with_a_clear_message(
         ({"ticker": "TSCO.LON"}, "0 6 * * 2-6", "Europe/London"),
         ({"ticker": "SAP.DEX", "at": "03:00"}, "0 3 * * 2-6", "Europe/Berlin"),
         # its bar is final at 00:15
-        (
-            {"ticker": "SAP.DEX", "at": "20:00"},
-            "0 6 * * 2-6",
-            "Europe/Berlin",
-        ),
+        ({"ticker": "SAP.DEX", "at": "20:00"}, "0 6 * * 2-6", "Europe/Berlin"),
         ({"ticker": "IBM", "at": "06:30"}, "30 6 * * 2-6", "America/New_York"),
         ({"ticker": "VOD", "calendar": "XLON", "at": "23:40"}, "40 23 * * 1-5", "Europe/London"),
         # its bar is final at 06:45 on the day after
-        (
-            {"ticker": "BTCUSD", "calendar": "24/7"},
-            "0 7 * * 0-6",
-            "UTC",
-        ),
+        ({"ticker": "BTCUSD", "calendar": "24/7"}, "0 7 * * 0-6", "UTC"),
         ({"ticker": "EURUSD", "calendar": "24/5"}, "0 7 * * 2-6", "UTC"),
     ],
 )
@@ -114,16 +99,15 @@ def test_a_night_starts_when_its_bar_is_final_in_the_exchanges_zone(
     assert (made.cron(), made.timezone) == (cron, zone)
 
 
-def test_equal_start_times_are_spread_out_well_before_midnight() -> None:
-    lines = staggered(listed(*(f"T{number}" for number in range(100))).tickers)
-    starts = [cron.split()[:2] for _, cron in lines]
-    assert {int(hour) for _, hour in starts} == {23}
-    assert max(Counter(int(minute) for minute, _ in starts).values()) <= 3
+def test_equal_start_times_are_spread_out_before_midnight() -> None:
+    def crons(count: int, **defaults: str) -> list[str]:
+        lines = staggered(listed(*(f"T{number}" for number in range(count)), **defaults).tickers)
+        return [cron for _, cron in lines]
 
-
-def test_a_late_start_is_never_spread_past_midnight() -> None:
-    lines = staggered(listed(*(f"T{number}" for number in range(40)), at="23:45").tickers)
-    assert [cron for _, cron in lines][-1] == "59 23 * * 1-5"
+    starts = [cron.split()[:2] for cron in crons(100)]
+    assert {hour for _, hour in starts} == {"23"}
+    assert max(Counter(minute for minute, _ in starts).values()) <= 3
+    assert crons(40, at="23:45")[-1] == "59 23 * * 1-5"
 
 
 @pytest.mark.parametrize("at", ["02:30", "7 am", "07:00+01:00"])
