@@ -11,10 +11,11 @@ import os
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from deployments.replay import Feed
 from stockml.forecasts.ledger import Ledger
@@ -30,17 +31,9 @@ from tests.support import appending
 from tests.support.forecasts import entry
 from tests.support.replaying import THURSDAY
 
-
-@dataclass(frozen=True)
-class Writer:
-    """A write that a process repeats, and how many of its writes are kept, or which one if each
-    replaces the last.
-
-    `kept` raises if what it finds is wrong.
-    """
-
-    write: Callable[[int], object]
-    kept: Callable[[], int]
+# a write that a process repeats, and how many of its writes are kept, or which one if each replaces
+# the last: this raises if what it finds is wrong
+Writer = tuple[Callable[[int], object], Callable[[], int]]
 
 
 def writers(folder: Path) -> dict[str, Writer]:
@@ -50,61 +43,45 @@ def writers(folder: Path) -> dict[str, Writer]:
     made = [night(place.models, number) for number in range(3)]
     learned = vintage_store.read(SHIPPED / "network-2005-06.npz")
 
-    def promoted(number: int) -> object:
-        return registry.promote(
-            replace(made[number % 3], key=f"{number:064x}", at=NOW + timedelta(minutes=number))
-        )
+    def promote(number: int) -> object:
+        at = NOW + timedelta(minutes=number)
+        return registry.promote(replace(made[number % 3], key=str(number), at=at))
 
-    def in_order(keys: list[str], key: Callable[[int], str]) -> int:
-        assert keys == [key(number) for number in range(1, len(keys) + 1)]
-        return len(keys)
+    def publish(number: int) -> object:
+        return ledger.publish(replace(entry(number % 180), key=str(number)))
 
-    def based(number: int) -> object:
+    def learn(number: int) -> object:
         return vintage_store.write(replace(learned, sessions=number), place.pretrained)
 
-    def pretrained() -> int:
-        return sum(
-            vintage_store.read(path).sessions for path in place.pretrained.glob("network-*.npz")
-        )
+    def tune(number: int) -> object:
+        return write_tuned_settings(place, "IBM", {"training.seed": number}, {"trials": number})
 
-    def tuned() -> int:
-        return int(tuned_settings(place, "IBM").get("training.seed", 0))
+    def in_order(kept: Iterable[Any]) -> int:
+        keys = [int(each.key) for each in kept]
+        assert keys == [*range(1, len(keys) + 1)]
+        return len(keys)
+
+    def learned_last() -> int:
+        return sum(vintage_store.read(path).sessions for path in place.pretrained.glob("*.npz"))
 
     return {
-        "ledger": Writer(
-            lambda number: ledger.publish(replace(entry(number % 180), key=f"{number}")),
-            lambda: in_order([each.key for each in ledger.entries("IBM")], str),
-        ),
-        "promotions": Writer(
-            promoted,
-            lambda: in_order(
-                [line.key for line in registry.history("IBM")], lambda number: f"{number:064x}"
-            ),
-        ),
-        "settings": Writer(
-            lambda number: write_tuned_settings(
-                place, "IBM", {"training.seed": number}, {"trials": number}
-            ),
-            tuned,
-        ),
-        "pretrained network": Writer(based, pretrained),
+        "ledger": (publish, lambda: in_order(ledger.entries("IBM"))),
+        "promotions": (promote, lambda: in_order(registry.history("IBM"))),
+        "settings": (tune, lambda: int(tuned_settings(place, "IBM").get("training.seed", 0))),
+        "pretrained network": (learn, learned_last),
     }
 
 
 def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
     """Kill the writer at random moments, and check each time; count writes acknowledged, and kills
     that lost one."""
-    lost = total = 0
+    lost, total, (write, kept) = 0, 0, writer
     for _ in range(kills):
-        said = appending.live_until_killed(
-            writer.write, writer.kept(), chance.uniform(0, appending.LONGEST_LIFE_S)
-        )
+        moment_s = chance.uniform(0, appending.LONGEST_LIFE_S)
+        said = appending.live_until_killed(write, kept(), moment_s)
         total += len(said)
         # the last one may be kept without being acknowledged
-        lost += writer.kept() not in (
-            said[-1],
-            said[-1] + 1,
-        )
+        lost += kept() - said[-1] not in (0, 1)
     return total, lost
 
 
@@ -135,7 +112,7 @@ def kill_flows(kills: int, only: Sequence[str] | None, chance: random.Random) ->
             if name in (only or [name]):
                 found = kill(one, kills, Path(folder) / name, chance)
                 print(f"{name}: {found}", flush=True)
-                assert not found.details(), found.details()
+                assert not found.wrong, found.wrong
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -144,15 +121,14 @@ def main(arguments: list[str] | None = None) -> None:
     asked = argparse.ArgumentParser(
         prog="python -m tests.faults.campaign", description="kill and fuzz campaigns"
     )
-    asked.add_argument("--bits", type=int, default=1_000, help="flipped in each kind of file")
-    asked.add_argument("--kills", type=int, default=50, help="of each kind of writer")
-    asked.add_argument(
-        "--payloads", type=int, default=10_000, help="mutated answers of the provider"
-    )
-    asked.add_argument("--flows", type=int, default=0, metavar="KILLS", help="of each flow")
-    asked.add_argument(
-        "--only", action="append", metavar="FLOW", help="of these flows alone; may be repeated"
-    )
+    for name, usual, meaning in (
+        ("bits", 1_000, "flipped in each kind of file"),
+        ("kills", 50, "of each kind of writer"),
+        ("payloads", 10_000, "mutated answers of the provider"),
+        ("flows", 0, "kills of each flow"),
+    ):
+        asked.add_argument(f"--{name}", type=int, default=usual, help=meaning)
+    asked.add_argument("--only", action="append", help="kill this flow alone; may be repeated")
     given, chance = asked.parse_args(arguments), random.Random(SEED)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -160,24 +136,19 @@ def main(arguments: list[str] | None = None) -> None:
             appending.kill_writers(root / "store", root / "locks", SEED, given.kills)
             for name, writer in writers(root / "killed").items():
                 said, lost = kill(writer, given.kills, chance)
-                print(
-                    f"{name}: {given.kills} kills, {said} writes acknowledged, {lost} lost",
-                    flush=True,
-                )
+                told = f"{given.kills} kills, {said} writes acknowledged, {lost} lost"
+                print(f"{name}: {told}", flush=True)
                 assert not lost, name
         for kind in kinds(root / "home").values() if given.bits else ():
             found = flip(kind, given.bits, chance)
-            told = ", ".join(
-                f"{found[name]} {name}" for name in ("named", "harmless", "believed", "unnamed")
-            )
+            outcomes = ("named", "harmless", "believed", "unnamed")
+            told = ", ".join(f"{found[name]} {name}" for name in outcomes)
             print(f"{kind.name}: {given.bits} flipped bits, {told}", flush=True)
             assert not found["believed"] + found["unnamed"], kind.name
     if given.payloads:
-        outcomes = parse(given.payloads, chance)
-        print(
-            f"{given.payloads} payloads: "
-            + ", ".join(f"{count} {name}" for name, count in outcomes.most_common())
-        )
+        counts = parse(given.payloads, chance).most_common()
+        told = ", ".join(f"{count} {name}" for name, count in counts)
+        print(f"{given.payloads} payloads: {told}")
     if given.flows:
         kill_flows(given.flows, given.only, chance)
 

@@ -59,11 +59,7 @@ def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
         try:
             found["harmless" if kind.read() == whole else "believed"] += 1
         except StockmlError as refusal:
-            found[
-                "named"
-                if str(path) in str(refusal) or str(path.parent) in str(refusal)
-                else "unnamed"
-            ] += 1
+            found["named" if str(path.parent) in str(refusal) else "unnamed"] += 1
         path.write_bytes(wholes[path])
     assert kind.read() == whole
     return found
@@ -72,38 +68,28 @@ def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
 def kinds(folder: Path) -> dict[str, Kind]:
     """Create one of each kind in the folder."""
     place = current_home({"STOCKML_HOME": str(folder)})
-    prices = _of_prices(BarStore.of(place))
-    kept = (
-        *prices,
-        *_of_models(place),
-        _ledger(place),
-        _settings(place),
-        _payload(place),
-        _night(place),
-    )
-    return {kind.name: kind for kind in (*kept, _backup(place))}
+    several = (*_of_prices(BarStore.of(place)), *_of_models(place))
+    each = (_ledger(place), _settings(place), _payload(place), _night(place))
+    return {kind.name: kind for kind in (*several, *each, _backup(place))}
 
 
 def _of_prices(store: BarStore) -> tuple[Kind, ...]:
-    bars = recorded("IBM").iloc[-400:]
-    store.append(
-        "IBM", bars.iloc[100:], recorded_at=NOW, source="test", session=bars.index[-1].date()
-    )
-    store.record_splits("IBM", [Split(bars.index[200].date(), 2.0)], recorded_at=NOW, source="test")
-    store.record_import("IBM", bars.iloc[:150], recorded_at=NOW, source="test")
-    beside = [(Path(address),) for address in store.side_files("IBM")]
+    bars, told = recorded("IBM").iloc[-400:], {"recorded_at": NOW, "source": "test"}
+    last = bars.index[-1].date()
+    store.append("IBM", bars.iloc[100:], session=last, **told)
+    store.record_splits("IBM", [Split(bars.index[200].date(), 2.0)], **told)
+    store.record_import("IBM", bars.iloc[:150], **told)
+    store.judge("IBM", last, accepted=False, **told)
+    splits, history, judgements = ((Path(address),) for address in store.side_files("IBM"))
 
     def adjusted() -> Any:
         return store.adjusted("IBM").to_dict("tight")
 
-    last = bars.index[-1].date()
-    store.judge("IBM", last, accepted=False, recorded_at=NOW, source="test")
-    judgements = Path(store.root) / "judgements" / "IBM.parquet"
     return (
-        Kind("judgements", (judgements,), adjusted),
+        Kind("judgements", judgements, adjusted),
         Kind("store", (Path(store.path("IBM")),), lambda: store.read("IBM").to_dict("tight")),
-        Kind("splits", beside[0], adjusted),
-        Kind("history", beside[1], adjusted),
+        Kind("splits", splits, adjusted),
+        Kind("history", history, adjusted),
     )
 
 
@@ -112,25 +98,21 @@ def _of_models(place: HomePaths) -> tuple[Kind, ...]:
     for number in range(1, 6):
         registry.promote(night(place.models, number))
     champion = registry.rollback("IBM", at=NOW, reason="it misbehaves")
-    files = tuple(Path(champion.path).iterdir())
-    pretrained, pooled = place.root / "pretrained", place.root / "pooled"
-    pretrained.mkdir()
-    pooled.mkdir()
-    pretrained = Path(shutil.copy(SHIPPED / "network-2005-06.npz", pretrained))
-    regression = Path(shutil.copy(next(SHIPPED.glob("*.json")), pooled))
+
+    def learned(name: str, folder: str, source: Path) -> Kind:
+        (place.root / folder).mkdir()
+        path = Path(shutil.copy(source, place.root / folder))
+        return Kind(name, (path,), lambda: vintage_store.digest(vintage_store.read(path)))
+
     return (
         Kind("promotions", (registry.file("IBM"),), lambda: registry.history("IBM")),
-        Kind("champion", files, lambda: champion_for(place, "IBM", date(2013, 4, 1))),
         Kind(
-            "pretrained network",
-            (pretrained,),
-            lambda: vintage_store.digest(vintage_store.read(pretrained)),
+            "champion",
+            tuple(Path(champion.path).iterdir()),
+            lambda: champion_for(place, "IBM", date(2013, 4, 1)),
         ),
-        Kind(
-            "regression",
-            (regression,),
-            lambda: vintage_store.digest(vintage_store.read(regression)),
-        ),
+        learned("pretrained network", "pretrained", SHIPPED / "network-2005-06.npz"),
+        learned("regression", "pooled", next(SHIPPED.glob("*.json"))),
     )
 
 

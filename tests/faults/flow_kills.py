@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,27 +65,13 @@ class Found:
     kills: int = 0
     longest_s: float = 0.0
     again: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
-    doubled: Counter[str] = field(default_factory=Counter)
-    believed: Counter[str] = field(default_factory=Counter)
-    failed: list[str] = field(default_factory=list)
+    wrong: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        wrong = ", ".join(
-            f"{getattr(self, name).total()} {name}" for name in ("lost", "doubled", "believed")
-        )
-        return (
-            f"{self.kills} kills within {self.longest_s:.1f} s, {self.again} drawn again: {wrong}"
-        )
-
-    def details(self) -> dict[str, Any]:
-        """What went wrong; empty if nothing did."""
-        named = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {
-            name: value
-            for name, value in named.items()
-            if name not in ("kills", "longest_s", "again") and value
-        }
+        kinds = Counter(each.partition(" ")[0] for each in self.wrong.elements())
+        wrong = ", ".join(f"{kinds[name]} {name}" for name in ("lost", "doubled", "believed"))
+        drawn = f"{self.again} drawn again"
+        return f"{self.kills} kills within {self.longest_s:.1f} s, {drawn}: {wrong}"
 
 
 def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found:
@@ -108,10 +94,11 @@ def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found
             found.again, moment_s = found.again + 1, EARLIER * lived_s
             shutil.rmtree(place.root)
         _, code = ended(one, place, PATIENCE_S)
-        compare(found, expected, one.facts(place))
+        found.wrong += compared(expected, one.facts(place))
         found.kills += 1
-        found.failed += [f"at {moment_s:.2f} s: ended with {code}"] if code else []
-        found.failed += [f"at {moment_s:.2f} s: {lock} is held" for lock in held_locks(place)]
+        failed = [f"ended with {code}"] if code else []
+        failed += [f"{lock} is held" for lock in held_locks(place)]
+        found.wrong.update(f"at {moment_s:.2f} s: {each}" for each in failed)
         shutil.rmtree(place.root)
         print(f"{one.flow}: {found}", file=sys.stderr, flush=True)
     return found
@@ -127,11 +114,12 @@ def ended(one: Killing, place: HomePaths, moment_s: float) -> tuple[float, int |
     return lived_s, process.exitcode
 
 
-def compare(found: Found, expected: Counter[str], facts: Counter[str]) -> None:
-    found.lost += expected - facts
-    more = facts - expected
-    found.doubled += Counter({fact: count for fact, count in more.items() if fact in expected})
-    found.believed += Counter({fact: count for fact, count in more.items() if fact not in expected})
+def compared(expected: Counter[str], facts: Counter[str]) -> Counter[str]:
+    """The facts that were lost, doubled or believed, each after this word."""
+    wrong = Counter({f"lost {fact}": count for fact, count in (expected - facts).items()})
+    for fact, count in (facts - expected).items():
+        wrong[f"{'doubled' if fact in expected else 'believed'} {fact}"] = count
+    return wrong
 
 
 def killings(prices: Path) -> dict[str, Killing]:
@@ -180,20 +168,14 @@ def aged(place: HomePaths) -> None:
     """Put there what may be removed and what may not: old files, old runs in MLflow, and a night
     that MLflow lacks."""
     filled("IBM")(place)
-    old, other, waiting = (
-        recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28)
-    )
-    for night in (old, other):
+    *logged, waiting = (recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28))
+    for night in logged:
         Tracking(place).keep_and_log(night)
     write_night(waiting, path := night_path(place.nights, "IBM", waiting.key))
     path.with_name(WAITING).touch()
     long_ago = (datetime.now(UTC) - timedelta(days=2_000)).timestamp()
-    for name in (
-        "payloads/IBM/{}.json.gz",
-        "datasets/IBM/{}.parquet",
-        "plots/IBM/{}/fan.png",
-        "models/IBM/{}/model",
-    ):
+    names = ("payloads/IBM/{}.json.gz", "datasets/IBM/{}.parquet")
+    for name in (*names, "plots/IBM/{}/fan.png", "models/IBM/{}/model"):
         for number in range(4):
             path = place.root / name.format(number)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,45 +191,30 @@ def nights(*tickers: str) -> Callable[[HomePaths], Counter[str]]:
 
 
 def of_ticker(place: HomePaths, ticker: str) -> Iterator[str]:
-    for each in fields(found := standing(place, ticker)):
-        value = getattr(found, each.name)
-        yield from (
-            f"{ticker}: {each.name} {one}"
-            for one in (value if isinstance(value, tuple) else (value,))
-        )
+    for name, value in vars(standing(place, ticker)).items():
+        for one in value if isinstance(value, tuple) else (value,):
+            yield f"{ticker}: {name} {one}"
 
 
 def bars(place: HomePaths) -> Counter[str]:
+    found = standing(place)
     return Counter(
-        [
-            f"bars {standing(place).bars}",
-            f"rows {standing(place).rows}",
-            f"file {stored(place) is not None}",
-        ]
+        [f"bars {found.bars}", f"rows {found.rows}", f"file {stored(place) is not None}"]
     )
 
 
 def what_is_kept(place: HomePaths) -> Counter[str]:
-    files = (path for path in place.root.rglob("*") if path.is_file())
-    kept = (path.relative_to(place.root) for path in files)
     tops = ("store", "payloads", "datasets", "plots", "models", "nights", "ledger")
+    files = (path for top in tops for path in (place.root / top).rglob("*") if path.is_file())
     runs = MlflowClient(place.tracking_uri).search_runs(["1", "2", "3"], run_view_type=ViewType.ALL)
     told = [f"run {run.info.run_name} {run.info.status} {run.info.lifecycle_stage}" for run in runs]
-    of_nights = (
-        str(path) for path in kept if path.parts[0] in tops and not path.name.endswith(".lock")
-    )
-    return Counter([*told, *of_nights])
+    kept = [str(path.relative_to(place.root)) for path in files if path.suffix != ".lock"]
+    return Counter([*told, *kept])
 
 
 def pretrained(place: HomePaths) -> Counter[str]:
-    found = [
-        f"pretrained network {vintage_store.digest(vintage_store.read(path))}"
-        for path in place.pretrained.glob("network-*.npz")
-    ]
-    found += [
-        f"regression {vintage_store.digest(vintage_store.read(p))}"
-        for p in place.pretrained.glob("*.json")
-    ]
+    made = [*place.pretrained.glob("network-*.npz"), *place.pretrained.glob("*.json")]
+    found = [f"learned {vintage_store.digest(vintage_store.read(path))}" for path in made]
     found += [f"left over {path.name}" for path in place.pretrained.iterdir() if path.is_dir()]
     versions = MlflowClient(place.tracking_uri).search_model_versions("name = 'lstm-pretrained'")
     return Counter(found + [f"version of {version.tags['vintage']}" for version in versions])

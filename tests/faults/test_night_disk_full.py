@@ -6,24 +6,17 @@ import shutil
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect.settings import PREFECT_API_URL
 
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from tests.support import replaying
+from tests.faults.test_night_faults import ASKED
 from tests.support.night_process import copied, forked, reporting, standing, start_night
 from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import fill, make_room, mount_small_disk
 
-ASKED: dict[str, Any] = {
-    "ticker": "IBM",
-    "session": replaying.THURSDAY,
-    "settings": replaying.SMALL,
-    "late_retries": 0,
-}
 ROOM = 0.1  # of what a night adds to its home; its bars, model and scores are the first fifth
 
 
@@ -35,7 +28,8 @@ def test_a_night_without_room_says_so_and_is_done_once_when_there_is_room(
 ) -> None:
     undisturbed = copied(ready, tmp_path / "undisturbed")
     start_night(undisturbed, **ASKED).join(PATIENCE_S)
-    free = int(ROOM * (size(undisturbed) - size(ready)))
+    pages = [pages_of(place) for place in (ready, undisturbed)]
+    free = int(ROOM * (pages[1] - pages[0])) * 4096
     here, there = Pipe(duplex=False)
     night = forked(short_of_room, there, ready, tmp_path / "short", free, PREFECT_API_URL.value())
     there.close()
@@ -65,8 +59,6 @@ def short_of_room(result: Connection, ready: HomePaths, folder: Path, free: int,
     result.send((first.is_failed(), first.message, half_written, again.name, standing(home_of())))
 
 
-def size(home: HomePaths) -> int:
-    """Bytes that the home's files take, in whole pages."""
-    return sum(
-        -(-path.stat().st_size // 4096) * 4096 for path in home.root.rglob("*") if path.is_file()
-    )
+def pages_of(home: HomePaths) -> int:
+    """How many pages of 4 KiB the home's files take."""
+    return sum(-(-path.stat().st_size // 4096) for path in home.root.rglob("*") if path.is_file())

@@ -2,8 +2,6 @@
 undisturbed one leaves."""
 
 import random
-import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,11 @@ import pytest
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.tracking.client import Tracking
+from tests.faults import flow_kills
 from tests.support import replaying
-from tests.support.night_process import (
-    KILLED,
-    copied,
-    held_locks,
-    nights,
-    standing,
-    start_night,
-    stored,
-)
+from tests.support.night_process import copied, nights, standing, start_night
 from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
@@ -35,42 +27,22 @@ ASKED: dict[str, Any] = {
     "settings": replaying.SMALL,
     "late_retries": 0,
 }
-EARLIER = 0.8
-
-
-def killed(home: HomePaths, moment_s: float) -> tuple[float, bool]:
-    """Kill a night at this moment; return how long it lived, and whether it was still at work
-    then."""
-    began, night = time.monotonic(), start_night(home, **ASKED)
-    night.join(moment_s)
-    lived_s = time.monotonic() - began
-    night.kill()
-    night.join()
-    return lived_s, night.exitcode == KILLED
 
 
 def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(
     ready: HomePaths, tmp_path: Path
 ) -> None:
     """`python -m tests.faults.campaign --flows 20` kills more often, and every flow."""
-    # ends at once; later nights find everything imported
-    no_session = ASKED | {"session": date(2013, 2, 24)}
-    start_night(copied(ready, tmp_path / "warm"), **no_session).join(PATIENCE_S)
-    undisturbed = copied(ready, tmp_path / "undisturbed")
-    length_s, _ = killed(undisturbed, PATIENCE_S)
-    expected = standing(undisturbed)
-    once = (expected.runs, expected.versions, expected.entries, expected.promotions)
-    assert [len(each) for each in once] == [1] * 4
-    moment_s, was_killed = length_s * random.Random(20130228).random(), False
-    while not was_killed:  # a night that ends before its moment is repeated, and killed earlier
-        home = copied(ready, tmp_path / f"killed at {moment_s:.3f} s")
-        lived_s, was_killed = killed(home, moment_s)
-        moment_s = EARLIER * lived_s
-    left = stored(home)
-    again = start_night(home, **ASKED)
-    again.join(PATIENCE_S)
-    assert (again.exitcode, standing(home), list(held_locks(home))) == (0, expected, [])
-    assert left in (stored(ready), stored(home))
+
+    def as_ready(place: HomePaths) -> None:
+        copied(ready, place.root)
+
+    one = flow_kills.Killing("nightly", ASKED, as_ready, flow_kills.nights("IBM"))
+    found = flow_kills.kill(one, 1, tmp_path, random.Random(20130228))
+    assert (found.kills, dict(found.wrong)) == (1, {})
+    undisturbed = standing(home_of({"STOCKML_HOME": str(tmp_path / "undisturbed")}))
+    for once in ("runs", "versions", "entries", "promotions"):
+        assert len(getattr(undisturbed, once)) == 1
 
 
 def test_two_runs_of_one_ticker_at_once_do_the_night_once(

@@ -4,7 +4,6 @@ logs. The night completes once. For kills under `stockml up` see test_up_kills.p
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -13,19 +12,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
+from tests.faults.test_night_faults import ASKED
 from tests.support import replaying
 from tests.support.night_process import nights, standing, start_night
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S, until
 from tests.support.scripted_feed import ScriptedFeed
 
-ASKED: dict[str, Any] = {
-    "ticker": "IBM",
-    "session": replaying.THURSDAY,
-    "settings": replaying.SMALL,
-    "late_retries": 0,
-    "quiet": False,
-}
 AWAY_S = 10.0
 
 
@@ -43,7 +36,7 @@ def test_a_night_survives_a_restart_of_either_server(
         with temporary_settings({PREFECT_API_URL: f"{prefect.wait().address}/api"}):
             # without which it logs, however late Prefect is killed
             with FileLock(home.locks / "mlflow-IBM.lock"):
-                night = start_night(home, **ASKED)
+                night = start_night(home, quiet=False, **ASKED)
                 until(lambda: any(home.root.rglob("decision*.json")))
                 prefect.kill()
                 prefect.start().wait()

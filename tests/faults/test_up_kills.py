@@ -15,16 +15,12 @@ from deployments.registration.automations import install
 from deployments.servers.prefect_api import prefect_api, unhealthy
 from stockml.home import current_home as home_of
 from tests.pages.prefect_session import Up, up
+from tests.pages.test_prefect_pages import LONG
 from tests.support.night_process import standing
 from tests.support.patience import until
 from tests.support.prefect_server import EVERY_SECOND
 
 pytestmark = pytest.mark.campaign
-# the tutorial trains in epochs
-LONG = {
-    "training": {"epochs": 16},
-    "network": {"units": [16], "look_back": 10},
-}
 SILENCE = timedelta(seconds=45)  # a run sends a heartbeat every 30 s
 
 

@@ -12,35 +12,15 @@ from stockml.settings import night_settings, settings_for
 from tests.deployments.test_ticker_list_choices import OWN
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ((None, None, None), OWN | {"profile": "nightly"}),
-        (
-            ("tutorial", "XNYS", {}),
-            {"profile": "tutorial", "calendar": "XNYS", "settings": OWN["settings"]},
-        ),
-        (
-            (
-                None,
-                "",
-                {"evaluation": {"direction_step": 5}, "policy": {"retrain_after_sessions": 9}},
-            ),
-            {
-                "profile": "nightly",
-                "calendar": "NYSE",
-                "settings": {
-                    "evaluation": OWN["settings"]["evaluation"] | {"direction_step": 5},
-                    "policy": {"retrain_after_sessions": 9},
-                },
-            },
-        ),
-    ],
-)
-def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_tickers_own(
-    given: Any, expected: dict[str, Any]
-) -> None:
-    assert of_ticker(OWN, *given) == expected
+def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_tickers_own() -> None:
+    assert of_ticker(OWN, None, None, None) == OWN | {"profile": "nightly"}
+    given = {"profile": "tutorial", "calendar": "XNYS"}
+    assert of_ticker(OWN, *given.values(), {}) == OWN | given
+    policy = {"policy": {"retrain_after_sessions": 9}}
+    evaluation = OWN["settings"]["evaluation"] | {"direction_step": 5}
+    changed = of_ticker(OWN, None, "", {"evaluation": {"direction_step": 5}} | policy)
+    settings = {"evaluation": evaluation} | policy
+    assert changed == {"profile": "nightly", "calendar": "NYSE", "settings": settings}
 
 
 def test_an_empty_form_keeps_what_the_profile_says() -> None:
@@ -51,32 +31,25 @@ def test_an_empty_form_keeps_what_the_profile_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "changes", "says"),
+    ("changes", "says"),
     [
-        ("nightly", {"training": {"epochs": 5}}, "does nothing in the nightly profile, found 5"),
-        (
-            "nightly",
-            {"evaluation": {"horizon": 0}},
-            "evaluation.horizon to be between 1 and 250, found 0",
-        ),
-        ("nightly", {"weather": {"rain": 1}}, "found 'weather'"),
+        ({"training": {"epochs": 5}}, "does nothing in the nightly profile, found 5"),
+        ({"evaluation": {"horizon": 0}}, "evaluation.horizon to be between 1 and 250, found 0"),
+        ({"weather": {"rain": 1}}, "found 'weather'"),
     ],
 )
 def test_a_setting_that_does_nothing_or_that_none_allows_is_refused_in_a_sentence(
-    profile: str, changes: dict[str, Any], says: str
+    changes: dict[str, Any], says: str
 ) -> None:
     """`--set training.epochs=5` trained again, to the same weights, under another key."""
     with pytest.raises(InvalidSetting, match=says):
-        chosen(profile, "auto", changes)
+        chosen("nightly", "auto", changes)
 
 
 @pytest.mark.parametrize("text", ["2013-02-30", "yesterday"])
-def test_what_is_no_day_is_refused_in_a_sentence(text: str) -> None:
+def test_what_is_no_day_is_refused_in_a_sentence_but_none_may_be_given(text: str) -> None:
     with pytest.raises(InvalidSession, match=f"found {text!r}"):
         day(text)
-
-
-def test_a_day_may_be_left_empty() -> None:
     assert (day_or_none(""), day_or_none("2012-02-29")) == (None, date(2012, 2, 29))
 
 

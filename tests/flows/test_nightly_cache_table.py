@@ -3,6 +3,7 @@ kept twice."""
 
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,20 @@ from tests.support.replaying import use
 pytestmark = pytest.mark.slow
 
 FROM_APPEND, FROM_DECIDE = STEPS[1:], STEPS[3:]
+
+
+def a_byte_of(pattern: str) -> Change:
+    """Change the first byte of such a file."""
+
+    def change(nights: Nights) -> dict[str, Any]:
+        path = min(nights.home.root.glob(pattern))
+        content = path.read_bytes()
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        return {}
+
+    return change
+
+
 CHANGES: dict[str, tuple[Change, Steps, bool]] = {
     # how it is changed, what then runs again, and whether it is another night: other data, other
     # settings or other code behind its numbers. Which step a module belongs to: tests/tasks
@@ -40,6 +55,8 @@ CHANGES: dict[str, tuple[Change, Steps, bool]] = {
     "a line of code": (a_line_of("models/regressions"), ("renormalise", *FROM_DECIDE), True),
     "a shipped vintage": (a_vintage_less, ("renormalise", *FROM_DECIDE), True),
     "the models lost": (a_lost("models"), ("train", "promote"), False),
+    "a bit of a model": (a_byte_of("models/IBM/*/*.npz"), ("train",), False),
+    "a broken result": (a_byte_of("results/evaluate-*"), ("evaluate",), False),
     "--force": (lambda nights: {"force": True}, STEPS, False),
 }
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow
@@ -32,36 +32,36 @@ BUSY = Fault.of((PAYLOADS / "html_503_heroku_2018.html").read_bytes(), 503)
 
 
 class Deployed:
-    """IBM's deployment, whose runs a worker takes as they come due."""
+    """A flow's deployment, whose runs a worker takes as they come due."""
 
-    def __init__(self, client: SyncPrefectClient, id: UUID) -> None:
-        self.client, self.id = client, id
+    def __init__(self, client: SyncPrefectClient, flow: Flow[..., Any]) -> None:
+        self.client, self.flow = client, flow
+        self.id = client.create_deployment(client.create_flow(flow), "IBM", concurrency_limit=1)
 
     def waiting(self) -> list[FlowRun]:
         filtered = in_state([StateType.SCHEDULED], deployment_id={"any_": [self.id]})
         return list(runs_of(self.client, filtered))
 
-    def next_run(self) -> State:
-        """The end of the only one that waits, taken as if it were due."""
-        [run] = self.waiting()
-        self.client.set_flow_run_state(
-            run.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True
-        )
-        state: Any = run_flow(
-            nightly, flow_run=self.client.read_flow_run(run.id), return_type="state"
-        )
+    def next_run(self, again: FlowRun | None = None) -> State:
+        """The end of the only one that waits, taken as if it were due, or of this one again."""
+        [run] = [again] if again else self.waiting()
+        due = Scheduled(scheduled_time=datetime.now(UTC))
+        self.client.set_flow_run_state(run.id, due, force=True)
+        run = self.client.read_flow_run(run.id)
+        state: Any = run_flow(self.flow, flow_run=run, return_type="state")
         return state
 
 
 @contextmanager
-def deployed(**asked: Any) -> Iterator[Deployed]:
+def deployed(flow: Flow[..., Any] = nightly, **asked: Any) -> Iterator[Deployed]:
     """With a first run of Friday's session that nobody has taken yet."""
-    parameters = {"ticker": "IBM", "session": str(FRIDAY), "settings": SMALL, **asked}
+    usual = {} if "tickers" in asked else {"ticker": "IBM"}
+    parameters = {"session": str(FRIDAY), "settings": SMALL, **usual, **asked}
     with get_client(sync_client=True) as client:
-        id = client.create_deployment(client.create_flow(nightly), "IBM", concurrency_limit=1)
-        client.create_flow_run_from_deployment(id, parameters=parameters)
-        yield Deployed(client, id)
-        client.delete_deployment(id)
+        night = Deployed(client, flow)
+        client.create_flow_run_from_deployment(night.id, parameters=parameters)
+        yield night
+        client.delete_deployment(night.id)
 
 
 def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last_ends_as_late(
@@ -69,14 +69,14 @@ def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last
 ) -> None:
     """Each asks anew, and holds neither slot nor lock until the next is due."""
     with deployed(late_retries=2, mode="keep") as night:
-        since = datetime.now(UTC)
+        since, wait = datetime.now(UTC), timedelta(minutes=20)
         state = night.next_run()
         assert (state.name, state.is_completed()) == ("Waiting", True)
         assert "asked again at " in str(state.message)
         [again] = night.waiting()
         due = again.next_scheduled_start_time
         assert due
-        assert since + timedelta(minutes=20) <= due <= datetime.now(UTC) + timedelta(minutes=20)
+        assert since + wait <= due <= datetime.now(UTC) + wait
         assert (again.parameters["late_retries"], again.parameters["mode"]) == (1, "keep")
         assert list(held_locks(ready)) == []
         assert store_of(ready).last_session("IBM") == THURSDAY, "the bars that came are kept"
@@ -102,8 +102,7 @@ def test_an_evening_without_answers_is_waited_for_and_then_skipped_with_the_reas
 ) -> None:
     """A burst notice and then HTTP 503 used to end the night, with 23 of the day's 25 requests
     unspent."""
-    undelayed = fetch_daily.with_options(retries=0)
-    monkeypatch.setattr("flows.tonight.fetch_daily", undelayed)
+    monkeypatch.setattr("flows.tonight.fetch_daily", fetch_daily.with_options(retries=0))
     feed.outage(BUSY)
     with deployed(late_retries=1, session=str(THURSDAY)) as night:
         assert night.next_run().name == "Waiting"
@@ -117,10 +116,7 @@ def test_a_run_that_is_repeated_after_a_kill_asks_for_no_second_one(ready: HomeP
     with deployed(late_retries=3) as night:
         [first] = night.waiting()
         assert night.next_run().name == "Waiting"
-        night.client.set_flow_run_state(
-            first.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True
-        )
-        run_flow(nightly, flow_run=night.client.read_flow_run(first.id), return_type="state")
+        night.next_run(again=first)
         assert len(night.waiting()) == 1
 
 
@@ -149,29 +145,6 @@ def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_a
     assert {asked.outputsize for asked in feed.asked} == {"compact"}
     [done] = nights(with_tables)
     assert done.session == FRIDAY
-
-
-def test_on_the_first_night_without_a_series_one_listing_tells_delisted_shares_from_a_typo(
-    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    feed.set_clock(THURSDAY)
-    use(feed, monkeypatch, plan="free")
-    monkeypatch.setenv("STOCKML_CLOCK", "2013-02-28T23:00-05:00")
-    wednesday = date(2013, 2, 27)
-    fill(with_tables, ["IBM"], until=wednesday)
-    feed.delisted = {"IBM": wednesday, "GONE": date(2009, 6, 1)}
-    feed.script(*[Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 2, symbol="IBM")
-    ends, asked = [], []
-    for ticker in ("IBM", "GONE", "IBN"):
-        requests = feed.requests
-        state = nightly(ticker, session=THURSDAY, settings=SMALL, late_retries=0, return_state=True)
-        ends.append((state.name, "taken off its exchange on" in str(state.message)))
-        asked.append([request.function for request in feed.asked[requests:]])
-    assert asked == [
-        ["TIME_SERIES_DAILY"] * 2 + ["LISTING_STATUS"],
-        *[["TIME_SERIES_DAILY"] * 2] * 2,
-    ]
-    assert ends == [("At rest", True), ("At rest", True), ("Failed", False)]
 
 
 def test_a_past_night_after_an_outage_of_months_fetches_the_history_that_it_lacks(

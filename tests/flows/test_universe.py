@@ -13,9 +13,8 @@ import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.flow_engine import run_flow
-from prefect.states import Scheduled, State
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import State
 
 from deployments.replay import Asked
 from flows.nightly import nightly
@@ -25,14 +24,14 @@ from stockml import clock
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.nights.status import last_run
-from stockml.nights.universe import NightRow, records, write_csv
+from stockml.nights.universe import NightRow
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import Plan, QuotaLedger, noted_turns
 from stockml.settings import Settings
 from stockml.storage.locks import FileNotes
 from tasks.artifacts import final_state
 from tasks.provider import join_turns, provider, stalest_of, turn_of
-from tasks.run_records import in_state, runs_of
+from tests.flows.test_tonight import deployed
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -43,9 +42,8 @@ class Killer:
     """Sends SIGKILL, once, to the worker process that asks for `symbol`; the feed calls it during
     that request."""
 
-    def __init__(self) -> None:
-        self.symbol: str | None = None
-        self.killed: int | None = None
+    symbol: str | None = None
+    killed: int | None = None
 
     def __call__(self, asked: Asked) -> None:
         if self.killed is None and asked.symbol == self.symbol:
@@ -55,11 +53,8 @@ class Killer:
 
 def workers() -> list[psutil.Process]:
     """This test's worker processes."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def is_connected(process: psutil.Process) -> bool:
@@ -68,15 +63,10 @@ def is_connected(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
-def killer() -> Killer:
-    return Killer()
-
-
-@pytest.fixture
 def replay(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer
-) -> Iterator[Any]:
-    with ScriptedFeed(aliases={"T1": "IBM", "T2": "AAPL"}, on_request=killer) as feed:
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+) -> Iterator[ScriptedFeed]:
+    with ScriptedFeed(aliases={"T1": "IBM", "T2": "AAPL"}) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
         yield feed
@@ -102,56 +92,44 @@ def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(
     """And the session's table keeps the nights of the first run."""
     fill(home, {"T1": "IBM"}, date(2013, 2, 27))
     Path(store_of(home).path("BAD")).write_bytes(b"PAR1")
-    asked = {
-        "tickers": ["T1", "BAD"],
-        "session": str(THURSDAY),
-        "settings": SMALL,
-        "late_retries": 2,
-    }
     replay.set_clock(date(2013, 2, 27))
-    with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(client.create_flow(universe), "all")
-        first = client.create_flow_run_from_deployment(deployment, parameters=asked)
-        state: Any = run_flow(universe, flow_run=first, return_type="state")
-        [again] = runs_of(
-            client, in_state([StateType.SCHEDULED], deployment_id={"any_": [deployment]})
-        )
-        assert again.parameters == asked | {"tickers": ["T1"], "late_retries": 1}
-        assert {row.ticker: row.outcome for row in state.result()} == {
-            "T1": "Late",
-            "BAD": "Failed",
-        }
+    asked = {"tickers": ["T1", "BAD"], "session": str(THURSDAY), "late_retries": 2}
+    with deployed(universe, **asked) as nights:
+        state = nights.next_run()
+        [again] = nights.waiting()
+        assert again.parameters == asked | {"settings": SMALL, "tickers": ["T1"], "late_retries": 1}
+        outcomes = {row.ticker: row.outcome for row in state.result()}
+        assert outcomes == {"T1": "Late", "BAD": "Failed"}
         assert "; 1 ticker asked again at " in str(state.message)
         replay.set_clock(THURSDAY)
-        client.set_flow_run_state(again.id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-        run_flow(universe, flow_run=client.read_flow_run(again.id))
-        client.delete_deployment(deployment)
-    with (home.universe / "2013-02-28.csv").open() as file:
-        outcomes = [(line["ticker"], line["outcome"]) for line in csv.DictReader(file)]
-    assert outcomes == [("T1", "Completed"), ("BAD", "Failed")]
+        nights.next_run()
+    lines = csv.DictReader((home.universe / "2013-02-28.csv").read_text().splitlines())
+    table = [(line["ticker"], line["outcome"]) for line in lines]
+    assert table == [("T1", "Completed"), ("BAD", "Failed")]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
-    home: HomePaths, replay: ScriptedFeed, killer: Killer
+    home: HomePaths, replay: ScriptedFeed
 ) -> None:
     """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at
     work."""
     fill(home, {"T1": "IBM", "T2": "AAPL"})
     damaged = Path(store_of(home).path("BAD"))
     damaged.write_bytes(b"PAR1")
+    replay.then = killer = Killer()
     killer.symbol = "T2"
     state = run(["T1", "T2", "NOPE", "BAD"])
     assert killer.killed
     rows = {row.ticker: row for row in state.result()}
     assert state.name == "Completed with failures"
-    outcomes = [rows[ticker].outcome for ticker in ("T1", "T2", "NOPE", "BAD")]
-    assert outcomes == ["Completed", "Crashed", "Failed", "Failed"]
+    expected = {"T1": "Completed", "T2": "Crashed", "NOPE": "Failed", "BAD": "Failed"}
+    assert {ticker: row.outcome for ticker, row in rows.items()} == expected
     assert rows["BAD"].why.startswith(str(damaged))
     assert [len(Ledger(home.ledger).entries(ticker)) for ticker in ("T1", "T2")] == [1, 0]
     ends = {str(night.parameters["ticker"]): night.state_name for night in nights_of(state)}
-    assert ends == {"T1": "Completed", "T2": "Crashed", "NOPE": "Failed", "BAD": "Failed"}
+    assert ends == expected
     assert last_run(home.nights, "T2").state == "Crashed"
     table = csv.DictReader((home.universe / "2013-02-28.csv").read_text().splitlines())
     assert [line["ticker"] for line in table] == ["BAD", "NOPE", "T2", "T1"]
@@ -163,19 +141,21 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
     """On a free key with one request left, the ticker that waited longest is asked; the others keep
-    what they have."""
+    what they have. To ask for a past session makes none the stalest."""
     use(replay, monkeypatch, plan="free")
-    fill(home, ["IBM"], date(2013, 2, 19))
-    fill(home, ["AAPL"], date(2013, 2, 20))
-    fill(home, ["MSFT"], THURSDAY)
+    stored = {"IBM": date(2013, 2, 19), "AAPL": date(2013, 2, 20), "MSFT": THURSDAY}
+    for ticker, until in stored.items():
+        fill(home, [ticker], until)
+    past = NightRequest("MSFT", Settings(), None, force=False)
+    assert turn(past, date(2013, 2, 18)) is None
+    assert noted_turns(FileNotes(home.quota), clock.now()) == {"MSFT": THURSDAY}
     spend_all_but(home, 1)
     assert stalest_of(dict.fromkeys(("MSFT", "AAPL", "IBM"), "")) == ["IBM", "AAPL", "MSFT"]
     state = run(["AAPL", "IBM"], processes=1)
     assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
     assert {run.state_name for run in nights_of(state)} == {"Completed", "Skipped: quota"}
-    assert [(asked.function, asked.symbol) for asked in replay.asked] == [
-        ("TIME_SERIES_DAILY", "IBM")
-    ]
+    asked = [(asked.function, asked.symbol) for asked in replay.asked]
+    assert asked == [("TIME_SERIES_DAILY", "IBM")]
     assert last_run(home.nights, "AAPL").state == "Skipped: quota"
 
 
@@ -198,22 +178,11 @@ def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quot
     assert turns == [None]
 
 
-def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
-    home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
-) -> None:
-    use(replay, monkeypatch, plan="free")
-    fill(home, ["IBM"], THURSDAY)
-    past = NightRequest("IBM", Settings(), None, force=False)
-    assert turn(past, date(2013, 2, 19)) is None
-    assert noted_turns(FileNotes(home.quota), clock.now()) == {"IBM": THURSDAY}
-
-
 def spend_all_but(home: HomePaths, left: int) -> None:
     """Use up requests of the quota, today's and tomorrow's, at a rate that the next one need not
     wait for."""
-    ledger = QuotaLedger.of(
-        FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"], Plan(1_200, None)
-    )
+    key = os.environ["ALPHAVANTAGE_API_KEY"]
+    ledger = QuotaLedger.of(FileNotes(home.quota), key, Plan(1_200, None))
     with provider() as asked:
         for _ in range((asked.remaining() or 0) - left):
             # requests that follow count on that day too
@@ -245,11 +214,3 @@ def test_the_runs_state_and_message_say_how_its_nights_ended(
     state = final_state(rows, fail_when)
     assert (state.name, state.is_failed()) == (name, name == "Failed")
     assert message in str(state.message)
-
-
-def test_the_table_lists_failures_first_and_the_csv_says_the_same(home: HomePaths) -> None:
-    rows = [GOOD, SKIPPED, BAD]
-    read = list(csv.DictReader(write_csv(home, rows).read_text().splitlines()))
-    for listed in (records(rows), read):
-        assert [line["ticker"] for line in listed] == ["AAPL", "KO", "IBM"]
-    assert list(read[0]) == list(records(rows)[0])

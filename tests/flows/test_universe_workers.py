@@ -2,7 +2,6 @@
 have its home."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any
 import dask
 import pytest
 from distributed import LocalCluster
-from prefect.settings import PREFECT_API_URL
 from prefect.states import State
 
 from flows.universe import universe
@@ -24,7 +22,6 @@ from tasks.task_pool import at_dask
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
-from tests.tasks.test_process_pool import check_processes_end_with
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,27 +88,3 @@ def test_without_dask_the_error_names_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InvalidSetting, match=r"pip install 'stockml\[dask\]'"), at_dask("x"):
         pass
-
-
-WAITING = """
-import signal
-from prefect import flow, task
-from tasks.task_pool import ends_of, in_processes
-
-@task
-def waits(name): signal.pause()
-
-@flow
-def many(): list(ends_of(waits, {name: {"name": name} for name in "ab"}, in_processes(), 2))
-
-if __name__ == "__main__":
-    many()
-"""
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_the_workers_end_with_the_run_however_that_ends(tmp_path: Path) -> None:
-    (tmp_path / "waiting.py").write_text(WAITING)
-    server = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(tmp_path / "waiting.py")]
-    check_processes_end_with(command, signal.SIGKILL, env={**os.environ, **server})

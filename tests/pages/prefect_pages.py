@@ -1,7 +1,6 @@
 """Prefect's pages in headless Chromium: a deployment's run form, its refusals, a run with its steps
 and artifacts, the buttons that cancel and retry it."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,28 +36,13 @@ def submit(page: "Page") -> None:
 
 
 def start(page: "Page") -> None:
-    """Submit a valid form."""
-    _started(page, lambda: submit(page))
-
-
-def quick_run(page: "Page") -> None:
-    """On a deployment's page: Run → Quick run."""
-
-    def asked() -> None:
-        page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text("Quick run").click()
-
-    _started(page, asked)
-
-
-def _started(page: "Page", ask: Callable[[], None]) -> None:
-    """Ask for a run, and again if the server's database was busy, as a person would."""
+    """Submit a valid form, and again if the server's database was busy, as a person would."""
     status = BUSY
     for _ in range(5):
         with page.expect_response(
             lambda answer: answer.url.endswith("/create_flow_run")
         ) as answered:
-            ask()
+            submit(page)
         if (status := answered.value.status) != BUSY:
             break
     assert status == 201

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from deployments.servers.access import check_port
-from deployments.servers.prefect_api import running_server
 from stockml.evaluation.path_scores import LSTM
 from stockml.home import current_home as home_of
 from stockml.nights import summary
@@ -37,7 +35,6 @@ from tests.pages.prefect_pages import (
 )
 from tests.pages.prefect_session import Up, epochs_of, up
 from tests.support.chromium import keep_picture, wait_for_texts
-from tests.support.commands import stockml
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S, until
@@ -47,14 +44,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.slow
-STEPS = 9  # fetch to publish
 MANY = 16  # epochs: long enough to be cancelled, short enough to be waited for
 # the tutorial trains in epochs
-LONG = {
-    "training": {"epochs": MANY},
-    "network": {"units": [16], "look_back": 10},
-}
-IMAGES = os.environ.get("STOCKML_IMAGES")
+LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}
 
 
 @pytest.fixture(scope="module")
@@ -66,58 +58,32 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-def test_up_starts_both_pages_and_a_worker_once(pages: Up) -> None:
-    text, place = "".join(pages.said), home_of({"STOCKML_HOME": str(pages.home)})
-    for expected in (f"{pages.prefect} ", f"{pages.mlflow} ", "created"):
-        assert expected in text
-    open_ports = [
-        each
-        for child in children_of(pages)
-        for each in child.net_connections()
-        if each.status == "LISTEN"
-    ]
-    assert {each.laddr.ip for each in open_ports} == {"127.0.0.1"}
-    assert running_server(place) == f"{pages.prefect}/api"
-    own = {"STOCKML_HOME": str(pages.home.parent)}
-    again = stockml("up", **own)
-    assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
-    assert "expected no running `stockml up` in this home" in again.stderr
-
-
-def children_of(pages: Up) -> list[psutil.Process]:
-    assert pages.process
-    return psutil.Process(pages.process.pid).children(recursive=True)
-
-
-def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
-    open_form(page, pages.prefect, "tutorial")
-    wait_for_texts(
-        page, "Passes over the training part (tutorial profile only). 1 to 1,000; usually 30"
-    )
-    fill(page, "ticker", "IBM")
-    fill(page, "Epochs (Optional)", "0")
-    submit(page)
-    page.get_by_text("minimum of 1").first.wait_for()
-    picture(page, "prefect-refusal.png")
-    assert pages.runs() == []
+def test_a_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
+    for deployment, label, shown in REFUSED:
+        open_form(page, pages.prefect, deployment)
+        if deployment == "tutorial":
+            fill(page, "ticker", "IBM")
+        fill(page, label, "0")
+        submit(page)
+        wait_for_texts(page, "minimum of 1", shown)
+        if deployment == "tutorial":
+            picture(page, "prefect-refusal.png")
+    assert [pages.runs(flow) for flow in ("nightly", "backtest", "maintenance")] == [[], [], []]
 
 
 REFUSED = (
-    ("replay past nights", "every (Optional)", "0", "less than the minimum of 1"),
-    ("weekly clean-up", "mlflow_trash_days (Optional)", "0", "less than the minimum of 1"),
+    (
+        "tutorial",
+        "Epochs (Optional)",
+        "Passes over the training part (tutorial profile only). 1 to 1,000; usually 30",
+    ),
+    ("replay past nights", "every (Optional)", "less than the minimum of 1"),
+    (
+        "weekly clean-up",
+        "mlflow_trash_days (Optional)",
+        "The provider's answers; they can be parsed again. 1 to 36,500; usually 400",
+    ),
 )
-
-
-def test_other_forms_refuse_values_out_of_bounds_too(pages: Up, page: "Page") -> None:
-    for deployment, label, value, said in REFUSED:
-        open_form(page, pages.prefect, deployment)
-        fill(page, label, value)
-        submit(page)
-        page.get_by_text(said).first.wait_for()
-    wait_for_texts(
-        page, "The provider's answers; they can be parsed again. 1 to 36,500; usually 400"
-    )
-    assert [pages.runs(flow) for flow in ("backtest", "tune", "maintenance")] == [[], [], []]
 
 
 def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page") -> None:
@@ -141,15 +107,6 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     wait_for_texts(page, "width_by")
     open_charts(page, pages.mlflow, link[2])
     wait_for_texts(page, "network_adds")
-
-
-@pytest.mark.usefixtures("browser")
-def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
-    """The night that was started in the page."""
-    pages.start("nightly/IBM", **pages.finished(1)["parameters"])
-    run = pages.finished(2)
-    assert run["state_name"] == "Completed"
-    assert pages.states(run["id"], STEPS) == {"Cached"}
 
 
 def family(run: dict[str, Any]) -> list[psutil.Process]:
@@ -233,6 +190,8 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
 def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(
     pages: Up, page: "Page"
 ) -> None:
+    """The night at work ends as Crashed where the universe finds its worker gone, and as Cancelled
+    where it still says so itself; either way it has published and logged nothing."""
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
     run_id = pages.start("universe/all tickers, one night", **asked)
     run = pages.until(run_id, "Running")
@@ -244,44 +203,27 @@ def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(
     leave(page)
     pages.until(run_id, "Cancelled")
     nothing_is_left(pages, processes)
-    nights = [run for run in pages.runs() if run["parameters"]["ticker"] in ("MSFT", "GOOG")]
-    assert [night["state_name"] for night in nights] == ["Cancelled"]
-
-
-WHOLE = """() => [...document.querySelectorAll(".markdown-renderer__table")].map(
-    table => table.scrollWidth <= table.clientWidth)"""
+    [night] = (run for run in pages.runs() if run["parameters"]["ticker"] in ("MSFT", "GOOG"))
+    assert night["state_name"] in ("Cancelled", "Crashed")
+    found = standing(home_of({"STOCKML_HOME": str(pages.home)}), night["parameters"]["ticker"])
+    assert found.rows
+    assert (found.runs, found.versions, found.entries, found.promotions) == ((), (), (), ())
 
 
 def widest() -> list[TickerRow]:
     """A morning with the longest cells that an ordinary night has."""
-    usual = replace(
+    figures = replace(
         KeyFigures.of(recorded_night()),
         path_adds=None,
         published_skill=-0.0551,
         width_against_usual=1.2,
+        publisher=LSTM,
+        network_adds=-0.0031,
+        network_adds_p=0.4,
     )
-    adds = replace(usual, publisher=LSTM, network_adds=-0.0031, network_adds_p=0.4)
-    due = datetime(2013, 2, 27, 4, tzinfo=UTC)  # a Wednesday
-    states = {
-        "TSCO.LON": ("up to date", ""),
-        "GOOGL": ("no night yet", ""),
-        "BRK-B": ("HTTP 500", "unreadable"),
-    }
-    return [
-        TickerRow(name, usual.session, long, None, False, adds, due, brief)
-        for name, (long, brief) in states.items()
-    ]
-
-
-def test_no_column_of_the_mornings_table_is_cut_off(pages: Up, page: "Page") -> None:
-    made = pages.api(
-        "/artifacts/", {"key": "widest", "type": "markdown", "data": markdown(widest())}
-    )
-    page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
-    page.get_by_text("next run", exact=True).wait_for()
-    for width in (1280, 1600):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate(WHOLE) == [True], width
+    wednesday = datetime(2013, 2, 27, 4, tzinfo=UTC)
+    known = (figures.session, "no night yet", None, False, figures, wednesday, "unreadable")
+    return [TickerRow("TSCO.LON", *known)]
 
 
 CUT_OFF = """() => [...document.querySelectorAll(".markdown-renderer__table")].flatMap(table => [
@@ -292,13 +234,15 @@ CUT_OFF = """() => [...document.querySelectorAll(".markdown-renderer__table")].f
     }).map(cell => cell.innerText))"""
 
 
-def test_no_figure_of_a_nights_page_is_cut_off(pages: Up, page: "Page") -> None:
-    text = summary.markdown(recorded_night()).replace("&emsp;", " ")
-    made = pages.api("/artifacts/", {"key": "night", "type": "markdown", "data": text})
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
-    page.get_by_text("width alone").first.wait_for()
-    assert page.evaluate(CUT_OFF) == []
+def test_no_figure_of_a_page_is_cut_off(pages: Up, page: "Page") -> None:
+    night = summary.markdown(recorded_night()).replace("&emsp;", " ")
+    for text, last in ((markdown(widest()), "next run"), (night, "width alone")):
+        made = pages.api("/artifacts/", {"key": "text", "type": "markdown", "data": text})
+        page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
+        page.get_by_text(last).first.wait_for()
+        for width in (1280, 1600):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(CUT_OFF) == [], (last, width)
 
 
 def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:
@@ -307,50 +251,8 @@ def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None
     wait_for_texts(page, "stockml: silent runs", "When any flow run")
 
 
-def test_a_night_that_no_worker_starts_is_reported_and_one_that_waits_its_turn_is_not(
-    pages: Up,
-) -> None:
-    """Five hundred nights take twenty minutes to get their turns."""
-    waiting = pages.overdue("PEP", minutes=30)
-    pages.overdue("KO", minutes=70)
-    late = "is a worker up? More late runs this hour are not sent"
-    assert (
-        pages.notice("KO 2013-03-04") == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
-    )
-    assert pages.run(waiting)["state_name"] == "Scheduled"
-
-
-def test_a_tickers_form_asks_for_three_things_and_a_wrong_day_is_answered_by_a_sentence(
-    pages: Up, page: "Page"
-) -> None:
-    before = len(pages.runs())
-    open_form(page, pages.prefect, "MSFT")
-    wait_for_texts(page, "session (Optional)", "mode (Optional)", "force (Optional)")
-    assert "ticker" not in page.inner_text("body")
-    fill(page, "session (Optional)", "31.2.2013")
-    start(page)
-    leave(page)
-    run = pages.finished(before + 1)
-    said = "expected a trading session as YYYY-MM-DD, found '31.2.2013': no calendar has such a day"
-    assert (run["parameters"]["ticker"], run["state"]["message"]) == ("MSFT", said)
-
-
-def test_ctrl_c_stops_all(pages: Up) -> None:
-    """The last test of these pages."""
-    family = children_of(pages)
-    assert pages.process
-    pages.process.send_signal(signal.SIGINT)
-    rest, _ = pages.process.communicate(timeout=PATIENCE_S)
-    assert (pages.process.returncode, rest.splitlines()) == (0, ["stopping", "stopped"])
-    _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
-    assert alive == []
-    assert not home_of({"STOCKML_HOME": str(pages.home)}).servers.exists()
-    for address in (pages.prefect, pages.mlflow):
-        check_port("anything", int(address.rpartition(":")[2]), "--port")
-
-
 def picture(page: "Page", name: str, height: int = 1000) -> None:
     """Take a picture for docs/images if STOCKML_IMAGES is set."""
-    if IMAGES:
+    if folder := os.environ.get("STOCKML_IMAGES"):
         page.set_viewport_size({"width": 1600, "height": height})
-        keep_picture(page, Path(IMAGES) / name)
+        keep_picture(page, Path(folder) / name)

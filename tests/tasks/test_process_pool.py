@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from typing import Any
 
 import psutil
 import pytest
@@ -29,17 +28,9 @@ with process_pool(2) as pool:
 def test_the_processes_end_with_the_one_that_needs_them(
     then: str, sent: signal.Signals | None
 ) -> None:
-    check_processes_end_with([sys.executable, "-c", WAITING.format(then=then)], sent)
-
-
-def check_processes_end_with(
-    command: list[str], sent: signal.Signals | None, **options: Any
-) -> None:
-    """Run a program until its two processes are there, and end it by the signal, or by a line that
-    it reads."""
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, **options
-    ) as running:
+    """It ends by a signal, or by what follows a line that it reads."""
+    command, pipe = [sys.executable, "-c", WAITING.format(then=then)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stderr=subprocess.DEVNULL) as running:
         try:
             workers = until(lambda: both if len(both := workers_of(running.pid)) == 2 else None)
             if sent:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from datetime import date
 
 import pytest
+from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.replay import REPLAY
@@ -62,20 +63,13 @@ def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan
 def test_turns_are_noted_for_a_capped_key_alone(
     home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "75/min")
-    assert join_turns({"IBM": BEFORE}) == {"IBM": BEFORE}
-    assert turn_of("IBM", TONIGHT, NEW_YORK) is None
-    assert not home.quota.exists()
-    monkeypatch.delenv("ALPHAVANTAGE_PLAN")
-    join_turns({"IBM": BEFORE})
-    assert noted_turns(FileNotes(home.quota), clock.now()) == {"IBM": BEFORE}
-
-
-def test_the_days_requests_reach_the_stalest_tickers_and_the_others_are_told_when_it_is_their_turn() -> (
-    None
-):
-    waiting = {f"T{n:02}": LONG_AGO for n in range(25)} | {"IBM": BEFORE, "KO": TONIGHT}
-    join_turns(waiting)
+    with monkeypatch.context() as premium:
+        premium.setenv("ALPHAVANTAGE_PLAN", "75/min")
+        assert join_turns({"IBM": BEFORE}) == {"IBM": BEFORE}
+        assert turn_of("IBM", TONIGHT, NEW_YORK) is None
+        assert not home.quota.exists()
+    join_turns({f"T{n:02}": LONG_AGO for n in range(25)} | {"IBM": BEFORE, "KO": TONIGHT})
+    assert noted_turns(FileNotes(home.quota), clock.now())["IBM"] == BEFORE
     assert turn_of("T00", TONIGHT, NEW_YORK) is None
     assert turn_of("KO", TONIGHT, NEW_YORK) is None, "it has its bar, and asks for none"
     assert turn_of("IBM", TONIGHT, NEW_YORK) is not None
@@ -86,9 +80,8 @@ def test_the_days_requests_reach_the_stalest_tickers_and_the_others_are_told_whe
 def test_without_a_key_in_the_environment_it_is_that_of_the_servers_secret_block(
     feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told apart by the full series, which the feed gives to a premium key alone."""
-    from prefect.blocks.system import Secret
-
+    """Told apart by the full series, which the feed gives to a premium key alone; asked again while
+    the server restarts."""
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")
 
@@ -96,6 +89,8 @@ def test_without_a_key_in_the_environment_it_is_that_of_the_servers_secret_block
         with provider() as asked:
             asked.daily("IBM", "full")
 
+    with pytest.raises(PremiumOnly):
+        ask()
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY")
     with pytest.raises(BadKey, match="found none"):
         ask()
@@ -103,8 +98,5 @@ def test_without_a_key_in_the_environment_it_is_that_of_the_servers_secret_block
     with ExitStack() as restart:
         restart.enter_context(temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}))
         monkeypatch.setattr(_key_from_block.retry, "sleep", lambda _: restart.close())  # type: ignore[attr-defined]
-        ask()
-    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K3Y12345")
-    with pytest.raises(PremiumOnly):
         ask()
     Secret.delete("alphavantage-api-key", _sync=True)

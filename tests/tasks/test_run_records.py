@@ -16,26 +16,19 @@ NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("state", "kept"),
+    ("state", "name", "why"),
     [
-        (Failed(message="Flow run …", data=NoData("IBM", "{}")), ("Failed", "expected a daily")),
-        (Completed(name="Late", message="the bar\nis late"), ("Late", "the bar is late")),
-        (Cancelling(), ("Cancelled", "")),
+        (Failed(message="Flow run …", data=NoData("IBM", "{}")), "Failed", "expected a daily"),
+        (Completed(name="Late", message="the bar\nis late"), "Late", "the bar is late"),
+        (Cancelling(), "Cancelled", ""),
     ],
 )
-def test_a_runs_end_is_kept_with_its_reason_in_one_line(
-    home: HomePaths, state: State, kept: tuple[str, str]
+def test_a_runs_end_is_kept_with_its_reason_in_one_line_and_replaced_by_none_before_it(
+    home: HomePaths, state: State, name: str, why: str
 ) -> None:
-    keep_end(FlowRun(flow_id=uuid4(), parameters={"ticker": "ibm"}), state, NOW)
-    run = last_run(home.nights, "IBM")
-    assert run
-    assert (run.state, run.why.startswith(kept[1])) == (kept[0], True), run
-
-
-def test_an_earlier_end_does_not_replace_a_later_one(home: HomePaths) -> None:
-    run = FlowRun(flow_id=uuid4(), parameters={"ticker": "IBM"})
-    keep_end(run, Completed(message="later"), NOW)
-    keep_end(run, Completed(message="earlier"), NOW - timedelta(hours=1))
-    kept = last_run(home.nights, "IBM")
-    assert kept
-    assert kept.why == "later"
+    run = FlowRun(flow_id=uuid4(), parameters={"ticker": "ibm"})
+    for ended, at in ((state, NOW), (Completed(message="earlier"), NOW - timedelta(hours=1))):
+        keep_end(run, ended, at)
+        kept = last_run(home.nights, "IBM")
+        assert kept
+        assert (kept.state, kept.why.startswith(why)) == (name, True), kept

@@ -4,13 +4,11 @@ many."""
 import json
 import os
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Scheduled
@@ -33,33 +31,15 @@ from tasks.artifacts import (
     show_status,
 )
 from tasks.run_records import in_state, runs_of
+from tests.flows.test_nightly import pages
 from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
 
 
-@pytest.fixture
-def follow(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None
-) -> Callable[..., None]:
-    """Adds tickers to the list, with these choices, and registers them."""
-    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
-
-    def followed(*tickers: str, **choices: str) -> None:
-        with restored(os.environ, settings_of(home)):
-            home.root.mkdir(exist_ok=True)
-            listed = [{"ticker": each, **choices} for each in tickers]
-            home.tickers.write_text(json.dumps({"tickers": listed}))
-            register_all(home)
-
-    return followed
-
-
 def page() -> str:
     """The only one, once it has been updated after other tests."""
-    by_key = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
-    with get_client(sync_client=True) as client:
-        (status,) = client.read_artifacts(artifact_filter=by_key)
-    return str(status.data)
+    (status,) = pages(KEY)
+    return status
 
 
 def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(
@@ -77,7 +57,7 @@ def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_ar
 @pytest.mark.usefixtures("prefect_server")
 def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next_run() -> None:
     now = datetime.now(UTC)
-    soon, monday = now + timedelta(minutes=20), now + timedelta(days=3)
+    soon, monday, past = (now + timedelta(minutes=each) for each in (20, 3 * 24 * 60, -1))
     deployments: set[UUID] = set()
     with get_client(sync_client=True) as client:
 
@@ -90,22 +70,14 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
         # left by other tests on this server
         for left in list(runs_of(client, in_state([StateType.SCHEDULED]))):
             client.delete_flow_run(left.id)
-        scheduled("maintenance", "NONE", now - timedelta(minutes=1))
+        scheduled("maintenance", "NONE", past)
         # a Friday night: a late bar is asked for again, others on Monday
-        for ticker, start in (
-            ("LATE", soon),
-            ("NYC", monday),
-            ("TYO", monday),
-            ("NYC", monday + timedelta(days=1)),
-        ):
+        starts = {"LATE": soon, "NYC": monday, "TYO": monday}
+        for ticker, start in (*starts.items(), ("NYC", monday + timedelta(days=1))):
             scheduled("nightly", ticker, start)
-        assert next_runs(next_nights(client)) == {"LATE": soon, "NYC": monday, "TYO": monday}
-        due = scheduled("nightly", "NYC", now - timedelta(minutes=1))
-        assert next_runs(next_nights(client)) == {
-            "LATE": soon,
-            "NYC": now - timedelta(minutes=1),
-            "TYO": monday,
-        }
+        assert next_runs(next_nights(client)) == starts
+        due = scheduled("nightly", "NYC", past)
+        assert next_runs(next_nights(client)) == starts | {"NYC": past}
         by_hand = due.model_copy(update={"deployment_id": None})
         assert is_last(by_hand), "a command's run leaves the update to no other"
         assert not is_last(due)
@@ -124,49 +96,44 @@ def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refus
 
 
 @pytest.mark.slow
-def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
-    follow: Callable[..., None], home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = recorded_night().forecast
-    assert before
-    Ledger(home.ledger).publish(
-        LedgerEntry("LEFT", "0" * 64, datetime(2013, 3, 1, tzinfo=UTC), before, "run", "1")
-    )
-    follow("FIRST", "SECOND")
-    assert "| LEFT | – | – | – | – | not followed | – |" in page()
-    lines = [line.strip("| ").split(" | ") for line in page().splitlines()]
-    next_run = {cells[0]: cells[-1] for cells in lines if cells[0] in ("FIRST", "SECOND")}
-    assert sorted(next_run) == ["FIRST", "SECOND"]
-    assert "–" not in next_run.values()
-    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T04:00:00+00:00")
-    show_status()
-    assert "As of 2013-03-01 23:00 in New York, the recorded prices' time" in page()
-
-
-@pytest.mark.slow
-def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
-    follow: Callable[..., None], capsys: pytest.CaptureFixture[str]
+def test_tickers_are_on_the_page_at_once_and_one_that_a_person_paused_is_called_paused(
+    home: HomePaths,
+    prefect_server: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without a forecast it was missing from the page; the dash in its row is also that of a
     deployment deleted."""
-    follow("GOES", "RESTS", "WHOLE")
+    before = recorded_night().forecast
+    assert before
+    known = LedgerEntry("LEFT", "0" * 64, datetime(2013, 3, 1, tzinfo=UTC), before, "run", "1")
+    Ledger(home.ledger).publish(known)
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    followed = ("GOES", "RESTS", "WHOLE")
+    home.tickers.write_text(json.dumps({"tickers": followed}))
+    with restored(os.environ, settings_of(home)):
+        register_all(home)
+    assert "| LEFT | – | – | – | – | not followed | – |" in page()
+    lines = [line.strip("| ").split(" | ") for line in page().splitlines()]
+    next_run = {cells[0]: cells[-1] for cells in lines}
+    assert "–" not in {next_run[ticker] for ticker in followed}
     with get_client(sync_client=True) as client:
         client.pause_deployment(client.read_deployment_by_name("nightly/WHOLE").id)
         resting = client.read_deployment_by_name("nightly/RESTS")
         client.update_deployment_schedule(resting.id, resting.schedules[0].id, active=False)
         # as the server does itself, within a while
-        for due in list(runs_of(client, in_state([StateType.SCHEDULED]))):
-            if due.deployment_id == resting.id:
-                client.delete_flow_run(due.id)
-        show_status()
+        waiting = in_state([StateType.SCHEDULED], deployment_id={"any_": [resting.id]})
+        for due in list(runs_of(client, waiting)):
+            client.delete_flow_run(due.id)
+    show_status()
     assert "| RESTS | – | – | – | – | no night yet | paused |" in page()
     assert run(["status", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["tickers"]
-    added = [row for row in rows if row["ticker"] in ("GOES", "RESTS", "WHOLE")]
-    assert [(row["ticker"], row["paused"], row["next_run"] is None) for row in added] == [
-        ("GOES", False, False),
-        ("RESTS", True, True),
-        ("WHOLE", True, True),
-    ]
-    said = str(missing_forecasts(["GOES", "RESTS", "WHOLE"], return_state=True).message)
+    rows = {row["ticker"]: row for row in json.loads(capsys.readouterr().out)["tickers"]}
+    for ticker, paused in (("GOES", False), ("RESTS", True), ("WHOLE", True)):
+        row = rows[ticker]
+        assert (row["paused"], row["next_run"] is None) == (paused, paused)
+    said = str(missing_forecasts([*followed], return_state=True).message)
     assert "for 1 of 1: GOES" in said
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T04:00:00+00:00")
+    show_status()
+    assert "As of 2013-03-01 23:00 in New York, the recorded prices' time" in page()

@@ -10,8 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter
 
 from stockml.errors import InvalidFile, NoBars, ProcessKilled, StoreUnreadable
 from stockml.evaluation.backtest import Span
@@ -23,6 +21,7 @@ from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuning import TrialRecord
 from tasks.artifacts import epoch_callback
 from tasks.studies import backtest_tickers, read_prices, trial_callback
+from tests.flows.test_nightly import pages
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
@@ -41,9 +40,7 @@ def test_an_unreadable_ticker_is_left_out_with_a_message_but_is_an_error_if_it_w
     home: HomePaths, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(home, ["AAPL", "IBM"])
-    damaged = BarStore.of(home).path("IBM")
-    with open(damaged, "wb") as file:
-        file.write(b"no Parquet")
+    (damaged := Path(BarStore.of(home).path("IBM"))).write_bytes(b"no Parquet")
     assert reading([]) == ["AAPL"]
     assert f"IBM is left out: {damaged}" in caplog.text
     with pytest.raises(StoreUnreadable):
@@ -54,13 +51,8 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = "2013-02-28,1,2,1,2,5\n2013-03-01,2,3,2,3,5\n"
-    files = {
-        "ibm.csv": rows,
-        "abx.us.txt": rows,
-        "abx.csv": rows,
-        "x.csv": "2013-03-01,2,NaN,2,3,5",
-    }
-    files |= {"nyse/ko.csv": "", "\x1b]0;title\x07/ko.csv": ""}
+    files = dict.fromkeys(("ibm.csv", "abx.us.txt", "abx.csv"), rows)
+    files |= dict.fromkeys(("x.csv", "\x1b]0;title\x07/ko.csv"), "2013-03-01,2,NaN,2,3,5")
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"Date,Open,High,Low,Close,Volume\n{content}")
@@ -70,7 +62,7 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
     assert "abx.us.txt is left out: " in caplog.text, "nobody is to guess which of two was taken"
     assert "x.csv is left out: " not in caplog.text
     assert reading([], tmp_path) == ["ABX", "IBM"]
-    for name in ("x.csv", "nyse/ko.csv", r"\x1b]0;title\x07/ko.csv"):
+    for name in ("x.csv", r"\x1b]0;title\x07/ko.csv"):
         assert f"{name} is left out: " in caplog.text
     assert "\x1b" not in caplog.text, "a terminal would obey it"
     with pytest.raises(InvalidFile, match=r"a file of X that can be read, found none; .*/x.csv: "):
@@ -80,13 +72,10 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
 def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) -> None:
     """Its only bar is of a day on which London was open and New York, by which its suffix would go,
     was not."""
-    bar = recorded("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(2013, 2, 18)])
-    told = {
-        "recorded_at": datetime(2013, 2, 19, tzinfo=UTC),
-        "source": "test",
-        "session": date(2013, 2, 18),
-    }
-    BarStore.of(home, "XLON").append("VOD", bar, **told)
+    day = date(2013, 2, 18)
+    bar = recorded("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(day)])
+    now = datetime(2013, 2, 19, tzinfo=UTC)
+    BarStore.of(home, "XLON").append("VOD", bar, recorded_at=now, source="test", session=day)
     with pytest.raises(NoBars, match="no bar of VOD is believed"):
         reading(["VOD"])
     keep_newest(home.nights, replace(recorded_night(), ticker="VOD", calendar="XLON"))
@@ -95,30 +84,20 @@ def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) 
         reading(["VOD"], calendar="XNYS")
 
 
-def trial(number: int, seconds: float, of: int) -> TrialRecord:
-    began = datetime(2026, 1, 2, tzinfo=UTC)
-    return TrialRecord(
-        "IBM", "a study", number, of, "complete", {}, (), 1.0, 1.0, began, seconds, 1.0
-    )
-
-
 @flow
-def searching(*trials: TrialRecord) -> None:
-    on_trial = trial_callback("IBM")
-    for each in trials:
-        on_trial(each)
+def searching(*seconds: float) -> None:
+    on_trial, began = trial_callback("IBM"), datetime(2026, 1, 2, tzinfo=UTC)
+    for number, each in enumerate(seconds):
+        ended = ("complete", {}, (), 1.0, 1.0, began, each, 1.0)
+        on_trial(TrialRecord("IBM", "a study", number, 4, *ended))
 
 
 def test_a_searchs_remaining_time_is_estimated_from_how_long_its_trials_took(
-    home: HomePaths,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    home: HomePaths, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home.root.mkdir()
-    (home.root / "file").touch()  # not a folder, so no database can be below it
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home.root}/file/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with caplog.at_level(logging.INFO, logger="prefect.flow_runs"):
-        searching(trial(0, 50.0, 4), trial(1, 70.0, 4))
+        searching(50.0, 70.0)
     assert "trial 2 of 4, about 2 min left" in caplog.text
 
 
@@ -131,11 +110,7 @@ def training(*rows: EpochProgress) -> None:
 
 def test_progress_starts_at_half_if_only_the_published_network_is_still_to_be_trained() -> None:
     training(EpochProgress("published", 1, 2, 0.1, 0.1, 1e-3, 1.0, 1.0))
-    with get_client(sync_client=True) as client:
-        (bar,) = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key={"any_": ["training-pub"]})
-        )
-    assert bar.data == 75.0
+    assert pages("training-pub") == ["75"]
 
 
 class Deadly:
