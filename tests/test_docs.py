@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from typer.main import get_command
 
 from deployments.cli.app import app
 from stockml.forecasts.ledger import SCHEMA
-from stockml.home import HomePaths
 from stockml.plots.tutorial import FIGURES
 from stockml.prices.store import BarStore
 from stockml.tracking.client import Tracking
@@ -36,30 +34,30 @@ VARIABLE = re.compile(r"\b(?:STOCKML|ALPHAVANTAGE)_[A-Z_]*[A-Z]\b")
 COMMANDS: Any = get_command(app)
 
 
-def named(page: Path) -> str:
+def named(page):
     return str(page.relative_to(PROJECT))
 
 
-def headings(page: Path) -> set[str]:
+def headings(page):
     """As GitHub names them in an address."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_link_leads_to_a_file_and_a_heading_in_it(page: Path) -> None:
+def test_every_link_leads_to_a_file_and_a_heading_in_it(page):
     for to, at in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", page.read_text()):
         target = page.parent / to if to else page
         assert target.exists(), to
         assert not at or at in headings(target), (to, at)
 
 
-def test_every_page_can_be_reached_from_readme() -> None:
+def test_every_page_can_be_reached_from_readme():
     linked = set(re.findall(r"\]\(([^)#\s]+)", (PROJECT / "README.md").read_text()))
     assert [page for page in map(named, PAGES) if page != "README.md" and page not in linked] == []
 
 
-def lines_of(page: Path) -> Iterator[str]:
+def lines_of(page):
     """Every command of this project that the page shows, in a block or in a line."""
     text = page.read_text()
     blocks = [
@@ -75,7 +73,7 @@ def lines_of(page: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "CHANGELOG" not in page.name], ids=named
 )
-def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
+def test_every_command_and_option_that_is_named_exists(page):
     for line in lines_of(page):
         words, command = shlex.split(line), COMMANDS
         while words and hasattr(command, "commands") and not words[0].startswith("-"):
@@ -90,19 +88,19 @@ def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
         assert asked <= known | {"--help"}, line
 
 
-def parts_of(command: Any, path: str = "stockml") -> Iterator[tuple[str, Any]]:
+def parts_of(command, path="stockml"):
     yield path, command
     for name, part in getattr(command, "commands", {}).items():
         yield from parts_of(part, f"{path} {name}")
 
 
-def test_readme_names_every_command() -> None:
+def test_readme_names_every_command():
     rows = re.findall(r"^\| (`.*?) \|", (PROJECT / "README.md").read_text(), re.MULTILINE)
     named_there = {word for row in rows for word in re.findall(r"[a-z-]+", row)}
     assert sorted(set(COMMANDS.commands) - named_there) == []
 
 
-def test_every_command_in_a_code_block_parses_as_written() -> None:
+def test_every_command_in_a_code_block_parses_as_written():
     """With its arguments, as a person would copy it; it is parsed, not run."""
     blocks = [
         block
@@ -119,7 +117,7 @@ def test_every_command_in_a_code_block_parses_as_written() -> None:
         assert command.make_context(line[0], list(rest))
 
 
-def test_the_walk_covers_every_how_to_and_their_commands_are_valid_shell() -> None:
+def test_the_walk_covers_every_how_to_and_their_commands_are_valid_shell():
     shown = {line: page for page in walk_howtos.PAGES for line in walk_howtos.commands(page)}
     walked = {f"docs/{page}.md" for page in walk_howtos.PAGES}
     assert {named(page) for page in PAGES if page.parent.name == "how-to"} <= walked
@@ -128,7 +126,7 @@ def test_the_walk_covers_every_how_to_and_their_commands_are_valid_shell() -> No
         subprocess.run(["sh", "-n", "-c", line], check=True)
 
 
-def test_the_variables_of_the_code_are_those_of_the_docs() -> None:
+def test_the_variables_of_the_code_are_those_of_the_docs():
     files = [
         path
         for name in CODE
@@ -147,7 +145,7 @@ def test_the_variables_of_the_code_are_those_of_the_docs() -> None:
     assert told - plain == set(), "in docs/settings.md alone"
 
 
-def test_every_place_in_a_home_has_its_row() -> None:
+def test_every_place_in_a_home_has_its_row():
     code = "".join(
         path.read_text() for room in CODE[:-1] for path in (PROJECT / room).rglob("*.py")
     )
@@ -161,7 +159,7 @@ def test_every_place_in_a_home_has_its_row() -> None:
     )
 
 
-def test_every_column_of_the_ledger_has_its_row() -> None:
+def test_every_column_of_the_ledger_has_its_row():
     told = (PROJECT / "docs" / "data.md").read_text().partition("`ledger/TICKER.parquet`")[2]
     rows = "".join(re.findall(r"^\| (`.*?) \|", told, re.MULTILINE))
     columns = [name for name in SCHEMA.names if not name.endswith(("_50", "_95"))]
@@ -169,7 +167,7 @@ def test_every_column_of_the_ledger_has_its_row() -> None:
 
 
 @pytest.mark.parametrize("at", range(3), ids=["pandas", "DuckDB", "Polars"])
-def test_each_snippet_reads_the_newest_value_of_every_session(home: HomePaths, at: int) -> None:
+def test_each_snippet_reads_the_newest_value_of_every_session(home, at):
     assert duckdb
     assert polars
     store, bars = BarStore.of(home), recorded("IBM").tail(30)
@@ -193,7 +191,7 @@ def test_each_snippet_reads_the_newest_value_of_every_session(home: HomePaths, a
 
 
 @pytest.mark.slow
-def test_the_snippet_forecasts_from_a_file_as_a_night_does(tmp_path: Path) -> None:
+def test_the_snippet_forecasts_from_a_file_as_a_night_does(tmp_path):
     recorded("IBM").to_csv(tmp_path / "ko.csv")
     [snippet] = re.findall(
         r"```python\n(from stockml.evaluation.*?)```",
@@ -212,9 +210,7 @@ def test_the_snippet_forecasts_from_a_file_as_a_night_does(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(
-    with_tables: HomePaths,
-) -> None:
+def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(with_tables):
     tracking, night = Tracking(with_tables), with_files(recorded_night(), with_tables.root)
     tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
@@ -240,7 +236,7 @@ def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(
 
 
 @pytest.mark.slow
-def test_the_tutorials_notebook_walks_through_its_page(tmp_path: Path) -> None:
+def test_the_tutorials_notebook_walks_through_its_page(tmp_path):
     file = tmp_path / "ibm.us.txt"
     recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
     changed = {"network.units": (4,), "network.look_back": 5}

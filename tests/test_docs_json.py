@@ -7,30 +7,27 @@ test_models.py, test_studies.py.
 import json
 import re
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from deployments.cli.app import app, run
-from stockml.home import HomePaths
 from stockml.nights.record import kept_nights
 from stockml.nights.summary import as_json
-from tests.support.commands import Captured
 from tests.support.json_fields import PAGE, check_fields, told
 from tests.support.old_homes import restored_to
 from tests.support.recordings import recorded
 from tests.test_docs import parts_of
 
 
-def shown(capsys: Captured, *arguments: str) -> dict[str, Any]:
+def shown(capsys, *arguments):
     run([*arguments, "--json"])
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
-def test_every_command_with_json_is_told_and_no_other() -> None:
+def test_every_command_with_json_is_told_and_no_other():
     parts = parts_of(get_command(app))
     with_json = {
         name for name, part in parts if any(each.name == "as_json" for each in part.params)
@@ -41,7 +38,7 @@ def test_every_command_with_json_is_told_and_no_other() -> None:
     assert named == with_json
 
 
-def test_every_row_of_the_table_is_read() -> None:
+def test_every_row_of_the_table_is_read():
     rows = [
         line
         for line in PAGE.read_text().splitlines()
@@ -54,9 +51,7 @@ def test_every_row_of_the_table_is_read() -> None:
     )
 
 
-def test_what_is_shown_of_a_home_has_the_fields_that_are_told(
-    home: HomePaths, capsys: Captured
-) -> None:
+def test_what_is_shown_of_a_home_has_the_fields_that_are_told(home, capsys):
     restored_to(home.root)
     for command in ("status", "forecast IBM", "bars IBM", "tickers list"):
         check_fields(command.removesuffix(" IBM"), shown(capsys, *command.split()))
@@ -70,7 +65,7 @@ def test_what_is_shown_of_a_home_has_the_fields_that_are_told(
 
 
 @pytest.mark.slow
-def test_a_night_has_the_fields_that_are_told(home: HomePaths, capsys: Captured) -> None:
+def test_a_night_has_the_fields_that_are_told(home, capsys):
     check_fields("nightly", shown(capsys, "nightly", "IBM", "--session", "2013-03-02"))
     night = as_json(kept_nights(restored_to(home.root).nights, "IBM")[-1])
     check_fields("nightly", night)
@@ -78,7 +73,7 @@ def test_a_night_has_the_fields_that_are_told(home: HomePaths, capsys: Captured)
 
 
 @pytest.mark.usefixtures("home")
-def test_an_import_has_the_fields_that_are_told(tmp_path: Path, capsys: Captured) -> None:
+def test_an_import_has_the_fields_that_are_told(tmp_path, capsys):
     (files := tmp_path / "files").mkdir()
     recorded("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date").to_csv(
         files / "ibm.csv"

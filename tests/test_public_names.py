@@ -5,7 +5,6 @@ A private name may be gone with any release, which would keep users from securit
 """
 
 import ast
-from collections.abc import Iterator, Set
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +23,7 @@ DOCUMENTED = {
 }
 
 
-def is_private(name: str) -> bool:
+def is_private(name):
     """Whether a dotted name has an underscored part; `__doc__` and the like are public."""
     return any(
         part.startswith("_") and not (part.startswith("__") and part.endswith("__"))
@@ -32,11 +31,11 @@ def is_private(name: str) -> bool:
     )
 
 
-def is_foreign(module: str) -> bool:
+def is_foreign(module):
     return module.partition(".")[0] not in OWN
 
 
-def dotted(node: ast.expr) -> str:
+def dotted(node):
     """`a.b.c` of a name or a chain of attributes; empty for anything else."""
     if isinstance(node, ast.Name):
         return node.id
@@ -44,7 +43,7 @@ def dotted(node: ast.expr) -> str:
     return f"{above}.{node.attr}" if above and isinstance(node, ast.Attribute) else ""
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str, str]]:
+def imports(tree):
     """Each name that another package's import binds anywhere in the file, with what it stands
     for."""
     for node in ast.walk(tree):
@@ -56,7 +55,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str, str]]:
                 yield node, each.asname or each.name, f"{node.module}.{each.name}"
 
 
-def targets(node: ast.AST) -> Iterator[ast.expr]:
+def targets(node):
     """The places that a node assigns to or deletes, tuples taken apart."""
     if isinstance(node, ast.Assign | ast.Delete):
         yield from (place for each in node.targets for place in parts(each))
@@ -66,18 +65,18 @@ def targets(node: ast.AST) -> Iterator[ast.expr]:
         yield ast.Attribute(node.args[0], constant(node.args[1]) or "…")
 
 
-def parts(place: ast.expr) -> Iterator[ast.expr]:
+def parts(place):
     if isinstance(place, ast.Tuple | ast.List):
         yield from (part for each in place.elts for part in parts(each))
     else:
         yield place
 
 
-def constant(node: ast.expr) -> str:
+def constant(node):
     return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
-def defined(tree: ast.AST) -> Iterator[str]:
+def defined(tree):
     """The private names that a file gives to functions, classes, variables and attributes of its
     own."""
     for node in ast.walk(tree):
@@ -90,7 +89,7 @@ def defined(tree: ast.AST) -> Iterator[str]:
                 yield place.attr
 
 
-def faults(source: str, own: Set[str] = frozenset()) -> list[str]:
+def faults(source, own=frozenset()):
     """What a file takes or changes that is not another package's to give, each with its line.
 
     own: the private names that the product defines; any other belongs to another package, whatever
@@ -103,7 +102,7 @@ def faults(source: str, own: Set[str] = frozenset()) -> list[str]:
         (statement.lineno, f"imports {name}") for statement, _, name in taken if is_private(name)
     }
 
-    def is_another_packages(name: str) -> bool:
+    def is_another_packages(name):
         return name.partition(".")[0] in bound and name not in DOCUMENTED
 
     for node in ast.walk(tree):
@@ -126,7 +125,7 @@ def faults(source: str, own: Set[str] = frozenset()) -> list[str]:
 
 
 @pytest.mark.parametrize("package", OWN)
-def test_the_product_takes_public_names_only_and_changes_no_other_package(package: str) -> None:
+def test_the_product_takes_public_names_only_and_changes_no_other_package(package):
     found = []
     for path in sorted((PROJECT / package).rglob("*.py")):
         told = faults(path.read_text(encoding="utf-8"), own_names())
@@ -135,7 +134,7 @@ def test_the_product_takes_public_names_only_and_changes_no_other_package(packag
 
 
 @cache
-def own_names() -> frozenset[str]:
+def own_names():
     sources = (
         path.read_text(encoding="utf-8")
         for package in OWN
@@ -168,5 +167,5 @@ def own_names() -> frozenset[str]:
         ("import prefect\nflow = prefect.flow()\nflow.name = 'x'", ""),
     ],
 )
-def test_a_private_name_and_a_change_to_another_package_are_found(source: str, found: str) -> None:
+def test_a_private_name_and_a_change_to_another_package_are_found(source, found):
     assert ";".join(faults(source)) == found

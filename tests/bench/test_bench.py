@@ -5,22 +5,18 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from tests.bench import report, year
 from tests.bench.measuring import Measured
-from tests.bench.year import Year, differing, play
+from tests.bench.year import differing, play
 
 pytestmark = pytest.mark.campaign
 
 
-def test_chosen_parts_run_and_their_figures_are_kept_with_the_machines_description(
-    tmp_path: Path,
-) -> None:
+def test_chosen_parts_run_and_their_figures_are_kept_with_the_machines_description(tmp_path):
     command = [sys.executable, "-m", "tests.bench", "--fast", "--only=append", "--only=read"]
     environment = os.environ | {"STOCKML_HOME": str(tmp_path)}
     subprocess.run(command, env=environment, capture_output=True, check=True)
@@ -34,7 +30,7 @@ def test_chosen_parts_run_and_their_figures_are_kept_with_the_machines_descripti
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(0.024, "reached"), (0.026, "missed")])
-def test_a_figure_is_judged_against_its_target_by_its_median(seconds: float, verdict: str) -> None:
+def test_a_figure_is_judged_against_its_target_by_its_median(seconds, verdict):
     measured = Measured("append", (seconds, 9.0, 0.001), peak_bytes=150_000_000, first=0.2)
     row = report.cells(measured)
     assert row[-1] == verdict
@@ -42,9 +38,7 @@ def test_a_figure_is_judged_against_its_target_by_its_median(seconds: float, ver
     assert row[6] == "0.15 GB"
 
 
-def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(
-    home: HomePaths,
-) -> None:
+def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(home):
     """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m
     tests.bench.year`."""
     played = play(home, year.CYCLE)
@@ -61,7 +55,7 @@ def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_know
     check_named(played)
 
 
-def check_named(played: Year) -> None:
+def check_named(played):
     """Check that each fault is named on its night."""
     day, said = played.day, {key: "\n".join(lines) for key, lines in played.said.items()}
     assert f"the bar of {day(year.LOST)} is late" in said["IBM", day(year.LOST)]

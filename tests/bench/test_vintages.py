@@ -25,7 +25,7 @@ pytestmark = pytest.mark.campaign
 TINY = (MemberSettings(units=(4, 3), dense=5, epochs=1),)
 
 
-def write_prices(folder: Path, name: str, seed: int) -> None:
+def write_prices(folder, name, seed):
     days = sessions_for("IBM").between(date(1996, 6, 3), date(1999, 9, 30))
     series = walk(len(days), seed=seed)
     write_csv(
@@ -33,9 +33,7 @@ def write_prices(folder: Path, name: str, seed: int) -> None:
     )
 
 
-def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_named(
-    tmp_path: Path,
-) -> None:
+def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_named(tmp_path):
     folder, into = tmp_path / "prices", tmp_path / "made"
     for seed, name in enumerate(("aa.us.txt", "bb.us.txt")):
         write_prices(folder, name, seed)
@@ -53,7 +51,7 @@ def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in made[:2]]
 
 
-def test_a_networks_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
+def test_a_networks_score_is_the_mean_over_tickers_of_each_ones_skill():
     known = {f"T{i}": walk(1_200, seed=i) for i in range(3)}
     pooled = HarRegression.fit(known, date(2004, 6, 30))
     vintages = VintageSet(
@@ -73,7 +71,7 @@ def test_a_networks_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
     assert share == 100 * np.mean(np.array(skills) > 0)
 
 
-def test_pretrained_networks_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
+def test_pretrained_networks_are_made_from_tickers_and_described_once(tmp_path):
     series, end = {f"T{i}": walk(900, seed=i) for i in range(3)}, date(2003, 6, 19)
     vintage_store.write(HarRegression.fit(series, end), tmp_path)
     (tmp_path / "README.md").write_text("# Before\n")

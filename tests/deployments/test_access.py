@@ -6,7 +6,6 @@ import pytest
 from prefect import settings
 from prefect.context import SyncClientContext
 
-from deployments.replay import Feed
 from deployments.servers.access import (
     Access,
     PasswordNeeded,
@@ -33,11 +32,11 @@ TUNNEL = {"STOCKML_ALLOWED_HOSTS": "Stocks.example.org, box.lan:8443,"}
         (OPEN, {"*"}),  # the password guards it
     ],
 )
-def test_a_server_answers_to_its_own_names_only(environ: dict[str, str], hosts: set[str]) -> None:
+def test_a_server_answers_to_its_own_names_only(environ, hosts):
     assert {*Access.of(environ).hosts} == hosts
 
 
-def test_only_the_servers_own_pages_may_send_it_requests() -> None:
+def test_only_the_servers_own_pages_may_send_it_requests():
     own = ["http://127.0.0.1:4200", "http://localhost:4200"]
     assert Access().origins(4200) == own
     named = [
@@ -51,7 +50,7 @@ def test_only_the_servers_own_pages_may_send_it_requests() -> None:
     assert everywhere.origins(4200) == list(dict.fromkeys([*own, *others]))
 
 
-def test_pages_that_other_machines_can_reach_need_a_password() -> None:
+def test_pages_that_other_machines_can_reach_need_a_password():
     environ = {"STOCKML_ADDRESS": "192.168.1.7"}
     with pytest.raises(PasswordNeeded, match="AUTH_STRING=user:password, or leave STOCKML_ADDRESS"):
         Access.of(environ)
@@ -69,14 +68,14 @@ def test_pages_that_other_machines_can_reach_need_a_password() -> None:
         {"PREFECT_SERVER_API_AUTH_STRING": "me:sécret-of-many-letters"},
     ],
 )
-def test_an_invalid_setting_is_refused_by_name_without_its_secret(environ: dict[str, str]) -> None:
+def test_an_invalid_setting_is_refused_by_name_without_its_secret(environ):
     with pytest.raises(InvalidSetting) as refused:
         Access.of(environ)
     assert next(iter(environ)) in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
-def test_the_worker_and_its_runs_are_given_the_password_which_is_not_shown() -> None:
+def test_the_worker_and_its_runs_are_given_the_password_which_is_not_shown():
     access = Access.of(PASSWORD)
     mlflows = {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": f"w:{WORD}"}
     given = {"PREFECT_API_AUTH_STRING": LOGIN, **mlflows}
@@ -84,7 +83,7 @@ def test_the_worker_and_its_runs_are_given_the_password_which_is_not_shown() -> 
     assert WORD not in repr(access)
 
 
-def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
+def test_a_taken_port_is_named_with_the_option_to_change_it(feed):
     port = int(feed.address.rpartition(":")[2])
     with pytest.raises(
         PortTaken, match=rf"expected port {port} to be free for MLflow.*--mlflow-port"
@@ -94,9 +93,7 @@ def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("checks_version", [True, False])
-def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_error(
-    checks_version: bool,
-) -> None:
+def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_error(checks_version):
     """Of a failure to ask for its version, which comes first, Prefect's client makes an error of
     its own."""
     away = {settings.PREFECT_API_URL: "http://127.0.0.1:9/api"}

@@ -3,7 +3,6 @@ notified of what."""
 
 import json
 import queue
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,16 +10,15 @@ from typing import Any
 import pytest
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
-from prefect.states import AwaitingRetry, Completed, Crashed, Running, Scheduled, State
+from prefect.states import AwaitingRetry, Completed, Crashed, Running, Scheduled
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import result_of
@@ -39,12 +37,11 @@ from deployments.registration.automations import (
 )
 from flows.notices import missing_forecasts
 from stockml.errors import InvalidSetting, InvalidTicker
-from stockml.home import HomePaths
 from stockml.nights import states
 from stockml.nights.status import TickerRow
 from tasks.events import tell_of_morning
 from tests.support import workers
-from tests.support.loopback import Exchange, Loopback, whole
+from tests.support.loopback import Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
 TELLING = tuple(
@@ -60,7 +57,7 @@ HOOK = "/hooks/12:T0-K3N_a%20b?to=me&sig=%2541%2B%26&empty="
 
 
 @pytest.fixture
-def prefect_client(lasting_server: None) -> Iterator[SyncPrefectClient]:
+def prefect_client(lasting_server):
     with get_client(sync_client=True) as client:
         yield client
         for automation in client.read_automations():
@@ -71,11 +68,11 @@ def prefect_client(lasting_server: None) -> Iterator[SyncPrefectClient]:
 
 
 @pytest.fixture
-def webhook() -> Iterator[Posted]:
+def webhook():
     """An address on the loopback, and what was posted to it."""
     posted: queue.Queue[Any] = queue.Queue()
 
-    def receive(exchange: Exchange) -> None:
+    def receive(exchange):
         posted.put((exchange.path, json.loads(exchange.posted)))
         exchange.send(b"")
 
@@ -83,14 +80,14 @@ def webhook() -> Iterator[Posted]:
         yield f"{server.address}{HOOK}", posted
 
 
-def told(posted: "queue.Queue[Any]") -> str:
+def told(posted):
     """The next notification's text, which is all that was posted, to exactly the webhook's path."""
     path, content = posted.get(timeout=PATIENCE_S)
     assert (path, list(content)) == (HOOK, ["text"])
     return str(content["text"])
 
 
-def is_told_of(text: str, posted: "queue.Queue[Any]") -> bool:
+def is_told_of(text, posted):
     """Whether this digest is posted. Prefect answers before a changed automation is in use: what is
     emitted meanwhile is told to nobody."""
     tell_of_morning(text, [])
@@ -102,17 +99,17 @@ def is_told_of(text: str, posted: "queue.Queue[Any]") -> bool:
 
 
 @flow(name="nightly", flow_run_name="KO 2013-02-28")
-def failing(ticker: str = "KO") -> None:
+def failing(ticker="KO"):
     raise ValueError(f'no "bars" of {ticker} today')
 
 
 @flow(name="nightly")
-def late_bar() -> State:
+def late_bar():
     return Completed(name=states.LATE, message="the bar of 2013-03-01 is late")
 
 
 @flow(name="universe", flow_run_name="universe of the list")
-def in_part() -> State:
+def in_part():
     return Completed(name=states.WITH_FAILURES, message="1 failed. Failed: KO: no bars")
 
 
@@ -124,9 +121,7 @@ FAILED = (
 PARTS = "stockml: universe of the list Completed with failures: 1 failed. Failed: KO: no bars"
 
 
-def of_worker(
-    client: SyncPrefectClient, wanted: Any, parameters: dict[str, Any] | None = None, **more: Any
-) -> FlowRun:
+def of_worker(client, wanted, parameters=None, **more):
     """A run of the flow's deployment `KO`, as a worker gets it."""
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -138,7 +133,7 @@ def of_worker(
     return client.create_flow_run_from_deployment(deployment, **asked)
 
 
-def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
+def work(client, wanted, **parameters):
     """Run the flow to its end as a worker does."""
     run, whole = (
         of_worker(client, wanted, parameters),
@@ -147,9 +142,7 @@ def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
     run_flow(wanted, flow_run=run, parameters=whole, return_type="state")
 
 
-def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
-    prefect_client: SyncPrefectClient,
-) -> None:
+def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(prefect_client):
     assert install({}).created == KINDS
     (late,) = prefect_client.read_automations_by_name(KINDS[2])
     prefect_client.pause_automation(late.id)
@@ -165,8 +158,8 @@ def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
 
 
 def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_is_not(
-    prefect_client: SyncPrefectClient, webhook: Posted, home: HomePaths
-) -> None:
+    prefect_client, webhook, home
+):
     address, posted = webhook
     install({"STOCKML_WEBHOOK_URL": address})
     of_worker(prefect_client, failing, state=Completed())
@@ -196,10 +189,8 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
         prefect_client.delete_flow_run(run.id)
 
 
-def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
-    prefect_client: SyncPrefectClient, home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused() -> str | None:
+def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(prefect_client, home, monkeypatch):
+    def refused():
         return refused_notice(prefect_client, datetime.now(UTC))
 
     with Loopback(whole(b"", 500)) as server:
@@ -217,9 +208,7 @@ def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
         until(lambda: refused() is None, every_s=0.3)
 
 
-def test_a_block_of_any_kind_that_a_person_made_is_notified_too(
-    prefect_client: SyncPrefectClient, webhook: Posted
-) -> None:
+def test_a_block_of_any_kind_that_a_person_made_is_notified_too(prefect_client, webhook):
     address, posted = webhook
     content = {"title": "{{subject}}", "text": "{{body}}"}
     own: Any = CustomWebhookNotificationBlock(name="mine", url=address, json_data=content)
@@ -233,7 +222,7 @@ def test_a_block_of_any_kind_that_a_person_made_is_notified_too(
     ]
 
 
-def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefectClient) -> None:
+def test_without_a_block_a_run_of_notice_is_requested(prefect_client):
     """It gets the same line, and a worker runs it."""
     install({})
     work(prefect_client, failing)
@@ -244,9 +233,7 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
     assert asked.parameters == {"what": FAILED}
 
 
-def test_alerts_are_sent_once_each_after_they_are_switched_on(
-    prefect_client: SyncPrefectClient, webhook: Posted
-) -> None:
+def test_alerts_are_sent_once_each_after_they_are_switched_on(prefect_client, webhook):
     address, posted = webhook
     install({"STOCKML_WEBHOOK_URL": address})
     tell_of_morning("IBM: off", [])
@@ -266,19 +253,17 @@ def test_alerts_are_sent_once_each_after_they_are_switched_on(
     assert posted.empty()
 
 
-def state(client: SyncPrefectClient, run: FlowRun) -> str | None:
+def state(client, run):
     return client.read_flow_run(run.id).state_name
 
 
-def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(
-    prefect_client: SyncPrefectClient,
-) -> None:
-    def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
+def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(prefect_client):
+    def emit_heartbeat(run, occurred):
         beat = {RUN: f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
         ours = {RUN: f"prefect.tag.{MANAGED}", "prefect.resource.role": "tag"}
         emit_event("prefect.flow-run.heartbeat", beat, occurred=occurred, related=[ours])
 
-    def ended_as_silent() -> set[str]:
+    def ended_as_silent():
         """The runs that set off the automation, as far as the server has recorded it."""
         fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
         events = prefect_client.read_events(fired, limit=50).events
@@ -303,9 +288,7 @@ def test_a_run_that_goes_silent_is_ended_and_ended_and_waiting_runs_are_not(
     assert until(ended_as_silent, every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
 
 
-def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(
-    prefect_client: SyncPrefectClient,
-) -> None:
+def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(prefect_client):
     install({}, quiet=SHORT)
     often, once = (of_worker(prefect_client, failing).id for _ in range(2))
     for run in (once, *[often] * (AGAIN + 1)):
@@ -316,7 +299,7 @@ def test_a_run_whose_process_died_is_done_again_and_fails_when_it_keeps_dying(
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])
-def test_an_invalid_webhook_address_is_refused_without_being_shown(url: str) -> None:
+def test_an_invalid_webhook_address_is_refused_without_being_shown(url):
     with pytest.raises(InvalidSetting) as refused:
         webhook_address(url)
     assert "expected STOCKML_WEBHOOK_URL to be" in str(refused.value)

@@ -4,22 +4,18 @@ where it matters."""
 import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from stockml.home import HomePaths
 from stockml.provider.price_source import claim
-from tests.support.commands import Captured, here, store_of
+from tests.support.commands import here, store_of
 
 OVER_ALL_RIGHTS = 0b110  # Linux: those by which root reads and writes whatever it likes
 CAPABILITIES_3 = 0x20080522
 
 
 @pytest.mark.parametrize("place", ["settings", "store/IBM.parquet"])
-def test_the_doctor_names_what_may_not_be_read_or_written(
-    home: HomePaths, capsys: Captured, place: str
-) -> None:
+def test_the_doctor_names_what_may_not_be_read_or_written(home, capsys, place):
     store_of(home)
     claim(home, "replay")
     path = home.root / place
@@ -38,9 +34,7 @@ def test_the_doctor_names_what_may_not_be_read_or_written(
 @pytest.mark.parametrize(
     "place", ["nights/IBM", "nights/IBM/0/night.json", "models/IBM/a", "settings/IBM.json"]
 )
-def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(
-    home: HomePaths, capsys: Captured, place: str
-) -> None:
+def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(home, capsys, place):
     store_of(home)
     claim(home, "replay")
     path = home.root / place
@@ -52,9 +46,7 @@ def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(
     assert [path.name for path in (home.root / "store").glob("*.parquet")] == ["IBM.parquet"]
 
 
-def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(
-    home: HomePaths, capsys: Captured, tmp_path: Path
-) -> None:
+def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(home, capsys, tmp_path):
     claim(home, "replay")
     away, ledger = tmp_path / "disk", home.root / "ledger"
     ledger.symlink_to(away)
@@ -66,14 +58,14 @@ def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(
     assert not away.exists()
 
 
-def as_any_user(*arguments: str) -> int:
+def as_any_user(*arguments):
     """Run the command in a thread of its own, as Linux counts root's rights by the thread, which
     cannot regain them."""
     with ThreadPoolExecutor(1, initializer=_without_roots_rights) as thread:
         return thread.submit(here, *arguments).result()
 
 
-def _without_roots_rights() -> None:
+def _without_roots_rights():
     if os.geteuid() == 0:
         libc, of_this_thread = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(CAPABILITIES_3, 0)
         held = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, then those above 31

@@ -10,15 +10,14 @@ import httpx
 import pytest
 
 from deployments.cli.app import reported, run
-from stockml.home import HomePaths
-from tests.support.commands import Captured, stockml, store_of
+from tests.support.commands import stockml, store_of
 
 HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "pandas", "numpy", "matplotlib", "rich")
 TEST = "2012-03-01"
 
 
 @pytest.mark.slow
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
+def test_help_is_quick_and_loads_nothing_heavy():
     loaded = f"import sys; print(set({HEAVY}) & set(sys.modules))"
     asked = f"from deployments.cli.app import run; run([]); {loaded}"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -29,7 +28,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
-def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
+def test_the_version_short_help_and_completion_work(capsys):
     assert run(["--version"]) == 0
     digest = "(?!e3b0c442)[0-9a-f]{8}"  # not that of no sources
     assert re.match(rf"stockml \S+ \(code {digest}", capsys.readouterr().out)
@@ -43,7 +42,7 @@ def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
     assert completed.stdout.split() == ["backfill", "backtest", "backup"]
 
 
-def test_a_night_on_a_day_without_a_session_ends_at_once(home: HomePaths, capsys: Captured) -> None:
+def test_a_night_on_a_day_without_a_session_ends_at_once(home, capsys):
     assert run(["nightly", "IBM", "--session", "2013-03-02"]) == 0
     assert "the next is 2013-03-04" in capsys.readouterr().out
     assert run(["nightly", "IBM", "--session", "2013-03-02", "--json"]) == 0
@@ -102,8 +101,8 @@ IMPOSSIBLE = [
     [(*each, 2) for each in WRONG_USAGE] + [(*each, 1) for each in IMPOSSIBLE],
 )
 def test_wrong_usage_and_an_impossible_request_are_one_line_and_an_exit_code(
-    command: str, says: str, code: int, home: HomePaths, capsys: Captured
-) -> None:
+    command, says, code, home, capsys
+):
     assert run(command.split()) == code
     assert not list(home.root.rglob("models")), "a mistyped name leaves nothing behind"
     shown = capsys.readouterr()
@@ -115,12 +114,10 @@ def test_wrong_usage_and_an_impossible_request_are_one_line_and_an_exit_code(
 @pytest.mark.parametrize(
     ("status", "says"), [(500, "doctor"), (401, "AUTH_STRING"), (403, "of a proxy")]
 )
-def test_a_servers_error_names_the_server_and_says_what_to_do(
-    status: int, says: str, capsys: Captured
-) -> None:
+def test_a_servers_error_names_the_server_and_says_what_to_do(status, says, capsys):
     request = httpx.Request("GET", "http://me:secret@127.0.0.1:4200/api/flows")
 
-    def asked() -> int:
+    def asked():
         httpx.Response(status, text="of a proxy", request=request).raise_for_status()
         return 0
 
@@ -131,9 +128,7 @@ def test_a_servers_error_names_the_server_and_says_what_to_do(
     assert "secret" not in told
 
 
-def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(
-    home: HomePaths, capsys: Captured
-) -> None:
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home, capsys):
     assert reported(lambda: 1 // 0) == 1
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
     report = (home.root / "last-error.txt").read_text()
@@ -149,18 +144,14 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(
         ("PREFECT_PROFILES_PATH", __file__, "after a key"),
     ],
 )
-def test_what_prefect_refuses_of_the_environment_is_told_without_its_secrets(
-    variable: str, value: str, told: str
-) -> None:
+def test_what_prefect_refuses_of_the_environment_is_told_without_its_secrets(variable, value, told):
     failed = stockml("nightly", "IBM", **{variable: value})
     said = failed.stderr.splitlines()[-1]  # above it, Prefect may say the same at length
     assert (failed.returncode, told in said) == (1, True), said
     assert not re.search("secret|report it", said)
 
 
-def test_a_home_that_cannot_be_written_is_reported(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+def test_a_home_that_cannot_be_written_is_reported(home, monkeypatch, capsys):
     home.root.write_text("in the way")
     for place in (home.root, "/proc/nope"):
         monkeypatch.setenv("STOCKML_HOME", str(place))
@@ -169,7 +160,7 @@ def test_a_home_that_cannot_be_written_is_reported(
 
 
 @pytest.mark.slow
-def test_a_reader_that_stops_early_causes_no_error(home: HomePaths) -> None:
+def test_a_reader_that_stops_early_causes_no_error(home):
     store_of(home, sessions=3000)
     command = f"set -o pipefail; {sys.executable} -m deployments.cli bars IBM --csv | head -1"
     pipes = {"stderr": subprocess.STDOUT, "text": True}

@@ -3,22 +3,18 @@
 import json
 from datetime import date
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from deployments.cli.app import run
-from stockml.home import HomePaths
 from tests.bench.material import write_csv
-from tests.support.commands import Captured, shown, store_of
+from tests.support.commands import shown, store_of
 from tests.support.publishing import record
 from tests.support.recordings import recorded
 
 
-def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
-    home: HomePaths, capsys: Captured, tmp_path: Path
-) -> None:
+def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(home, capsys, tmp_path):
     (file := tmp_path / "IBM.csv").write_text(
         "Date;Open;High;Low;Close\n03/02/2026;12,34;13;12;12,5\n"
     )
@@ -32,9 +28,7 @@ def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
     assert not home.root.exists()
 
 
-def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(
-    home: HomePaths, capsys: Captured
-) -> None:
+def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home, capsys):
     bars = recorded("IBM").tail(300)
     bars.iloc[100, :4] *= 10
     day, hole = bars.index[100].date(), bars.index[200].date()
@@ -50,7 +44,7 @@ def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(
     assert "MSFT has no bar of it" in capsys.readouterr().err
 
 
-def test_bars_are_shown_as_text_csv_and_json(home: HomePaths, capsys: Captured) -> None:
+def test_bars_are_shown_as_text_csv_and_json(home, capsys):
     store_of(home)
     said = "IBM: 300 sessions, 2011-12-19 to 2013-03-01, raw as traded\n"
     assert shown(capsys, "bars", "ibm").startswith(said)
@@ -63,9 +57,7 @@ def test_bars_are_shown_as_text_csv_and_json(home: HomePaths, capsys: Captured) 
     assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
 
 
-def test_import_takes_a_folder_and_names_what_it_refuses(
-    home: HomePaths, tmp_path: Path, capsys: Captured
-) -> None:
+def test_import_takes_a_folder_and_names_what_it_refuses(home, tmp_path, capsys):
     (tmp_path / "more").mkdir()
     for symbol, name in {"IBM": "ibm.us.txt", "MSFT": "more/msft.us.txt"}.items():
         write_csv(recorded(symbol).head(50), tmp_path / name)
@@ -80,9 +72,7 @@ def test_import_takes_a_folder_and_names_what_it_refuses(
         assert list(json.loads(capsys.readouterr().out)["refused"]) == [str(broken)]
 
 
-def test_an_import_names_the_sessions_on_which_two_sources_disagree(
-    home: HomePaths, tmp_path: Path, capsys: Captured
-) -> None:
+def test_an_import_names_the_sessions_on_which_two_sources_disagree(home, tmp_path, capsys):
     whole, file = recorded("IBM").head(120), tmp_path / "IBM.csv"
     write_csv(whole.iloc[60:], file)
     assert len(shown(capsys, "import", "IBM", str(file)).splitlines()) == 1

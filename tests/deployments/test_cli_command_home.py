@@ -3,7 +3,6 @@ it."""
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ EVENING = {"STOCKML_CLOCK": "2013-02-20T23:00:00-05:00"}
 
 
 @pytest.fixture
-def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def person(tmp_path, monkeypatch):
     """A person's empty home folder; the current folder is `work` in it."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
@@ -30,7 +29,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def place(environ: dict[str, str], command: str = "forecast") -> str:
+def place(environ, command="forecast"):
     """A command's home, relative to the person's folder; the environment must be as before
     afterwards."""
     given = dict(environ)
@@ -55,22 +54,22 @@ def place(environ: dict[str, str], command: str = "forecast") -> str:
     ],
 )
 def test_without_a_key_the_home_is_the_replays_and_with_one_the_markets_in_a_fixed_place(
-    person: Path, environ: dict[str, str], command: str, expected: str
-) -> None:
+    person, environ, command, expected
+):
     mine = {"STOCKML_HOME": str(person / "mine")} if "STOCKML_HOME" in environ else {}
     assert place({**environ, **mine}, command) == expected
     assert not (person / ".stockml").exists()
 
 
-def replayed() -> None:
+def replayed():
     claim(home_of({"STOCKML_HOME": str(Path.home() / ".stockml" / "replay")}), "replay")
 
 
-def asked_with_a_key() -> None:
+def asked_with_a_key():
     claim(home_of({}), "market")
 
 
-def up_with_a_key() -> None:
+def up_with_a_key():
     home_of({}).servers.parent.mkdir(parents=True, exist_ok=True)
     home_of({}).servers.touch()
 
@@ -83,9 +82,7 @@ def up_with_a_key() -> None:
         ([replayed, up_with_a_key], ".stockml"),
     ],
 )
-def test_all_commands_agree_on_the_home_whatever_was_done_before(
-    person: Path, before: list[Callable[[], None]], without_key: str
-) -> None:
+def test_all_commands_agree_on_the_home_whatever_was_done_before(person, before, without_key):
     """`make run` is `nightly`. It played the replay where `make up` opened the market's home."""
     for step in before:
         step()
@@ -97,12 +94,12 @@ def test_all_commands_agree_on_the_home_whatever_was_done_before(
 
 
 def test_a_miss_in_one_home_names_the_other_and_every_command_names_its_own(
-    person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    person, monkeypatch, capsys
+):
     monkeypatch.delenv("STOCKML_HOME", raising=False)
     home, replay = person / ".stockml", person / ".stockml" / "replay"
 
-    def said(*command: str, code: int = 0) -> tuple[str, str]:
+    def said(*command, code=0):
         assert run(command) == code
         return capsys.readouterr()
 
@@ -118,11 +115,11 @@ def test_a_miss_in_one_home_names_the_other_and_every_command_names_its_own(
     assert said("forecast", "IBM", code=1)[1].endswith(other)
 
 
-def mode(folder: Path) -> int:
+def mode(folder):
     return folder.stat().st_mode & 0o7777
 
 
-def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person: Path) -> None:
+def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person):
     """Before it, one of an earlier version; after it, a folder that was there before its first
     night."""
     old, fresh = person / "old", person / "fresh"
@@ -139,7 +136,7 @@ def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person:
 
 
 @pytest.mark.parametrize("content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"])
-def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
+def test_a_secret_is_read_from_its_file(person, content):
     (file := person / "key").write_bytes(content)
     environ = {"ALPHAVANTAGE_API_KEY_FILE": str(file)}
     with in_home("nightly", environ):
@@ -150,7 +147,7 @@ def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
         pass
 
 
-def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None:
+def test_a_proxy_is_not_used_for_this_machines_own_servers(person):
     own = "127.0.0.1,localhost,::1"
     for given, expected in (
         ({}, None),
@@ -166,8 +163,8 @@ def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None
 
 
 def test_a_replay_takes_no_history_of_the_market_nor_its_backup_the_place_of_the_markets_home(
-    person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    person, monkeypatch, capsys
+):
     replay, archive = person / "replayed", str(person / "backup.zip")
     claim(home_of({"STOCKML_HOME": str(replay)}), "replay")
     monkeypatch.setenv("STOCKML_HOME", str(replay))

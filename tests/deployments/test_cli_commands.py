@@ -7,7 +7,6 @@ server.
 import json
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,14 +62,14 @@ class Installation:
     home: HomePaths
     shown: Captured
 
-    def stockml(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+    def stockml(self, *arguments, code=0):
         """What the command printed on standard output and standard error; it must exit with
         `code`."""
         ended, said = run(arguments), self.shown.readouterr()
         assert ended == code, said.err
         return said.out, said.err
 
-    def found(self, *arguments: str) -> dict[str, Any]:
+    def found(self, *arguments):
         """The one JSON object that the command prints, with the fields that the docs tell."""
         shown: dict[str, Any] = json.loads(self.stockml(*arguments, "--json")[0])
         check_fields(arguments[0], shown)
@@ -78,7 +77,7 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def filled(installation: HomePaths, prefect_server: None) -> Iterator[HomePaths]:
+def filled(installation, prefect_server):
     from prefect.settings import PREFECT_API_URL
 
     with pytest.MonkeyPatch.context() as patch, Feed() as feed:
@@ -95,11 +94,11 @@ def filled(installation: HomePaths, prefect_server: None) -> Iterator[HomePaths]
 
 
 @pytest.fixture
-def here(filled: HomePaths, capfd: Captured) -> Installation:
+def here(filled, capfd):
     return Installation(filled, capfd)
 
 
-def test_universe_runs_every_named_ticker_and_reports_each_night(here: Installation) -> None:
+def test_universe_runs_every_named_ticker_and_reports_each_night(here):
     found = here.found("universe", "IBM", "MSFT", f"--session={THURSDAY}", "--processes=1", *QUICK)
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
     assert [row["ticker"] for row in found["nights"]] == ["IBM", "MSFT"]
@@ -112,7 +111,7 @@ def test_universe_runs_every_named_ticker_and_reports_each_night(here: Installat
         assert entry.forecast.path[-1] == pytest.approx(row["forecast"], rel=1e-5)
 
 
-def test_an_import_without_a_file_fetches_the_whole_history(here: Installation) -> None:
+def test_an_import_without_a_file_fetches_the_whole_history(here):
     whole = json.loads(here.stockml("import", "AAPL", "--json")[0])
     check_fields("import TICKER", whole)
     assert (whole["rows_added"], whole["second_provider"]) == (6, None)
@@ -120,12 +119,10 @@ def test_an_import_without_a_file_fetches_the_whole_history(here: Installation) 
     assert here.stockml("import", "AAPL")[0] == told
 
 
-def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
-    here: Installation, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(here, caplog):
     caplog.set_level(logging.INFO, logger="prefect")  # as in a process of its own
 
-    def kept() -> tuple[Any, ...]:
+    def kept():
         return sha256_of(BarStore.of(here.home).path("IBM")), Ledger(here.home.ledger).entries(
             "IBM"
         )
@@ -144,9 +141,7 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
     assert kept() == before
 
 
-def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(
-    here: Installation,
-) -> None:
+def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(here):
     small = ["--set=network.look_back=10", f"--set=training.batch_size={STREAMS}"]
     found = here.found(*(asked := ["tune", "MSFT", *TRIALS, *QUICK, *small]))
     assert (found["ticker"], found["trials"], found["pruned"]) == ("MSFT", 2, 0)
@@ -159,9 +154,7 @@ def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(
     assert settings_for("tutorial", found["settings"]).evaluation.test_sessions == 300
 
 
-def test_tutorial_prints_draws_and_logs_its_figures_of_each_seed(
-    here: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tutorial_prints_draws_and_logs_its_figures_of_each_seed(here, monkeypatch):
     monkeypatch.setenv("STOCKML_CLOCK", f"{THURSDAY}T23:00:00-05:00")
     changed = ["--set=network.units=[6]", "--set=network.dropout=0.0"]
     changed += ["--set=training.epochs=2", "--set=training.seed=3"]
@@ -186,16 +179,14 @@ def test_tutorial_prints_draws_and_logs_its_figures_of_each_seed(
     assert kept == {path.name for path in pictures.glob("*.png")}
 
 
-def price_file(here: Installation) -> Path:
+def price_file(here):
     """The newest 640 recorded sessions of IBM in Kaggle's layout."""
     file = here.home.root / "ibm.us.txt"
     recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
     return file
 
 
-def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(
-    here: Installation,
-) -> None:
+def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(here):
     needed, old = (here.home.payloads / "XYZ" / f"{name}.json.gz" for name in ("new", "old"))
     old.parent.mkdir(parents=True)
     for path in (needed, old):
@@ -213,7 +204,7 @@ def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(
     assert BarStore.of(here.home).tickers() == TICKERS
 
 
-def test_a_failed_run_ends_with_what_to_do_without_prefects_own_errors(here: Installation) -> None:
+def test_a_failed_run_ends_with_what_to_do_without_prefects_own_errors(here):
     said = here.stockml("nightly", "IBM", "--session=1999-01-04", code=1)[1]
     why = "the first bar of IBM is of 2000-03-01, after 1999-01-04; name"
     assert why in said.splitlines()[-1]

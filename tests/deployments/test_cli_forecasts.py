@@ -10,9 +10,8 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.nights.record import night_path, write_night
-from tests.support.commands import Captured, shown
+from tests.support.commands import shown
 from tests.support.json_fields import check_fields
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, LAST, SATURDAY, publish, record
@@ -22,11 +21,11 @@ MONDAY, TUESDAY = date(2013, 2, 25), date(2013, 2, 26)
 
 
 @pytest.fixture(autouse=True)
-def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
+def _saturday(monkeypatch):
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
 
 
-def test_a_forecast_as_json_has_its_age_and_last_prices(home: HomePaths, capsys: Captured) -> None:
+def test_a_forecast_as_json_has_its_age_and_last_prices(home, capsys):
     """Its texts: screens.txt."""
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
@@ -36,8 +35,8 @@ def test_a_forecast_as_json_has_its_age_and_last_prices(home: HomePaths, capsys:
 
 
 def test_a_forecast_is_shown_without_what_its_night_says_where_the_record_cannot_be_read(
-    home: HomePaths, capsys: Captured
-) -> None:
+    home, capsys
+):
     publish(home, LAST)
     [entry] = Ledger(home.ledger).entries("IBM")
     outlook = recorded_night().forecast.outlook
@@ -50,9 +49,7 @@ def test_a_forecast_is_shown_without_what_its_night_says_where_the_record_cannot
 
 
 @pytest.mark.parametrize(("of_its_night", "expired"), [(4, True), (5, False)])
-def test_an_old_forecast_is_called_expired_by_its_nights_limit(
-    home: HomePaths, capsys: Captured, of_its_night: int, expired: bool
-) -> None:
+def test_an_old_forecast_is_called_expired_by_its_nights_limit(home, capsys, of_its_night, expired):
     publish(home, FRIDAY)
     [entry] = Ledger(home.ledger).entries("IBM")
     night = recorded_night(key=entry.key, forecast=entry.forecast)
@@ -64,9 +61,7 @@ def test_an_old_forecast_is_called_expired_by_its_nights_limit(
     assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["expired"] is expired
 
 
-def test_past_forecasts_are_shown_live_apart_from_late_and_as_first_known(
-    home: HomePaths, capsys: Captured
-) -> None:
+def test_past_forecasts_are_shown_live_apart_from_late_and_as_first_known(home, capsys):
     bars = recorded("IBM").tail(300)
     record(home, bars, LAST + timedelta(1))
     for origin, hours in ((TUESDAY, 0.0), (TUESDAY, 1.0), (MONDAY, 12.0), (FRIDAY, 24.0 * 5)):
@@ -89,9 +84,7 @@ def test_past_forecasts_are_shown_live_apart_from_late_and_as_first_known(
     assert [changed["session"] for changed in after["restated_bars"]] == [wednesday]
 
 
-def test_a_size_as_json_risks_as_much_as_is_asked_at_most(
-    home: HomePaths, capsys: Captured
-) -> None:
+def test_a_size_as_json_risks_as_much_as_is_asked_at_most(home, capsys):
     publish(home, LAST, price="close")
     asked = ("size", "IBM", "--risk", "1%", "--capital", "50000", "--json")
     found: dict[str, Any] = json.loads(shown(capsys, *asked))
@@ -111,9 +104,7 @@ def test_a_size_as_json_risks_as_much_as_is_asked_at_most(
         ("--risk 1% --capital 50000", "counts still, found expired"),
     ],
 )
-def test_bad_input_to_a_size_is_a_sentence_and_no_number(
-    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, options: str, says: str
-) -> None:
+def test_bad_input_to_a_size_is_a_sentence_and_no_number(home, capsys, monkeypatch, options, says):
     publish(home, LAST, price="close")
     if "expired" in says:
         monkeypatch.setenv("STOCKML_CLOCK", "2013-03-20T12:00:00-04:00")

@@ -5,15 +5,13 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.clock import time_left
-from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.provider.price_source import claim
-from tests.support.commands import Captured
-from tests.support.loopback import Answer, Loopback, whole
+from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
 
 
-def refusing(status: int) -> Answer:
+def refusing(status):
     """As of a server that is up, but lets nobody in, or whose database is away."""
     return lambda exchange: whole(b"{}", 200 if exchange.path.endswith("/health") else status)(
         exchange
@@ -27,9 +25,7 @@ def refusing(status: int) -> Answer:
         (500, "the server at 127.0.0.1:{port} failed within"),
     ],
 )
-def test_a_prefect_that_says_nothing_costs_the_next_run_only(
-    home: HomePaths, status: int, why: str, monkeypatch: pytest.MonkeyPatch, capfd: Captured
-) -> None:
+def test_a_prefect_that_says_nothing_costs_the_next_run_only(home, status, why, monkeypatch, capfd):
     with Loopback(refusing(status)) as server:
         port = server.address.rpartition(":")[2]
         monkeypatch.setenv("PREFECT_API_URL", f"{server.address}/api")
@@ -42,8 +38,8 @@ def test_a_prefect_that_says_nothing_costs_the_next_run_only(
 
 
 def test_a_ticker_that_is_not_in_the_list_any_more_or_never_was_is_said_to_be_so(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+    home, monkeypatch, capsys
+):
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-05T12:00:00+00:00")
     claim(home, "replay")
     keep_newest(home.nights, recorded_night())
@@ -56,8 +52,8 @@ def test_a_ticker_that_is_not_in_the_list_any_more_or_never_was_is_said_to_be_so
 
 
 def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capfd: Captured
-) -> None:
+    home, monkeypatch, capfd
+):
     with Loopback(refusing(401)) as server:
         monkeypatch.setenv("PREFECT_API_URL", f"{server.address}/api")
         assert run(["tickers", "add", "GOOG"]) == 1
@@ -68,7 +64,7 @@ def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(
     assert added.err.startswith("stockml: expected Prefect at ")
 
 
-def test_the_time_left_is_worded_as_people_say_it() -> None:
+def test_the_time_left_is_worded_as_people_say_it():
     said = [time_left(2, 4, 20.0), time_left(1, 31, 10.0), time_left(1, 101, 100.0)]
     assert said == [f"about {left} left" for left in ("20 s", "5 min", "2.8 h")]
     assert time_left(4, 4, 9.0) == "all done"

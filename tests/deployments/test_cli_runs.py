@@ -11,10 +11,9 @@ from typer import BadParameter
 from deployments.cli.options import as_days, as_settings, as_time
 from deployments.cli.runs import result_of
 from flows.notices import notice
-from stockml.home import HomePaths
 
 
-def test_settings_and_times_are_read_as_people_write_them() -> None:
+def test_settings_and_times_are_read_as_people_write_them():
     given = ["training.epochs=3", "training.learning_rate=1e-3"]
     given += ["network.units=[48, 48]", "network.cell=lstm"]
     assert as_settings(given) == {
@@ -31,9 +30,7 @@ def test_settings_and_times_are_read_as_people_write_them() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_whoever_waits_is_told_what_our_own_code_logs(
-    home: HomePaths, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_whoever_waits_is_told_what_our_own_code_logs(home, capfd):
     for quiet, told in ((False, "  no forecast of IBM\n"), (True, "")):
         result_of(notice, "no forecast of IBM", quiet=quiet)
         assert capfd.readouterr().err == told
@@ -42,18 +39,18 @@ def test_whoever_waits_is_told_what_our_own_code_logs(
 
 
 @task
-def interrupted() -> None:
+def interrupted():
     signal.raise_signal(signal.SIGINT)
 
 
 @flow(name="toy wait")
-def toy_wait() -> None:
+def toy_wait():
     interrupted()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_ctrl_c_is_not_called_a_crash(home: HomePaths, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_not_called_a_crash(home, capfd):
     with pytest.raises(KeyboardInterrupt):
         result_of(toy_wait)
     assert "Crash detected" not in capfd.readouterr().err

@@ -1,21 +1,18 @@
 """BRK.B and BRK-B are one share: the second spelling begins no second one. And who waits for
 Prefect is told so."""
 
-from pathlib import Path
-
 import pytest
 
 from deployments.cli.app import run
 from deployments.cli.runs import check_spelling
 from deployments.registration.ticker_list import add
-from stockml.home import HomePaths
 from stockml.prices.store import BarStore
-from tests.support.commands import Captured, shown
+from tests.support.commands import shown
 from tests.support.recordings import recorded
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     recorded("IBM").head(60).to_csv(file := tmp_path / "brk-b.us.txt", index_label="date")
     return file
 
@@ -30,13 +27,13 @@ def file(tmp_path: Path) -> Path:
     ],
 )
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
-    home: HomePaths,
-    file: Path,
-    capsys: Captured,
-    monkeypatch: pytest.MonkeyPatch,
-    listed: bool,
-    command: str,
-) -> None:
+    home,
+    file,
+    capsys,
+    monkeypatch,
+    listed,
+    command,
+):
     """It had bars, a model and forecasts of its own beside the share's, from a provider that takes
     both spellings."""
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
@@ -49,9 +46,7 @@ def test_another_spelling_of_a_share_has_no_night_of_its_own(
     check_spelling("BRK-B", "BF.B")
 
 
-def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
-    home: HomePaths, file: Path, capsys: Captured
-) -> None:
+def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(home, file, capsys):
     """Its nights never saw what a file brk-b.us.txt had brought."""
     add(home, ["BRK.B"], {})
     asked = (["BRK-B", str(file)], [str(file.parent)])
@@ -62,9 +57,7 @@ def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
     assert shown(capsys, "import", *asked[1]).startswith("BRK.B: ")
 
 
-def test_bars_are_not_renamed_to_a_symbol_of_another_currency(
-    home: HomePaths, file: Path, capsys: Captured
-) -> None:
+def test_bars_are_not_renamed_to_a_symbol_of_another_currency(home, file, capsys):
     """Its bars in C$ were followed by others in $, as after a fall by a quarter."""
     assert run(["import", "SHOP.TRT", str(file), "--calendar", "XNYS"]) == 0
     assert run(["tickers", "rename", "SHOP.TRT", "SHOP"]) == 2

@@ -2,7 +2,6 @@
 nothing."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,28 +12,24 @@ from deployments.cli.app import run
 from deployments.doctor import Check, examine, guarded
 from deployments.registration.ticker_list import add, remove
 from stockml.errors import NoBars
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.provider.client import Delistings
-from tests.support.commands import Captured, shown, store_of
+from tests.support.commands import shown, store_of
 from tests.support.loopback import Loopback, whole
-from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 KEY, AWAY = "ALPHAVANTAGE_API_KEY", "http://127.0.0.1:9"
 K3Y = {KEY: "K3Y12345"}
 
 
-def found(
-    home: HomePaths, environ: dict[str, str] | None = None, now: datetime = NOW
-) -> dict[str, Check]:
+def found(home, environ=None, now=NOW):
     return {check.name: check for check in examine(home, environ or {}, now)}
 
 
-def test_an_error_within_a_check_is_a_problem_of_its_name_after_what_it_found() -> None:
+def test_an_error_within_a_check_is_a_problem_of_its_name_after_what_it_found():
     whole = Check("home", "ok", "whole")
 
-    def several(error: Exception) -> Iterator[Check]:
+    def several(error):
         yield whole
         raise error
 
@@ -44,7 +39,7 @@ def test_an_error_within_a_check_is_a_problem_of_its_name_after_what_it_found() 
         list(guarded("bars", several(ZeroDivisionError())))
 
 
-def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths, feed: ScriptedFeed) -> None:
+def test_an_empty_home_is_healthy_and_stays_empty(home, feed):
     """Checking the price service costs no request."""
     checks = found(home, {"ALPHAVANTAGE_URL": feed.url})
     assert {check.verdict for check in checks.values()} == {"ok"}
@@ -80,9 +75,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths, feed: Scripte
         ({"MLFLOW_TRACKING_URI": "databricks"}, "MLflow", "ok", "databricks"),
     ],
 )
-def test_each_setting_is_checked_without_showing_secrets(
-    home: HomePaths, environ: dict[str, str], name: str, verdict: str, says: str
-) -> None:
+def test_each_setting_is_checked_without_showing_secrets(home, environ, name, verdict, says):
     environ = {"ALPHAVANTAGE_URL": AWAY, "STOCKML_HOME": str(home.root), **environ}
     check = found(home_of(environ), environ)[name]
     assert check.verdict == verdict
@@ -90,7 +83,7 @@ def test_each_setting_is_checked_without_showing_secrets(
     assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
 
 
-def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(home: HomePaths) -> None:
+def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(home):
     with Loopback(whole(b"user and password, please", 401)) as server:
         address = {"MLFLOW_TRACKING_URI": server.address.replace("//", "//me:secret@")}
         check = found(home_of({"STOCKML_HOME": str(home.root), **address}), address)["MLflow"]
@@ -98,7 +91,7 @@ def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(home: Ho
     assert "secret" not in str(check)
 
 
-def test_a_stale_ticker_and_a_damaged_one_are_named(home: HomePaths) -> None:
+def test_a_stale_ticker_and_a_damaged_one_are_named(home):
     for ticker in ("IBM", "MSFT"):
         store_of(home, ticker)
     Path(home.store, "MSFT.parquet").write_bytes(b"not Parquet")
@@ -115,15 +108,13 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: HomePaths) -> None:
     assert (check.verdict, check.advice, "not followed" in check.found) == ("ok", "", True)
 
 
-def test_a_disk_without_room_is_a_problem(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_a_problem(home, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
     check = found(home)["home"]
     assert (check.verdict, "1.0 GB" in check.found) == ("problem", True)
 
 
-def test_a_problem_ends_the_command_with_one(
-    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_problem_ends_the_command_with_one(home, capsys, monkeypatch):
     monkeypatch.delenv(KEY, raising=False)
     assert json.loads(shown(capsys, "doctor", "--json"))["healthy"] is True
     monkeypatch.setenv("PREFECT_API_URL", f"{AWAY}/api")

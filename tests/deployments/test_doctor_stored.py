@@ -4,12 +4,10 @@ import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from deployments.doctor import Check, database_fault
-from stockml.home import HomePaths
+from deployments.doctor import database_fault
 from tests.deployments.test_doctor import found
 from tests.faults.flipped_bits import kinds
 
@@ -26,9 +24,7 @@ AWAY, PRETRAINED = "restore it from a backup, or move it away", "pretrained netw
         ("tickers.yaml", b"tickers: [IBM, 1]", ""),
     ],
 )
-def test_a_damaged_file_is_named_with_the_way_back(
-    home: HomePaths, place: str, content: bytes, says: str
-) -> None:
+def test_a_damaged_file_is_named_with_the_way_back(home, place, content, says):
     path = home.root / place
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -37,7 +33,7 @@ def test_a_damaged_file_is_named_with_the_way_back(
     assert says in check
 
 
-def problem(home: HomePaths) -> Check:
+def problem(home):
     """The only problem found, a day after the last stored bar."""
     checks = found(home, now=datetime(2013, 3, 1, 23, tzinfo=UTC))
     checks.pop("price service", None)
@@ -60,9 +56,7 @@ def problem(home: HomePaths) -> Check:
         PRETRAINED,
     ],
 )
-def test_damage_to_what_cannot_be_recreated_is_named(
-    home: HomePaths, damaged: str, damage: str
-) -> None:
+def test_damage_to_what_cannot_be_recreated_is_named(home, damaged, damage):
     file = kinds(home.root)[damaged].files[0]
     middle = len(whole := file.read_bytes()) // 2
     a_bit = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
@@ -72,7 +66,7 @@ def test_damage_to_what_cannot_be_recreated_is_named(
     assert "restore it from a backup" in check or damaged == PRETRAINED
 
 
-def test_what_the_nights_refer_to_and_is_missing_is_named(home: HomePaths) -> None:
+def test_what_the_nights_refer_to_and_is_missing_is_named(home):
     """A champion, or bars, that the promotions and the forecasts name, or the whole ledger."""
     kept, aside = kinds(home.root), home.root.with_name("aside")
     champion = kept["champion"].files[0].parent
@@ -88,7 +82,7 @@ def test_what_the_nights_refer_to_and_is_missing_is_named(home: HomePaths) -> No
     assert "fetch with `stockml nightly`" in check.found
 
 
-def test_a_copy_made_by_hand_is_no_ticker(home: HomePaths) -> None:
+def test_a_copy_made_by_hand_is_no_ticker(home):
     kinds(home.root)
     shutil.copytree(home.models / "IBM", home.models / "IBM copy")
     # the latter a Mac's, on a disk of another system
@@ -97,7 +91,7 @@ def test_a_copy_made_by_hand_is_no_ticker(home: HomePaths) -> None:
     assert {name for name in found(home) if "IBM" in name} == {"IBM"}
 
 
-def test_a_file_that_another_program_has_locked_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_file_that_another_program_has_locked_is_not_called_damaged(tmp_path):
     path = tmp_path / "one.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("CREATE TABLE runs (id INTEGER)")

@@ -1,7 +1,6 @@
 """The replay feed answers over HTTP as the provider's contract says."""
 
 from datetime import datetime
-from typing import Any
 
 import pytest
 import requests
@@ -9,17 +8,14 @@ import requests
 from deployments.replay import NEW_YORK, Feed, recorded_rows
 from stockml.provider.client import parse_delisted
 from tests.support.patience import PATIENCE_S
-from tests.support.scripted_feed import ScriptedFeed
 
 
-def ask(feed: ScriptedFeed, key: str = "somekey", **query: str) -> Any:
+def ask(feed, key="somekey", **query):
     asked = {"function": "TIME_SERIES_DAILY", "symbol": "IBM", "apikey": key} | query
     return requests.get(feed.url, params=asked, timeout=PATIENCE_S).json()
 
 
-def test_a_series_is_the_newest_hundred_sessions_and_for_a_premium_key_the_whole_recording(
-    feed: ScriptedFeed,
-) -> None:
+def test_a_series_is_the_newest_hundred_sessions_and_for_a_premium_key_the_whole_recording(feed):
     series = ask(feed)["Time Series (Daily)"]
     assert list(series) == sorted(series, reverse=True)
     assert (len(series), next(iter(series))) == (100, "2013-03-01")
@@ -41,9 +37,7 @@ def test_a_series_is_the_newest_hundred_sessions_and_for_a_premium_key_the_whole
         ("no good key", {}, "Error Message", "the parameter apikey is invalid or missing."),
     ],
 )
-def test_refusals_carry_the_providers_own_text(
-    feed: ScriptedFeed, key: str, query: dict[str, str], field: str, says: str
-) -> None:
+def test_refusals_carry_the_providers_own_text(feed, key, query, field, says):
     reply = ask(feed, key, **query)
     assert list(reply) == [field]
     assert says in reply[field]
@@ -57,14 +51,14 @@ def test_refusals_carry_the_providers_own_text(
         ("2013-02-24T12:00:00-05:00", "2013-02-22"),
     ],
 )
-def test_a_bar_is_absent_before_it_is_published(feed: ScriptedFeed, now: str, newest: str) -> None:
+def test_a_bar_is_absent_before_it_is_published(feed, now, newest):
     feed.set_clock(datetime.fromisoformat(now))
     assert ask(feed)["Meta Data"]["3. Last Refreshed"] == newest
     assert feed.newest.isoformat() == newest
 
 
-def test_splits_are_those_known_at_the_feeds_clock_newest_first(feed: ScriptedFeed) -> None:
-    def splits(symbol: str) -> list[tuple[str, str]]:
+def test_splits_are_those_known_at_the_feeds_clock_newest_first(feed):
+    def splits(symbol):
         reply = ask(feed, symbol=symbol, function="SPLITS")
         assert reply["symbol"] == symbol
         return [(row["effective_date"], row["split_factor"]) for row in reply["data"]]
@@ -75,7 +69,7 @@ def test_splits_are_those_known_at_the_feeds_clock_newest_first(feed: ScriptedFe
     assert splits("AAPL") == [older]
 
 
-def test_no_share_of_the_recording_is_delisted() -> None:
+def test_no_share_of_the_recording_is_delisted():
     with Feed() as feed:
         asked = {"function": "LISTING_STATUS", "state": "delisted", "apikey": "any"}
         listed = requests.get(f"{feed.address}/query", asked, timeout=PATIENCE_S).content

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import distributions, packages_distributions
-from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -14,7 +13,7 @@ from packaging.utils import canonicalize_name
 from tests.support.lock import INSTALLED_FOR_TESTS, PROJECT, locked
 
 
-def test_the_environment_is_the_lock() -> None:
+def test_the_environment_is_the_lock():
     found = {canonicalize_name(each.name): each.version for each in distributions()}
     expected = locked(*INSTALLED_FOR_TESTS)
     assert len(expected) > 200
@@ -23,7 +22,7 @@ def test_the_environment_is_the_lock() -> None:
 
 
 @pytest.mark.slow
-def test_a_python_that_is_too_old_or_too_new_is_named(tmp_path: Path) -> None:
+def test_a_python_that_is_too_old_or_too_new_is_named(tmp_path):
     shutil.copy(PROJECT / "Makefile", tmp_path)
     python = tmp_path / "python3"
     python.write_text(
@@ -39,8 +38,8 @@ def test_a_python_that_is_too_old_or_too_new_is_named(tmp_path: Path) -> None:
     ("python", "is_made_anew"), [("true", False), ("/no/such/python", True), ("false", True)]
 )
 def test_an_environment_is_made_anew_only_if_its_python_has_gone_and_is_done_once_all_is_installed(
-    tmp_path: Path, python: str, is_made_anew: bool
-) -> None:
+    tmp_path, python, is_made_anew
+):
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
@@ -60,7 +59,7 @@ OURS = ("stockml", "tasks", "flows", "deployments")
 OF_EXTRAS = {"psycopg", "psycopg_binary", "prefect_dask", "distributed"}
 
 
-def imported() -> set[str]:
+def imported():
     """The packages that are imported at the top of our modules or in their functions."""
     files = (path for name in OURS for path in (PROJECT / name).rglob("*.py"))
     nodes = [node for path in files for node in ast.walk(ast.parse(path.read_bytes()))]
@@ -71,7 +70,7 @@ def imported() -> set[str]:
 
 
 @pytest.mark.slow
-def test_the_locked_packages_hold_every_import() -> None:
+def test_the_locked_packages_hold_every_import():
     pinned, from_package, found = locked("run").keys(), packages_distributions(), imported()
     brought = {name: {*map(canonicalize_name, from_package.get(name, ()))} for name in found}
     assert len(brought) > 20

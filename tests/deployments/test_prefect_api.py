@@ -20,9 +20,8 @@ from deployments.servers.prefect_api import (
     running_server,
 )
 from stockml.errors import InvalidSetting
-from stockml.home import HomePaths
 from tests.deployments.test_servers_doors import check_private
-from tests.support.loopback import Answer, Exchange, Loopback, reset
+from tests.support.loopback import Loopback, reset
 from tests.support.patience import PATIENCE_S, until
 
 TRIVIAL_FLOW = """
@@ -44,26 +43,24 @@ TRIVIAL_FLOW = """
 """
 
 
-def started(code: str) -> "subprocess.Popen[str]":
+def started(code):
     command = [sys.executable, "-c", textwrap.dedent(code)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def recorded(home: HomePaths, table: str) -> list[tuple[str, int]]:
+def recorded(home, table):
     """The number of a table's rows in Prefect's database, by state."""
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         return database.execute(f"SELECT state_type, count(*) FROM {table} GROUP BY 1").fetchall()
 
 
-def test_an_invalid_api_is_refused(home: HomePaths) -> None:
+def test_an_invalid_api_is_refused(home):
     environ = {"PREFECT_API_URL": "http://[/api"}
     with pytest.raises(InvalidSetting, match="expected PREFECT_API_URL to be an address"):
         configured_api(home, environ)
 
 
-def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(
-    home: HomePaths,
-) -> None:
+def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(home):
     """The name service would be asked for `me:hidden@127.0.0.1`."""
     environ = {"PREFECT_API_URL": "http://me:hidden@127.0.0.1:9/api"}
     for asks in (
@@ -75,12 +72,12 @@ def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_loo
         assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 
-def refuse(exchange: Exchange) -> None:
+def refuse(exchange):
     text = {"Content-Type": "text/plain; charset=utf-8"}
     exchange.send(b"not by that name; set IT\n", 403, **text)
 
 
-def lead(exchange: Exchange) -> None:
+def lead(exchange):
     """As a login before the server does."""
     exchange.send(b"<html>Log in", 200, **{"Content-Type": "text/html; charset=utf-8"})
 
@@ -93,9 +90,7 @@ def lead(exchange: Exchange) -> None:
         (lead, "found a page; unset"),
     ],
 )
-def test_what_answers_as_no_api_does_is_told_at_once(
-    home: HomePaths, answer: Answer, said: str
-) -> None:
+def test_what_answers_as_no_api_does_is_told_at_once(home, answer, said):
     with (
         Loopback(answer) as server,
         pytest.raises(ServerUnavailable, match=said),
@@ -104,17 +99,15 @@ def test_what_answers_as_no_api_does_is_told_at_once(
         pass
 
 
-def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(
-    home: HomePaths,
-) -> None:
+def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home):
     given: list[str | None] = []
     environ = {"PREFECT_API_AUTH_STRING": "me:secret"}
 
-    def lead(exchange: Exchange) -> None:
+    def lead(exchange):
         given.append(exchange.headers["Authorization"])
         exchange.send(b"", 302, Location=f"{other.address}/api/admin/version")
 
-    def refuse(exchange: Exchange) -> None:
+    def refuse(exchange):
         given.append(exchange.headers["Authorization"])
         exchange.send(b"", 401)
 
@@ -123,7 +116,7 @@ def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(
     assert given == ["Basic bWU6c2VjcmV0", None]
 
 
-def test_a_record_of_servers_that_are_gone_is_not_trusted(home: HomePaths) -> None:
+def test_a_record_of_servers_that_are_gone_is_not_trusted(home):
     home.root.mkdir()
     for content in ("{", "[]", '{"prefect_api": "http://127.0.0.1:9/api"}'):
         home.servers.write_text(content)
@@ -131,9 +124,7 @@ def test_a_record_of_servers_that_are_gone_is_not_trusted(home: HomePaths) -> No
 
 
 @pytest.mark.slow
-def test_a_commands_own_server_records_runs_for_two_commands_at_once_in_private_files(
-    home: HomePaths,
-) -> None:
+def test_a_commands_own_server_records_runs_for_two_commands_at_once_in_private_files(home):
     link = "from prefect.utilities.urls import url_for; print(url_for('flow-run', obj_id='0' * 8))"
     first = started(TRIVIAL_FLOW.format(then=link))  # it makes the database
     first.communicate(timeout=PATIENCE_S)
@@ -149,7 +140,7 @@ def test_a_commands_own_server_records_runs_for_two_commands_at_once_in_private_
 
 @pytest.mark.campaign
 @pytest.mark.slow
-def test_a_killed_command_leaves_no_server_behind(home: HomePaths) -> None:
+def test_a_killed_command_leaves_no_server_behind(home):
     process = started(
         TRIVIAL_FLOW.format(then="print('done', flush=True); import time; time.sleep(600)")
     )

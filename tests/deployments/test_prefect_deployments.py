@@ -1,9 +1,7 @@
 """Prefect's deployments follow tickers.yaml, with forms that take what a run takes, and are never
 un-paused."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -23,11 +21,11 @@ from deployments.registration.prefect_deployments import (
 from deployments.registration.tickers_file import TickersFile, digest_time
 
 
-def listed(*entries: Any, **defaults: Any) -> TickersFile:
+def listed(*entries, **defaults):
     return TickersFile.model_validate({"defaults": defaults, "tickers": list(entries)})
 
 
-def test_missing_forecasts_are_reported_at_the_chosen_time_by_each_tickers_calendar() -> None:
+def test_missing_forecasts_are_reported_at_the_chosen_time_by_each_tickers_calendar():
     entries = listed("IBM", {"ticker": "VOD", "calendar": "XLON"}).tickers
     for environ, cron in (({}, "0 7 * * 2-6"), ({"STOCKML_DIGEST_AT": "05:30"}, "30 5 * * 2-6")):
         deployments = other_deployments(entries, digest_time(environ))
@@ -51,13 +49,13 @@ ASKED = {
 }
 
 
-def forms() -> dict[str, tuple[Any, dict[str, Any]]]:
+def forms():
     """Each deployment, and what its form asks, by name."""
     deployments = (*ticker_deployments(TICKERS), *other_deployments(TICKERS))
     return {each.name: (each, asked_form(each)) for each in deployments}
 
 
-def test_a_form_asks_for_few_things_and_its_ticker_is_fixed() -> None:
+def test_a_form_asks_for_few_things_and_its_ticker_is_fixed():
     assert {name: list(form["properties"]) for name, (_, form) in forms().items()} == ASKED
     _, form = forms()["IBM"]
     assert is_valid({"ticker": "IBM", "session": "2013-03-01", "late_retries": 2}, form)
@@ -66,9 +64,7 @@ def test_a_form_asks_for_few_things_and_its_ticker_is_fixed() -> None:
     assert not is_valid({"ticker": "IBM", "profile": "nightly"}, forms()["tutorial"][1])
 
 
-def test_every_form_takes_what_its_deployment_gives_and_says_its_bounds_and_how_a_day_is_written() -> (
-    None
-):
+def test_every_form_takes_what_its_deployment_gives_and_says_its_bounds_and_how_a_day_is_written():
     days = bounded = 0
     for name, (each, form) in forms().items():
         given = each.parameters | ({"ticker": "KO"} if "ticker" in each.asks else {})
@@ -86,16 +82,14 @@ def test_every_form_takes_what_its_deployment_gives_and_says_its_bounds_and_how_
 
 
 @pytest.fixture
-def few_at_once() -> Iterator[None]:
+def few_at_once():
     """Prefect lists fewer deployments at once than there are."""
     with temporary_settings({PREFECT_SERVER_API_DEFAULT_LIMIT: 2}):
         yield
 
 
 @pytest.mark.slow
-def test_deployments_follow_the_file_and_paused_ones_stay_paused(
-    prefect_server: None, few_at_once: None
-) -> None:
+def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server, few_at_once):
     names = ("AAA", "BBB", "CCC", "FFF")
     first = register(ticker_deployments(listed(*names).tickers), delete_others=True)
     assert (first.created, first.updated, first.unchanged) == (names, (), ())
@@ -133,9 +127,7 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(
 
 
 @pytest.mark.slow
-def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(
-    prefect_server: None,
-) -> None:
+def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(prefect_server):
     own = listed("OWN").tickers
     [universe] = (each for each in other_deployments(own) if each.flow.startswith("universe"))
     both = [*ticker_deployments(own), replace(universe, name="by day")]
@@ -159,8 +151,8 @@ def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(
 
 @pytest.mark.slow
 def test_the_other_flows_have_deployments_too_and_runs_of_what_is_deleted_are_cancelled(
-    prefect_server: None,
-) -> None:
+    prefect_server,
+):
     others = other_deployments(listed("IBM", "MSFT").tickers)
     register(others, delete_others=True)
     assert len(register(others, delete_others=True).unchanged) == len(others)

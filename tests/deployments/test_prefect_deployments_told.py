@@ -2,15 +2,11 @@
 before."""
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Running
 
@@ -19,7 +15,6 @@ from deployments.cli.tickers import register_all
 from deployments.process import restored
 from deployments.registration import ticker_list
 from deployments.servers.prefect_api import settings_of
-from stockml.home import HomePaths
 from tasks.artifacts import next_nights, next_runs
 from tasks.run_records import in_state, runs_of
 from tests.support.patience import until
@@ -28,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 @pytest.fixture
-def told(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]:
+def told(home, monkeypatch):
     """A home whose list of two tickers Prefect knows."""
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
@@ -39,14 +34,12 @@ def told(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths
         yield home
 
 
-def nights() -> dict[str, DeploymentResponse]:
+def nights():
     with get_client(sync_client=True) as client:
         return {each.name: each for each in client.read_deployments() if "nights" in each.tags}
 
 
-def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
-    told: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(told, monkeypatch):
     """Prefect may be told only later: it was not up, or the command was killed; and of several
     renames at once."""
     mine = {"schedule": {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"}, "slug": "mine"}
@@ -67,7 +60,7 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
     assert ticker_list.earlier_names(told) == {}
 
 
-def let_wait(client: SyncPrefectClient, **asked: Any) -> tuple[UUID, datetime]:
+def let_wait(client, **asked):
     """A run of FB's deployment that has begun and waits; when it goes on."""
     waiting = client.create_flow_run_from_deployment(nights()["FB"].id, **asked).id
     due = datetime.now(UTC) + timedelta(minutes=1)
@@ -76,9 +69,7 @@ def let_wait(client: SyncPrefectClient, **asked: Any) -> tuple[UUID, datetime]:
     return waiting, due
 
 
-def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next_run(
-    told: HomePaths,
-) -> None:
+def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next_run(told):
     """Prefect itself deletes with a deployment only those runs that have not begun."""
     with get_client(sync_client=True) as client:
         waiting, due = let_wait(client)
@@ -89,7 +80,7 @@ def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next
         assert [ticker for ticker in starts if starts[ticker]] == ["STAYS"]
 
 
-def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: HomePaths) -> None:
+def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told):
     """It was cancelled, and the session had no forecast until somebody ran the night by hand."""
     with get_client(sync_client=True) as client:
         planned = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["FB"].id]})

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from stockml.home import HomePaths
 from tests.support.patience import PATIENCE_S
 
 TELLING = """
@@ -35,15 +34,13 @@ as_program(lambda: shown)
 
 
 @pytest.mark.parametrize("gone", ["2>/dev/full", "2> >(exec true); wait $!"])
-def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_progress(
-    home: HomePaths, gone: str
-) -> None:
+def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_progress(home, gone):
     command = f'exec {gone}; exec "$0" -c "$1"'
     ended = subprocess.run(["bash", "-c", command, sys.executable, TELLING], check=False)
     assert ended.returncode == 7
 
 
-def test_nothing_that_a_command_prints_is_obeyed_by_the_terminal() -> None:
+def test_nothing_that_a_command_prints_is_obeyed_by_the_terminal():
     """Such as a night's text, or a file's name, from a shared state or an archive."""
     ended = subprocess.run([sys.executable, "-c", SHOWING], stdout=subprocess.PIPE, check=True)
     assert (
@@ -51,9 +48,7 @@ def test_nothing_that_a_command_prints_is_obeyed_by_the_terminal() -> None:
     )
 
 
-def test_a_command_that_is_interrupted_while_it_imports_what_it_needs_shows_no_traceback(
-    home: HomePaths,
-) -> None:
+def test_a_command_that_is_interrupted_while_it_imports_what_it_needs_shows_no_traceback(home):
     importing = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "deployments.cli", "nightly", "IBM"],
         stderr=subprocess.PIPE,

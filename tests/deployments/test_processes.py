@@ -5,8 +5,6 @@ import re
 import signal
 import textwrap
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import pytest
@@ -17,17 +15,17 @@ from deployments.servers.stack import watch
 from tests.support.patience import PATIENCE_S, until
 
 
-def started(name: str, folder: Path, code: str) -> processes.Child:
+def started(name, folder, code):
     """Start a program with this code."""
     (folder / "program.py").write_text(textwrap.dedent(code))
     environ = {**os.environ, "PYTHONPATH": str(folder)}
     return processes.start(processes.Program(name, "program", [], environ), folder / "log")
 
 
-def stopping_at(words: str, said: list[str]) -> Callable[[str], None]:
+def stopping_at(words, said):
     """A `say` that keeps what it is told, and presses Ctrl-C at these words."""
 
-    def say(told: str) -> None:
+    def say(told):
         said.append(told)
         if words in told:
             raise KeyboardInterrupt
@@ -45,9 +43,7 @@ def stopping_at(words: str, said: list[str]) -> Callable[[str], None]:
         ("print('bye')", r"ended with code 0 \(bye\)"),
     ],
 )
-def test_a_server_that_ends_is_reported_with_its_last_words(
-    tmp_path: Path, code: str, words: str
-) -> None:
+def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path, code, words):
     """If it left none, there may have been no room for them."""
     (tmp_path / "log").write_text("of the start before\n")
     child = started("Prefect", tmp_path, code)
@@ -62,9 +58,7 @@ def test_a_server_that_ends_is_reported_with_its_last_words(
     assert "log empty" in str(child.failure())
 
 
-def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
-    tmp_path: Path,
-) -> None:
+def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(tmp_path):
     """`stockml up` of two homes at once: the slower one changed the other's deployments."""
     serving = """
         import time
@@ -90,8 +84,8 @@ def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(
 
 @pytest.mark.slow
 def test_a_program_that_keeps_dying_is_started_again_after_growing_pauses_beside_the_others(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     """Two kills of the worker within a minute ended both pages, and a night without memory all
     later ones."""
     for name in ("steady", "dying"):
@@ -121,9 +115,7 @@ ORDERLY = """
 """
 
 
-def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_gone(
-    tmp_path: Path,
-) -> None:
+def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_gone(tmp_path):
     child = started("orderly", tmp_path, ORDERLY)
     assert child.process.stdin
     until(lambda: child.log.read_text() == "ready\n")
@@ -133,16 +125,14 @@ def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_
 
 
 @pytest.mark.slow
-def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(
-    tmp_path: Path,
-) -> None:
+def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tmp_path):
     child = started("orderly", tmp_path, ORDERLY)
     until(lambda: child.log.read_text() == "ready\n")
     with child.log.open("a") as log:
         log.writelines(f"night {at:09d}\n" for at in range(2**20))
     look = child.process.poll
 
-    def stop_and_look() -> int | None:
+    def stop_and_look():
         if look() is None:
             os.kill(child.process.pid, signal.SIGTERM)
             child.process.wait(PATIENCE_S)
@@ -166,7 +156,7 @@ STUBBORN = """
 
 
 @pytest.mark.slow
-def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
+def test_a_stubborn_program_and_its_children_are_ended(tmp_path):
     child = started("stubborn", tmp_path, STUBBORN)
     until(lambda: child.log.read_text() == "ready\n")
     process = psutil.Process(child.process.pid)
@@ -184,7 +174,7 @@ PARENT = """
 """
 
 
-def test_what_a_killed_program_leaves_is_ended_before_it_is_started_again(tmp_path: Path) -> None:
+def test_what_a_killed_program_leaves_is_ended_before_it_is_started_again(tmp_path):
     child = started("MLflow", tmp_path, PARENT)
     until(lambda: child.log.read_text().endswith("\n"))
     left = psutil.Process(int(child.log.read_text()))

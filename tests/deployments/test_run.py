@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,7 +24,7 @@ from stockml.nights.record import Night
 from stockml.nights.status import rows
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import replay_home
-from tests.support.commands import Captured, here, make_run, stockml
+from tests.support.commands import here, make_run, stockml
 from tests.support.scripted_feed import ScriptedFeed
 
 SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
@@ -33,7 +32,7 @@ NOTHING_NEW = "nothing has changed since that night ran"
 
 
 @pytest.fixture(scope="module")
-def server(prefect_server: None) -> dict[str, str]:
+def server(prefect_server):
     """A shared server, for commands whose own is not under test: starting one takes half of their
     time."""
     from prefect.settings import PREFECT_API_URL
@@ -54,7 +53,7 @@ class TwoRuns:
 
 
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Iterator[TwoRuns]:
+def twice(tmp_path_factory, server):
     with pytest.MonkeyPatch.context() as patch, ScriptedFeed() as feed:
         patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("twice")))
         for name in (
@@ -78,9 +77,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> I
 
 
 @pytest.mark.slow
-def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_left(
-    twice: TwoRuns, capsys: Captured
-) -> None:
+def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_left(twice, capsys):
     first, second = twice.ran
     assert first.returncode == 0
     assert re.match("MSFT closed at .* on Friday 1 March 2013, the newest close", first.stdout)
@@ -97,7 +94,7 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_le
 
 
 @pytest.mark.slow
-def test_a_night_is_run_again_if_anything_that_it_left_has_changed(twice: TwoRuns) -> None:
+def test_a_night_is_run_again_if_anything_that_it_left_has_changed(twice):
     place = twice.place
     asked = place, "MSFT", SESSION, USUAL, None
     night = finished_night(*asked)
@@ -119,9 +116,7 @@ def test_a_night_is_run_again_if_anything_that_it_left_has_changed(twice: TwoRun
 
 
 @pytest.mark.slow
-def test_a_repeated_night_is_answered_at_once_and_starts_nothing(
-    twice: TwoRuns, server: dict[str, str], capfd: Captured
-) -> None:
+def test_a_repeated_night_is_answered_at_once_and_starts_nothing(twice, server, capfd):
     other = ("nightly", "MSFT", "--json", "--set", "evaluation.direction_step=20")
     asked = twice.place, "MSFT", SESSION
     usual = finished_night(*asked, USUAL, None)
@@ -147,12 +142,12 @@ def test_a_repeated_night_is_answered_at_once_and_starts_nothing(
 
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
-    with_tables: HomePaths,
-    feed: ScriptedFeed,
-    server: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: Captured,
-) -> None:
+    with_tables,
+    feed,
+    server,
+    monkeypatch,
+    capfd,
+):
     feed.set_clock(date(2013, 3, 1))
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "freekey12345")
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.url)

@@ -33,7 +33,7 @@ COMMANDS = (
 )
 
 
-def screens() -> dict[str, str]:
+def screens():
     """What each command prints, and Prefect's pages show, in a home of a night and its bars."""
     with TemporaryDirectory() as folder, restored(os.environ, ("STOCKML_HOME", "STOCKML_CLOCK")):
         os.environ.update(STOCKML_HOME=folder, STOCKML_CLOCK=SATURDAY)
@@ -51,17 +51,17 @@ def screens() -> dict[str, str]:
     return {name: text.replace(folder, "HOME").rstrip() for name, text in texts.items()}
 
 
-def _printed(command: str) -> str:
+def _printed(command):
     with redirect_stdout(io.StringIO()) as printed:
         assert run(command.split()) == 0
     return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, str]:
+def found():
     return screens()
 
 
 @pytest.mark.parametrize("name", read_kept(KEPT))
-def test_a_screen_says_what_was_reviewed(found: dict[str, str], name: str) -> None:
+def test_a_screen_says_what_was_reviewed(found, name):
     check_kept(KEPT, name, found[name])

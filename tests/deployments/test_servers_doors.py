@@ -2,10 +2,8 @@
 pages, by strangers."""
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -50,12 +48,12 @@ Servers = dict[str, OwnServer]
 
 
 @pytest.fixture(scope="module")
-def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("doors") / "home"
 
 
 @pytest.fixture(scope="module")
-def servers(home_folder: Path) -> Iterator[Servers]:
+def servers(home_folder):
     """Prefect's and MLflow's, started as `stockml up` does without a password."""
     place = home_of({"STOCKML_HOME": str(home_folder)})
     with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow:
@@ -64,7 +62,7 @@ def servers(home_folder: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture(params=["prefect", "mlflow"])
-def name(request: pytest.FixtureRequest) -> str:
+def name(request):
     return str(request.param)
 
 
@@ -74,9 +72,7 @@ class Answer(NamedTuple):
     shown_to: str | None  # the origin whose pages may read it
 
 
-def ask(
-    port: int, path: str, method: str = "GET", body: str | None = None, **headers: str
-) -> Answer:
+def ask(port, path, method="GET", body=None, **headers):
     """What a program on this machine gets if it sends these headers; `Content_Type` stands for
     Content-Type."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
@@ -88,9 +84,7 @@ def ask(
         return Answer(reply.status, "" if reply.status == 101 else reply.read().decode(), shown_to)
 
 
-def test_a_server_answers_by_its_own_names_without_a_password_and_by_no_other(
-    servers: Servers, name: str
-) -> None:
+def test_a_server_answers_by_its_own_names_without_a_password_and_by_no_other(servers, name):
     """MLflow answers at `health` to any name, and says no more there than that it is up."""
     port = servers[name].port
     for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
@@ -101,16 +95,14 @@ def test_a_server_answers_by_its_own_names_without_a_password_and_by_no_other(
             assert ask(port, path, Host=host).status == REFUSES_HOST[name]
 
 
-def foreign_origins(name: str, port: int) -> list[str]:
+def foreign_origins(name, port):
     """Also another port of this machine, which MLflow itself takes for its own."""
     hosts = [f"127.0.0.1.evil.example:{port}", f"evil.localhost:{port}"]
     hosts += [f"127.0.0.1:{port + 1}"] if name == "prefect" else []
     return [EVIL, "null", *(f"http://{host}" for host in hosts)]
 
 
-def test_no_foreign_page_may_ask_or_read_but_the_servers_own_may(
-    servers: Servers, name: str
-) -> None:
+def test_no_foreign_page_may_ask_or_read_but_the_servers_own_may(servers, name):
     port, path = servers[name].port, CHANGES[name][0]
     own = f"http://127.0.0.1:{port}"
     preflight = ask(port, path, "OPTIONS", Origin=own, **PREFLIGHT)
@@ -122,9 +114,7 @@ def test_no_foreign_page_may_ask_or_read_but_the_servers_own_may(
         assert ask(port, ASKS[name], Origin=origin).shown_to not in (origin, "*")
 
 
-def test_a_change_from_a_foreign_page_is_refused_also_without_a_preflight(
-    servers: Servers, name: str
-) -> None:
+def test_a_change_from_a_foreign_page_is_refused_also_without_a_preflight(servers, name):
     port, (path, content) = servers[name].port, CHANGES[name]
     body = json.dumps(content)
     for origin in foreign_origins(name, port):
@@ -134,7 +124,7 @@ def test_a_change_from_a_foreign_page_is_refused_also_without_a_preflight(
     assert ask(port, PLANTED[name]).status == 404
 
 
-def test_prefect_refuses_a_change_without_a_token_and_accepts_one_with_it(servers: Servers) -> None:
+def test_prefect_refuses_a_change_without_a_token_and_accepts_one_with_it(servers):
     port, (path, content) = servers["prefect"].port, CHANGES["prefect"]
     body, headers = json.dumps({**content, "name": "own"}), {"Content_Type": "application/json"}
     token = json.loads(ask(port, "/api/csrf-token?client=me").body)["token"]
@@ -145,9 +135,7 @@ def test_prefect_refuses_a_change_without_a_token_and_accepts_one_with_it(server
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-def test_a_web_socket_opens_by_the_servers_own_names_only_and_to_no_foreign_page(
-    servers: Servers, path: str
-) -> None:
+def test_a_web_socket_opens_by_the_servers_own_names_only_and_to_no_foreign_page(servers, path):
     """Without a password it reads all events and log lines there, and writes events that
     automations act on."""
     port = servers["prefect"].port
@@ -156,12 +144,12 @@ def test_a_web_socket_opens_by_the_servers_own_names_only_and_to_no_foreign_page
     assert ask(port, path, Origin=EVIL, **UPGRADE).status != 101
 
 
-def check_private(folder: Path, *names: str) -> None:
+def check_private(folder, *names):
     """Under the usual umask, with which everyone could read them."""
     kept = [folder, *folder.rglob("*")]
     assert {*names} <= {path.name for path in kept}
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
 
 
-def test_the_servers_files_are_private_to_their_owner(servers: Servers, home_folder: Path) -> None:
+def test_the_servers_files_are_private_to_their_owner(servers, home_folder):
     check_private(home_folder, "prefect.db", "mlflow.db", "prefect.log", "mlflow.log")

@@ -22,18 +22,18 @@ DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 SCHEMA = Path(__file__).with_name("compose-spec.json")
 
 
-def compose() -> dict[str, Any]:
+def compose():
     """The file, with the defaults of the variables that it takes from deployments/.env."""
     text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", (DEPLOYMENTS / "compose.yaml").read_text())
     found: dict[str, Any] = yaml.safe_load(text)
     return found
 
 
-def test_compose_fits_its_schema() -> None:
+def test_compose_fits_its_schema():
     jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).validate(compose())
 
 
-def test_every_service_is_restarted_and_checked_gains_no_rights_and_contains_no_secret() -> None:
+def test_every_service_is_restarted_and_checked_gains_no_rights_and_contains_no_secret():
     file = compose()
     for service in file["services"].values():
         assert service["restart"] == "unless-stopped"
@@ -48,9 +48,7 @@ def test_every_service_is_restarted_and_checked_gains_no_rights_and_contains_no_
     assert (ours["cap_drop"], ours["read_only"], ours["tmpfs"]) == (["ALL"], True, ["/tmp"])
 
 
-def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores_them(
-    tmp_path: Path,
-) -> None:
+def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores_them(tmp_path):
     """Each is readable by the containers' user whatever the umask, and its folder by nobody
     else."""
     text, folder = (DEPLOYMENTS / "compose.yaml").read_text(), tmp_path / "secrets"
@@ -66,7 +64,7 @@ def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores
     assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
 
 
-def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
+def test_the_systemd_unit_is_valid(tmp_path):
     """By systemd's own check if it is installed; only the program's path is replaced."""
     unit = (DEPLOYMENTS / "systemd" / "stockml.service").read_text()
     [command] = re.findall("^ExecStart=(.*)$", unit, re.MULTILINE)

@@ -19,7 +19,6 @@ from deployments.servers.access import Access
 from deployments.servers.prefect_api import running_server, settings_of
 from deployments.servers.processes import start
 from deployments.servers.stack import mlflow, prefect
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.provider.price_source import replay_home
 from tests.support.commands import up
@@ -36,9 +35,7 @@ SECRETS = (DATABASE, PAGES, HOOK)
 PUBLIC_UMASK = 0o022  # what most people's shells have
 
 
-def stockml(
-    *arguments: str, module: str = "deployments.cli", **more: str
-) -> subprocess.CompletedProcess[str]:
+def stockml(*arguments, module="deployments.cli", **more):
     """Run a command to its end; meanwhile no process list of this machine may show a secret."""
     command = [sys.executable, "-m", module, *arguments]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -51,7 +48,7 @@ def stockml(
                 return subprocess.CompletedProcess(command, process.returncode, *said)
 
 
-def given_away(home: HomePaths, *said: str) -> list[str]:
+def given_away(home, *said):
     """The places where one of the secrets can be read."""
     kept = {str(path): path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
     kept |= {f"said: {text}": text.encode() for text in said}
@@ -60,16 +57,14 @@ def given_away(home: HomePaths, *said: str) -> list[str]:
     ]
 
 
-def in_process_list() -> list[list[str]]:
+def in_process_list():
     """Every command line on this machine that contains one of the secrets."""
     lines = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
     return [line for line in lines if any(secret in " ".join(line) for secret in SECRETS)]
 
 
 @pytest.mark.parametrize("command", ["up", "nightly IBM"])
-def test_an_unreachable_database_is_reported_without_its_password(
-    home: HomePaths, command: str
-) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(home, command):
     away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
     own = {"STOCKML_PREFECT_PORT": str(free_port()), "STOCKML_MLFLOW_PORT": str(free_port())}
     ran = stockml(
@@ -79,18 +74,18 @@ def test_an_unreachable_database_is_reported_without_its_password(
     assert given_away(home, ran.stdout, ran.stderr) == []
 
 
-def status(address: str, password: str | None) -> int:
+def status(address, password):
     given = (USER, password) if password else None
     return httpx.get(address, auth=given, timeout=PATIENCE_S).status_code
 
 
-def fail_a_night(client: SyncPrefectClient) -> None:
+def fail_a_night(client):
     night = client.read_deployment_by_name("nightly/IBM")
     run = client.create_flow_run_from_deployment(night.id, state=Running())
     client.set_flow_run_state(run.id, Failed(message="no bars today"))
 
 
-def shown_by(client: SyncPrefectClient) -> list[str]:
+def shown_by(client):
     """What the API says of what became of automations, of them, and of blocks."""
     automations = {"filter": {"event": {"prefix": ["prefect.automation"]}}, "limit": 50}
     asked = {"events": automations, "block_documents": {}, "automations": {}}
@@ -98,9 +93,7 @@ def shown_by(client: SyncPrefectClient) -> list[str]:
 
 
 @needs_postgres
-def test_everything_runs_with_passwords_that_nobody_sees(
-    home: HomePaths, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_everything_runs_with_passwords_that_nobody_sees(home, tmp_path_factory):
     """Also the pages' programs, which are killed in the end."""
     ports, replays = (free_port(), free_port()), replay_home(os.environ)
     with Loopback(whole(b"", 404)) as gone, postgres_server(tmp_path_factory.mktemp("pg")) as plain:
@@ -145,9 +138,7 @@ def test_everything_runs_with_passwords_that_nobody_sees(
     assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
 
-def test_a_server_whose_database_went_away_does_not_log_its_password(
-    monkeypatch: pytest.MonkeyPatch, home: HomePaths
-) -> None:
+def test_a_server_whose_database_went_away_does_not_log_its_password(monkeypatch, home):
     """Until it has given up and said why."""
     away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
     monkeypatch.setenv("STOCKML_DATABASE_URL", away)

@@ -13,7 +13,6 @@ from deployments.servers import stack
 from deployments.servers.access import ADDRESS, PASSWORD, Access
 from deployments.servers.prefect_api import running_server
 from deployments.servers.stack import _print_addresses
-from stockml.home import HomePaths
 from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import replay_home
 from stockml.provider.tiingo import Tiingo
@@ -24,9 +23,7 @@ from tests.support.patience import PATIENCE_S, until
 LOGIN = "me:secret-of-many-letters"
 
 
-def test_the_servers_of_the_pages_hold_no_price_services_key_and_no_password_in_an_argument(
-    home: HomePaths,
-) -> None:
+def test_the_servers_of_the_pages_hold_no_price_services_key_and_no_password_in_an_argument(home):
     """Every user of the machine sees the arguments."""
     keys = {provider.key_variable: "K" * 16 for provider in (AlphaVantage, Tiingo)}
     environ, access = keys | {"PGPASSWORD": "own"}, Access.of({PASSWORD: LOGIN})
@@ -42,7 +39,7 @@ def test_the_servers_of_the_pages_hold_no_price_services_key_and_no_password_in_
     assert stack.worker(environ).environ.items() > environ.items()
 
 
-def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home: HomePaths) -> None:
+def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home):
     pages = {"prefect": "http://127.0.0.1:4200", "mlflow": "http://127.0.0.1:5000"}
     alone, others = list[str](), list[str]()
     _print_addresses(home, {}, pages, Access(), alone.append)
@@ -57,14 +54,14 @@ def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(home: HomePaths) 
     assert "secret-of" not in told
 
 
-def answers(address: str) -> bool:
+def answers(address):
     with suppress(OSError), urlopen(address, timeout=PATIENCE_S) as reply:
         return bool(reply.status == 200)
     return False
 
 
 @pytest.mark.slow
-def test_it_registers_is_up_once_and_stays_up_whatever_is_killed(home: HomePaths) -> None:
+def test_it_registers_is_up_once_and_stays_up_whatever_is_killed(home):
     """Nights meanwhile: tests/faults/test_up_kills.py."""
     ports = (free_port(), free_port())
     health = (f"http://127.0.0.1:{ports[0]}/api/health", f"http://127.0.0.1:{ports[1]}/health")
@@ -93,7 +90,7 @@ def test_it_registers_is_up_once_and_stays_up_whatever_is_killed(home: HomePaths
     assert running_server(place) is None
 
 
-def is_alive(process: psutil.Process) -> bool:
+def is_alive(process):
     with suppress(psutil.NoSuchProcess):
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     return False

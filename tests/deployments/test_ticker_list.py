@@ -3,7 +3,6 @@ nothing."""
 
 import json
 import tempfile
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -14,10 +13,8 @@ from deployments.registration import ticker_list
 from deployments.registration.ticker_list import add, remove, rename, tickers_of
 from deployments.registration.tickers_file import TICKERS_FILE
 from stockml.errors import InvalidFile, StoreBusy
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.storage.locks import file_lock
-from tests.support.commands import Captured
 
 MINE = """# what I hold
 tickers:   # few
@@ -32,11 +29,11 @@ defaults: {profile: nightly}
 """
 
 
-def names(home: HomePaths) -> list[str]:
+def names(home):
     return [entry.ticker for entry in tickers_of(home).tickers]
 
 
-def test_ones_own_list_begins_with_the_projects(home: HomePaths) -> None:
+def test_ones_own_list_begins_with_the_projects(home):
     assert names(home) == ["IBM", "AAPL", "MSFT"]
     assert (add(home, ["IBM"], {}), remove(home, ["KO"])) == ((), ())
     assert not home.tickers.exists()
@@ -49,7 +46,7 @@ def test_ones_own_list_begins_with_the_projects(home: HomePaths) -> None:
     assert names(home) == ["IBM", "MSFT"]
 
 
-def test_all_other_lines_stay_byte_for_byte(home: HomePaths) -> None:
+def test_all_other_lines_stay_byte_for_byte(home):
     home.root.mkdir()
     home.tickers.write_text(MINE)
     add(home, ["VOD"], {"calendar": "XLON", "at": None})
@@ -60,9 +57,7 @@ def test_all_other_lines_stay_byte_for_byte(home: HomePaths) -> None:
     assert home.tickers.read_text() == head + rest[rest.index('  - "ON"') :]
 
 
-def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
-    home: HomePaths,
-) -> None:
+def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(home):
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
     with pytest.raises(InvalidFile, match="expected at least one ticker"):
@@ -80,9 +75,7 @@ def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
         lambda home: remove(home, ["IBM"]),
     ],
 )
-def test_a_change_of_the_list_waits_for_another_that_is_under_way(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, change: Callable[[HomePaths], object]
-) -> None:
+def test_a_change_of_the_list_waits_for_another_that_is_under_way(home, monkeypatch, change):
     monkeypatch.setattr(ticker_list, "BUSY_S", 0)
     with file_lock(home.locks / "tickers.lock", 0), pytest.raises(StoreBusy):
         change(home)
@@ -95,9 +88,7 @@ def test_a_change_of_the_list_waits_for_another_that_is_under_way(
         max_size=12,
     )
 )
-def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(
-    steps: list[tuple[bool, str]],
-) -> None:
+def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(steps):
     with tempfile.TemporaryDirectory() as folder:
         home = home_of({"STOCKML_HOME": folder})
         home.tickers.write_text(MINE)
@@ -113,9 +104,7 @@ def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(
         assert home.tickers.read_text().startswith("# what I hold\n")
 
 
-def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(
-    home: HomePaths, capsys: Captured
-) -> None:
+def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home, capsys):
     own = home.root / "replay" / "tickers.yaml"
     for command, code, says in (
         ("list", 0, "IBM          Monday to Friday at 23:00 America/New_York\n"),

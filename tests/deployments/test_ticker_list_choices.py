@@ -12,9 +12,8 @@ from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import parsed
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.nights.record import kept_nights
-from tests.support.commands import Captured, here
+from tests.support.commands import here
 from tests.support.json_fields import check_fields
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
@@ -33,9 +32,7 @@ ON = f"--session={THURSDAY}"
 
 
 @pytest.fixture
-def listed(
-    with_tables: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None
-) -> HomePaths:
+def listed(with_tables, monkeypatch, prefect_server):
     """A home whose list chooses a calendar (another name of XNYS) and settings for VOD, which is
     played by IBM."""
     with ScriptedFeed(aliases={"VOD": "IBM", "VOD.LON": "IBM"}) as feed:
@@ -49,11 +46,11 @@ def listed(
 @pytest.mark.campaign
 @pytest.mark.slow
 def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments_unless_a_command_says_else(
-    listed: HomePaths, capsys: Captured
-) -> None:
+    listed, capsys
+):
     """Setting by setting: the sessions of the parts stay the ticker's own."""
 
-    def chosen() -> list[tuple[str, object, object]]:
+    def chosen():
         names = ("evaluation.direction_step", "evaluation.test_sessions")
         nights = kept_nights(listed.nights, "VOD")
         return sorted((night.calendar, *map(night.settings.get, names)) for night in nights)
@@ -76,7 +73,7 @@ def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments_unless_a_co
     assert chosen() == [("NYSE", 20, 300), *[("XNYS", 15, 300)] * 2]
 
 
-def test_the_page_of_all_tickers_has_the_choices_of_each_and_takes_nothing_else() -> None:
+def test_the_page_of_all_tickers_has_the_choices_of_each_and_takes_nothing_else():
     entries = parsed(json.dumps({"tickers": ["IBM", LISTED]}), "").tickers
     [wanted] = (each for each in other_deployments(entries) if each.flow == "universe.universe")
     assert wanted.parameters == {"tickers": ["IBM", "VOD"], "choices": {"VOD": OWN}}

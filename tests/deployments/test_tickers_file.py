@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -18,7 +17,7 @@ from tests.deployments.test_prefect_deployments import listed
 PROJECT = Path(__file__).parents[2]
 
 
-def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
+def test_the_projects_tickers_yaml_and_prefect_yaml_agree():
     shipped = YAML(typ="safe").load((PROJECT / "prefect.yaml").read_text())["deployments"]
     nights = [each for each in shipped if each["entrypoint"] == "flows/nightly.py:nightly"]
     assert [(each["parameters"], each["schedules"]) for each in nights] == [
@@ -63,9 +62,7 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("tickers: [IBM]  # caf\udce9", "UTF-8"),
     ],
 )
-def test_an_invalid_file_is_refused_with_a_clear_message(
-    tmp_path: Path, content: str, says: str
-) -> None:
+def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path, content, says):
     file = tmp_path / "tickers.yaml"
     file.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(InvalidFile) as refused:
@@ -92,15 +89,13 @@ def test_an_invalid_file_is_refused_with_a_clear_message(
         ({"ticker": "EURUSD", "calendar": "24/5"}, "0 7 * * 2-6", "UTC"),
     ],
 )
-def test_a_night_starts_when_its_bar_is_final_in_the_exchanges_zone(
-    entry: dict[str, Any], cron: str, zone: str
-) -> None:
+def test_a_night_starts_when_its_bar_is_final_in_the_exchanges_zone(entry, cron, zone):
     made = TickerEntry(**entry)
     assert (made.cron(), made.timezone) == (cron, zone)
 
 
-def test_equal_start_times_are_spread_out_before_midnight() -> None:
-    def crons(count: int, **defaults: str) -> list[str]:
+def test_equal_start_times_are_spread_out_before_midnight():
+    def crons(count, **defaults):
         lines = staggered(listed(*(f"T{number}" for number in range(count)), **defaults).tickers)
         return [cron for _, cron in lines]
 
@@ -111,12 +106,12 @@ def test_equal_start_times_are_spread_out_before_midnight() -> None:
 
 
 @pytest.mark.parametrize("at", ["02:30", "7 am", "07:00+01:00"])
-def test_an_invalid_time_for_the_digest_is_refused_with_a_clear_message(at: str) -> None:
+def test_an_invalid_time_for_the_digest_is_refused_with_a_clear_message(at):
     with pytest.raises(InvalidSetting, match=r'STOCKML_DIGEST_AT.*"07:00"'):
         digest_time({"STOCKML_DIGEST_AT": at})
 
 
-def test_a_list_is_read_without_its_exchanges_calendars() -> None:
+def test_a_list_is_read_without_its_exchanges_calendars():
     asked = (
         "import sys; from deployments.registration.tickers_file import parsed; parsed('tickers: "
         "[SAP.DEX]', '')"

@@ -4,7 +4,6 @@ the template."""
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -21,8 +20,8 @@ NO_RIGHTS = {"drop": ["ALL"]}
 
 @pytest.mark.parametrize(("name", "package"), VARIANTS.items())
 def test_deployments_use_variables_that_the_work_pool_knows_and_each_is_explained_and_no_secret(
-    name: str, package: str
-) -> None:
+    name, package
+):
     text = (PROJECT / "deployments" / name / "prefect.yaml").read_text()
     content = yaml.safe_load(text)
     known = prefects_own(package, name)["variables"]["properties"]
@@ -38,7 +37,7 @@ def test_deployments_use_variables_that_the_work_pool_knows_and_each_is_explaine
     assert not any("KEY" in variable for variable in used)
 
 
-def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
+def test_the_base_job_template_is_prefects_own_with_state_and_secret():
     folder = PROJECT / "deployments/kubernetes"
     kept = json.loads((folder / "base-job-template.json").read_text())
     assert kept == base_job_template()
@@ -50,11 +49,11 @@ def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
     assert image["example"] == "stockml", "no night runs in Prefect's own image"
 
 
-def pod_of(template: dict[str, Any]) -> dict[str, Any]:
+def pod_of(template):
     return template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
 
 
-def test_a_pod_can_write_to_its_claim_as_the_images_user_and_has_no_more_rights() -> None:
+def test_a_pod_can_write_to_its_claim_as_the_images_user_and_has_no_more_rights():
     """A fresh claim belongs to root. The template also states what a restricted namespace demands
     of every pod."""
     recipe, pod = (

@@ -19,9 +19,7 @@ READ_AT_RUN_TIME = (
 
 
 @pytest.mark.campaign
-def test_it_holds_the_four_packages_the_files_they_read_and_the_command_and_works_alone(
-    tmp_path: Path,
-) -> None:
+def test_it_holds_the_four_packages_the_files_they_read_and_the_command_and_works_alone(tmp_path):
     """Built from a copy of the checkout, tests included: a build leaves files beside what it
     builds."""
     source, folder = tmp_path / "source", tmp_path / "installed"

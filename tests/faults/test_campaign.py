@@ -11,7 +11,7 @@ from tests.support.patience import PATIENCE_S
 pytestmark = pytest.mark.slow
 
 
-def test_a_campaign_of_one_each_finds_nothing_lost_and_nothing_believed() -> None:
+def test_a_campaign_of_one_each_finds_nothing_lost_and_nothing_believed():
     """In a process of its own, because it forks."""
     command = [
         sys.executable,

@@ -4,13 +4,10 @@ next run, with room, ends as if nothing had happened."""
 import os
 import shutil
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tests.faults.test_night_faults import ASKED
 from tests.support.night_process import copied, forked, reporting, standing, start_night
@@ -23,9 +20,7 @@ ROOM = 0.1  # of what a night adds to its home; its bars, model and scores are t
 @pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_night_without_room_says_so_and_is_done_once_when_there_is_room(
-    ready: HomePaths, tmp_path: Path
-) -> None:
+def test_a_night_without_room_says_so_and_is_done_once_when_there_is_room(ready, tmp_path):
     undisturbed = copied(ready, tmp_path / "undisturbed")
     start_night(undisturbed, **ASKED).join(PATIENCE_S)
     pages = [pages_of(place) for place in (ready, undisturbed)]
@@ -42,7 +37,7 @@ def test_a_night_without_room_says_so_and_is_done_once_when_there_is_room(
     assert (again, after) == ("Completed", standing(undisturbed))
 
 
-def short_of_room(result: Connection, ready: HomePaths, folder: Path, free: int, api: str) -> None:
+def short_of_room(result, ready, folder, free, api):
     """Send how a night with `free` bytes of room ended, and the next one; its process alone sees
     the small disk."""
     mount_small_disk(folder)  # first: a process with threads may not mount
@@ -59,6 +54,6 @@ def short_of_room(result: Connection, ready: HomePaths, folder: Path, free: int,
     result.send((first.is_failed(), first.message, half_written, again.name, standing(home_of())))
 
 
-def pages_of(home: HomePaths) -> int:
+def pages_of(home):
     """How many pages of 4 KiB the home's files take."""
     return sum(-(-path.stat().st_size // 4096) for path in home.root.rglob("*") if path.is_file())

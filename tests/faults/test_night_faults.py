@@ -2,21 +2,18 @@
 undisturbed one leaves."""
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.tracking.client import Tracking
 from tests.faults import flow_kills
 from tests.support import replaying
 from tests.support.night_process import copied, nights, standing, start_night
 from tests.support.patience import PATIENCE_S
-from tests.support.scripted_feed import ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -29,12 +26,10 @@ ASKED: dict[str, Any] = {
 }
 
 
-def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(
-    ready: HomePaths, tmp_path: Path
-) -> None:
+def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready, tmp_path):
     """`python -m tests.faults.campaign --flows 20` kills more often, and every flow."""
 
-    def as_ready(place: HomePaths) -> None:
+    def as_ready(place):
         copied(ready, place.root)
 
     one = flow_kills.Killing("nightly", ASKED, as_ready, flow_kills.nights("IBM"))
@@ -45,9 +40,7 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(
         assert len(getattr(undisturbed, once)) == 1
 
 
-def test_two_runs_of_one_ticker_at_once_do_the_night_once(
-    ready: HomePaths, tmp_path: Path, feed: ScriptedFeed
-) -> None:
+def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready, tmp_path, feed):
     alone = copied(ready, tmp_path / "alone")
     start_night(alone, **ASKED).join(PATIENCE_S)
     asked = feed.requests
@@ -60,9 +53,7 @@ def test_two_runs_of_one_ticker_at_once_do_the_night_once(
     check_every_page_says_the_same(ready, nights(ready)[0])
 
 
-def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(
-    ready: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(ready, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         night = nightly(**ASKED, return_state=True).result()

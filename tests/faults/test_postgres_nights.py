@@ -4,7 +4,6 @@ import psycopg
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tests.faults.test_night_faults import ASKED
 from tests.faults.test_server_faults import states_of_runs
@@ -22,9 +21,7 @@ RIGHT, WRONG = "r1ght", "wr0ng"
 PLAYED_BY = {"T0": "IBM", "T1": "AAPL"}
 
 
-def test_both_servers_on_postgresql_take_many_nights_at_once(
-    home: HomePaths, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_servers_on_postgresql_take_many_nights_at_once(home, tmp_path_factory, monkeypatch):
     """The first command's own Prefect server makes the tables, in databases that a person has
     created. A wrong password is told, and not shown."""
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
@@ -52,7 +49,7 @@ def test_both_servers_on_postgresql_take_many_nights_at_once(
     assert not (home.prefect / "prefect.db").exists()
 
 
-def nights_at_once(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def nights_at_once(home, monkeypatch):
     replaying.fill(home, PLAYED_BY)
     with ScriptedFeed(aliases=PLAYED_BY) as feed:
         replaying.use(feed, monkeypatch)

@@ -3,30 +3,25 @@ logs. The night completes once. For kills under `stockml up` see test_up_kills.p
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tests.faults.test_night_faults import ASKED
 from tests.support import replaying
 from tests.support.night_process import nights, standing, start_night
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S, until
-from tests.support.scripted_feed import ScriptedFeed
 
 AWAY_S = 10.0
 
 
 @pytest.mark.campaign
 @pytest.mark.slow
-def test_a_night_survives_a_restart_of_either_server(
-    home: HomePaths, feed: ScriptedFeed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_survives_a_restart_of_either_server(home, feed, tmp_path, monkeypatch):
     replaying.use(feed, monkeypatch)
     feed.set_clock(ASKED["session"])
     elsewhere = home_of({"STOCKML_HOME": str(tmp_path / "prefect")})
@@ -54,11 +49,11 @@ def test_a_night_survives_a_restart_of_either_server(
     assert found.waiting == 0
 
 
-def states_of_runs() -> list[str | None]:
+def states_of_runs():
     with get_client(sync_client=True) as client:
         return [run.state_name for run in client.read_flow_runs()]
 
 
-def run_begun(home: HomePaths) -> bool:
+def run_begun(home):
     with closing(sqlite3.connect(f"file:{home.root}/mlflow.db?mode=ro", uri=True)) as database:
         return bool(database.execute("SELECT 1 FROM runs").fetchone())

@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> BarStore:
+def store(tmp_path):
     return BarStore(tmp_path / "store", tmp_path / "locks")
 
 

@@ -4,9 +4,7 @@ run.
 By itself, and each time, the night is done once: one run in MLflow, one entry in the ledger.
 """
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import psutil
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from deployments.registration.automations import install
 from deployments.servers.prefect_api import prefect_api, unhealthy
 from stockml.home import current_home as home_of
-from tests.pages.prefect_session import Up, up
+from tests.pages.prefect_session import up
 from tests.pages.test_prefect_pages import LONG
 from tests.support.night_process import standing
 from tests.support.patience import until
@@ -25,7 +23,7 @@ SILENCE = timedelta(seconds=45)  # a run sends a heartbeat every 30 s
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def running(tmp_path_factory):
     """Both servers and a worker; a run is missed sooner than usual."""
     with up(
         tmp_path_factory.mktemp("home"), **EVERY_SECOND, PREFECT_WORKER_QUERY_SECONDS="1"
@@ -36,7 +34,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield started
 
 
-def programs(running: Up, words: str) -> list[psutil.Process]:
+def programs(running, words):
     """The programs of `stockml up` whose command has these words: one, or none until it is started
     again."""
     assert running.process
@@ -48,20 +46,20 @@ def programs(running: Up, words: str) -> list[psutil.Process]:
     ]
 
 
-def kill(process: psutil.Process) -> None:
+def kill(process):
     """SIGKILL to the process and its descendants at once, as when a container is out of memory."""
     for each in [process, *process.children(recursive=True)]:
         each.kill()
 
 
-def in_training(running: Up, ticker: str) -> dict[str, Any]:
+def in_training(running, ticker):
     """A night of the ticker, by the tutorial's deployment, in the middle of its training."""
     run_id = running.start("nightly/tutorial", ticker=ticker, settings=LONG)
     running.training(ticker)
     return running.run(run_id)
 
 
-def done_once(running: Up, ticker: str, run: dict[str, Any]) -> int:
+def done_once(running, ticker, run):
     """Wait for the run's end, check that it has left one of everything; return how often it
     began."""
     ended = running.until(run["id"], "Completed", "Failed", "Cancelled")
@@ -72,13 +70,13 @@ def done_once(running: Up, ticker: str, run: dict[str, Any]) -> int:
     return int(ended["run_count"])
 
 
-def test_a_run_that_is_killed_is_run_again(running: Up) -> None:
+def test_a_run_that_is_killed_is_run_again(running):
     run = in_training(running, "AAPL")
     kill(psutil.Process(int(run["infrastructure_pid"].rpartition(":")[2])))
     assert done_once(running, "AAPL", run) == 2
 
 
-def test_a_run_that_is_killed_with_its_worker_is_run_again_by_the_next(running: Up) -> None:
+def test_a_run_that_is_killed_with_its_worker_is_run_again_by_the_next(running):
     run, [worker] = in_training(running, "MSFT"), programs(running, "worker start")
     kill(worker)
     assert done_once(running, "MSFT", run) == 2
@@ -86,7 +84,7 @@ def test_a_run_that_is_killed_with_its_worker_is_run_again_by_the_next(running: 
 
 
 @pytest.mark.parametrize(("words", "ticker"), [("prefect_app", "GOOG"), (" mlflow server", "IBM")])
-def test_a_run_outlives_a_server_that_is_killed(running: Up, words: str, ticker: str) -> None:
+def test_a_run_outlives_a_server_that_is_killed(running, words, ticker):
     run, [server] = in_training(running, ticker), programs(running, words)
     kill(server)
     until(lambda: [each for each in programs(running, words) if each.pid != server.pid])

@@ -3,49 +3,38 @@ was requested."""
 
 import json
 from datetime import date
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.states import State
 
 from flows.backfill import backfill
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import read_night
 from stockml.prices.series import PriceSeries
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
 from tests.support.loopback import Loopback
 from tests.support.replaying import SMALL, fill, store_of, use
-from tests.support.scripted_feed import ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
 
 pytestmark = pytest.mark.slow
 WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
 
 
-def run(ticker: str = "IBM", first: date = WEDNESDAY, last: date = FRIDAY, **changes: Any) -> State:
+def run(ticker="IBM", first=WEDNESDAY, last=FRIDAY, **changes):
     return backfill(ticker, first, last, return_state=True, **{"settings": SMALL} | changes)
 
 
 @pytest.fixture
-def replay(
-    with_tables: HomePaths,
-    feed: ScriptedFeed,
-    monkeypatch: pytest.MonkeyPatch,
-    prefect_server: None,
-) -> HomePaths:
+def replay(with_tables, feed, monkeypatch, prefect_server):
     use(feed, monkeypatch)
     fill(with_tables, ["IBM"])
     return with_tables
 
 
-def test_every_night_learns_in_order_and_sees_nothing_later(
-    replay: HomePaths, feed: ScriptedFeed
-) -> None:
+def test_every_night_learns_in_order_and_sees_nothing_later(replay, feed):
     easily = {"evaluation": SMALL["evaluation"] | {"replace_after_sessions": 1}}
     state = run(learn="every night", mode="fine-tune", settings=easily)
     rows = state.result()
@@ -61,9 +50,7 @@ def test_every_night_learns_in_order_and_sees_nothing_later(
     ]
 
 
-def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(
-    replay: HomePaths, feed: ScriptedFeed
-) -> None:
+def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(replay, feed):
     run(first=FRIDAY)
     champion = Registry(replay.models).champion("IBM")
     rows = run(last=date(2013, 2, 28), learn="every night").result()
@@ -85,9 +72,7 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(
     )
 
 
-def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(
-    replay: HomePaths, feed: ScriptedFeed
-) -> None:
+def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay, feed):
     (row,) = run().result()
     assert row.session == FRIDAY
     assert store_of(replay).last_session("IBM") == FRIDAY
@@ -101,9 +86,7 @@ def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(
     assert {each.parameters.get("ticker") for each in nights} == {"IBM"}, "by which it is ended"
 
 
-def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(
-    replay: HomePaths, feed: ScriptedFeed
-) -> None:
+def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay, feed):
     (row,) = run("MSFT").result()
     assert [asked.function for asked in feed.asked] == ["TIME_SERIES_DAILY", "SPLITS"]
     assert feed.asked[0].outputsize == "full"
@@ -113,8 +96,8 @@ def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(
 
 
 def test_a_free_key_does_not_ask_for_what_it_cannot_have_and_a_second_providers_key_brings_it(
-    replay: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    replay, feed, monkeypatch
+):
     use(feed, monkeypatch, plan="free")
     past = date(2012, 1, 3)
     assert run("AAPL", past, past).name == "No bar"

@@ -2,7 +2,6 @@
 profile's."""
 
 from datetime import date
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from stockml.settings import night_settings, settings_for
 from tests.deployments.test_ticker_list_choices import OWN
 
 
-def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_tickers_own() -> None:
+def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_tickers_own():
     assert of_ticker(OWN, None, None, None) == OWN | {"profile": "nightly"}
     given = {"profile": "tutorial", "calendar": "XNYS"}
     assert of_ticker(OWN, *given.values(), {}) == OWN | given
@@ -23,7 +22,7 @@ def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_ticker
     assert changed == {"profile": "nightly", "calendar": "NYSE", "settings": settings}
 
 
-def test_an_empty_form_keeps_what_the_profile_says() -> None:
+def test_an_empty_form_keeps_what_the_profile_says():
     for profile in ("nightly", "tutorial"):
         usual = night_settings(settings_for(profile, {"mode": "auto"}))
         emptied = {"evaluation": {"horizon": None}}
@@ -38,22 +37,20 @@ def test_an_empty_form_keeps_what_the_profile_says() -> None:
         ({"weather": {"rain": 1}}, "found 'weather'"),
     ],
 )
-def test_a_setting_that_does_nothing_or_that_none_allows_is_refused_in_a_sentence(
-    changes: dict[str, Any], says: str
-) -> None:
+def test_a_setting_that_does_nothing_or_that_none_allows_is_refused_in_a_sentence(changes, says):
     """`--set training.epochs=5` trained again, to the same weights, under another key."""
     with pytest.raises(InvalidSetting, match=says):
         chosen("nightly", "auto", changes)
 
 
 @pytest.mark.parametrize("text", ["2013-02-30", "yesterday"])
-def test_what_is_no_day_is_refused_in_a_sentence_but_none_may_be_given(text: str) -> None:
+def test_what_is_no_day_is_refused_in_a_sentence_but_none_may_be_given(text):
     with pytest.raises(InvalidSession, match=f"found {text!r}"):
         day(text)
     assert (day_or_none(""), day_or_none("2012-02-29")) == (None, date(2012, 2, 29))
 
 
-def test_the_tutorials_form_asks_for_nothing_that_its_nights_do_not_use() -> None:
+def test_the_tutorials_form_asks_for_nothing_that_its_nights_do_not_use():
     definitions = TutorialForm.model_json_schema()["$defs"]
     training = set(definitions["TrainingSettings"]["properties"])
     assert {"epochs", "fine_tune_epochs", "loss"} <= training

@@ -3,30 +3,25 @@ removes."""
 
 import os
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from flows.maintenance import maintenance
-from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.tracking.client import Tracking
 from stockml.training import checkpoint
-from tasks.maintenance import StepReport
 from tests.pages.mlflow_pages import runs_of
 from tests.support.nights import recorded_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("with_tables", "prefect_server")]
 
 
-def steps(**arguments: Any) -> dict[str, StepReport]:
+def steps(**arguments):
     return {step.name: step for step in maintenance(**arguments, return_state=True).result()}
 
 
-def test_a_replayed_day_makes_nothing_older_or_younger(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replayed_day_makes_nothing_older_or_younger(home, monkeypatch):
     """Files carry the machine's time: STOCKML_CLOCK, years before or after it, is for sessions
     only."""
     monkeypatch.setenv("STOCKML_CLOCK", "2100-01-01T00:00:00+00:00")
@@ -40,7 +35,7 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
     assert (given_up.exists(), unfinished.exists()) == (False, True)
 
 
-def test_a_night_that_mlflow_missed_is_logged(home: HomePaths) -> None:
+def test_a_night_that_mlflow_missed_is_logged(home):
     night = recorded_night()
     path = night_path(home.nights, night.ticker, night.key)
     write_night(night, path)
@@ -51,9 +46,7 @@ def test_a_night_that_mlflow_missed_is_logged(home: HomePaths) -> None:
     assert (tracking.pending(), [*runs_of(tracking, "IBM")[1]]) == ((), [night.run_name])
 
 
-def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     (damaged := Registry(home.models).file("IBM")).parent.mkdir(parents=True)
     damaged.write_text("not JSON\n")

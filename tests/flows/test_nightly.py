@@ -5,45 +5,39 @@ import json
 import shutil
 from datetime import date
 from threading import Thread
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.states import State
 
 from flows.form import chosen
 from flows.nightly import nightly
 from stockml import clock
-from stockml.home import HomePaths
 from stockml.nights.finished_nights import finished_night
 from stockml.nights.record import night_path, read_night
 from stockml.nights.tables import paths
 from tests.support.night_process import standing
 from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY, store_of
-from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 FRIDAY = date(2013, 3, 1)
 
 
-def run(ticker: str = "IBM", session: date = THURSDAY, **changes: Any) -> State:
+def run(ticker="IBM", session=THURSDAY, **changes):
     wanted = {"settings": SMALL, "late_retries": 0} | changes
     return nightly(ticker, session, return_state=True, **wanted)
 
 
 @pytest.fixture
-def replay(ready: HomePaths, monkeypatch: pytest.MonkeyPatch) -> HomePaths:
+def replay(ready, monkeypatch):
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")  # not a premium key
     return ready
 
 
-def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(
-    replay: HomePaths, feed: ScriptedFeed
-) -> None:
+def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(replay, feed):
     shown = len(pages("status"))
     night = run().result()
     assert (night.status, night.verdict.promoted, night.rows_added) == ("completed", True, 6)
@@ -59,10 +53,8 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(
     assert (standing(replay), feed.requests) == (before, asked)
 
 
-def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(
-    replay: HomePaths,
-) -> None:
-    def judge() -> None:
+def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(replay):
+    def judge():
         until(lambda: any(replay.datasets.rglob("*.*")), every_s=0.01)
         told = {"recorded_at": clock.now(), "source": "test"}
         store_of(replay).judge("IBM", date(2013, 1, 10), accepted=False, **told)
@@ -77,7 +69,7 @@ def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(
     assert finished_night(*asked) == read_night(night_path(replay.nights, "IBM", night.key))
 
 
-def pages(key: str) -> list[str]:
+def pages(key):
     """What is and was shown under the key, newest first."""
     under = ArtifactFilter.model_validate({"key": {"any_": [key]}})
     with get_client(sync_client=True) as client:
@@ -86,8 +78,8 @@ def pages(key: str) -> list[str]:
 
 
 def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_is_new(
-    replay: HomePaths, feed: ScriptedFeed
-) -> None:
+    replay, feed
+):
     first = run().result()
     feed.set_clock(FRIDAY)
     second = run(session=FRIDAY).result()
@@ -102,8 +94,8 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
 
 
 def test_a_night_whose_cached_results_are_gone_decides_and_counts_as_it_did_the_first_time(
-    replay: HomePaths, feed: ScriptedFeed
-) -> None:
+    replay, feed
+):
     """All but the answer, the receipt for it, and the store, as after a kill; then all results."""
     home, first = replay, run().result()
     for path in home.root.iterdir():
@@ -123,7 +115,7 @@ def test_a_night_whose_cached_results_are_gone_decides_and_counts_as_it_did_the_
     assert standing(home) == before
 
 
-def test_a_stale_feed_is_reported_with_its_age(replay: HomePaths, feed: ScriptedFeed) -> None:
+def test_a_stale_feed_is_reported_with_its_age(replay, feed):
     feed.set_clock(date(2013, 2, 19))
     state = run(session=FRIDAY, late_retries=2)
     assert state.name == "Stale"
@@ -131,9 +123,7 @@ def test_a_stale_feed_is_reported_with_its_age(replay: HomePaths, feed: Scripted
     assert feed.requests == 2, "the bars, and once whether the share is still listed"
 
 
-def test_a_hundred_sessions_suffice_for_a_night_and_too_few_say_how_many_are_missing(
-    replay: HomePaths,
-) -> None:
+def test_a_hundred_sessions_suffice_for_a_night_and_too_few_say_how_many_are_missing(replay):
     night = run(ticker="MSFT").result()
     assert (night.status, night.sessions, len(night.forecast.path)) == ("completed", 100, 50)
     state = run(ticker="MSFT", settings={"evaluation": {"horizon": 100}})

@@ -2,14 +2,11 @@
 kept twice."""
 
 import subprocess
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from deployments.replay import Asked, Feed
+from deployments.replay import Feed
 from stockml.code_version import files_hash
-from stockml.home import HomePaths
 from tests.support.cache_table import (
     STEPS,
     THURSDAY,
@@ -25,8 +22,8 @@ from tests.support.cache_table import (
     own_sources,
     the_newest_bar,
 )
-from tests.support.night_process import Standing, standing
 from tests.support.night_process import nights as nights_kept
+from tests.support.night_process import standing
 from tests.support.replaying import use
 
 pytestmark = pytest.mark.slow
@@ -34,10 +31,10 @@ pytestmark = pytest.mark.slow
 FROM_APPEND, FROM_DECIDE = STEPS[1:], STEPS[3:]
 
 
-def a_byte_of(pattern: str) -> Change:
+def a_byte_of(pattern):
     """Change the first byte of such a file."""
 
-    def change(nights: Nights) -> dict[str, Any]:
+    def change(nights):
         path = min(nights.home.root.glob(pattern))
         content = path.read_bytes()
         path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
@@ -62,9 +59,7 @@ CHANGES: dict[str, tuple[Change, Steps, bool]] = {
 
 
 @pytest.fixture(scope="module")
-def nights(
-    prefect_server: None, installation: HomePaths, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Nights]:
+def nights(prefect_server, installation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nights")
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -79,26 +74,24 @@ def nights(
 
 
 @pytest.fixture(scope="module")
-def first(nights: Nights) -> Standing:
+def first(nights):
     """What stands after Thursday's night."""
     return standing(nights.home)
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_reruns_exactly_what_depends_on_it(
-    nights: Nights, first: Standing, change: str
-) -> None:
+def test_a_change_reruns_exactly_what_depends_on_it(nights, first, change):
     made, runs_again, another_night = CHANGES[change]
     assert nights.after(made) == runs_again
     assert (standing(nights.home) != first) == another_night
 
 
 def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it_runs(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    nights, monkeypatch
+):
     sizes: list[int] = []
 
-    def pulled(asked: Asked) -> None:
+    def pulled(asked):
         sizes.append(files_hash.cache_info().currsize)
         a_line_of("training/ticker_training")(nights)
         for command in (
@@ -122,9 +115,7 @@ def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it
     assert (night.code_hash, night.git_commit) == (before.code_hash, before.git_commit)
 
 
-def test_in_a_fresh_process_a_comment_reruns_nothing_and_tensorflow_is_not_imported(
-    nights: Nights,
-) -> None:
+def test_in_a_fresh_process_a_comment_reruns_nothing_and_tensorflow_is_not_imported(nights):
     assert nights.in_a_fresh_process(a_comment_in("errors", "training/ticker_training")) == (
         (),
         False,

@@ -7,7 +7,6 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import AwaitingConcurrencySlot, Completed, Pending, Scheduled
 
 from flows.notices import missing_forecasts, notice
-from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
 from tests.flows.test_tonight import deployed
@@ -16,9 +15,7 @@ from tests.support.nights import recorded_night
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "home")]
 
 
-def test_the_digests_state_says_which_tickers_lack_a_forecast(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_digests_state_says_which_tickers_lack_a_forecast(home, monkeypatch):
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-01T12:00:00+00:00")
     keep_newest(home.nights, recorded_night())
     state = missing_forecasts(["ibm", "PEP"], return_state=True)
@@ -30,7 +27,7 @@ def test_the_digests_state_says_which_tickers_lack_a_forecast(
     assert "found 'XXXX'" in str(state.message)
 
 
-def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
+def test_after_days_asleep_the_digests_that_are_due_tell_once():
     """Each says what is missing now, and so all would say the same."""
     now = datetime.now(UTC)
     with deployed(missing_forecasts, tickers=["IBM"]) as digest:
@@ -48,7 +45,7 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
         assert digest.next_run(begun).name == FORECASTS_MISSING
 
 
-def test_without_a_block_the_notice_is_written_to_notices_log(home: HomePaths) -> None:
+def test_without_a_block_the_notice_is_written_to_notices_log(home):
     state = notice("nightly KO 2013-02-28 Failed:\nno bars", return_state=True)
     assert (state.type, state.name) == (StateType.CANCELLED, "Notice")
     (line,) = (home.root / "notices.log").read_text().splitlines()

@@ -9,18 +9,17 @@ from mlflow import MlflowClient
 from prefect.settings import PREFECT_API_URL
 
 from flows.studies import backtest, pretrain
-from stockml.home import HomePaths
 from stockml.prices.store import BarStore
 from tests.bench.material import write_csv
 from tests.faults.flow_kills import write_thirty
-from tests.support.commands import Captured, here
+from tests.support.commands import here
 from tests.support.json_fields import check_fields
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home: HomePaths) -> None:
+def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home):
     fill(home, ["IBM"])
     (path := Path(BarStore.of(home).path("IBM"))).write_bytes(b"cut short")
     said = f"all of them are left out: {path}: expected a readable Parquet file of bars"
@@ -31,8 +30,8 @@ def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home: HomePat
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_pretrained_network_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_it(
-    with_tables: HomePaths, tmp_path: Path, capfd: Captured
-) -> None:
+    with_tables, tmp_path, capfd
+):
     write_thirty(files := tmp_path / "prices")
     asked = ("pretrain", "--prices", str(files), "--seeds", "1", "--through")
     server = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
@@ -52,8 +51,8 @@ def test_a_pretrained_network_learned_while_mlflow_is_away_is_used_and_the_same_
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_pretrained_network_is_learned_through_the_newest_session_of_its_files_whatever_the_clock(
-    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    home, tmp_path, monkeypatch
+):
     """Of files through 2017, a pretrained network in a replay ended in 2013, though "the newest"
     was promised."""
     monkeypatch.setenv("STOCKML_CLOCK", "2011-03-01T23:00:00-05:00")

@@ -1,21 +1,18 @@
 """What is not there tonight, a late bar or any answer, is asked for by another run of the same
 deployment."""
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from prefect import Flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
 from prefect.flow_engine import run_flow
-from prefect.states import Scheduled, State
+from prefect.states import Scheduled
 
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from tasks.run_records import in_state, runs_of
 from tasks.steps import fetch_daily
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
@@ -23,7 +20,7 @@ from tests.support import PAYLOADS
 from tests.support.loopback import Loopback
 from tests.support.night_process import held_locks, nights
 from tests.support.replaying import SMALL, THURSDAY, fill, store_of, use
-from tests.support.scripted_feed import Fault, ScriptedFeed
+from tests.support.scripted_feed import Fault
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -34,15 +31,15 @@ BUSY = Fault.of((PAYLOADS / "html_503_heroku_2018.html").read_bytes(), 503)
 class Deployed:
     """A flow's deployment, whose runs a worker takes as they come due."""
 
-    def __init__(self, client: SyncPrefectClient, flow: Flow[..., Any]) -> None:
+    def __init__(self, client, flow):
         self.client, self.flow = client, flow
         self.id = client.create_deployment(client.create_flow(flow), "IBM", concurrency_limit=1)
 
-    def waiting(self) -> list[FlowRun]:
+    def waiting(self):
         filtered = in_state([StateType.SCHEDULED], deployment_id={"any_": [self.id]})
         return list(runs_of(self.client, filtered))
 
-    def next_run(self, again: FlowRun | None = None) -> State:
+    def next_run(self, again=None):
         """The end of the only one that waits, taken as if it were due, or of this one again."""
         [run] = [again] if again else self.waiting()
         due = Scheduled(scheduled_time=datetime.now(UTC))
@@ -53,7 +50,7 @@ class Deployed:
 
 
 @contextmanager
-def deployed(flow: Flow[..., Any] = nightly, **asked: Any) -> Iterator[Deployed]:
+def deployed(flow=nightly, **asked):
     """With a first run of Friday's session that nobody has taken yet."""
     usual = {} if "tickers" in asked else {"ticker": "IBM"}
     parameters = {"session": str(FRIDAY), "settings": SMALL, **usual, **asked}
@@ -65,8 +62,8 @@ def deployed(flow: Flow[..., Any] = nightly, **asked: Any) -> Iterator[Deployed]
 
 
 def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last_ends_as_late(
-    ready: HomePaths, feed: ScriptedFeed
-) -> None:
+    ready, feed
+):
     """Each asks anew, and holds neither slot nor lock until the next is due."""
     with deployed(late_retries=2, mode="keep") as night:
         since, wait = datetime.now(UTC), timedelta(minutes=20)
@@ -86,9 +83,7 @@ def test_a_late_bar_is_asked_for_by_runs_with_one_retry_less_each_until_the_last
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
-def test_the_run_that_finds_the_bar_completes_the_night(
-    ready: HomePaths, feed: ScriptedFeed
-) -> None:
+def test_the_run_that_finds_the_bar_completes_the_night(ready, feed):
     with deployed(late_retries=1) as night:
         assert night.next_run().name == "Waiting"
         feed.set_clock(FRIDAY)
@@ -98,8 +93,8 @@ def test_the_run_that_finds_the_bar_completes_the_night(
 
 
 def test_an_evening_without_answers_is_waited_for_and_then_skipped_with_the_reason(
-    ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    ready, feed, monkeypatch
+):
     """A burst notice and then HTTP 503 used to end the night, with 23 of the day's 25 requests
     unspent."""
     monkeypatch.setattr("flows.tonight.fetch_daily", fetch_daily.with_options(retries=0))
@@ -112,7 +107,7 @@ def test_an_evening_without_answers_is_waited_for_and_then_skipped_with_the_reas
         assert night.waiting() == []
 
 
-def test_a_run_that_is_repeated_after_a_kill_asks_for_no_second_one(ready: HomePaths) -> None:
+def test_a_run_that_is_repeated_after_a_kill_asks_for_no_second_one(ready):
     with deployed(late_retries=3) as night:
         [first] = night.waiting()
         assert night.next_run().name == "Waiting"
@@ -120,17 +115,15 @@ def test_a_run_that_is_repeated_after_a_kill_asks_for_no_second_one(ready: HomeP
         assert len(night.waiting()) == 1
 
 
-def test_with_a_frozen_clock_a_late_bar_ends_the_night(
-    ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_a_frozen_clock_a_late_bar_ends_the_night(ready, feed, monkeypatch):
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T12:00:00+00:00")
     with deployed(late_retries=3) as night:
         assert (night.next_run().name, night.waiting()) == ("Late", [])
 
 
 def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_asks_it_once(
-    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    with_tables, feed, monkeypatch
+):
     """The next run finds the newest hundred sessions in the store, where no history seems to be
     missing."""
     use(feed, monkeypatch, plan="free")
@@ -148,8 +141,8 @@ def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_a
 
 
 def test_a_past_night_after_an_outage_of_months_fetches_the_history_that_it_lacks(
-    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    with_tables, feed, monkeypatch
+):
     """Its session is within a hundred of the last bar stored, but not within the newest hundred,
     which are asked."""
     use(feed, monkeypatch)

@@ -11,21 +11,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from statistics import median
 from typing import Any
 
 import pytest
-from prefect.states import State
 
-from deployments.replay import Asked, RecordedRow
 from flows.nightly import nightly
 from stockml import clock
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from tests.support import PAYLOADS, loopback, replaying
 from tests.support.loopback import Answer, Loopback
 from tests.support.night_process import stored
@@ -66,7 +62,7 @@ PREMIUM = Ending("Failed: PremiumOnly", 1)
 NOT_ITS_OWN = Ending("Failed: BadPayload", 1)
 
 
-def answer_of(file: str) -> Answer:
+def answer_of(file):
     return loopback.whole((PAYLOADS / file).read_bytes())
 
 
@@ -87,13 +83,13 @@ REFUSALS: dict[str, tuple[Answer, Ending, str]] = {
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def waits(monkeypatch):
     """How long the nights would have waited for the provider. Their thread sleeps for nothing, also
     not between a step's two attempts."""
     waited, slept = list[float](), time.sleep
     main = threading.main_thread()  # in which nights run
 
-    def wait(seconds: float) -> None:
+    def wait(seconds):
         if threading.current_thread() is not main:
             slept(seconds)
         elif sys._getframe(1).f_globals["__name__"] == clock.__name__:
@@ -104,17 +100,17 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def ready(ready: HomePaths, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> HomePaths:
+def ready(ready, monkeypatch, waits):
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", KEY)
     return ready
 
 
-def usual(waits: list[float]) -> int:
+def usual(waits):
     """In whole seconds, without waits for a slot."""
     return int(median([wait for wait in waits if wait >= 1] or [0]))
 
 
-def named(state: State) -> str:
+def named(state):
     """A completed state by its name, a failed one by its error as well."""
     if state.is_completed():
         return str(state.name)
@@ -124,9 +120,7 @@ def named(state: State) -> str:
 
 
 @pytest.fixture
-def said(
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> Iterator[list[str]]:
+def said(caplog, capfd):
     """Collects what is said of the nights; in the end no key may be in it, or in anything shown or
     logged."""
     told: list[str] = []
@@ -138,8 +132,8 @@ def said(
 
 
 def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_completes_the_night(
-    ready: HomePaths, waits: list[float], said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    ready, waits, said, monkeypatch
+):
     before = stored(ready)
     for number, (name, (answer, ending, words)) in enumerate(REFUSALS.items()):
         waits.clear()
@@ -167,14 +161,14 @@ SPLIT_DAY = date(2005, 2, 28)
 
 
 def test_when_splits_are_refused_the_bars_are_kept_and_the_next_run_asks_again(
-    with_tables: HomePaths, waits: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    with_tables, waits, monkeypatch
+):
     """Apple's share was split two for one: its night may not go on before the provider has said
     so."""
     asked, store = ASKED | {"ticker": "AAPL", "session": SPLIT_DAY}, replaying.store_of(with_tables)
     replaying.fill(with_tables, ["AAPL"], until=date(2005, 2, 25))
 
-    def refuse_splits(request: Asked) -> None:
+    def refuse_splits(request):
         feed.outage(Fault.file(PAYLOADS / "info_premium_minute_limit.json"))
 
     with ScriptedFeed(on_request=refuse_splits) as feed:
@@ -191,9 +185,9 @@ def test_when_splits_are_refused_the_bars_are_kept_and_the_next_run_asks_again(
 
 
 def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_ordinary_night(
-    ready: HomePaths, feed: ScriptedFeed
-) -> None:
-    def tenfold(symbol: str, row: RecordedRow, now: datetime) -> RecordedRow:
+    ready, feed
+):
+    def tenfold(symbol, row, now):
         prices = {name: getattr(row, name) * 10 for name in ("open", "high", "low", "close")}
         return row._replace(**prices) if row.session == THURSDAY else row
 
@@ -214,9 +208,7 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_
         ([Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 3, 4),
     ],
 )
-def test_a_delisted_share_is_asked_about_once_and_then_rests(
-    ready: HomePaths, feed: ScriptedFeed, faults: list[Fault], requests: int
-) -> None:
+def test_a_delisted_share_is_asked_about_once_and_then_rests(ready, feed, faults, requests):
     feed.script(*faults, symbol="IBM")
     feed.delisted = {"IBM": date(2013, 2, 21)}
     for _ in range(2):

@@ -4,25 +4,19 @@ tickers run, what stands afterwards, and what the run's end says."""
 import csv
 import os
 import signal
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import State
 
-from deployments.replay import Asked
 from flows.nightly import nightly
 from flows.tonight import NightRequest, turn
 from flows.universe import universe
 from stockml import clock
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.nights.status import last_run
 from stockml.nights.universe import NightRow
 from stockml.prices.calendar import sessions_for
@@ -45,39 +39,37 @@ class Killer:
     symbol: str | None = None
     killed: int | None = None
 
-    def __call__(self, asked: Asked) -> None:
+    def __call__(self, asked):
         if self.killed is None and asked.symbol == self.symbol:
             self.killed = next(process.pid for process in workers() if is_connected(process))
             os.kill(self.killed, signal.SIGKILL)
 
 
-def workers() -> list[psutil.Process]:
+def workers():
     """This test's worker processes."""
     children = psutil.Process().children(recursive=True)
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def is_connected(process: psutil.Process) -> bool:
+def is_connected(process):
     port = int(os.environ["ALPHAVANTAGE_URL"].rpartition(":")[2])
     return any(held.raddr and held.raddr.port == port for held in process.net_connections("tcp"))
 
 
 @pytest.fixture
-def replay(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None
-) -> Iterator[ScriptedFeed]:
+def replay(home, monkeypatch, prefect_server):
     with ScriptedFeed(aliases={"T1": "IBM", "T2": "AAPL"}) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
         yield feed
 
 
-def run(tickers: list[str], **changes: Any) -> State:
+def run(tickers, **changes):
     usual = {"session": THURSDAY, "settings": SMALL, "late_retries": 0, "processes": 2}
     return universe(tickers, return_state=True, **usual | changes)
 
 
-def nights_of(state: State) -> list[FlowRun]:
+def nights_of(state):
     children = FlowRunFilter(parent_flow_run_id={"any_": [state.state_details.flow_run_id]})
     with get_client(sync_client=True) as client:
         return list(client.read_flow_runs(flow_run_filter=children))
@@ -86,9 +78,7 @@ def nights_of(state: State) -> list[FlowRun]:
 @pytest.mark.campaign
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
-def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(
-    home: HomePaths, replay: ScriptedFeed
-) -> None:
+def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(home, replay):
     """And the session's table keeps the nights of the first run."""
     fill(home, {"T1": "IBM"}, date(2013, 2, 27))
     Path(store_of(home).path("BAD")).write_bytes(b"PAR1")
@@ -110,9 +100,7 @@ def test_what_is_late_is_asked_again_by_another_run_of_those_tickers_only(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
-def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
-    home: HomePaths, replay: ScriptedFeed
-) -> None:
+def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(home, replay):
     """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at
     work."""
     fill(home, {"T1": "IBM", "T2": "AAPL"})
@@ -138,8 +126,8 @@ def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
-    home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
-) -> None:
+    home, replay, monkeypatch
+):
     """On a free key with one request left, the ticker that waited longest is asked; the others keep
     what they have. To ask for a past session makes none the stalest."""
     use(replay, monkeypatch, plan="free")
@@ -162,8 +150,8 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quota(
-    home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
-) -> None:
+    home, replay, monkeypatch
+):
     """Its request is counted, its bar is not there yet: the one request left is the next
     ticker's."""
     use(replay, monkeypatch, plan="free")
@@ -178,7 +166,7 @@ def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quot
     assert turns == [None]
 
 
-def spend_all_but(home: HomePaths, left: int) -> None:
+def spend_all_but(home, left):
     """Use up requests of the quota, today's and tomorrow's, at a rate that the next one need not
     wait for."""
     key = os.environ["ALPHAVANTAGE_API_KEY"]
@@ -189,7 +177,7 @@ def spend_all_but(home: HomePaths, left: int) -> None:
             ledger.spend("IBM", datetime.now(UTC) + timedelta(days=1))
 
 
-def row(ticker: str, status: Any, outcome: str = "", why: str = "") -> NightRow:
+def row(ticker, status, outcome="", why=""):
     return NightRow(ticker, THURSDAY, status, outcome or status, why=why)
 
 
@@ -208,9 +196,7 @@ BAD, WORSE = row("AAPL", "failed", why="BadKey: no"), row("MSFT", "failed", why=
         ([], "all fail", "Skipped", "nothing to do"),
     ],
 )
-def test_the_runs_state_and_message_say_how_its_nights_ended(
-    rows: list[NightRow], fail_when: Any, name: str, message: str
-) -> None:
+def test_the_runs_state_and_message_say_how_its_nights_ended(rows, fail_when, name, message):
     state = final_state(rows, fail_when)
     assert (state.name, state.is_failed()) == (name, name == "Failed")
     assert message in str(state.message)

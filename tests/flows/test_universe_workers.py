@@ -4,7 +4,6 @@ have its home."""
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,10 @@ from typing import Any
 import dask
 import pytest
 from distributed import LocalCluster
-from prefect.states import State
 
 from flows.universe import universe
 from stockml.errors import InvalidSetting
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from tasks.task_pool import at_dask
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
@@ -27,14 +24,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def scheduler() -> Iterator[LocalCluster]:
+def scheduler():
     """A Dask scheduler on the loopback that has no workers of its own."""
     with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as running:
         yield running
 
 
 @contextmanager
-def worker(scheduler: LocalCluster, home: Path) -> "Iterator[None]":
+def worker(scheduler, home):
     """`dask worker` as a person starts it, with this STOCKML_HOME."""
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
     command += ["--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
@@ -48,7 +45,7 @@ def worker(scheduler: LocalCluster, home: Path) -> "Iterator[None]":
         process.wait(PATIENCE_S)
 
 
-def run(scheduler: LocalCluster, tickers: list[str]) -> State:
+def run(scheduler, tickers):
     asked: dict[str, Any] = {"session": THURSDAY, "settings": SMALL, "late_retries": 0}
     return universe(tickers, dask_address=scheduler.scheduler_address, return_state=True, **asked)
 
@@ -56,8 +53,8 @@ def run(scheduler: LocalCluster, tickers: list[str]) -> State:
 @pytest.mark.campaign
 @pytest.mark.usefixtures("prefect_server")
 def test_nights_at_a_dask_address_are_done_by_its_workers_and_refused_by_those_of_another_home(
-    with_tables: HomePaths, tmp_path: Path, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    with_tables, tmp_path, scheduler, monkeypatch
+):
     tickers, other = {"T1": "IBM", "T2": "AAPL"}, tmp_path / "other"
     with ScriptedFeed(aliases=tickers) as feed:
         use(feed, monkeypatch)
@@ -75,7 +72,7 @@ def test_nights_at_a_dask_address_are_done_by_its_workers_and_refused_by_those_o
 
 
 @pytest.mark.slow
-def test_an_address_without_a_scheduler_is_named() -> None:
+def test_an_address_without_a_scheduler_is_named():
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
         pytest.raises(InvalidSetting, match=r"one that is up, found '127.0.0.1:9'"),
@@ -84,7 +81,7 @@ def test_an_address_without_a_scheduler_is_named() -> None:
         pass
 
 
-def test_without_dask_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dask_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InvalidSetting, match=r"pip install 'stockml\[dask\]'"), at_dask("x"):
         pass

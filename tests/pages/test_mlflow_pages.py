@@ -1,7 +1,6 @@
 """What a person sees: three nights of one ticker as charts, side by side, and one night's run with
 its plots."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.status import markdown, rows
 from stockml.plots import forecast, style
@@ -21,7 +19,7 @@ from tests.support.nights import recorded_night, series_until, with_files
 from tests.support.own_servers import mlflow_server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    pass
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +37,7 @@ class Pages:
 
 
 @pytest.fixture(scope="module")
-def pages(installation: HomePaths) -> Iterator[Pages]:
+def pages(installation):
     tracking = Tracking(installation)
     for day in DAYS:
         night, series = recorded_night(day=day), series_until("IBM", day)
@@ -60,9 +58,7 @@ def pages(installation: HomePaths) -> Iterator[Pages]:
         yield Pages(address, overview, *runs_of(tracking, "IBM"))
 
 
-def test_the_link_opens_the_table_it_has_charts_and_three_nights_can_be_compared(
-    pages: Pages, page: "Page"
-) -> None:
+def test_the_link_opens_the_table_it_has_charts_and_three_nights_can_be_compared(pages, page):
     names = [f"IBM {day} fine-tune" for day in reversed(DAYS)]
     assert list(pages.runs) == names
     open_table(page, pages.address, pages.experiment_id)
@@ -80,16 +76,14 @@ def test_the_link_opens_the_table_it_has_charts_and_three_nights_can_be_compared
         chart.get_by_text(axis).first.wait_for()
 
 
-def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page: "Page") -> None:
+def test_all_tickers_are_on_one_page_with_their_track_records(pages, page):
     open_charts(page, pages.address, pages.overview_id)
     wait_for_texts(page, "network_adds", "IBM")
     open_table(page, pages.address, pages.overview_id)
     wait_for_texts(page, "The network's gain is beyond luck on")
 
 
-def test_the_run_page_has_the_verdict_the_table_and_the_plots(
-    pages: Pages, installation: HomePaths, page: "Page"
-) -> None:
+def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages, installation, page):
     page.set_viewport_size({"width": 1280, "height": 900})
     run_id, folder = next(iter(pages.runs.values())), installation.plots / "IBM" / str(DAYS[-1])
     open_run(page, pages.address, pages.experiment_id, run_id)

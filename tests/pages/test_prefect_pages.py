@@ -5,12 +5,11 @@ STOCKML_IMAGES set, the README's pictures are taken on the way."""
 import os
 import re
 import signal
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -33,7 +32,7 @@ from tests.pages.prefect_pages import (
     start,
     submit,
 )
-from tests.pages.prefect_session import Up, epochs_of, up
+from tests.pages.prefect_session import epochs_of, up
 from tests.support.chromium import keep_picture, wait_for_texts
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
@@ -41,7 +40,7 @@ from tests.support.patience import PATIENCE_S, until
 from tests.support.prefect_server import EVERY_SECOND
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    pass
 
 pytestmark = pytest.mark.slow
 MANY = 16  # epochs: long enough to be cancelled, short enough to be waited for
@@ -50,7 +49,7 @@ LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def pages(tmp_path_factory):
     """Both pages and a worker."""
     with up(
         tmp_path_factory.mktemp("home"), **EVERY_SECOND, PREFECT_WORKER_QUERY_SECONDS="1"
@@ -58,7 +57,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-def test_a_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
+def test_a_form_shows_bounds_and_refuses_values_outside_them(pages, page):
     for deployment, label, shown in REFUSED:
         open_form(page, pages.prefect, deployment)
         if deployment == "tutorial":
@@ -86,7 +85,7 @@ REFUSED = (
 )
 
 
-def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page") -> None:
+def test_a_night_started_in_the_page_is_found_in_mlflow(pages, page):
     open_form(page, pages.prefect, "IBM")
     start(page)
     leave(page)
@@ -109,7 +108,7 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     wait_for_texts(page, "network_adds")
 
 
-def family(run: dict[str, Any]) -> list[psutil.Process]:
+def family(run):
     """The run's process, which the worker has started, and those that it has started."""
     process = psutil.Process(int(run["infrastructure_pid"].rpartition(":")[2]))
     assert "worker start" in " ".join(process.parent().cmdline())
@@ -117,7 +116,7 @@ def family(run: dict[str, Any]) -> list[psutil.Process]:
 
 
 @contextmanager
-def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
+def standing_still(processes):
     """Suspend them until the first has been told to end, however long a person looks for the
     button."""
     for process in processes:
@@ -130,7 +129,7 @@ def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
             process.resume()
 
 
-def is_told_to_end(process: psutil.Process) -> bool:
+def is_told_to_end(process):
     """Whether SIGTERM waits for the process, which is suspended."""
     pending = re.search(
         r"^ShdPnd:\s+(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE
@@ -139,7 +138,7 @@ def is_told_to_end(process: psutil.Process) -> bool:
     return bool(int(pending[1], 16) & 1 << signal.SIGTERM - 1)
 
 
-def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
+def nothing_is_left(pages, processes):
     """Check that no process, no lock, and no run recorded as at work is left."""
     psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert [process for process in processes if process.is_running()] == []
@@ -152,9 +151,7 @@ def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
 
 
 @pytest.mark.campaign
-def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(
-    pages: Up, page: "Page"
-) -> None:
+def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(pages, page):
     home = home_of({"STOCKML_HOME": str(pages.home)})
     run_id = pages.start("nightly/tutorial", ticker="AAPL", settings=LONG)
     run = pages.until(run_id, "Running")
@@ -187,9 +184,7 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
 
 
 @pytest.mark.campaign
-def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(
-    pages: Up, page: "Page"
-) -> None:
+def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages, page):
     """The night at work ends as Crashed where the universe finds its worker gone, and as Cancelled
     where it still says so itself; either way it has published and logged nothing."""
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
@@ -210,7 +205,7 @@ def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(
     assert (found.runs, found.versions, found.entries, found.promotions) == ((), (), (), ())
 
 
-def widest() -> list[TickerRow]:
+def widest():
     """A morning with the longest cells that an ordinary night has."""
     figures = replace(
         KeyFigures.of(recorded_night()),
@@ -234,7 +229,7 @@ CUT_OFF = """() => [...document.querySelectorAll(".markdown-renderer__table")].f
     }).map(cell => cell.innerText))"""
 
 
-def test_no_figure_of_a_page_is_cut_off(pages: Up, page: "Page") -> None:
+def test_no_figure_of_a_page_is_cut_off(pages, page):
     night = summary.markdown(recorded_night()).replace("&emsp;", " ")
     for text, last in ((markdown(widest()), "next run"), (night, "width alone")):
         made = pages.api("/artifacts/", {"key": "text", "type": "markdown", "data": text})
@@ -245,13 +240,13 @@ def test_no_figure_of_a_page_is_cut_off(pages: Up, page: "Page") -> None:
             assert page.evaluate(CUT_OFF) == [], (last, width)
 
 
-def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:
+def test_every_automation_says_what_sets_it_off(pages, page):
     page.goto(f"{pages.prefect}/automations")
     page.wait_for_function("document.body.innerText.split('Trigger').length == 14")
     wait_for_texts(page, "stockml: silent runs", "When any flow run")
 
 
-def picture(page: "Page", name: str, height: int = 1000) -> None:
+def picture(page, name, height=1000):
     """Take a picture for docs/images if STOCKML_IMAGES is set."""
     if folder := os.environ.get("STOCKML_IMAGES"):
         page.set_viewport_size({"width": 1600, "height": height})

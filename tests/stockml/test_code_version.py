@@ -4,8 +4,6 @@ else."""
 import shutil
 import subprocess
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,7 +26,7 @@ SOURCES = {
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
+def package(tmp_path):
     """A small package: train imports windows at the top and pool inside a function; plots stand
     apart."""
     for name, source in SOURCES.items():
@@ -38,14 +36,14 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def loaded(package: Path) -> Any:
+def loaded(package):
     """The package's own module `code_version`, as a new process would import it."""
     spec = spec_from_file_location("code_version", package / "code_version.py")
     spec.loader.exec_module(module := module_from_spec(spec))
     return module
 
 
-def trained_by(package: Path) -> str:
+def trained_by(package):
     return str(loaded(package).code_hash("training.train"))
 
 
@@ -62,15 +60,15 @@ def trained_by(package: Path) -> str:
     ],
 )
 def test_only_a_change_of_meaning_in_a_used_source_changes_the_hash(
-    package: Path, module: str, before: str, after: str, moves: bool
-) -> None:
+    package, module, before, after, moves
+):
     hashed, file = trained_by(package), package / f"{module}.py"
     file.write_text(file.read_text().replace(before, after))
     assert file.read_text() != SOURCES[f"{module}.py"]
     assert (trained_by(package) != hashed) is moves
 
 
-def test_a_process_keeps_the_hashes_of_the_code_that_it_runs(package: Path) -> None:
+def test_a_process_keeps_the_hashes_of_the_code_that_it_runs(package):
     running, anew = loaded(package), loaded(package)
     before = running.code_hash("training.train"), running.files_hash(package)
     (package / "models/vintage_set.py").write_text("UNITS = 64\n")
@@ -80,11 +78,11 @@ def test_a_process_keeps_the_hashes_of_the_code_that_it_runs(package: Path) -> N
 
 @pytest.mark.parametrize("library", ["tensorflow", "scikit-learn"])
 def test_the_versions_of_libraries_that_affect_numbers_are_part_of_the_hash(
-    package: Path,
-    library: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    package,
+    library,
+    tmp_path_factory,
+    monkeypatch,
+):
     before, other = trained_by(package), tmp_path_factory.mktemp("other")
     installed = other / f"{library.replace('-', '_')}-0.1.dist-info" / "METADATA"
     installed.parent.mkdir()
@@ -96,16 +94,14 @@ def test_the_versions_of_libraries_that_affect_numbers_are_part_of_the_hash(
 @pytest.mark.parametrize(
     "source", ["from stockml.models import gone\n", "import stockml.models.gone\n"]
 )
-def test_a_missing_module_is_an_error_and_not_left_out(package: Path, source: str) -> None:
+def test_a_missing_module_is_an_error_and_not_left_out(package, source):
     (package / "training/train.py").write_text(source)
     with pytest.raises(ModuleNotFoundError, match=r"stockml\.models\.gone"):
         trained_by(package)
 
 
-def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(
-    package: Path,
-) -> None:
-    def git(*arguments: str) -> None:
+def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(package):
+    def git(*arguments):
         user = ("-c", "user.name=me", "-c", "user.email=me@example.com")
         subprocess.run(
             ["git", "-C", str(package), *user, *arguments], check=True, capture_output=True

@@ -24,7 +24,7 @@ OF_TYPE: dict[Any, Any] = {
 OTHERS = (deployments.servers.stack,)  # whose kinds are known once they are imported
 
 
-def kinds(kind: type) -> set[type]:
+def kinds(kind):
     """The error and all below it that the product raises."""
     return {kind}.union(*map(kinds, kind.__subclasses__()))
 
@@ -40,7 +40,7 @@ KINDS = sorted(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_survives_pickling_and_reads_as_one_line(kind: Any) -> None:
+def test_an_error_survives_pickling_and_reads_as_one_line(kind):
     types = get_type_hints(kind)
     error = kind(*(OF_TYPE[types[each.name]] for each in fields(kind)))
     again = pickle.loads(pickle.dumps(error))
@@ -49,6 +49,6 @@ def test_an_error_survives_pickling_and_reads_as_one_line(kind: Any) -> None:
     assert "\n" not in str(error)
 
 
-def test_only_rate_limits_and_absent_data_are_worth_asking_again() -> None:
+def test_only_rate_limits_and_absent_data_are_worth_asking_again():
     transient = kinds(errors.TransientFeedError) - {errors.TransientFeedError}
     assert transient == {errors.RateLimited, errors.NoData, errors.Unreachable}

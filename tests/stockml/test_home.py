@@ -15,8 +15,8 @@ from stockml.prices.store import BarStore
 
 
 def test_the_environment_says_where_all_is_from_any_working_directory_and_nothing_is_created(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+    monkeypatch, tmp_path
+):
     root = tmp_path / "elsewhere"
     place = current_home({"STOCKML_HOME": str(root)})
     assert (place.root, place.store) == (root, root / "store")
@@ -30,9 +30,7 @@ def test_the_environment_says_where_all_is_from_any_working_directory_and_nothin
     assert current_home({"STOCKML_STORE": "bars"}).store == tmp_path.resolve() / "bars"
 
 
-def test_a_home_that_another_user_made_where_all_may_write_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_home_that_another_user_made_where_all_may_write_is_refused(monkeypatch, tmp_path):
     """As /tmp/stockml or /tmp/ci/stockml, before a person names it; in a folder of one's own,
     somebody was let in."""
     (inner := (theirs := tmp_path / "stockml") / "home").mkdir(parents=True)
@@ -52,7 +50,7 @@ def test_a_home_that_another_user_made_where_all_may_write_is_refused(
     assert current_home({"STOCKML_HOME": str(tmp_path / "not there yet")}).root.parent == tmp_path
 
 
-def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:
+def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path):
     """As a user whom only a container knows has none in a bare environment. Prefect's settings need
     one too."""
     asked = """
@@ -79,8 +77,8 @@ def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("store", ["bars/", "/bars"])
 def test_a_home_holds_its_own_files_and_store_but_nothing_of_a_neighbour_with_its_prefix(
-    store: str, tmp_path: Path
-) -> None:
+    store, tmp_path
+):
     place = current_home({"STOCKML_HOME": str(tmp_path), "STOCKML_STORE": store})
     own = BarStore.of(place).path("KO")
     assert place.holds(own)
@@ -89,7 +87,7 @@ def test_a_home_holds_its_own_files_and_store_but_nothing_of_a_neighbour_with_it
     assert not place.holds(f"{tmp_path}2/models/KO")
 
 
-def test_a_home_shows_no_password_when_printed(tmp_path: Path) -> None:
+def test_a_home_shows_no_password_when_printed(tmp_path):
     shared = {"STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
     place = current_home({"STOCKML_HOME": str(tmp_path), **shared})
     assert place.database == "me:hidden@db:5432"
@@ -165,9 +163,7 @@ REFUSED = (
         for address in addresses
     ],
 )
-def test_an_invalid_address_or_secret_is_refused_by_name_without_being_shown(
-    name: str, wanted: str, address: str
-) -> None:
+def test_an_invalid_address_or_secret_is_refused_by_name_without_being_shown(name, wanted, address):
     with pytest.raises(InvalidSetting, match=f"{name} to be .*{wanted}") as refused:
         current_home({name: address, "MLFLOW_ALLOW_FILE_STORE": "true"})
     assert "hidden" not in "".join(traceback.format_exception(refused.value))

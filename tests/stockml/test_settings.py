@@ -2,7 +2,6 @@
 the content."""
 
 import json
-from typing import Any
 
 import pytest
 
@@ -39,19 +38,17 @@ from stockml.settings import night_settings, settings_for, settings_from_dict
         ({"mode": "sometimes"}, "auto, retrain, fine-tune, keep"),
     ],
 )
-def test_a_bad_value_is_refused_with_its_name_and_bound(
-    overrides: dict[str, Any], named: str
-) -> None:
+def test_a_bad_value_is_refused_with_its_name_and_bound(overrides, named):
     with pytest.raises(InvalidSetting, match=named):
         settings_for("nightly", overrides)
 
 
-def test_an_unknown_profile_is_refused_with_the_choices() -> None:
+def test_an_unknown_profile_is_refused_with_the_choices():
     with pytest.raises(InvalidSetting, match="nightly, tutorial"):
         settings_for("weekly")
 
 
-def test_overrides_reach_the_nested_setting_and_change_the_hash() -> None:
+def test_overrides_reach_the_nested_setting_and_change_the_hash():
     changed = settings_for(
         "tutorial", {"training.epochs": 9, "network.units": [8, 4], "training.learning_rate": 1}
     )
@@ -69,9 +66,7 @@ def test_overrides_reach_the_nested_setting_and_change_the_hash() -> None:
         ("tutorial", "f7074b96db218ee39a68aa589c69ad63736ddc84df2fcc2f84df0954d6a3136e"),
     ],
 )
-def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(
-    profile: str, sha256: str
-) -> None:
+def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(profile, sha256):
     assert settings_for(profile).sha256() == sha256
 
 
@@ -79,9 +74,7 @@ def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(
     "overrides", [{}, {"network.dropout": 0.1, "training.learning_rate": 1, "mode": "keep"}]
 )
 @pytest.mark.parametrize("profile", ["nightly", "tutorial"])
-def test_settings_are_read_from_json_as_they_were_written(
-    profile: str, overrides: dict[str, Any]
-) -> None:
+def test_settings_are_read_from_json_as_they_were_written(profile, overrides):
     settings = settings_for(profile, overrides)
     assert settings_from_dict(json.loads(json.dumps(settings.model_dump()))) == settings
 
@@ -94,7 +87,7 @@ def test_settings_are_read_from_json_as_they_were_written(
         ("tutorial", "training.steps"),
     ],
 )
-def test_a_setting_that_does_nothing_in_its_profile_is_no_nights(profile: str, name: str) -> None:
+def test_a_setting_that_does_nothing_in_its_profile_is_no_nights(profile, name):
     both = {"evaluation.horizon": 40, "network.dropout": 0.1, "training.learning_rate": 1e-3}
     both["mode"] = "retrain"
     night_settings(settings_for(profile, both))

@@ -14,7 +14,7 @@ from stockml.redaction import brief, excerpt, redacted
 from stockml.tickers import exchange, validated_ticker, without_ticker
 
 
-def test_a_replays_clock_stands_at_the_moment_it_names_and_it_alone_skips_waiting() -> None:
+def test_a_replays_clock_stands_at_the_moment_it_names_and_it_alone_skips_waiting():
     replay, waited = {"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, []
     assert clock.now(replay) == datetime(2013, 3, 2, 4, tzinfo=UTC)
     for environ, expected in ((replay, []), ({}, [1_800.0])):
@@ -31,13 +31,13 @@ def test_a_replays_clock_stands_at_the_moment_it_names_and_it_alone_skips_waitin
         "2200-12-31T23:59-12:00",
     ],
 )
-def test_a_moment_without_an_offset_or_outside_1900_to_2200_is_refused(named: str) -> None:
+def test_a_moment_without_an_offset_or_outside_1900_to_2200_is_refused(named):
     with pytest.raises(InvalidSetting, match="UTC offset"):
         clock.now({"STOCKML_CLOCK": named})
 
 
 @pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "TSCO.LON", "600104.SHH"])
-def test_a_ticker_is_read_in_upper_case(text: str) -> None:
+def test_a_ticker_is_read_in_upper_case(text):
     assert validated_ticker(text) == text.strip().upper()
 
 
@@ -55,12 +55,12 @@ def test_a_ticker_is_read_in_upper_case(text: str) -> None:
         "ıBM",
     ],
 )
-def test_a_ticker_that_is_unsafe_in_a_path_or_a_url_is_refused(text: str) -> None:
+def test_a_ticker_that_is_unsafe_in_a_path_or_a_url_is_refused(text):
     with pytest.raises(InvalidTicker, match="expected a ticker"):
         validated_ticker(text)
 
 
-def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone() -> None:
+def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone():
     for why, expected in {
         "KO: today's requests are used up": "today's requests are used up",
         "NoData: KO: expected": "NoData: expected",
@@ -70,7 +70,7 @@ def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone() -> None:
         assert without_ticker("KO", why) == expected
 
 
-def test_the_currency_is_that_of_the_exchange_and_a_share_class_is_no_exchange() -> None:
+def test_the_currency_is_that_of_the_exchange_and_a_share_class_is_no_exchange():
     tickers = ("IBM", "BRK-B", "BRK.B", "brk.a", "TSCO.LON", "SHOP.TRT", "7203.TYO", "TSCO.L")
     assert [exchange(ticker)[1] for ticker in tickers] == [*4 * ["$"], "pence", "C$", "", ""]
 
@@ -80,9 +80,7 @@ def test_the_currency_is_that_of_the_exchange_and_a_share_class_is_no_exchange()
     advice=st.text(st.characters(exclude_characters=";"), max_size=40),
     length=st.integers(80, 200),
 )
-def test_what_is_cut_is_no_longer_than_asked_and_keeps_the_advice(
-    found: str, advice: str, length: int
-) -> None:
+def test_what_is_cut_is_no_longer_than_asked_and_keeps_the_advice(found, advice, length):
     said = brief(f"{found}; {advice}", length)
     assert len(said) <= length
     assert "\n" not in said
@@ -102,5 +100,5 @@ def test_what_is_cut_is_no_longer_than_asked_and_keeps_the_advice(
         ),
     ],
 )
-def test_a_key_is_recognised_by_its_context(text: str, expected: str) -> None:
+def test_a_key_is_recognised_by_its_context(text, expected):
     assert redacted(text) == expected

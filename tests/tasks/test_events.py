@@ -5,22 +5,20 @@ from datetime import UTC, datetime
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.events import Event
 from prefect.events.filters import EventFilter
 
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import HomePaths
 from tasks import events
 from tests.support.nights import recorded_night
 from tests.support.patience import until
 from tests.support.replaying import THURSDAY, fill
 
 
-def told(count: int, since: datetime, ticker: str) -> list[Event]:
+def told(count, since, ticker):
     """The ticker's events, once the server has so many."""
     of_ticker = {"resource": {"id": [f"stockml.ticker.{ticker}"]}, "occurred": {"since": since}}
 
-    def found() -> list[Event]:
+    def found():
         with get_client(sync_client=True) as client:
             page = client.read_events(EventFilter.model_validate(of_ticker), limit=50).events
         return page if len(page) >= count else []
@@ -30,9 +28,7 @@ def told(count: int, since: datetime, ticker: str) -> list[Event]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_new_night_tells_what_it_published_and_promoted_and_a_repeated_one_nothing(
-    home: HomePaths,
-) -> None:
+def test_a_new_night_tells_what_it_published_and_promoted_and_a_repeated_one_nothing(home):
     since = datetime.now(UTC)
     fill(home, {"T9": "IBM"}, THURSDAY)
     night = recorded_night()

@@ -7,7 +7,6 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from stockml.home import HomePaths
 from stockml.tracking.runs import empty_trash
 from tests.support.own_servers import mlflow_server
 
@@ -15,8 +14,8 @@ from tests.support.own_servers import mlflow_server
 @pytest.mark.campaign
 @pytest.mark.slow
 def test_the_trash_behind_this_homes_page_is_emptied_and_of_another_server_people_are_told(
-    installation: HomePaths,
-) -> None:
+    installation,
+):
     """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it
     itself."""
     with mlflow_server(installation) as page:

@@ -25,9 +25,7 @@ with process_pool(2) as pool:
         ("input(); raise ValueError('the block failed')", None),
     ],
 )
-def test_the_processes_end_with_the_one_that_needs_them(
-    then: str, sent: signal.Signals | None
-) -> None:
+def test_the_processes_end_with_the_one_that_needs_them(then, sent):
     """It ends by a signal, or by what follows a line that it reads."""
     command, pipe = [sys.executable, "-c", WAITING.format(then=then)], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stderr=subprocess.DEVNULL) as running:
@@ -42,7 +40,7 @@ def test_the_processes_end_with_the_one_that_needs_them(
             running.kill()
 
 
-def workers_of(pid: int) -> list[psutil.Process]:
+def workers_of(pid):
     """Its processes but for Python's own, which counts what they share."""
     children = psutil.Process(pid).children()
     return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
@@ -64,7 +62,7 @@ except Exception as refused:
 """
 
 
-def test_where_processes_can_share_no_memory_a_pool_says_so_at_once() -> None:
+def test_where_processes_can_share_no_memory_a_pool_says_so_at_once():
     """As in a container with a read-only /dev/shm."""
     program = [sys.executable, "-c", WITHOUT_SHARED_MEMORY]
     done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE_S, check=False)

@@ -11,7 +11,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.replay import REPLAY
 from stockml import clock
 from stockml.errors import BadKey, MixedPrices, PremiumOnly
-from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import claim
 from stockml.provider.quota import noted_turns
@@ -24,14 +23,13 @@ from tasks.provider import (
     provider,
     turn_of,
 )
-from tests.support.scripted_feed import ScriptedFeed
 
 TONIGHT, BEFORE, LONG_AGO = date(2013, 3, 1), date(2013, 2, 28), date(2013, 2, 1)
 NEW_YORK = sessions_for("IBM")
 
 
 @pytest.fixture(autouse=True)
-def _keyed(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def _keyed(home, monkeypatch):
     """A market's home and a free key, of which nothing is asked."""
     for name in ("STOCKML_CLOCK", "ALPHAVANTAGE_PLAN", "TIINGO_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -39,7 +37,7 @@ def _keyed(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_URL", "http://127.0.0.1:9")
 
 
-def test_the_market_is_not_asked_for_a_replays_home(home: HomePaths) -> None:
+def test_the_market_is_not_asked_for_a_replays_home(home):
     with provider() as asked:
         assert asked.remaining() == 25
     claim(home, "replay")
@@ -48,8 +46,8 @@ def test_the_market_is_not_asked_for_a_replays_home(home: HomePaths) -> None:
 
 
 def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan_and_in_no_replay(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    home, monkeypatch
+):
     assert (history_is_elsewhere(), plan_gives_history()) == (False, False)
     monkeypatch.setenv("TIINGO_API_KEY", "K3Y12345")
     assert history_is_elsewhere()
@@ -60,9 +58,7 @@ def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan
     assert not history_is_elsewhere()
 
 
-def test_turns_are_noted_for_a_capped_key_alone(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_turns_are_noted_for_a_capped_key_alone(home, monkeypatch):
     with monkeypatch.context() as premium:
         premium.setenv("ALPHAVANTAGE_PLAN", "75/min")
         assert join_turns({"IBM": BEFORE}) == {"IBM": BEFORE}
@@ -77,15 +73,13 @@ def test_turns_are_noted_for_a_capped_key_alone(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_without_a_key_in_the_environment_it_is_that_of_the_servers_secret_block(
-    feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_key_in_the_environment_it_is_that_of_the_servers_secret_block(feed, monkeypatch):
     """Told apart by the full series, which the feed gives to a premium key alone; asked again while
     the server restarts."""
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")
 
-    def ask() -> None:
+    def ask():
         with provider() as asked:
             asked.daily("IBM", "full")
 

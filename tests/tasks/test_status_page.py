@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Scheduled
 
@@ -19,7 +19,6 @@ from deployments.process import restored
 from deployments.servers.prefect_api import settings_of
 from flows.notices import missing_forecasts
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import HomePaths
 from tasks.artifacts import (
     EVERY_S,
     KEY,
@@ -36,15 +35,13 @@ from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
 
 
-def page() -> str:
+def page():
     """The only one, once it has been updated after other tests."""
     (status,) = pages(KEY)
     return status
 
 
-def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(
-    home: HomePaths,
-) -> None:
+def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(home):
     assert is_due(home.locks, lambda: False)  # never shown yet
     assert is_due(home.locks, lambda: True)
     assert not is_due(home.locks, lambda: False)
@@ -55,13 +52,13 @@ def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_ar
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next_run() -> None:
+def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next_run():
     now = datetime.now(UTC)
     soon, monday, past = (now + timedelta(minutes=each) for each in (20, 3 * 24 * 60, -1))
     deployments: set[UUID] = set()
     with get_client(sync_client=True) as client:
 
-        def scheduled(flow: str, ticker: str, start: datetime) -> FlowRun:
+        def scheduled(flow, ticker, start):
             deployment = client.create_deployment(client.create_flow_from_name(flow), name=ticker)
             deployments.add(deployment)
             state, given = Scheduled(scheduled_time=start), {"ticker": ticker}
@@ -88,7 +85,7 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
 
 
 @pytest.mark.usefixtures("home")
-def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refuses() -> None:
+def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refuses():
     """A night of many tickers was told as failed, although all were published."""
     with Loopback(whole(b"", 403)) as server, temporary_settings({PREFECT_API_URL: server.address}):
         show_status()
@@ -97,11 +94,11 @@ def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refus
 
 @pytest.mark.slow
 def test_tickers_are_on_the_page_at_once_and_one_that_a_person_paused_is_called_paused(
-    home: HomePaths,
-    prefect_server: None,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    home,
+    prefect_server,
+    monkeypatch,
+    capsys,
+):
     """Without a forecast it was missing from the page; the dash in its row is also that of a
     deployment deleted."""
     before = recorded_night().forecast

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 
 from stockml.code_version import sources
-from stockml.home import HomePaths
 from tasks import steps
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
 from tests.support.loopback import Loopback
@@ -28,7 +27,7 @@ ASKING = {"fetch", "fetch history", "append", "explain jumps"}
         ("nights.universe", set()),
     ],
 )
-def test_a_steps_code_is_what_its_module_imports(module: str, of: set[str]) -> None:
+def test_a_steps_code_is_what_its_module_imports(module, of):
     found = (each for each in vars(steps).values() if getattr(each, "cache_key_fn", None))
     assert {each.name for each in found if module in sources(*each.cache_key_fn.args)} == of
 
@@ -42,13 +41,13 @@ def test_a_steps_code_is_what_its_module_imports(module: str, of: set[str]) -> N
     ],
 )
 def test_what_the_second_provider_refuses_ends_no_night_and_says_how_to_ask_again(
-    home: HomePaths,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: object,
-    status: int,
-    said: str,
-    asked_again: bool,
-) -> None:
+    home,
+    monkeypatch,
+    answer,
+    status,
+    said,
+    asked_again,
+):
     now = datetime(2013, 3, 2, 5, tzinfo=UTC)
     record(home, recorded("IBM").iloc[-100:], now.date())
     monkeypatch.setenv("STOCKML_CLOCK", now.isoformat())  # so nothing is waited for
@@ -60,6 +59,6 @@ def test_what_the_second_provider_refuses_ends_no_night_and_says_how_to_ask_agai
     assert ("asks again" in told) == asked_again
 
 
-def test_an_input_without_an_identity_is_refused() -> None:
+def test_an_input_without_an_identity_is_refused():
     with pytest.raises(TypeError, match="expected a receipt"):
         steps.identity(object())

@@ -9,7 +9,6 @@ import pytest
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import write_assessment
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import EvaluationReceipt
 from tasks.steps import publish_forecast
@@ -18,7 +17,7 @@ from tests.support.nights import assessed
 DAY, EVENING = date(2013, 2, 28), datetime(2013, 3, 1, 4, tzinfo=UTC)
 
 
-def test_a_forecast_is_published_once_under_its_nights_key(home: HomePaths) -> None:
+def test_a_forecast_is_published_once_under_its_nights_key(home):
     folder, forecast = home.evaluations / "IBM" / "0123456789abcdef", assessed("IBM", DAY).forecast
     write_assessment(assessed("IBM", DAY), folder)
     evaluated = EvaluationReceipt("IBM", str(folder), sha256_of(folder) or "", DAY)

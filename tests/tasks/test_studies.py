@@ -5,7 +5,6 @@ import signal
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +12,6 @@ from prefect import flow
 
 from stockml.errors import InvalidFile, NoBars, ProcessKilled, StoreUnreadable
 from stockml.evaluation.backtest import Span
-from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
@@ -30,15 +28,13 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @flow
-def reading(
-    tickers: list[str], folder: Path | None = None, calendar: str | None = None
-) -> list[str]:
+def reading(tickers, folder=None, calendar=None):
     return sorted(read_prices(tickers, folder, calendar)[0])
 
 
 def test_an_unreadable_ticker_is_left_out_with_a_message_but_is_an_error_if_it_was_named(
-    home: HomePaths, caplog: pytest.LogCaptureFixture
-) -> None:
+    home, caplog
+):
     fill(home, ["AAPL", "IBM"])
     (damaged := Path(BarStore.of(home).path("IBM"))).write_bytes(b"no Parquet")
     assert reading([]) == ["AAPL"]
@@ -48,8 +44,8 @@ def test_an_unreadable_ticker_is_left_out_with_a_message_but_is_an_error_if_it_w
 
 
 def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_that_was_not_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+    tmp_path, caplog
+):
     rows = "2013-02-28,1,2,1,2,5\n2013-03-01,2,3,2,3,5\n"
     files = dict.fromkeys(("ibm.csv", "abx.us.txt", "abx.csv"), rows)
     files |= dict.fromkeys(("x.csv", "\x1b]0;title\x07/ko.csv"), "2013-03-01,2,NaN,2,3,5")
@@ -69,7 +65,7 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
         reading(["X"], tmp_path)
 
 
-def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) -> None:
+def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home):
     """Its only bar is of a day on which London was open and New York, by which its suffix would go,
     was not."""
     day = date(2013, 2, 18)
@@ -85,7 +81,7 @@ def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) 
 
 
 @flow
-def searching(*seconds: float) -> None:
+def searching(*seconds):
     on_trial, began = trial_callback("IBM"), datetime(2026, 1, 2, tzinfo=UTC)
     for number, each in enumerate(seconds):
         ended = ("complete", {}, (), 1.0, 1.0, began, each, 1.0)
@@ -93,8 +89,8 @@ def searching(*seconds: float) -> None:
 
 
 def test_a_searchs_remaining_time_is_estimated_from_how_long_its_trials_took(
-    home: HomePaths, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    home, caplog, monkeypatch
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with caplog.at_level(logging.INFO, logger="prefect.flow_runs"):
         searching(50.0, 70.0)
@@ -102,13 +98,13 @@ def test_a_searchs_remaining_time_is_estimated_from_how_long_its_trials_took(
 
 
 @flow
-def training(*rows: EpochProgress) -> None:
+def training(*rows):
     on_epoch = epoch_callback("PUB", date(2013, 3, 1))
     for row in rows:
         on_epoch(row)
 
 
-def test_progress_starts_at_half_if_only_the_published_network_is_still_to_be_trained() -> None:
+def test_progress_starts_at_half_if_only_the_published_network_is_still_to_be_trained():
     training(EpochProgress("published", 1, 2, 0.1, 0.1, 1e-3, 1.0, 1.0))
     assert pages("training-pub") == ["75"]
 
@@ -117,16 +113,16 @@ class Deadly:
     """A series that kills the process that receives it, as the system does where memory is
     short."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return signal.raise_signal, (signal.SIGKILL,)
 
 
 @flow
-def backtesting(series: Any) -> None:
+def backtesting(series):
     backtest_tickers(series, Span(date(2010, 1, 4), date(2010, 6, 30), 5), Settings())
 
 
-def test_a_backtest_whose_process_is_killed_says_so_and_what_to_do() -> None:
+def test_a_backtest_whose_process_is_killed_says_so_and_what_to_do():
     with pytest.raises(
         ProcessKilled, match=r"found one killed, most likely for want of memory; .* fewer tickers"
     ):

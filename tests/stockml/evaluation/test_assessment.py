@@ -3,13 +3,12 @@ foretelling paths."""
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting
-from stockml.evaluation.assessment import Assessment, assess, read_assessment, write_assessment
+from stockml.evaluation.assessment import assess, read_assessment, write_assessment
 from stockml.evaluation.outlook_scores import touches
 from stockml.evaluation.path_scores import (
     CHAMPION,
@@ -25,7 +24,6 @@ from stockml.forecasts.proper_scores import band, score_bands
 from stockml.models.regressions import RIDGE, published_median
 from stockml.models.trained_model import FINE_TUNED, Decision
 from stockml.models.vintage_set import VintageSet
-from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
 from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.stockml.evaluation.seers import (
@@ -37,7 +35,6 @@ from tests.stockml.evaluation.seers import (
     SPLIT,
     TEST,
     USUAL,
-    Model,
     after,
     assessed,
     candidate,
@@ -60,7 +57,7 @@ UNSEEN = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT
 GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)
 
 
-def first_night(series: PriceSeries) -> Assessment:
+def first_night(series):
     settings, split = SMALL.changed(evaluation=SETTINGS), split_after_vintages(series, SETTINGS)
     model = train_ticker(series, settings, Decision("retrain", "first"), start=None)
     return assess(series, model, None, SETTINGS, after(series), split)
@@ -80,8 +77,8 @@ def first_night(series: PriceSeries) -> Assessment:
     ],
 )
 def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_network(
-    challenger: Model, champion: Model | None, promoted: bool, publisher: str
-) -> None:
+    challenger, champion, promoted, publisher
+):
     found = assessed(challenger, champion)
     assert (found.verdict.promoted, found.publisher) == (promoted, publisher)
     author = candidate({LSTM: challenger, CHAMPION: champion}.get(publisher))
@@ -98,7 +95,7 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
     assert found.distributions.network_adds == adds
 
 
-def test_the_numbers_of_a_verdict_are_those_of_the_evaluation_and_the_distributions() -> None:
+def test_the_numbers_of_a_verdict_are_those_of_the_evaluation_and_the_distributions():
     found = assessed(GOOD, FAIR)
     scores, table = found.evaluation.scores, found.distributions.figures()
     adds = found.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
@@ -117,7 +114,7 @@ def test_the_numbers_of_a_verdict_are_those_of_the_evaluation_and_the_distributi
     assert None in table.values()
 
 
-def test_a_network_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> None:
+def test_a_network_that_has_seen_a_session_it_would_be_scored_on_is_refused():
     held_out, first = USUAL.held_out, SERIES.sessions[SPLIT.validation.start]
     pretrained = replace(held_out.vintages.pretrained, through=first.item())
     for seen, what in (
@@ -129,7 +126,7 @@ def test_a_network_that_has_seen_a_session_it_would_be_scored_on_is_refused() ->
             assessed(replace(USUAL, held_out=replace(held_out, **seen)))
 
 
-def test_a_path_that_is_worse_by_any_amount_gives_way_to_the_usual_rise_even_if_promoted() -> None:
+def test_a_path_that_is_worse_by_any_amount_gives_way_to_the_usual_rise_even_if_promoted():
     found = assessed(seeing(-0.002))
     worse = found.distributions.over_simple[LSTM]
     assert worse.skill < 0
@@ -140,7 +137,7 @@ def test_a_path_that_is_worse_by_any_amount_gives_way_to_the_usual_rise_even_if_
     np.testing.assert_allclose(found.forecast.path, SERIES.close[-1] * np.exp(rise))
 
 
-def test_a_champion_gives_way_to_an_equally_good_model_after_the_configured_sessions() -> None:
+def test_a_champion_gives_way_to_an_equally_good_model_after_the_configured_sessions():
     for limit, promoted in ((AGE, True), (AGE + 1, False)):
         settings = SETTINGS.changed(replace_after_sessions=limit)
         found = assess(SERIES, wide(1.0001), USUAL, settings, after(SERIES), SPLIT)
@@ -148,7 +145,7 @@ def test_a_champion_gives_way_to_an_equally_good_model_after_the_configured_sess
         assert f"{AGE} sessions" in found.verdict.reason
 
 
-def test_a_champion_that_has_no_score_is_replaced_and_why_is_said() -> None:
+def test_a_champion_that_has_no_score_is_replaced_and_why_is_said():
     late = SERIES.sessions[SPLIT.validation.start]
     seen = replace(USUAL, held_out=replace(USUAL.held_out, learned_until=late))
     for champion, unreadable, said in (
@@ -161,14 +158,14 @@ def test_a_champion_that_has_no_score_is_replaced_and_why_is_said() -> None:
         assert found.verdict.reason.startswith(f"the champion has no score ({said}")
 
 
-def test_a_kept_model_is_scored_once_and_published() -> None:
+def test_a_kept_model_is_scored_once_and_published():
     found = assessed(USUAL, USUAL, kept=True)
     assert (found.publisher, found.verdict.promoted, found.kept) == (LSTM, False, True)
     assert CHAMPION not in found.distributions.scores
     assert found.verdict.reason.endswith("the champion stays")
 
 
-def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -> None:
+def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason():
     found = first_night(replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D")))
     assert (found.publisher, found.forecast.without_network) == (RIDGE, True)
     (reason,) = found.distributions.reasons.values()
@@ -177,9 +174,7 @@ def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -
     assert np.isfinite(found.forecast.path).all()
 
 
-def test_with_a_pretrained_network_for_tonight_only_the_network_is_unscored_and_not_published() -> (
-    None
-):
+def test_with_a_pretrained_network_for_tonight_only_the_network_is_unscored_and_not_published():
     nothing = VintageSet.ending_before(date(1990, 1, 1))
     unscored = replace(USUAL.held_out, vintages=nothing, fine_tuned=None, used=False)
     found = assessed(replace(USUAL, held_out=unscored))
@@ -190,8 +185,8 @@ def test_with_a_pretrained_network_for_tonight_only_the_network_is_unscored_and_
 @pytest.mark.slow
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year()])
 def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is_saved(
-    series: PriceSeries, tmp_path: Path
-) -> None:
+    series, tmp_path
+):
     found = first_night(series)
     bands = found.forecast.bands
     lows, highs = ([getattr(band, end) for band in bands] for end in ("low", "high"))
@@ -202,7 +197,7 @@ def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is
     assert read_assessment(tmp_path).distributions == found.distributions
 
 
-def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
+def test_a_change_of_units_changes_no_figure_of_the_paths():
     """Pence until two months into the test part, then pounds: averages, drift and scale span the
     change."""
     in_pence_first = with_prices(SERIES, np.where(np.arange(len(SERIES)) < TEST[12], 100.0, 1.0))
@@ -216,9 +211,7 @@ def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
         assert {each: figures[name][each] for each in expected} == pytest.approx(expected), name
 
 
-def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(
-    tmp_path: Path,
-) -> None:
+def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(tmp_path):
     found = assessed(GOOD, FAIR)
     write_assessment(found, tmp_path / "a")
     again = read_assessment(tmp_path / "a")
@@ -227,9 +220,7 @@ def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(
     assert sha256_of(str(tmp_path / "a")) == sha256_of(str(tmp_path / "b"))
 
 
-def test_a_damaged_assessment_is_an_error_that_names_the_folder_and_the_way_back(
-    tmp_path: Path,
-) -> None:
+def test_a_damaged_assessment_is_an_error_that_names_the_folder_and_the_way_back(tmp_path):
     says = f"{tmp_path.name}: expected an assessment, found .*; run that night again"
     for name, damaged in (
         ("assessment.json", lambda kept: b'{"session": "2013-03-01"}'),
@@ -242,7 +233,7 @@ def test_a_damaged_assessment_is_an_error_that_names_the_folder_and_the_way_back
             read_assessment(tmp_path)
 
 
-def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
+def test_an_assessment_is_of_the_networks_medians_and_widths():
     """The unseen origins are forecast by the network that has not seen them, tonight by the one
     that knows all."""
     earlier, [tonight] = (
@@ -269,7 +260,7 @@ def test_an_assessment_is_of_the_networks_medians_and_widths() -> None:
 
 
 @pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[40])])
-def test_nothing_after_an_origin_affects_what_would_have_been_published(t: int) -> None:
+def test_nothing_after_an_origin_affects_what_would_have_been_published(t):
     other, known = altered_after(SERIES, t), np.searchsorted(UNSEEN, t, side="right")
     for model in (USUAL, None):
         one, two = candidate(model).earlier, candidate(model, other).earlier

@@ -10,7 +10,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from stockml.evaluation.assessment import Assessment, assess
+from stockml.evaluation.assessment import assess
 from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.regressions import RIDGE
@@ -27,7 +27,7 @@ ACROSS_2008 = Span(date(2005, 9, 30), date(2011, 9, 15), every=30, train_every=5
 LAST_CLOSE_MSE = 0.005456698009228  # in squared ranges of the 2,500 sessions before
 
 
-def found() -> Assessment:
+def found():
     """A first night at the recording's end, trained and measured by the night's own steps."""
     series, settings = PriceSeries.from_bars(recorded("IBM")), Settings()
     model = train_ticker(series, settings, Decision("retrain", "no champion yet"), start=None)
@@ -37,7 +37,7 @@ def found() -> Assessment:
 
 
 @pytest.mark.slow
-def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None:
+def test_the_network_adds_about_as_much_as_measured_before_and_no_more():
     night = found()
     assert (night.publisher, night.verdict.promoted) == (LSTM, True)
     assert 0.0 < night.verdict.numbers["network_adds_crps"] < 0.03
@@ -49,7 +49,7 @@ def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None
         assert low <= night.band_scores.bands[band].coverage <= high
 
 
-def panel() -> dict[str, float]:
+def panel():
     """Means over five shares that no pretrained network has learned from: CRPS skills of the
     widths, and what the 80 % band held."""
     series = read_folder(kaggle_folder() / "Stocks")[0]
@@ -63,7 +63,7 @@ def panel() -> dict[str, float]:
 
 @pytest.mark.campaign
 @pytest.mark.slow
-def test_five_shares_that_no_pretrained_network_has_seen_are_forecast_as_measured_before() -> None:
+def test_five_shares_that_no_pretrained_network_has_seen_are_forecast_as_measured_before():
     """Margins for other processors only: a leak that gains as little as a quarter of what the
     network adds is seen."""
     assert panel() == {
@@ -73,7 +73,7 @@ def test_five_shares_that_no_pretrained_network_has_seen_are_forecast_as_measure
     }
 
 
-def main() -> None:
+def main():
     night = found()
     figures = night.verdict.numbers | night.band_scores.metrics() | panel()
     for name, value in figures.items():

@@ -5,7 +5,6 @@ import tracemalloc
 from dataclasses import replace
 from datetime import date
 from functools import cache
-from pathlib import Path
 from shutil import copy
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting, LooksAhead, TooFewBars
 from stockml.evaluation.assessment import select_model
-from stockml.evaluation.backtest import AS_IT_IS, Span, TickerBacktest, backtest
+from stockml.evaluation.backtest import AS_IT_IS, Span, backtest
 from stockml.evaluation.backtest_table import backtest_table
 from stockml.evaluation.candidates import ScoringData
 from stockml.evaluation.distribution_scores import row_of
@@ -39,11 +38,11 @@ SPAN = Span(SERIES.sessions[FIRST].item(), SERIES.sessions[LAST].item())
 
 
 @cache
-def found() -> TickerBacktest:
+def found():
     return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
-def check_scores(scored: TickerBacktest, at: np.ndarray, rows: dict[str, list[np.ndarray]]) -> None:
+def check_scores(scored, at, rows):
     """The CRPS is that of these quantiles after the origins `at`."""
     actual = moves(SERIES, at, np.array(LEADS))
     for name, quantiles in rows.items():
@@ -52,7 +51,7 @@ def check_scores(scored: TickerBacktest, at: np.ndarray, rows: dict[str, list[np
 
 
 @pytest.mark.slow
-def test_every_fifth_session_of_the_span_is_a_night_beside_the_newest_vintages_before_it() -> None:
+def test_every_fifth_session_of_the_span_is_a_night_beside_the_newest_vintages_before_it():
     assert found().origins == len(found().nights) == len(AT)
     assert found().sessions == (SPAN.first, SPAN.last)
     assert found().widths[PUBLISHED].sessions.tolist() == SERIES.sessions[AT].tolist()
@@ -65,7 +64,7 @@ def test_every_fifth_session_of_the_span_is_a_night_beside_the_newest_vintages_b
 
 
 @pytest.mark.slow
-def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -> None:
+def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood():
     """Each night runs by itself and learns afresh; the champions' ages matter for
     `replace_after_sessions`."""
     at = np.arange(FIRST, FIRST + 210, 10)
@@ -94,7 +93,7 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
 
 
 @pytest.mark.slow
-def test_skills_are_over_the_regression_and_over_each_row() -> None:
+def test_skills_are_over_the_regression_and_over_each_row():
     crps_of = {name: each.crps for name, each in found().scores.items()}
     assert [*crps_of] == [REGRESSION, PRETRAINED, RIDGE, PUBLISHED]
     assert found().widths[REGRESSION].skills == pytest.approx([0.0] * 12)
@@ -108,7 +107,7 @@ def test_skills_are_over_the_regression_and_over_each_row() -> None:
 
 
 @pytest.mark.slow
-def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
+def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses():
     """These are the rows of a night's table."""
     leads, simple = np.array(LEADS), baseline_paths(SERIES.close, AT, 50)
     came, close = SERIES.close[AT[:, None] + leads], SERIES.close[AT, None]
@@ -123,7 +122,7 @@ def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_l
 
 
 @pytest.mark.slow
-def test_no_later_bar_affects_a_nights_decision() -> None:
+def test_no_later_bar_affects_a_nights_decision():
     night = 4
     other = backtest("ABC", altered_after(SERIES, FIRST + 5 * night), SPAN, SETTINGS)
     assert other.nights[: night + 1] == found().nights[: night + 1]
@@ -133,14 +132,14 @@ def test_no_later_bar_affects_a_nights_decision() -> None:
 
 
 @pytest.mark.slow
-def test_inputs_that_do_not_come_from_the_bars_as_they_stood_are_refused() -> None:
+def test_inputs_that_do_not_come_from_the_bars_as_they_stood_are_refused():
     series = replace(SERIES)
     object.__setattr__(series, "_full", walk(1_400, seed=7))
     with pytest.raises(LooksAhead, match="the forecast of LSTM after the close of"):
         backtest("ABC", series, SPAN, SETTINGS)
 
 
-def test_fewer_than_twenty_nights_are_refused() -> None:
+def test_fewer_than_twenty_nights_are_refused():
     for sessions, span, refusal, says in (
         (1_400, Span(date(2003, 1, 1), date(2003, 3, 1)), InvalidSetting, "2003-03-01, 12 nights"),
         (1_400, replace(SPAN, every=20), InvalidSetting, f"to {SERIES.sessions[1_349]}, where"),
@@ -150,14 +149,14 @@ def test_fewer_than_twenty_nights_are_refused() -> None:
             backtest("ABC", SERIES.until(sessions), span, SETTINGS)
 
 
-def test_a_horizon_shorter_than_the_longest_lead_is_refused() -> None:
+def test_a_horizon_shorter_than_the_longest_lead_is_refused():
     shorter = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(horizon=49))
     with pytest.raises(InvalidSetting, match="at least 50"):
         backtest("ABC", SERIES, SPAN, shorter)
 
 
 @pytest.mark.slow
-def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path: Path) -> None:
+def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path):
     for path in SHIPPED.glob("*-200[13]-06.*"):
         copy(path, tmp_path)
     damaged = tmp_path / "network-2003-06.npz"
@@ -172,9 +171,7 @@ def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path:
 
 
 @pytest.mark.slow
-def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hole_divides_them() -> (
-    None
-):
+def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hole_divides_them():
     asked = SETTINGS.evaluation.changed(horizon=60, direction_step=60, test_sessions=100)
     halted = replace(SERIES, sessions=SERIES.sessions + np.where(np.arange(1_400) < 1_000, 0, 365))
     span = replace(SPAN, last=date(2006, 1, 1), every=16)
@@ -186,7 +183,7 @@ def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hol
 
 @pytest.mark.campaign
 @pytest.mark.slow
-def test_a_night_that_is_over_keeps_only_its_forecast() -> None:
+def test_a_night_that_is_over_keeps_only_its_forecast():
     """That is 17 kB of two forecasts; those from its past origins, in the same arrays, are 550
     kB."""
     days = SERIES.sessions[[FIRST, FIRST + 19, FIRST + 29]].tolist()

@@ -20,7 +20,7 @@ from stockml.evaluation.distribution_scores import (
     PairedLosses,
     panel_diebold_mariano,
 )
-from stockml.evaluation.outlook_scores import OutlookScore, ScoredStatement
+from stockml.evaluation.outlook_scores import OutlookScore
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.models.regressions import LEADS, REGRESSION, RIDGE
 from stockml.models.trained_model import PRETRAINED
@@ -29,12 +29,10 @@ WIDTHS = (REGRESSION, RIDGE, PRETRAINED, PUBLISHED)
 DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")
 
 
-def ticker(
-    name: str, seed: int, outlook: list[ScoredStatement], *nights: BacktestNight
-) -> TickerBacktest:
+def ticker(name, seed, outlook, *nights):
     random = np.random.default_rng(seed)
 
-    def gains(*rows: str) -> dict[str, PairedLosses]:
+    def gains(*rows):
         return {
             row: PairedLosses(
                 DAYS, *1 + random.random((2, len(DAYS))), tuple(random.normal(0, 0.1, 12))
@@ -58,7 +56,7 @@ def ticker(
     )
 
 
-def rise(came_true: float, score: float, adds: float | None, what: str = "rise") -> ScoredStatement:
+def rise(came_true, score, adds, what="rise"):
     losses = np.random.default_rng(round(1000 * score)).random((2, len(DAYS)))
     gain = None if adds is None else PairedLosses(DAYS, *losses, (adds,))
     return OutlookScore(what, 20, 0.5, came_true, score, 0.25, adds, None), gain
@@ -75,7 +73,7 @@ FOUND = (
 TABLE = backtest_table(FOUND, {})
 
 
-def check(line: BacktestRow, gains: list[PairedLosses]) -> None:
+def check(line, gains):
     skills = 100 * np.array([each.skills for each in gains])
     leads = {str(lead): 1 + LEADS.index(lead) for lead in (1, 5, 10, 20, 50)}
     mean, share = skills.mean(axis=0), 100 * (skills > 0).mean(axis=0)
@@ -94,7 +92,7 @@ def check(line: BacktestRow, gains: list[PairedLosses]) -> None:
         assert getattr(found, figure) == pytest.approx(value), (line.row, figure)
 
 
-def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zero() -> None:
+def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zero():
     parts = (
         (TABLE.distributions, WIDTHS, [each.widths for each in FOUND]),
         (TABLE.adds, (RIDGE, PRETRAINED), [each.over for each in FOUND]),
@@ -110,7 +108,7 @@ def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zer
         assert line.worst_coverage_80 == pytest.approx((81, 83))
 
 
-def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
+def test_nights_and_outlooks_are_counted_over_all_tickers():
     assert (TABLE.first, TABLE.last, TABLE.origins) == ("2004-01-06", "2005-01-08", 36)
     line, alone = TABLE.outlook
     gained = (alone.network_adds, alone.share, alone.p_value)
@@ -126,7 +124,7 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
 
 
-def test_tickers_that_stood_still_or_lack_a_row_are_named() -> None:
+def test_tickers_that_stood_still_or_lack_a_row_are_named():
     nothing = replace(FOUND[0].widths[PUBLISHED], skills=(float("nan"),) * 12)
     still = replace(FOUND[0], ticker="STILL", widths={**FOUND[0].widths, PUBLISHED: nothing})
     widths = {row: each for row, each in FOUND[1].widths.items() if row != PRETRAINED}
@@ -138,8 +136,8 @@ def test_tickers_that_stood_still_or_lack_a_row_are_named() -> None:
     assert {"Look at the prices of ABC: ?.", "Left out: NEW, expected more bars."} <= {*said}
 
 
-def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table() -> None:
-    def told(*skills: float) -> bool:
+def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table():
+    def told(*skills):
         usual = FOUND[0].whole[WITH_LOCATION]
         gains = [replace(usual, skills=(skill, *usual.skills[1:])) for skill in skills]
         made = [replace(FOUND[0], whole={WITH_LOCATION: gain}) for gain in gains]

@@ -35,7 +35,7 @@ ORIGINS = np.arange(100, 1_600, 5)
 DAYS = np.datetime64("2001-01-01") + ORIGINS
 
 
-def losses(actual: np.ndarray, **widths: float) -> dict[str, Losses]:
+def losses(actual, **widths):
     rows = {
         name: np.tile(width * norm.ppf(LEVELS), (len(ORIGINS), len(LEADS), 1))
         for name, width in widths.items()
@@ -44,7 +44,7 @@ def losses(actual: np.ndarray, **widths: float) -> dict[str, Losses]:
 
 
 @pytest.mark.parametrize("width", [0.0, 0.005])
-def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(width: float) -> None:
+def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(width):
     moved = np.zeros((len(ORIGINS), len(LEADS)))
     both = losses(moved, narrow=width, wide=0.01)
     assert [compare_crps(both, 10, reference=reference) for reference in both] == [{}, {}]
@@ -56,7 +56,7 @@ def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(wid
     assert [*compare_crps(both, 10, reference="narrow")] == (["wide"] if width else [])
 
 
-def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
+def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out():
     random = np.random.default_rng(4)
     tickers = [
         PairedLosses(DAYS[:-2] - 2, random.gamma(2, 1, 298), random.gamma(2, 1 + i, 298), ())
@@ -84,7 +84,7 @@ ACTUAL = np.log(SERIES.close[AT[:, None] + SHOWN] / SERIES.close[AT, None])
 VINTAGES = VintageSet.ending_before(date(2006, 1, 1))
 
 
-def wider(times: float) -> Candidate:
+def wider(times):
     """A candidate of `times` the ridge regression's widths, shifted up a little."""
     forecast = times * VINTAGES.simple_quantiles(SERIES, AT, ALL) + 0.001
     return Candidate(forecast, forecast, len(AT), None, has_network=True)
@@ -95,11 +95,11 @@ UNSEEN = ScoringData(SERIES, EvaluationSettings(), date(2006, 1, 1), AT, AT, VIN
 
 
 @cache
-def table() -> DistributionTable:
+def table():
     return distribution_table(UNSEEN, CANDIDATES)
 
 
-def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
+def every_rows_crps(*, symmetric=False):
     rows = {
         REGRESSION: VINTAGES.regression.quantiles(SERIES, AT, SHOWN),
         PRETRAINED: VINTAGES.network_quantiles(SERIES, AT, SHOWN),
@@ -110,7 +110,7 @@ def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
     return {name: scoringrules.crps_quantile(ACTUAL, each, LEVELS) for name, each in rows.items()}
 
 
-def test_every_row_is_scored_on_the_same_origins_as_the_oracle_does() -> None:
+def test_every_row_is_scored_on_the_same_origins_as_the_oracle_does():
     found, expected = table(), every_rows_crps()
     assert [*found.scores] == [*expected]
     for name, row in found.scores.items():
@@ -131,7 +131,7 @@ def test_every_row_is_scored_on_the_same_origins_as_the_oracle_does() -> None:
     assert distribution_table(short, CANDIDATES).leads == (1, 5, 10)
 
 
-def test_rows_are_compared_with_the_regression_the_champion_and_by_width_with_the_ridge() -> None:
+def test_rows_are_compared_with_the_regression_the_champion_and_by_width_with_the_ridge():
     found = table()
     pairs = [*found.widths.values(), *found.whole.values(), *found.over_simple.values()]
     assert [each.name for each in pairs[:8]] == [PRETRAINED, LSTM, CHAMPION, RIDGE] * 2
@@ -165,7 +165,7 @@ def test_rows_are_compared_with_the_regression_the_champion_and_by_width_with_th
     }
 
 
-def test_what_training_adds_is_measured_whether_its_network_is_used_or_not() -> None:
+def test_what_training_adds_is_measured_whether_its_network_is_used_or_not():
     alone = TickerNetwork(VINTAGES, None, used=False, learned_until=np.datetime64("2005-06-30"))
     trained = fine_tuned(alone, 1.1)
     unused, used, nothing = (
@@ -181,7 +181,7 @@ def test_what_training_adds_is_measured_whether_its_network_is_used_or_not() -> 
     assert nothing.training_adds is None
 
 
-def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_scored() -> None:
+def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_scored():
     none = VintageSet.ending_before(date(1990, 1, 1))
     found = distribution_table(replace(UNSEEN, vintages=none), CANDIDATES)
     assert found.reasons == {REGRESSION: none.reasons["regression"]}

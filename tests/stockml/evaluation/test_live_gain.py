@@ -17,12 +17,12 @@ SERIES = PriceSeries.from_bars(recorded("IBM"))
 ORIGINS = np.arange(2_000, 2_400, 7)
 
 
-def ridge(at: int, lead: int) -> np.ndarray:
+def ridge(at, lead):
     vintages = VintageSet.ending_before(SERIES.sessions[at + 1].item())
     return vintages.simple_quantiles(SERIES, np.array([at]), np.array([lead]))[0, 0]
 
 
-def scored(width: float, drift: float = 0.0) -> pd.DataFrame:
+def scored(width, drift=0.0):
     """Live forecasts of closes by a network, as the ledger keeps them: a wider and higher ridge
     regression's."""
     rows = []
@@ -37,7 +37,7 @@ def scored(width: float, drift: float = 0.0) -> pd.DataFrame:
     return steps.assign(timing="live", price="close", weight=1.0)
 
 
-def test_losses_are_those_of_a_loop_at_the_ledgers_levels_whatever_the_location() -> None:
+def test_losses_are_those_of_a_loop_at_the_ledgers_levels_whatever_the_location():
     found = live_losses(SERIES, scored(1.3, drift=0.01), (SHIPPED,))
     assert [*found] == [1, 5, 20]
     levels = LEVELS[AT]
@@ -50,7 +50,7 @@ def test_losses_are_those_of_a_loop_at_the_ledgers_levels_whatever_the_location(
                 assert loss[row] == pytest.approx(each.mean())
 
 
-def test_the_regressions_own_width_gains_nothing_and_only_live_closes_by_a_network_count() -> None:
+def test_the_regressions_own_width_gains_nothing_and_only_live_closes_by_a_network_count():
     same = scored(1.0)
     for each in live_gains([live_losses(SERIES, same, (SHIPPED,))] * 2):
         figures = (each.gain, each.tickers, each.forecasts)
@@ -60,7 +60,7 @@ def test_the_regressions_own_width_gains_nothing_and_only_live_closes_by_a_netwo
     assert live_gains([{}]) == ()
 
 
-def test_the_test_is_of_months_of_all_tickers() -> None:
+def test_the_test_is_of_months_of_all_tickers():
     for months, tested in ((3, False), (4, True), (12, True)):
         days = np.arange("2020-01", np.datetime64("2020-01") + months, dtype="datetime64[D]")
         pairs = np.random.default_rng(2).uniform(0.5, 1.5, (3, 2, len(days)))

@@ -20,8 +20,6 @@ from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.regressions import RIDGE, baseline_paths
 from stockml.models.trained_model import PRETRAINED, Decision
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats
 from stockml.training.ticker_training import TickerTraining, train_ticker
 from tests.stockml.evaluation.seers import (
     NARROW,
@@ -41,14 +39,14 @@ PEEKING = Model(*(Seer(0.3, learned_until, None) for learned_until in SERIES.ses
 NEXT_CLOSE = f"after the close of {SERIES.sessions[MIDDLE]}"
 
 
-def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> None:
+def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion():
     with pytest.raises(LooksAhead, match=f"the forecast of LSTM {NEXT_CLOSE}"):
         assessed(PEEKING, NARROW)
     with pytest.raises(LooksAhead, match=f"the forecast of champion {NEXT_CLOSE}"):
         assessed(USUAL, PEEKING)
 
 
-def test_forecasts_by_another_network_than_the_scored_one_are_found_out() -> None:
+def test_forecasts_by_another_network_than_the_scored_one_are_found_out():
     """Such as the published one, which knows the outcomes that are scored."""
     unseen, of = ScoringData.of(SERIES, SPLIT, SETTINGS, USUAL), {LSTM: USUAL, RIDGE: None}
     honest = {name: Candidate.of(unseen, model) for name, model in of.items()}
@@ -59,7 +57,7 @@ def test_forecasts_by_another_network_than_the_scored_one_are_found_out() -> Non
 
 
 @pytest.mark.slow
-def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:
+def test_training_on_outcomes_of_the_unseen_parts_is_found_out():
     model = train_ticker(SERIES, SMALL, Decision("retrain", "no champion yet"), start=None)
     held_out, published = model.held_out, model.published
     model = replace(model, held_out=replace(held_out, used=True))  # whatever its worth
@@ -74,7 +72,7 @@ def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:
         check_training(SERIES, replace(model, held_out=leaking), None)
 
 
-def test_every_row_of_both_tables_is_checked() -> None:
+def test_every_row_of_both_tables_is_checked():
     found = assessed(USUAL, NARROW)
     networks = {LSTM: USUAL.held_out, CHAMPION: NARROW.held_out, RIDGE: None}
     rows = rows_of_a_night(SERIES, TEST[:3], networks, USUAL.held_out.vintages, SETTINGS.horizon)
@@ -85,11 +83,11 @@ def test_every_row_of_both_tables_is_checked() -> None:
     assert {PRETRAINED, *baseline_paths(SERIES.close, TEST, 1)} <= {*rows}
 
 
-def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:
+def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none():
     """One later bar among the four thousand that a slow average looks back on; a product's last
     bits."""
 
-    def average(series: PriceSeries, seen: int) -> Floats:
+    def average(series, seen):
         known = np.resize(series.close[: MIDDLE + 1 + seen], 4_000)[::-1]
         return np.array([known @ 0.999 ** np.arange(4_000)])
 
@@ -106,7 +104,7 @@ def test_the_smallest_useful_leak_is_found_out_and_rounding_is_none() -> None:
             check_rows(SERIES, MIDDLE, lambda series, row=row: {"row": row(series)})
 
 
-def test_the_other_future_differs_in_every_value_from_the_next_session_on() -> None:
+def test_the_other_future_differs_in_every_value_from_the_next_session_on():
     other = with_altered_future(SERIES, MIDDLE)
     assert other.sessions.tolist() == SERIES.sessions.tolist()
     for name in ("open", "high", "low", "close", "volume"):

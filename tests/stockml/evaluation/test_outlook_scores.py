@@ -17,7 +17,7 @@ LEADS = np.arange(1, 51)
 NORMAL = np.array([-2, -1.6, *np.linspace(-1.3, 1.3, 17), 1.6, 2])
 
 
-def wide(daily: float) -> np.ndarray:
+def wide(daily):
     """(m, 50, 21) the same distribution after each origin, but for widths that differ from origin
     to origin."""
     widths = daily * (1 + 0.3 * np.sin(ORIGINS))
@@ -31,7 +31,7 @@ GAINS = {(each.what, each.sessions): gain for each, gain in STATEMENTS}
 RARE = {("over 5% lower", 5), ("over ±10%", 5), ("over ±5%", 50)}  # or the contrary is
 
 
-def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
+def test_every_statement_of_the_outlook_is_scored_at_every_span():
     whats = ("volatility", "rise", "over 5% lower", "over ±5%", "over ±10%")
     assert list(FOUND) == [(what, span) for span in SPANS for what in whats]
     for each, gain in outlook_scores(SERIES, ORIGINS, PUBLISHED[:, :20], None):
@@ -50,7 +50,7 @@ def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
         ("over ±10%", 1.1, 0.9),
     ],
 )
-def test_a_chance_is_scored_by_what_came_true(span: int, what: str, up: float, down: float) -> None:
+def test_a_chance_is_scored_by_what_came_true(span, what, up, down):
     moved = SERIES.close[ORIGINS + span] / SERIES.close[ORIGINS]
     happened = (moved > up) | (moved < down)
     both = np.array([PUBLISHED[:, span - 1], SIMPLE[:, span - 1]])
@@ -75,7 +75,7 @@ def test_a_chance_is_scored_by_what_came_true(span: int, what: str, up: float, d
 
 
 @pytest.mark.parametrize("span", SPANS)
-def test_a_volatility_is_scored_against_the_closes_that_followed(span: int) -> None:
+def test_a_volatility_is_scored_against_the_closes_that_followed(span):
     close = np.log(SERIES.close)
     actual = np.array([252 * np.mean(np.diff(close[at : at + span + 1]) ** 2) for at in ORIGINS])
     said = annualised(PUBLISHED[:, span - 1], span) ** 2
@@ -87,7 +87,7 @@ def test_a_volatility_is_scored_against_the_closes_that_followed(span: int) -> N
     assert found.network_adds is not None
 
 
-def test_chances_of_a_touch_are_scored_over_the_own_frequency_as_a_loop_scores_them() -> None:
+def test_chances_of_a_touch_are_scored_over_the_own_frequency_as_a_loop_scores_them():
     near, far = touches(SERIES, ORIGINS, PUBLISHED, PUBLISHED[-1])
     assert (near.sessions, near.fall, far.fall) == (20, 0.05, 0.1)
     fell = lowest_lows(SERIES)[:-20] <= np.log(0.95)
@@ -99,7 +99,7 @@ def test_chances_of_a_touch_are_scored_over_the_own_frequency_as_a_loop_scores_t
     assert far.chance == touch_chance(PUBLISHED[-1, 19], 0.1) < near.chance
 
 
-def test_a_touch_is_not_scored_where_it_was_rare_or_the_history_is_short() -> None:
+def test_a_touch_is_not_scored_where_it_was_rare_or_the_history_is_short():
     for series, at, expected in (
         (constant(400), np.arange(300, 350, 10), (None, 5, 0, 0)),
         (SERIES.until(100), np.array([40]), (None, 0, None, None)),

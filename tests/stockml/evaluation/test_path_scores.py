@@ -23,21 +23,21 @@ SETTINGS = EvaluationSettings(scale_sessions=400)  # more than there are before 
 ORIGINS = np.arange(300, 540, 10)
 
 
-def prices(n: int = 600, seed: int = 4) -> np.ndarray:
+def prices(n=600, seed=4):
     return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0003, 0.015, n)))
 
 
-def closes(mid: np.ndarray, seed: int = 12) -> np.ndarray:
+def closes(mid, seed=12):
     """Where each session ended, as opposed to its mid price."""
     return mid * np.exp(np.random.default_rng(seed).normal(0, 0.03, len(mid)))
 
 
-def guesses(mid: np.ndarray, origins: np.ndarray = ORIGINS, seed: int = 5) -> np.ndarray:
+def guesses(mid, origins=ORIGINS, seed=5):
     noise = np.random.default_rng(seed).normal(0, 0.01, (len(origins), 50))
     return mid[origins, None] * np.exp(np.cumsum(noise, axis=1))
 
 
-def evaluation(mid: np.ndarray | None = None) -> Evaluation:
+def evaluation(mid=None):
     mid = prices() if mid is None else mid
     paths = {LSTM: guesses(mid), CHAMPION: guesses(mid, seed=6)}
     rises = {LSTM: np.linspace(0.2, 0.8, len(ORIGINS))}
@@ -45,7 +45,7 @@ def evaluation(mid: np.ndarray | None = None) -> Evaluation:
 
 
 @pytest.mark.parametrize("level", [1.0, 1e-3])
-def test_every_figure_equals_that_of_a_naive_loop_at_any_price(level: float) -> None:
+def test_every_figure_equals_that_of_a_naive_loop_at_any_price(level):
     mid = level * prices()
     evaluated, close = evaluation(mid), closes(mid)[ORIGINS]
     found, came = evaluated.scores[LSTM], mid[ORIGINS[:, None] + np.arange(1, 51)]
@@ -68,9 +68,7 @@ def test_every_figure_equals_that_of_a_naive_loop_at_any_price(level: float) -> 
     assert [*direction] == pytest.approx([np.mean(said == rose), rose.mean(), brier])
 
 
-def test_all_are_scored_and_compared_with_the_last_close_the_champion_and_that_without_a_network() -> (
-    None
-):
+def test_all_are_scored_and_compared_with_the_last_close_the_champion_and_that_without_a_network():
     mid = prices()
     paths = {LSTM: guesses(mid), CHAMPION: guesses(mid, seed=6), PUBLISHED: guesses(mid, seed=7)}
     paths[WITHOUT_NETWORK] = paths[PUBLISHED]
@@ -90,7 +88,7 @@ def test_all_are_scored_and_compared_with_the_last_close_the_champion_and_that_w
     assert (same.skill_difference, same.p_value) == (0.0, 1.0)
 
 
-def test_metric_names_are_the_same_every_night() -> None:
+def test_metric_names_are_the_same_every_night():
     tonight, tomorrow = (evaluation(prices(seed=seed)).metrics() for seed in (4, 14))
     names = {name: [*figures] for name, figures in tonight.items()}
     assert names == {name: [*figures] for name, figures in tomorrow.items()}
@@ -99,7 +97,7 @@ def test_metric_names_are_the_same_every_night() -> None:
     assert "standard_average" in names
 
 
-def test_a_price_that_never_moves_gives_no_figure_rather_than_infinity() -> None:
+def test_a_price_that_never_moves_gives_no_figure_rather_than_infinity():
     mid = np.full(600, 20.0)
     found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS, {}, close=mid)
     assert found.scores[LSTM].mse is None
@@ -109,9 +107,7 @@ def test_a_price_that_never_moves_gives_no_figure_rather_than_infinity() -> None
 
 
 @given(st.integers(1, 40), st.integers(0, 10_000), st.integers(0, 400), st.booleans())
-def test_every_figure_is_finite_and_all_of_them_survive_json(
-    every: int, seed: int, halted: int, exact: bool
-) -> None:
+def test_every_figure_is_finite_and_all_of_them_survive_json(every, seed, halted, exact):
     mid = prices(600, seed)
     mid[:halted] = mid[0]
     origins = np.arange(300, 549, every)

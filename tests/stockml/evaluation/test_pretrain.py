@@ -3,18 +3,15 @@ after its last session."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stockml.errors import DiskFull, TooFewTickers
 from stockml.evaluation.pretrain import MIN_TICKERS, SHARE, pretrain_network
-from stockml.home import HomePaths, current_home
-from stockml.models.pretrained_network import PretrainedNetwork
+from stockml.home import current_home
 from stockml.models.vintage_set import VintageSet
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.series import PriceSeries
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_pretrained
@@ -33,20 +30,20 @@ class Killed(Exception):
     """Stands in for a kill."""
 
 
-def killed_when_trained(row: PretrainProgress) -> None:
+def killed_when_trained(row):
     if row.seconds_left == 0:
         raise Killed
 
 
 @cache
-def tickers(count: int) -> dict[str, PriceSeries]:
+def tickers(count):
     return {
         f"T{i:02d}": walk(SESSIONS, seed=i, volatility=0.008 + 0.0005 * i) for i in range(count)
     }
 
 
 @pytest.fixture(scope="module")
-def learned(installation: HomePaths) -> tuple[PretrainedNetwork, Path]:
+def learned(installation):
     """A pretrained network whose pretraining was killed once trained but not yet scored, beside a
     half-written file, then resumed."""
     heard: list[PretrainProgress] = []
@@ -66,9 +63,7 @@ def learned(installation: HomePaths) -> tuple[PretrainedNetwork, Path]:
 
 
 @pytest.mark.campaign
-def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
-    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
-) -> None:
+def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(learned, installation):
     """How long each epoch took is reported too, and would differ if it were trained again."""
     pretrained, path = learned
     before, told = path.read_bytes(), []
@@ -83,8 +78,8 @@ def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
 
 
 def test_a_network_says_how_it_scored_and_only_nights_after_its_last_session_use_it(
-    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
-) -> None:
+    learned, installation
+):
     pretrained, path = learned
     assert path.name == f"network-{pretrained.through:%Y-%m}.npz"
     assert len(pretrained.tickers) == MIN_TICKERS
@@ -99,8 +94,8 @@ def test_a_network_says_how_it_scored_and_only_nights_after_its_last_session_use
 
 
 def test_a_pretrained_network_is_registered_in_mlflow_once_and_explained_there(
-    learned: tuple[PretrainedNetwork, Path], installation: HomePaths
-) -> None:
+    learned, installation
+):
     from mlflow import MlflowClient
 
     tracking, now = Tracking(installation), datetime(2026, 1, 2, tzinfo=UTC)
@@ -127,7 +122,7 @@ def test_a_pretrained_network_is_registered_in_mlflow_once_and_explained_there(
     assert views.NOTE in begun.get_experiment(run.info.experiment_id).tags
 
 
-def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_too_few_tickers_are_refused_with_the_way_out(tmp_path):
     place, until = current_home({"STOCKML_HOME": str(tmp_path)}), date(2002, 1, 1)
     for count, fewest, found in ((30, SESSIONS + 1, 0), (29, SESSIONS, 29)):
         says = f"at least 30 tickers of {fewest} sessions by {until}.*found {found}"

@@ -20,15 +20,13 @@ judge = partial(
 )
 
 
-def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> CrpsComparison:
+def rival(skill, p_value, reference=CHAMPION):
     """The challenger's distribution compared with this reference: skill > 0 where it is better."""
     test = None if p_value is None else DieboldMariano(-np.sign(skill), p_value, 0.5)
     return CrpsComparison(LSTM, reference, False, skill, (skill,), test)
 
 
-def table(
-    against: CrpsComparison | None = None, *, over_simple: CrpsComparison | None = None
-) -> DistributionTable:
+def table(against=None, *, over_simple=None):
     """Tonight's table; by default, the challenger is as good as the ridge regression."""
     found = over_simple or rival(0.01, 0.2, RIDGE)
     return DistributionTable((1,), {}, {}, {}, against, found, None, {}, {LSTM: found})
@@ -48,8 +46,8 @@ def table(
     ],
 )
 def test_the_better_or_as_good_and_fresher_challenger_becomes_champion(
-    skill: float, p_value: float | None, if_fresh: bool, if_old: bool, said: str
-) -> None:
+    skill, p_value, if_fresh, if_old, said
+):
     for incumbent, promoted in ((FRESH, if_fresh), (OLD, if_old)):
         found, reason = judge(table(rival(skill, p_value)), incumbent=incumbent)
         assert found is promoted
@@ -63,8 +61,8 @@ def test_the_better_or_as_good_and_fresher_challenger_becomes_champion(
     [(0.0, 1.0, True), (-0.02, 0.051, True), (-0.3, None, True), (-0.02, 0.049, False)],
 )
 def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a_network(
-    skill: float, p_value: float | None, promoted: bool
-) -> None:
+    skill, p_value, promoted
+):
     found, reason = judge(table(over_simple=rival(skill, p_value, RIDGE)))
     assert found is promoted
     assert reason.startswith("first model" if promoted else "worse than the ridge regression")
@@ -72,7 +70,7 @@ def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a
 
 
 @pytest.mark.parametrize("incumbent", [None, FRESH, OLD, Incumbent(3, "it cannot be read")])
-def test_nobody_is_replaced_by_a_challenger_that_is_none(incumbent: Incumbent | None) -> None:
+def test_nobody_is_replaced_by_a_challenger_that_is_none(incumbent):
     worse = table(rival(0.02, 0.01), over_simple=rival(-0.3, 0.001, RIDGE))
     for promoted, reason in (
         judge(worse, incumbent=incumbent),

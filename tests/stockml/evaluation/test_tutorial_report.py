@@ -2,13 +2,12 @@
 by its session."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from stockml.errors import InvalidFile
 from stockml.evaluation.tutorial_report import prices_of, untrained_report
-from stockml.prices.bars import Bars, days_of
+from stockml.prices.bars import days_of
 from tests.stockml.plots.recorded import report
 from tests.support.recordings import recorded
 
@@ -17,12 +16,12 @@ DAY = days_of(IBM)[100]
 PRICES = ["open", "high", "low", "close"]
 
 
-def saved(folder: Path, bars: Bars, name: str = "ibm.us.txt") -> Path:
+def saved(folder, bars, name="ibm.us.txt"):
     bars.to_csv(path := folder / name, index_label="Date", date_format="%Y-%m-%d")
     return path
 
 
-def test_a_line_that_no_market_gives_is_refused_by_its_session(tmp_path: Path) -> None:
+def test_a_line_that_no_market_gives_is_refused_by_its_session(tmp_path):
     for columns, values, why in (
         (PRICES, [0.0] * 4, "expected finite prices above 0"),
         (["high", "low"], IBM[["low", "high"]].iloc[100].tolist(), "expected low ≤ open"),
@@ -35,9 +34,7 @@ def test_a_line_that_no_market_gives_is_refused_by_its_session(tmp_path: Path) -
             prices_of(saved(tmp_path, bars))
 
 
-def test_a_file_too_short_for_the_recipe_is_named_and_told_how_many_sessions_are_enough(
-    tmp_path: Path,
-) -> None:
+def test_a_file_too_short_for_the_recipe_is_named_and_told_how_many_sessions_are_enough(tmp_path):
     for decay_on, sessions in (("test", 300), ("validation", 603)):
         bars, changed = recorded("IBM"), {"training.decay_on": decay_on}
         short = saved(tmp_path, bars.tail(sessions), "short.csv")
@@ -48,7 +45,7 @@ def test_a_file_too_short_for_the_recipe_is_named_and_told_how_many_sessions_are
         assert len(untrained_report(enough, changed).fitted.recipe.test) == 1
 
 
-def test_every_figure_of_the_tutorial_is_of_the_epoch_that_it_names() -> None:
+def test_every_figure_of_the_tutorial_is_of_the_epoch_that_it_names():
     """The first epoch is the best by test, the second is chosen by validation, the third is the
     last."""
     found = report(shift=-0.1)

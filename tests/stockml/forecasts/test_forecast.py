@@ -3,7 +3,6 @@ the largest that keeps to the risk."""
 
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from tests.support.nights import recorded_night
 from tests.support.walks import walk
 
 
-def test_age_is_counted_in_sessions_whose_bar_is_final() -> None:
+def test_age_is_counted_in_sessions_whose_bar_is_final():
     for now, limit, sessions, expired in (
         ("2013-03-04T21:00Z", (), 0, False),  # Monday's bar is not final
         ("2013-03-05T04:00Z", (), 1, False),
@@ -33,7 +32,7 @@ def test_age_is_counted_in_sessions_whose_bar_is_final() -> None:
         assert ("expired" in str(age)) == expired
 
 
-def test_the_usual_width_ignores_bars_before_a_long_hole_and_moves_by_rounding_alone() -> None:
+def test_the_usual_width_ignores_bars_before_a_long_hole_and_moves_by_rounding_alone():
     wild, calm = walk(1_000, volatility=0.05), walk(600)
     calm = replace(calm, sessions=calm.sessions + 1_400)
     both = {
@@ -47,7 +46,7 @@ def test_the_usual_width_ignores_bars_before_a_long_hole_and_moves_by_rounding_a
     assert width_against_usual(forecast(100), still) is None
 
 
-def test_a_price_is_written_with_the_digits_that_matter_and_can_be_read() -> None:
+def test_a_price_is_written_with_the_digits_that_matter_and_can_be_read():
     prices = (754296.25, 9855.1, 1.0, 0.0289, 2e-5)
     assert [*map(price_text, prices)] == ["754,296", "9,855.10", "1.00", "0.02890", "0.00002000"]
 
@@ -58,9 +57,7 @@ FRESH = Age(DAY, 0, 5)
 
 
 @given(st.floats(1, 1e9), st.floats(0.0001, 1), st.integers(1, 50))
-def test_it_is_the_largest_that_keeps_to_the_risk_and_the_capital(
-    capital: float, risk: float, lead: int
-) -> None:
+def test_it_is_the_largest_that_keeps_to_the_risk_and_the_capital(capital, risk, lead):
     found = position("IBM", FORECAST, FRESH, capital=capital, risk=risk, lead=lead)
     over_risk = found.at_risk - capital * risk, found.close * found.loss  # and of one more share
     over_capital = found.cost - capital, found.close
@@ -68,7 +65,7 @@ def test_it_is_the_largest_that_keeps_to_the_risk_and_the_capital(
     assert max(sum(over_risk), sum(over_capital)) > -1e-9 * capital
 
 
-def test_the_loss_is_that_of_the_5_percent_quantile_and_the_session_that_of_the_lead() -> None:
+def test_the_loss_is_that_of_the_5_percent_quantile_and_the_session_that_of_the_lead():
     found = position("IBM", FORECAST, FRESH, capital=50_000, risk=0.01, lead=5)
     low, lowest = FORECAST.band(80).low[4], FORECAST.band(95).low[4]
     assert lowest < found.close * (1 - found.loss) < low
@@ -90,14 +87,12 @@ def test_the_loss_is_that_of_the_5_percent_quantile_and_the_session_that_of_the_
         ({}, Age(DAY, 1, 5), "whose session 1 is to come"),
     ],
 )
-def test_what_it_cannot_rest_on_is_refused(changes: dict[str, Any], age: Age, says: str) -> None:
+def test_what_it_cannot_rest_on_is_refused(changes, age, says):
     with pytest.raises((InvalidSetting, UnusableForecast), match=says):
         position("IBM", FORECAST, age, **{"capital": 50_000, "risk": 0.01, **changes})
 
 
-def test_a_forecast_of_mid_prices_gives_no_size_and_a_price_that_stands_still_takes_the_capital() -> (
-    None
-):
+def test_a_forecast_of_mid_prices_gives_no_size_and_a_price_that_stands_still_takes_the_capital():
     with pytest.raises(StockmlError, match="of mid prices"):
         position("IBM", replace(FORECAST, price="mid"), FRESH, capital=50_000, risk=0.01)
     still = (FORECAST.now,) * 50

@@ -13,7 +13,6 @@ import pytest
 from filelock import FileLock
 
 from stockml.errors import InvalidForecast, InvalidTicker, NoForecast, RecordUnreadable, StoreBusy
-from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import scored_steps
 from stockml.prices.calendar import sessions_for
 from tests.support.forecasts import HORIZON, day, entry, forecast, series
@@ -23,7 +22,7 @@ NEW_YORK = sessions_for("IBM")
 BANDS = forecast(10).bands
 
 
-def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
+def test_an_empty_ledger_has_no_entries_and_no_scores(ledger):
     assert ledger.entries("IBM") == ()
     assert len(scored_steps(ledger.counting("IBM", NEW_YORK), series())) == 0
     live = ledger.record("IBM", series(), NEW_YORK)["live"]
@@ -31,7 +30,7 @@ def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
     assert set(live.metrics().values()) == {0.0}
 
 
-def test_what_was_published_of_a_valid_ticker_reads_back_as_written(ledger: Ledger) -> None:
+def test_what_was_published_of_a_valid_ticker_reads_back_as_written(ledger):
     published = replace(entry(11), run_id=None, model_version=None), entry(12, hours_later=2.5)
     for each in (*published, replace(entry(10), ticker="BRK-B")):
         assert ledger.publish(each).is_reusable()
@@ -40,9 +39,7 @@ def test_what_was_published_of_a_valid_ticker_reads_back_as_written(ledger: Ledg
         ledger.publish(replace(entry(10), ticker="../IBM"))
 
 
-def test_the_newest_is_of_the_newest_session_then_the_last_published_then_the_last_written(
-    ledger: Ledger,
-) -> None:
+def test_the_newest_is_of_the_newest_session_then_the_last_published_then_the_last_written(ledger):
     with pytest.raises(NoForecast, match=f"in {ledger.folder.parent}, found none"):
         ledger.newest("IBM")
     for published, newest in (
@@ -55,14 +52,14 @@ def test_the_newest_is_of_the_newest_session_then_the_last_published_then_the_la
         assert list(ledger.newest("IBM")["key"]) == [newest] * HORIZON
 
 
-def test_the_same_key_adds_nothing_and_changes_no_byte(ledger: Ledger) -> None:
+def test_the_same_key_adds_nothing_and_changes_no_byte(ledger):
     first = ledger.publish(entry(10))
     before = ledger.file("IBM").read_bytes()
     assert ledger.publish(entry(10, slope=0.9, hours_later=99.0)) == first
     assert ledger.file("IBM").read_bytes() == before
 
 
-def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger: Ledger) -> None:
+def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger):
     before = BEFORE_ROOMS / "ledger"
     copytree(before, ledger.folder)
     earlier = ledger.entries("IBM")
@@ -73,7 +70,7 @@ def test_a_file_of_mid_prices_of_an_earlier_version_is_read_and_added_to(ledger:
     assert pq.read_schema(ledger.file("IBM")).names == columns
 
 
-def for_all_leads(value: float) -> tuple[float, ...]:
+def for_all_leads(value):
     return (value,) * HORIZON
 
 
@@ -96,17 +93,13 @@ def for_all_leads(value: float) -> tuple[float, ...]:
         ("ascend", {"origin": date(2030, 1, 1)}),
     ],
 )
-def test_an_invalid_forecast_is_refused_and_nothing_is_written(
-    ledger: Ledger, said: str, change: dict[str, object]
-) -> None:
+def test_an_invalid_forecast_is_refused_and_nothing_is_written(ledger, said, change):
     with pytest.raises(InvalidForecast, match=said):
         ledger.publish(replace(entry(10), forecast=replace(forecast(10), **change)))
     assert not ledger.file("IBM").exists()
 
 
-def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritten(
-    ledger: Ledger,
-) -> None:
+def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritten(ledger):
     ledger.publish(entry(10))
     path = ledger.file("IBM")
     pd.DataFrame({"a": [1]}).to_parquet(other := path.with_name("other"))
@@ -121,7 +114,7 @@ def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritt
         assert path.read_bytes() == damaged
 
 
-def test_rows_written_by_hand_are_those_of_forecasts_or_refused(ledger: Ledger) -> None:
+def test_rows_written_by_hand_are_those_of_forecasts_or_refused(ledger):
     for number in (10, 11):
         ledger.publish(entry(number))
     published, path = ledger.entries("IBM"), ledger.file("IBM")
@@ -141,7 +134,7 @@ def test_rows_written_by_hand_are_those_of_forecasts_or_refused(ledger: Ledger) 
                 attempt("IBM")
 
 
-def test_a_ledger_locked_by_another_process_is_busy(ledger: Ledger) -> None:
+def test_a_ledger_locked_by_another_process_is_busy(ledger):
     ledger.publish(entry(10))
     with FileLock(ledger.file("IBM").with_name(".IBM.parquet.lock")), pytest.raises(StoreBusy):
         replace(ledger, lock_timeout_s=0.05).publish(entry(11))

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import combinations, pairwise, permutations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from stockml.forecasts import ledger_scores
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import (
     FIGURES,
-    RealisedScores,
     independent_count,
     scored_steps,
     timing_of,
@@ -28,11 +26,11 @@ from tests.support.forecasts import HORIZON, MID, STEP, bars, day, entry, series
 NEW_YORK = sessions_for("IBM")
 
 
-def live_of(ledger: Ledger, known: PriceSeries) -> RealisedScores:
+def live_of(ledger, known):
     return ledger.record("IBM", known, NEW_YORK)["live"]
 
 
-def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
+def test_steps_are_scored_as_they_come_due(ledger):
     ledger.publish(entry(10))
     for newest, due in ((10, 0), (11, 1), (15, 5), (20, 10), (60, 10)):
         scored = scored_steps(ledger.counting("IBM", NEW_YORK), series(newest + 1))
@@ -40,7 +38,7 @@ def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
         assert live_of(ledger, series(newest + 1)).matured == (1 if due == HORIZON else 0)
 
 
-def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
+def test_scores_equal_those_of_a_naive_loop(ledger):
     """Skill and rises are measured from the last close: a session's mid price is an older price."""
     origins = (10, 23, 29, 95)  # of two, prices leave the band: below, and above
     above = bars(100)
@@ -68,7 +66,7 @@ def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
     assert scored["reached"].to_numpy() == pytest.approx(reached)
 
 
-def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
+def test_a_split_after_the_forecast_changes_no_score(ledger):
     for at in (10, 30):
         ledger.publish(entry(at))
     before, after = (live_of(ledger, series(100, scale)).metrics() for scale in (1, 1 / 7))
@@ -76,9 +74,7 @@ def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("traded", "across"), [(1.0, {day(41): 6}), (80.0, {})])
-def test_steps_across_a_change_of_units_are_not_scored(
-    ledger: Ledger, traded: float, across: dict[date, int]
-) -> None:
+def test_steps_across_a_change_of_units_are_not_scored(ledger, traded, across):
     for at in (10, 36, 41, 70):
         ledger.publish(entry(at))
     fell, changed = bars(100), pd.Timestamp(day(41))
@@ -92,7 +88,7 @@ def test_steps_across_a_change_of_units_are_not_scored(
     assert live_of(ledger, now).steps == 4 * HORIZON - sum(across.values())
 
 
-def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
+def test_a_session_without_a_bar_is_left_out(ledger):
     ledger.publish(entry(10))
     gappy = PriceSeries.from_bars(bars(60).drop(pd.Timestamp(day(13))))
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), gappy)
@@ -100,9 +96,7 @@ def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     assert live_of(ledger, gappy).matured == 1
 
 
-def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figure(
-    ledger: Ledger,
-) -> None:
+def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figure(ledger):
     ledger.publish(entry(10, key="a" * 64, hours_later=24 * 9))
     ledger.publish(entry(10, key="b" * 64, hours_later=24 * 10))
     ledger.publish(entry(11, hours_later=6))
@@ -119,7 +113,7 @@ def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figu
     assert only.key == entry(11).key
 
 
-def test_a_night_being_caught_up_counts_no_forecast_of_a_later_session(ledger: Ledger) -> None:
+def test_a_night_being_caught_up_counts_no_forecast_of_a_later_session(ledger):
     for at in (20, 60, 40):
         ledger.publish(entry(at, hours_later=72.0 * (at == 40)))
     assert ledger.counting("IBM", NEW_YORK)["session"].is_monotonic_increasing
@@ -129,7 +123,7 @@ def test_a_night_being_caught_up_counts_no_forecast_of_a_later_session(ledger: L
         assert (live.forecasts, live.late, live.steps) == expected
 
 
-def test_a_forecast_is_in_time_until_the_exchange_opens_on_the_day_of_its_first_step() -> None:
+def test_a_forecast_is_in_time_until_the_exchange_opens_on_the_day_of_its_first_step():
     """New York left summer time on November 4, 2012; it was closed on October 29, where its usual
     open counts."""
     for ticker, moment, timing in (
@@ -149,9 +143,7 @@ def test_a_forecast_is_in_time_until_the_exchange_opens_on_the_day_of_its_first_
         assert timing_of(at, due, sessions_for(ticker)) == timing, (ticker, moment)
 
 
-def test_of_an_evenings_forecasts_the_last_in_time_counts_and_all_are_kept_in_any_order(
-    tmp_path: Path,
-) -> None:
+def test_of_an_evenings_forecasts_the_last_in_time_counts_and_all_are_kept_in_any_order(tmp_path):
     late, in_time, first = entry(10, "a" * 64, 24 * 9), entry(10, "b" * 64, 1), entry(10, "c" * 64)
     for number, order in enumerate(permutations((late, in_time, first))):
         ledger = Ledger(tmp_path / str(number))
@@ -161,9 +153,7 @@ def test_of_an_evenings_forecasts_the_last_in_time_counts_and_all_are_kept_in_an
         assert len(ledger.entries("IBM")) == 3
 
 
-def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_side(
-    ledger: Ledger,
-) -> None:
+def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_side(ledger):
     for at in range(10, 40):
         ledger.publish(entry(at, chance=0.5 if at % 8 else 0.6))
     live = live_of(ledger, series(100))
@@ -180,10 +170,8 @@ STRETCHES = st.builds(
 
 
 @given(st.lists(STRETCHES, max_size=8))
-def test_no_choice_of_stretches_gives_a_higher_independent_count(
-    stretches: list[tuple[int, int]],
-) -> None:
-    def apart(chosen: tuple[tuple[int, int], ...]) -> bool:
+def test_no_choice_of_stretches_gives_a_higher_independent_count(stretches):
+    def apart(chosen):
         return all(one[1] <= other[0] for one, other in pairwise(sorted(chosen)))
 
     sizes = range(len(stretches) + 1)
@@ -191,9 +179,7 @@ def test_no_choice_of_stretches_gives_a_higher_independent_count(
     assert independent_count(stretches) == best
 
 
-def test_a_score_changed_by_a_restatement_is_known_both_ways_and_the_bar_is_named(
-    ledger: Ledger,
-) -> None:
+def test_a_score_changed_by_a_restatement_is_known_both_ways_and_the_bar_is_named(ledger):
     for at in (10, 13, 40):
         ledger.publish(entry(at))
     corrected = bars(60)
@@ -220,8 +206,8 @@ def test_a_score_changed_by_a_restatement_is_known_both_ways_and_the_bar_is_name
 
 
 def test_the_last_value_has_no_skill_one_half_no_direction_and_a_still_price_only_finite_figures(
-    ledger: Ledger,
-) -> None:
+    ledger,
+):
     ledger.publish(entry(10, slope=0.0, chance=0.5))
     live = live_of(ledger, series(60))
     assert (live.skill, live.direction_accuracy, live.brier) == (0.0, None, 0.25)

@@ -13,9 +13,7 @@ NORMAL = stats.norm.ppf(LEVELS)
 
 @pytest.mark.parametrize(("daily", "lead"), [(0.01, 1), (0.02, 20), (0.04, 50)])
 @pytest.mark.parametrize("shape", [NORMAL, stats.t(4).ppf(LEVELS)], ids=["normal", "heavy"])
-def test_the_volatility_is_that_of_the_chances_of_all_moves(
-    shape: np.ndarray, daily: float, lead: int
-) -> None:
+def test_the_volatility_is_that_of_the_chances_of_all_moves(shape, daily, lead):
     """Their tail included, for a share's moves have one: a normal's would make volatilities 5 % too
     low."""
     quantiles = daily * np.sqrt(lead) * shape
@@ -26,9 +24,7 @@ def test_the_volatility_is_that_of_the_chances_of_all_moves(
     assert annualised(quantiles, lead) == pytest.approx(expected, rel=0.006)
 
 
-def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_distance_beyond_them() -> (
-    None
-):
+def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_distance_beyond_them():
     quantiles = 0.01 + 0.1 * NORMAL
     for place, level in enumerate(LEVELS):
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
@@ -43,7 +39,7 @@ def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_dist
     assert tuple(both) == (chance_above(quantiles, 0.0), 0.5)
 
 
-def test_each_span_is_described_at_its_own_lead() -> None:
+def test_each_span_is_described_at_its_own_lead():
     leads = np.sqrt(np.arange(1, 51))[:, None]
     earlier = np.arange(1, 101)[:, None, None] * 1e-4 * leads * NORMAL
     tonight = 0.001 * np.arange(50)[:, None] + 0.00305 * leads * NORMAL
@@ -68,7 +64,7 @@ def test_each_span_is_described_at_its_own_lead() -> None:
     assert [each.sessions for each in outlooks(earlier[:, :12], tonight[:12])] == [5]
 
 
-def test_its_place_among_earlier_outlooks_is_put_in_words() -> None:
+def test_its_place_among_earlier_outlooks_is_put_in_words():
     for percentile, said in (
         (None, "too short a history to say"),
         (0.0, "calmer than usual, 1st percentile"),
@@ -82,9 +78,7 @@ def test_its_place_among_earlier_outlooks_is_put_in_words() -> None:
         assert Outlook(5, 0.2, None, percentile, 0.5, ()).place == said
 
 
-def test_a_price_that_never_moved_has_no_volatility_and_no_usual_one_with_few_earlier_forecasts() -> (
-    None
-):
+def test_a_price_that_never_moved_has_no_volatility_and_no_usual_one_with_few_earlier_forecasts():
     for nights, usual, percentile in ((0, None, None), (19, None, None), (20, (0, 0), 50)):
         [found] = outlooks(np.zeros((nights, 5, 21)), np.zeros((5, 21)))
         assert found == Outlook(5, 0.0, usual, percentile, 0.0, (0.0, 0.0))

@@ -19,7 +19,6 @@ import pytest
 from deployments.cli.app import run
 from stockml.errors import DiskFull, InvalidFile
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.maintenance.backup import FORMAT, back_up, holds_replay, restore
 from stockml.models.registry import Registry
@@ -35,7 +34,7 @@ LEFT_OUT = {"payloads", "datasets", "plots", "pooled", "locks", "prefect", "mlfl
 
 
 @pytest.fixture
-def filled(home: HomePaths) -> HomePaths:
+def filled(home):
     """A home with something of every kind, and with what a backup leaves out."""
     kinds(home.root)
     for name in (
@@ -56,19 +55,17 @@ def filled(home: HomePaths) -> HomePaths:
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> HomePaths:
+def other(tmp_path):
     return home_of({"STOCKML_HOME": str(tmp_path / "other")})
 
 
-def content(home: HomePaths) -> dict[str, bytes]:
+def content(home):
     files = (path for path in home.root.rglob("[!.]*") if path.is_file())
     names = {path.relative_to(home.root).as_posix(): path.read_bytes() for path in files}
     return {name: held for name, held in names.items() if name.partition("/")[0] not in LEFT_OUT}
 
 
-def test_what_was_archived_comes_back_byte_for_byte(
-    filled: HomePaths, other: HomePaths, tmp_path: Path
-) -> None:
+def test_what_was_archived_comes_back_byte_for_byte(filled, other, tmp_path):
     with closing(sqlite3.connect(filled.root / "mlflow.db")) as writer:
         writer.execute("INSERT INTO runs VALUES ('under way')")  # and no commit
         made = back_up(filled, tmp_path / "b.zip", NOW)
@@ -88,9 +85,7 @@ def test_what_was_archived_comes_back_byte_for_byte(
             assert database.execute("SELECT name FROM runs").fetchall() == [("kept",)]
 
 
-def test_a_restore_refuses_a_home_that_is_not_empty(
-    filled: HomePaths, other: HomePaths, tmp_path: Path
-) -> None:
+def test_a_restore_refuses_a_home_that_is_not_empty(filled, other, tmp_path):
     back_up(filled, tmp_path / "b.zip", NOW)
     write_atomically(other.root / "store" / "KO.parquet", b"bars")
     with pytest.raises(InvalidFile, match=r"expected an empty home, found .*KO\.parquet"):
@@ -99,16 +94,16 @@ def test_a_restore_refuses_a_home_that_is_not_empty(
 
 
 def test_a_restore_that_was_cut_short_is_refused_to_others_and_finished_by_the_same_command(
-    filled: HomePaths,
-    other: HomePaths,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
+    filled,
+    other,
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
     back_up(filled, tmp_path / "b.zip", NOW)
     real = os.replace
 
-    def dies(source: Path, target: Path) -> None:
+    def dies(source, target):
         if Path(target).name == "IBM.parquet":
             raise KeyboardInterrupt
         real(source, target)
@@ -125,18 +120,14 @@ def test_a_restore_that_was_cut_short_is_refused_to_others_and_finished_by_the_s
 
 
 @pytest.mark.parametrize("size", [0, 2_000])
-def test_a_full_disk_is_named_and_leaves_no_archive(
-    filled: HomePaths, tmp_path: Path, size: int
-) -> None:
+def test_a_full_disk_is_named_and_leaves_no_archive(filled, tmp_path, size):
     with files_of_at_most(size), pytest.raises((DiskFull, OSError)):
         back_up(filled, tmp_path / "b.zip", NOW)
     assert {path.name for path in tmp_path.iterdir()} <= {"home", "home.zip"}
 
 
 @pytest.mark.parametrize("name", ["store", "models/IBM"])
-def test_a_folder_that_may_not_be_read_is_refused_not_left_out(
-    filled: HomePaths, tmp_path: Path, name: str
-) -> None:
+def test_a_folder_that_may_not_be_read_is_refused_not_left_out(filled, tmp_path, name):
     (closed := filled.root / name).chmod(0)
     as_others = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     command = [*as_others, sys.executable, "-m", "deployments.cli", "backup", f"{tmp_path}/a.zip"]
@@ -147,7 +138,7 @@ def test_a_folder_that_may_not_be_read_is_refused_not_left_out(
     assert not (tmp_path / "a.zip").exists()
 
 
-def test_a_backup_needs_a_new_name_and_a_home(home: HomePaths, tmp_path: Path) -> None:
+def test_a_backup_needs_a_new_name_and_a_home(home, tmp_path):
     new = tmp_path / "b.zip"
     for file, why in (
         (tmp_path, "expected a new name, in a folder that is there"),
@@ -159,10 +150,8 @@ def test_a_backup_needs_a_new_name_and_a_home(home: HomePaths, tmp_path: Path) -
     assert not new.exists()
 
 
-def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(
-    home: HomePaths, tmp_path: Path
-) -> None:
-    def night(at: int) -> None:
+def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(home, tmp_path):
+    def night(at):
         """Bars first, and then their forecast."""
         told = {"recorded_at": NOW + timedelta(minutes=at), "source": "test", "session": day(at)}
         BarStore.of(home).append("IBM", bars(at + 1), **told)
@@ -190,9 +179,7 @@ def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(
         (KEPT, {"files": {KEPT: "0f"}}, f"other content in {KEPT}"),
     ],
 )
-def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
-    name: str, said: dict[str, object], why: str, home: HomePaths, tmp_path: Path
-) -> None:
+def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(name, said, why, home, tmp_path):
     name = name.format(elsewhere=tmp_path / "elsewhere")
     about = {"format": FORMAT, "files": {name: hashlib.sha256(b"forged").hexdigest()}}
     with zipfile.ZipFile(file := tmp_path / "b.zip", "w") as made:
@@ -203,9 +190,7 @@ def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
-def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(
-    home: HomePaths, tmp_path: Path
-) -> None:
+def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(home, tmp_path):
     (tmp_path / "b.zip").write_bytes(b"no archive")
     for name in ("a.zip", "b.zip"):
         for read in (lambda file: restore(home, file), holds_replay):

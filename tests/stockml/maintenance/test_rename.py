@@ -2,7 +2,6 @@
 interrupted."""
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -13,7 +12,6 @@ from mlflow import MlflowClient
 
 from stockml.errors import InvalidTicker, StoreError, TrackingUnavailable
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.maintenance.rename import is_known, rename
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import night_path, read_night, write_night
@@ -33,7 +31,7 @@ DAY = date(2013, 2, 28)
 
 
 @pytest.fixture
-def filled(with_tables: HomePaths) -> HomePaths:
+def filled(with_tables):
     """A home with everything that can be kept of IBM, and an MLflow without anything."""
     home, store = with_tables, BarStore.of(with_tables)
     store.append("IBM", BARS.iloc[-100:], **TOLD, session=date(2013, 3, 1))
@@ -53,7 +51,7 @@ def filled(with_tables: HomePaths) -> HomePaths:
     return home
 
 
-def everything(home: HomePaths, ticker: str) -> list[object]:
+def everything(home, ticker):
     """Everything kept of a ticker, without its name."""
     store, registry = BarStore.of(home), Registry(home.models)
     champion = registry.champion(ticker)
@@ -69,8 +67,8 @@ def everything(home: HomePaths, ticker: str) -> list[object]:
 
 
 def test_everything_kept_follows_a_renamed_share_also_in_a_home_that_was_moved_since_its_nights(
-    filled: HomePaths, tmp_path: Path
-) -> None:
+    filled, tmp_path
+):
     root = filled.root.rename(tmp_path / "elsewhere")
     here = replace(filled, root=root, store=root / "store")
     before = everything(here, "IBM")
@@ -79,7 +77,7 @@ def test_everything_kept_follows_a_renamed_share_also_in_a_home_that_was_moved_s
     check_followed(here, before)
 
 
-def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: HomePaths) -> None:
+def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled):
     """Neither a night, which would fetch bars anew beside those that have moved, nor a rename to a
     third symbol."""
     before, times = everything(filled, "IBM"), 0
@@ -96,9 +94,7 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
         check_followed(filled, before)
 
 
-def test_mlflow_follows_a_renamed_share_and_nothing_moves_while_it_is_away(
-    filled: HomePaths,
-) -> None:
+def test_mlflow_follows_a_renamed_share_and_nothing_moves_while_it_is_away(filled):
     mlflow, before = MlflowClient(filled.tracking_uri), everything(filled, "IBM")
     of_ibm = mlflow.create_experiment("stockml/IBM")
     with pytest.raises(TrackingUnavailable):
@@ -110,13 +106,13 @@ def test_mlflow_follows_a_renamed_share_and_nothing_moves_while_it_is_away(
     assert mlflow.get_experiment(of_ibm).name == "stockml/BIM"
 
 
-def moves_one(home: HomePaths) -> bool:
+def moves_one(home):
     """Rename, interrupted once one file or folder has moved; return whether anything was left to
     move."""
     moved: list[Path] = []
 
-    def once(real: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-        def move(source: Path, target: Path) -> None:
+    def once(real):
+        def move(source, target):
             if moved:
                 raise KeyboardInterrupt
             real(source, target)
@@ -132,7 +128,7 @@ def moves_one(home: HomePaths) -> bool:
     return bool(moved)
 
 
-def check_followed(home: HomePaths, before: list[object]) -> None:
+def check_followed(home, before):
     assert everything(home, "BIM") == before
     assert BarStore.of(home).tickers() == ("BIM",)
     assert [
@@ -142,7 +138,7 @@ def check_followed(home: HomePaths, before: list[object]) -> None:
     ] == []
 
 
-def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: HomePaths) -> None:
+def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled):
     """Empty folders, and the locks in them."""
     before = everything(filled, "IBM")
     for folder in (filled.models / "BIM" / "key", filled.nights / "BIM"):
@@ -157,7 +153,7 @@ def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Ho
     assert rename(filled, "IBM", "BIM") == ()
 
 
-def test_a_symbol_in_use_is_not_overwritten(filled: HomePaths) -> None:
+def test_a_symbol_in_use_is_not_overwritten(filled):
     BarStore.of(filled).append(
         "MSFT", recorded("MSFT").iloc[-100:], **TOLD, session=date(2013, 3, 1)
     )

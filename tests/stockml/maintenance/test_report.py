@@ -4,12 +4,11 @@ notices stay, one line each."""
 from datetime import UTC, datetime
 
 from flows.notices import MAX_NOTICES, append_notice
-from stockml.home import HomePaths
 from stockml.storage.files import write_atomically
 from tasks.maintenance import StepReport, markdown, summary
 
 
-def test_the_report_names_fifty_things_that_were_removed_and_what_could_not_be_done() -> None:
+def test_the_report_names_fifty_things_that_were_removed_and_what_could_not_be_done():
     things = tuple(f"`models/IBM/{at}`" for at in range(52))
     steps = [
         StepReport("models", 52, 2_500_000, things),
@@ -26,7 +25,7 @@ def test_the_report_names_fifty_things_that_were_removed_and_what_could_not_be_d
         assert text.splitlines()[-1] == last
 
 
-def test_the_newest_notices_stay_one_line_each(home: HomePaths) -> None:
+def test_the_newest_notices_stay_one_line_each(home):
     file, at = home.root / "notices.log", datetime(2026, 11, 24, tzinfo=UTC)
     write_atomically(file, b"".join(b"at some time %d\n" % n for n in range(MAX_NOTICES)))
     for number in (MAX_NOTICES, MAX_NOTICES + 1):

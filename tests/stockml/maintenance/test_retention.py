@@ -3,11 +3,9 @@
 import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from stockml.home import HomePaths
 from stockml.maintenance.retention import RetentionSettings, due, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
@@ -21,32 +19,30 @@ SESSION = date(2026, 1, 5)
 KEEP = RetentionSettings(payload_days=30, model_days=30, cache_days=30, plot_days=30, night_days=30)
 
 
-def put(home: HomePaths, place: str | Path, days_old: float, content: bytes = bytes(10)) -> Path:
+def put(home, place, days_old, content=bytes(10)):
     write_atomically(path := home.root / place, content)
     at = (NOW - timedelta(days=days_old)).timestamp()
     os.utime(path, (at, at))
     return path
 
 
-def models(home: HomePaths, *days_old: float, ticker: str = "IBM") -> list[Path]:
+def models(home, *days_old, ticker="IBM"):
     """m0, m1, …, so many days old."""
     names = [f"models/{ticker}/m{number}/model.json" for number in range(len(days_old))]
     return [put(home, *each).parent for each in zip(names, days_old, strict=True)]
 
 
-def key(number: int) -> str:
+def key(number):
     return f"{9 - number}" * 64  # the newest in time is the first in name
 
 
-def crown(home: HomePaths, *folders: Path) -> None:
+def crown(home, *folders):
     for number, folder in enumerate(folders):
         line = key(number), str(folder), sha256_of(folder), None, SESSION, "", NOW
         Registry(home.models).promote(Promotion("IBM", "promote", *line))
 
 
-def night(
-    home: HomePaths, number: int, days_old: float, run_id: str | None = "logged", **folders: Path
-) -> None:
+def night(home, number, days_old, run_id="logged", **folders):
     session, hashes = SESSION + timedelta(days=number), ("", "", "")
     told = Night("IBM", session, key(number), *hashes, NOW, mlflow_run_id=run_id)
     path = night_path(home.nights, "IBM", told.key)
@@ -54,12 +50,12 @@ def night(
     put(home, path, days_old, path.read_bytes())
 
 
-def going(home: HomePaths, keep: RetentionSettings = KEEP) -> list[str]:
+def going(home, keep=KEEP):
     plan, _ = due(home, keep, NOW)
     return sorted(f"{each.kind} {each.path.relative_to(home.root)}" for each in plan)
 
 
-def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: HomePaths) -> None:
+def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home):
     first, second, third, _ = models(home, 500, 499, 498, 497)
     write_model(second)  # which can be loaded: the newest
     crown(home, first, second, third)
@@ -70,7 +66,7 @@ def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: HomePa
     assert going(home) == ["models models/IBM/m2", "models models/IBM/m3"]
 
 
-def test_what_mlflow_needs_to_serve_a_champion_stays(home: HomePaths) -> None:
+def test_what_mlflow_needs_to_serve_a_champion_stays(home):
     """That is its night's record and its evaluation, without which its model could not be
     registered again."""
     crown(home, *models(home, 500))
@@ -83,7 +79,7 @@ def test_what_mlflow_needs_to_serve_a_champion_stays(home: HomePaths) -> None:
     assert going(home) == ["evaluations evaluations/IBM/older"]
 
 
-def test_an_interrupted_training_goes_after_days(home: HomePaths) -> None:
+def test_an_interrupted_training_goes_after_days(home):
     for place, days_old in (
         ("models/IBM/under-way/_held_out", 29),
         ("models/IBM/under-way/_published", 40),
@@ -97,7 +93,7 @@ def test_an_interrupted_training_goes_after_days(home: HomePaths) -> None:
     assert going(home) == given_up, "the newest model is a finished one"
 
 
-def test_what_a_pending_night_and_the_newest_need_stays(home: HomePaths) -> None:
+def test_what_a_pending_night_and_the_newest_need_stays(home):
     of_newest, needed, other, _ = models(home, 95, 90, 80, 70)
     night(home, 1, 90, run_id=None, model_folder=needed)
     night(home, 2, 80, model_folder=other)
@@ -107,7 +103,7 @@ def test_what_a_pending_night_and_the_newest_need_stays(home: HomePaths) -> None
 
 
 @pytest.mark.parametrize("damaged", ["models/IBM/promotions.jsonl", "nights/IBM/0/night.json"])
-def test_what_cannot_be_read_counts_as_needed(home: HomePaths, damaged: str) -> None:
+def test_what_cannot_be_read_counts_as_needed(home, damaged):
     for ticker in ("IBM", "AAPL"):
         models(home, 500, 499, 498, ticker=ticker)
     put(home, damaged, 1, b"{\n")
@@ -116,7 +112,7 @@ def test_what_cannot_be_read_counts_as_needed(home: HomePaths, damaged: str) -> 
     assert "IBM" in why
 
 
-def test_what_killed_writers_left_goes_wherever_it_lies(home: HomePaths) -> None:
+def test_what_killed_writers_left_goes_wherever_it_lies(home):
     crown(home, *models(home, 500))
     night(home, 1, 0, run_id=None)
     places = ["", "settings/", "pretrained/superseded/0/", "ledger/", "store/history/", "nights/"]
@@ -132,8 +128,8 @@ def test_what_killed_writers_left_goes_wherever_it_lies(home: HomePaths) -> None
 
 
 def test_the_store_and_the_ledger_are_never_touched_nor_what_a_link_leads_to_or_a_copy(
-    home: HomePaths, tmp_path: Path
-) -> None:
+    home, tmp_path
+):
     for place in ("store/IBM.parquet", "store/.x.tmp", "ledger/IBM.parquet"):
         put(home, place, 5_000)
     outside = put(home, tmp_path / "elsewhere" / "model.json", 900)
@@ -146,7 +142,7 @@ def test_the_store_and_the_ledger_are_never_touched_nor_what_a_link_leads_to_or_
     assert going(replace(home, store=home.payloads / "IBM")) == []
 
 
-def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: HomePaths) -> None:
+def test_planning_removes_nothing_and_removing_frees_what_was_planned(home):
     for number in range(3):
         put(home, f"payloads/IBM/{number}.json.gz", 100 - number, bytes(5))
     models(home, 100, 99, 98)

@@ -11,27 +11,27 @@ from stockml.models.regressions import USUAL_VOLATILITY, baseline_paths, publish
 from stockml.prices.series import PriceSeries
 
 
-def prices(n: int = 400, seed: int = 3) -> np.ndarray:
+def prices(n=400, seed=3):
     return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0003, 0.015, n)))
 
 
-def loop_average(past: np.ndarray, lead: int) -> float:
+def loop_average(past, lead):
     return np.mean(past[-100:])
 
 
-def loop_ema(past: np.ndarray, lead: int) -> float:
+def loop_ema(past, lead):
     level = past[0]
     for value in past:
         level = 0.5 * level + 0.5 * value
     return level
 
 
-def loop_drift(past: np.ndarray, lead: int) -> float:
+def loop_drift(past, lead):
     steps = [after - before for before, after in pairwise(past)][-2500:]
     return past[-1] + lead * (sum(steps) / len(steps) if steps else 0.0)
 
 
-def loop_momentum(past: np.ndarray, lead: int) -> float:
+def loop_momentum(past, lead):
     steps = [after - before for before, after in pairwise(past)][-20:]
     value, step = past[-1], sum(steps) / len(steps) if steps else 0.0
     for _ in range(lead):
@@ -50,7 +50,7 @@ ORACLES: dict[str, Callable[[np.ndarray, int], float]] = {
 
 @pytest.mark.parametrize("name", ORACLES)
 @pytest.mark.parametrize("n", [1, 30, 400])
-def test_paths_equal_those_of_a_naive_loop(name: str, n: int) -> None:
+def test_paths_equal_those_of_a_naive_loop(name, n):
     mid = prices(n)
     origins = np.unique(np.linspace(0, n - 1, 7).astype(np.int64))
     paths = baseline_paths(mid, origins, 6)[name]
@@ -59,13 +59,13 @@ def test_paths_equal_those_of_a_naive_loop(name: str, n: int) -> None:
         np.testing.assert_allclose(paths[row], expected, rtol=1e-10)
 
 
-def test_drift_forgets_what_is_older_than_2500_sessions() -> None:
+def test_drift_forgets_what_is_older_than_2500_sessions():
     mid = np.concatenate([prices(300), 40.0 + 0.01 * np.arange(2_501)])
     path = baseline_paths(mid, np.array([len(mid) - 1]), 2)["drift"]
     np.testing.assert_allclose(path[0], mid[-1] + np.array([0.01, 0.02]))
 
 
-def steady(rises: list[float]) -> PriceSeries:
+def steady(rises):
     """Bars without a range that move by these log returns."""
     price = np.exp(np.cumsum(rises))
     return PriceSeries(
@@ -73,9 +73,7 @@ def steady(rises: list[float]) -> PriceSeries:
     )
 
 
-def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> (
-    None
-):
+def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured():
     halved, crashed = (steady([0.01, -0.01] * 250 + [np.log(kept)]) for kept in (0.5, 0.05))
     at, leads = np.array([499, 500]), np.array([1, 50])
     ordinary, after = published_median(crashed, at, leads)

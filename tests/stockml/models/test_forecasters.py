@@ -16,7 +16,7 @@ from stockml.evaluation.look_ahead import check_rows
 from stockml.models import forecasters
 from stockml.models.forecasters import forecaster_rows, identities
 from stockml.models.regressions import RIDGE, published_median
-from stockml.models.trained_model import Decision, TrainedModel, load_model
+from stockml.models.trained_model import Decision, load_model
 from stockml.models.vintage_set import VintageSet
 from stockml.settings import settings_for
 from stockml.training.train import train
@@ -64,10 +64,10 @@ Install = Callable[[str], None]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(tmp_path, monkeypatch):
     """Installs a package with these classes, as pip would."""
 
-    def installed(names: str) -> None:
+    def installed(names):
         (tmp_path / "theirs.py").write_text(THEIRS)
         (about := tmp_path / "theirs-1.2.dist-info").mkdir()
         (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.2\n")
@@ -79,15 +79,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return installed
 
 
-def upper_quartile_at_5(last: int) -> object:
+def upper_quartile_at_5(last):
     """Walk's at lead 5, fitted to the bars through session `last`."""
     deviation = np.diff(np.log(SERIES.close[: last + 1])).std()
     return pytest.approx(deviation * np.sqrt(5) * 0.6744898)
 
 
 def test_it_learns_up_to_the_first_origin_and_one_that_raises_or_falls_or_is_slow_costs_its_own_row(
-    install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    install, monkeypatch
+):
     install("Falls Raises Slow Walk")
     monkeypatch.setattr(forecasters, "PATIENCE_S", 5.0)
     rows, reasons = vintage_rows(SERIES, AT, LEADS, VintageSet(None, None, None))
@@ -102,20 +102,20 @@ def test_it_learns_up_to_the_first_origin_and_one_that_raises_or_falls_or_is_slo
         assert why in reasons[name]
 
 
-def test_one_that_looks_ahead_is_found_out(install: Install) -> None:
+def test_one_that_looks_ahead_is_found_out(install):
     install("Seer")
     with pytest.raises(LooksAhead, match="Seer"):
         check_rows(SERIES, 800, lambda series: forecaster_rows(series, AT, LEADS)[0])
 
 
-def trained(folder: Path, name: str = "Walk") -> TrainedModel:
+def trained(folder, name="Walk"):
     settings = settings_for("nightly", {**dotted(SMALL), "training.forecaster": name})
     return train(SERIES, settings, Decision("retrain", "first"), champion=None, folder=folder)
 
 
 def test_one_that_a_setting_names_is_fitted_before_the_unseen_parts_kept_and_read_back(
-    tmp_path: Path, install: Install
-) -> None:
+    tmp_path, install
+):
     install("Walk")
     model = trained(tmp_path / "model")
     unseen = np.array([*model.parts.validation][:3])
@@ -133,8 +133,8 @@ def test_one_that_a_setting_names_is_fitted_before_the_unseen_parts_kept_and_rea
 
 
 def test_a_faulty_one_leaves_the_night_to_the_ridge_regression_and_an_unknown_one_is_refused(
-    tmp_path: Path, install: Install
-) -> None:
+    tmp_path, install
+):
     install("Walk Raises")
     model = trained(tmp_path / "model", "Raises")
     assert "sessions are too few; correct the forecaster Raises" in model.decision.reason
@@ -146,8 +146,8 @@ def test_a_faulty_one_leaves_the_night_to_the_ridge_regression_and_an_unknown_on
 
 @pytest.mark.campaign
 def test_the_example_is_installed_as_a_package_of_its_own_is_a_row_of_a_night_and_champion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, monkeypatch
+):
     uv = [sys.executable, "-m", "uv", "pip", "install", "--no-deps", "--target", tmp_path]
     subprocess.run([*uv, "arch", "statsmodels", "patsy", EXAMPLE], check=True)  # the rest is there
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

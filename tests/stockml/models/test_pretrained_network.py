@@ -11,16 +11,15 @@ from stockml.features.volatility import InputScale, width_inputs
 from stockml.models.pretrained_network import LOOK_BACK, Member, PretrainedNetwork
 from stockml.models.regressions import LEADS, lead_basis, symmetrised
 from stockml.models.tutorial_recipe import lstm
-from stockml.prices.series import PriceSeries
-from tests.stockml.models.test_regressions import ALL, Regressions, fit
+from tests.stockml.models.test_regressions import ALL, fit
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk
 
 
-def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
+def member(seed=0, units=(6, 5), size=0.4):
     """A network with random weights: nothing tested here depends on what was learned."""
     rng = np.random.default_rng(seed)
 
-    def drawn(*shape: int) -> np.ndarray:
+    def drawn(*shape):
         return rng.normal(0, size, shape).astype(np.float16).astype(np.float32)
 
     layers, before = [], 14
@@ -31,14 +30,14 @@ def member(seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) ->
     return Member(tuple(layers), (drawn(before + 14, 7), drawn(7)), (drawn(7, 4), drawn(4)), shape)
 
 
-def pretrained(*members: Member) -> PretrainedNetwork:
+def pretrained(*members):
     scale, three = InputScale.fit([width_inputs(walk(1_300, seed=3))[60:]]), map(member, range(3))
     known = (date(2004, 6, 30), ("A", "B"), 2_600, 400)
     return PretrainedNetwork(*known, scale, members or (*three,), {})
 
 
 @pytest.fixture(scope="module")
-def regressions() -> Regressions:
+def regressions():
     return fit({f"T{i}": walk(900, seed=i) for i in range(3)}, date(2004, 6, 30))
 
 
@@ -46,9 +45,7 @@ def regressions() -> Regressions:
     "series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)]
 )
 @pytest.mark.parametrize("size", [0.4, 50.0])
-def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
-    regressions: Regressions, series: PriceSeries, size: float
-) -> None:
+def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(regressions, series, size):
     origins = within_segment(series, np.arange(20, len(series), 7), 0)
     network = pretrained(member(size=size), member(1, size=size))
     found = network.quantiles(series, origins, ALL, *regressions)
@@ -58,9 +55,7 @@ def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
     np.testing.assert_array_equal(found, symmetrised(found))
 
 
-def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(
-    regressions: Regressions,
-) -> None:
+def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(regressions):
     series, origins, leads = walk(1_200), np.array([300, 1_199]), np.array(LEADS)
     both = pretrained()
     windows = both.windows(series, origins)
@@ -74,7 +69,7 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
+def test_the_network_computes_what_a_loop_over_its_gates_computes():
     plain, windows = member(), pretrained().windows(walk(300), np.array([250]))
     sequence = windows[0].astype(float)
     for kernel, recurrent, bias in plain.layers:
@@ -89,9 +84,7 @@ def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
     np.testing.assert_allclose(plain.coefficients(windows)[0], expected, atol=1e-5)
 
 
-def test_what_a_pretrained_network_has_been_asked_before_changes_no_bit_of_its_coefficients() -> (
-    None
-):
+def test_what_a_pretrained_network_has_been_asked_before_changes_no_bit_of_its_coefficients():
     series, origins = walk(1_300), np.arange(900, 1_000)
     plain, asked, another = (pretrained(member(seed=seed, units=(48, 48))) for seed in (6, 6, 7))
     first = plain.coefficients(series, origins)
@@ -101,7 +94,7 @@ def test_what_a_pretrained_network_has_been_asked_before_changes_no_bit_of_its_c
     assert not np.array_equal(another.coefficients(series, origins), first)
 
 
-def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> None:
+def test_a_window_holds_the_mean_before_the_first_session_of_its_segment():
     series, plain = hole_of_a_year(), pretrained()
     rows, second = plain.scale.apply(width_inputs(series)), int(starts(series)[1])
     found = plain.windows(series, np.array([1, second + 1]))
@@ -111,7 +104,7 @@ def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> No
         assert not window[:-2].any()
 
 
-def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused_wherever_they_are() -> None:
+def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused_wherever_they_are():
     not_from_0 = member().shape - member().shape[:, :1] - 0.01  # though all rise
     damaged = [(10, not_from_0)]
     for part, array in enumerate(member().arrays()):

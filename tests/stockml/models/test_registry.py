@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy, StoreError
-from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry, champion_for
 from stockml.storage.files import sha256_of
 from tests.support.models import write_model
@@ -21,7 +20,7 @@ from tests.support.models import write_model
 EVENING = datetime(2013, 2, 28, 23, 30, tzinfo=UTC)
 
 
-def night(models: Path, number: int, ticker: str = "IBM") -> Promotion:
+def night(models, number, ticker="IBM"):
     """The promotion of a model made on the `number`-th evening."""
     folder = write_model(models / ticker / f"{number:016x}", sessions=number)
     return Promotion(
@@ -38,11 +37,11 @@ def night(models: Path, number: int, ticker: str = "IBM") -> Promotion:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
+def registry(tmp_path):
     return Registry(tmp_path / "models")
 
 
-def test_before_the_first_promotion_there_is_no_champion_and_no_file(registry: Registry) -> None:
+def test_before_the_first_promotion_there_is_no_champion_and_no_file(registry):
     assert registry.champion("IBM") is None
     assert registry.history("IBM") == ()
     with pytest.raises(NoChampion, match="nothing to roll back to"):
@@ -59,15 +58,13 @@ def test_before_the_first_promotion_there_is_no_champion_and_no_file(registry: R
         at=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))])),
     )
 )
-def test_any_promotion_reads_back_as_written(
-    line: Promotion, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_promotion_reads_back_as_written(line, tmp_path_factory):
     registry = Registry(tmp_path_factory.mktemp("models"))
     registry.promote(line)
     assert registry.history("IBM") == (line,)
 
 
-def test_lines_are_only_added_and_a_repeated_night_changes_no_byte(registry: Registry) -> None:
+def test_lines_are_only_added_and_a_repeated_night_changes_no_byte(registry):
     """So running a night again does not undo its rollback."""
     nights = [night(registry.models, number) for number in (1, 2)]
     assert all(map(registry.promote, nights))
@@ -81,7 +78,7 @@ def test_lines_are_only_added_and_a_repeated_night_changes_no_byte(registry: Reg
     assert registry.champion("IBM") == back
 
 
-def test_each_rollback_goes_back_one_champion_further(registry: Registry) -> None:
+def test_each_rollback_goes_back_one_champion_further(registry):
     """In the order of events, not of their times."""
     nights = [replace(night(registry.models, number), at=EVENING) for number in (1, 2, 3)]
     for each in nights:
@@ -94,7 +91,7 @@ def test_each_rollback_goes_back_one_champion_further(registry: Registry) -> Non
         registry.rollback("IBM", at=EVENING, reason="by hand")
 
 
-def test_a_champion_that_cannot_be_loaded_is_not_rolled_back_to(registry: Registry) -> None:
+def test_a_champion_that_cannot_be_loaded_is_not_rolled_back_to(registry):
     first, model = night(registry.models, 1), registry.models / "IBM" / f"{1:016x}" / "model.json"
     changed = json.loads(model.read_text())
     changed["networks"]["published"]["pool"]["pretrained"] = f"network-2013-01.npz {'0' * 64}"
@@ -112,15 +109,13 @@ def test_a_champion_that_cannot_be_loaded_is_not_rolled_back_to(registry: Regist
     assert registry.file("IBM").read_bytes() == before
 
 
-def test_a_moved_installation_still_finds_its_models(registry: Registry, tmp_path: Path) -> None:
+def test_a_moved_installation_still_finds_its_models(registry, tmp_path):
     registry.promote(night(registry.models, 1))
     registry.models.rename(tmp_path / "elsewhere")
     assert Registry(tmp_path / "elsewhere").champion("IBM").intact()
 
 
-def test_a_damaged_history_is_an_error_that_names_the_file_and_is_never_overwritten(
-    registry: Registry,
-) -> None:
+def test_a_damaged_history_is_an_error_that_names_the_file_and_is_never_overwritten(registry):
     for number in (1, 2, 3):
         registry.promote(night(registry.models, number))
     path = registry.file("IBM")
@@ -144,7 +139,7 @@ def test_a_damaged_history_is_an_error_that_names_the_file_and_is_never_overwrit
         assert path.read_bytes() == damaged
 
 
-def test_a_history_of_another_ticker_is_refused(registry: Registry) -> None:
+def test_a_history_of_another_ticker_is_refused(registry):
     """Its model would be scored and continued as this ticker's champion."""
     registry.promote(night(registry.models, 1, "MSFT"))
     registry.file("IBM").parent.mkdir()
@@ -157,9 +152,7 @@ def test_a_history_of_another_ticker_is_refused(registry: Registry) -> None:
         registry.history("../IBM")
 
 
-def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(
-    home: HomePaths,
-) -> None:
+def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(home):
     registry = Registry(home.models)
     first, second = night(home.models, 1), night(home.models, 2)
     registry.promote(first)
@@ -181,7 +174,7 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(
         champion_for(home, "IBM", date(2013, 3, 8))
 
 
-def test_a_history_locked_by_another_process_is_busy(registry: Registry) -> None:
+def test_a_history_locked_by_another_process_is_busy(registry):
     registry.promote(night(registry.models, 1))
     lock = FileLock(registry.file("IBM").with_name(".promotions.jsonl.lock"))
     with lock, pytest.raises(StoreBusy):

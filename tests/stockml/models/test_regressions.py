@@ -24,7 +24,6 @@ from stockml.models.regressions import (
     symmetrised,
 )
 from stockml.models.vintage_store import digest
-from stockml.prices.series import PriceSeries
 from tests.support.walks import (
     altered_after,
     begins_tenfold,
@@ -38,34 +37,34 @@ ALL = np.arange(1, 51)
 Regressions = tuple[HarRegression, RidgeRegression]
 
 
-def breathing(n: int, seed: int) -> PriceSeries:
+def breathing(n, seed):
     """A walk whose volatility swings slowly between half and twice its mean, so there is something
     to learn."""
     return walk(n, seed, 0.01 * np.exp(0.7 * np.sin(np.arange(n) / 60 + seed)))
 
 
-def tickers(count: int = 6) -> dict[str, PriceSeries]:
+def tickers(count=6):
     return {f"T{i}": breathing(1_400 + 40 * i, seed=i) for i in range(count)}
 
 
-def fit(series: dict[str, PriceSeries], until: date = UNTIL) -> Regressions:
+def fit(series, until=UNTIL):
     pooled = HarRegression.fit(series, until)
     return pooled, RidgeRegression.fit(series, until, pooled)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Regressions:
+def fitted():
     return fit(tickers())
 
 
 @pytest.fixture(scope="module")
-def pooled(fitted: Regressions) -> HarRegression:
+def pooled(fitted):
     return fitted[0]
 
 
 def test_coefficients_are_those_of_least_squares_and_the_shape_is_quantiles_of_move_over_width(
-    pooled: HarRegression,
-) -> None:
+    pooled,
+):
     rows = []  # EWMA 60, move at lead 10 over √10, and terms: one origin at a time
     for bars in tickers().values():
         seen = Volatilities.of(bars)
@@ -87,16 +86,14 @@ def test_coefficients_are_those_of_least_squares_and_the_shape_is_quantiles_of_m
     assert pooled.sessions == sum(map(len, tickers().values()))
 
 
-def test_quantiles_cover_what_they_claim(pooled: HarRegression) -> None:
+def test_quantiles_cover_what_they_claim(pooled):
     unseen, origins = breathing(3_000, seed=77), np.arange(1_100, 2_950)
     found, moved = pooled.quantiles(unseen, origins, ALL), moves(unseen, origins, ALL)
     inside = (found[..., 2] < moved) & (moved < found[..., -3])
     assert inside.mean() == pytest.approx(0.8, abs=0.06)
 
 
-def test_nothing_after_until_is_learned_and_the_order_of_tickers_does_not_matter(
-    fitted: Regressions,
-) -> None:
+def test_nothing_after_until_is_learned_and_the_order_of_tickers_does_not_matter(fitted):
     until = date(2004, 6, 30)
     last = len(walk(2_000).through(until)) - 1
     changed = {ticker: altered_after(bars, last) for ticker, bars in reversed(tickers().items())}
@@ -106,7 +103,7 @@ def test_nothing_after_until_is_learned_and_the_order_of_tickers_does_not_matter
         assert before.through == until
 
 
-def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
+def test_odd_tickers_in_the_pool_leave_the_quantiles_finite():
     odd = {"FLAT": constant(), "TENFOLD": begins_tenfold(bars=100), "HOLE": hole_of_a_year()}
     odd["NEW"] = walk(100)
     learned = HarRegression.fit(tickers() | odd, UNTIL)
@@ -114,9 +111,7 @@ def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
     assert np.isfinite(found).all()
 
 
-def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(
-    pooled: HarRegression,
-) -> None:
+def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(pooled):
     seen, lead = Volatilities.of(walk(100)), LEADS.index(20)
     terms = np.log(np.append(seen.range[-1], seen.ewma_20[-1]) / seen.ewma_60[-1])
     filled = np.where([False, False, False, True, True, False], pooled.means, terms)
@@ -125,9 +120,7 @@ def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(
     assert pooled.widths(walk(100), np.array([99]), np.array([20]))[0, 0] == pytest.approx(expected)
 
 
-def test_too_little_history_is_refused_with_the_sessions_needed_and_found(
-    pooled: HarRegression,
-) -> None:
+def test_too_little_history_is_refused_with_the_sessions_needed_and_found(pooled):
     with pytest.raises(TooFewBars) as refusal:
         pooled.quantiles(walk(100), np.array([19, 50]), ALL)
     assert (refusal.value.needed, refusal.value.found) == (21, 20)
@@ -136,15 +129,15 @@ def test_too_little_history_is_refused_with_the_sessions_needed_and_found(
             HarRegression.fit(pool, until)
 
 
-def test_a_pool_too_young_for_the_long_terms_still_learns() -> None:
+def test_a_pool_too_young_for_the_long_terms_still_learns():
     young = HarRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
     assert young.means[3:5].tolist() == [0.0, 0.0]
     assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()
 
 
 def test_the_ridge_regression_solves_the_penalised_problem_and_its_coefficients_change_the_width(
-    fitted: Regressions,
-) -> None:
+    fitted,
+):
     (pooled, ridge), leads, inputs, targets, ratios = fitted, np.array(LEADS), [], [], []
     for bars in tickers().values():
         at = np.arange(60, len(bars) - 50, 5)
@@ -167,7 +160,7 @@ def test_the_ridge_regression_solves_the_penalised_problem_and_its_coefficients_
     assert ridge.origins == len(x) == pooled.origins
 
 
-def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refused() -> None:
+def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refused():
     share = np.log(4 / 3) / np.log(5 / 3)
     values = np.random.default_rng(5).normal(size=len(LEADS))
     expected = (1 - share) * values[2] + share * values[3]
@@ -177,7 +170,7 @@ def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refus
             hat_basis(np.array([1, lead]))
 
 
-def test_the_basis_of_a_width_is_legendres_polynomials_of_ln_lead() -> None:
+def test_the_basis_of_a_width_is_legendres_polynomials_of_ln_lead():
     x = np.array([-1, 2 * np.log(10) / np.log(50) - 1, 1])
     expected = np.column_stack([x**0, x, (3 * x**2 - 1) / 2, (5 * x**3 - 3 * x) / 2])
     np.testing.assert_allclose(lead_basis(np.array([1, 10, 50])), expected)

@@ -1,12 +1,10 @@
 """The facts decide, an explicit mode wins where it is possible, and the reason says which it
 was."""
 
-from typing import Any
-
 import pytest
 
-from stockml.models.trained_model import Chosen, Facts, decide
-from stockml.settings import Mode, PolicySettings
+from stockml.models.trained_model import Facts, decide
+from stockml.settings import PolicySettings
 
 POLICY = PolicySettings()
 
@@ -26,7 +24,7 @@ POLICY = PolicySettings()
         ("keep", "nothing new", {"new_sessions": 0}),
     ],
 )
-def test_auto_follows_the_facts(mode: Chosen, said: str, known: dict[str, Any]) -> None:
+def test_auto_follows_the_facts(mode, said, known):
     decision = decide(Facts(**{"new_sessions": 1, **known}), "auto", POLICY)
     assert decision.mode == mode
     assert said in decision.reason
@@ -46,9 +44,7 @@ def test_auto_follows_the_facts(mode: Chosen, said: str, known: dict[str, Any]) 
         ("keep", "retrain", {"no_champion": "no champion yet"}),
     ],
 )
-def test_an_explicit_mode_wins_where_it_is_possible(
-    wanted: Mode, mode: Chosen, known: dict[str, Any]
-) -> None:
+def test_an_explicit_mode_wins_where_it_is_possible(wanted, mode, known):
     decision = decide(Facts(**known), wanted, POLICY)
     assert decision.mode == mode
     assert (decision.reason == "asked for") is (wanted == mode)

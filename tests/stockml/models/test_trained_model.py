@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from stockml.models.trained_model import (
     PRETRAINED,
     Provenance,
     TickerNetwork,
-    TrainedModel,
     load_model,
     same_forecast,
     save,
@@ -35,20 +33,20 @@ from tests.support.walks import SMALL
 
 
 @cache
-def usual() -> TrainedModel:
+def usual():
     return trained_model(SERIES, SMALL)
 
 
 @pytest.fixture
-def champion(tmp_path: Path) -> Path:
+def champion(tmp_path):
     folder = tmp_path / "models" / "ABC" / "champion"
     save(usual(), folder)
     return folder
 
 
 def test_provenance_reads_back_as_written_and_anything_else_is_an_error_that_names_the_file(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     made_of = Provenance("a", "c", "d")
     made_of.write(tmp_path)
     assert Provenance.read(tmp_path) == made_of
@@ -58,9 +56,7 @@ def test_provenance_reads_back_as_written_and_anything_else_is_an_error_that_nam
             Provenance.read(tmp_path)
 
 
-def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(
-    champion: Path, tmp_path: Path
-) -> None:
+def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(champion, tmp_path):
     model, named = load_model(champion), set()
     for name in NETWORKS:
         one, two = network(model, name), network(usual(), name)
@@ -76,8 +72,8 @@ def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(
 
 
 def test_a_model_keeps_why_files_were_passed_over_and_is_read_without_the_time_its_epochs_took(
-    champion: Path,
-) -> None:
+    champion,
+):
     row, plain = {"epoch": 1, "loss": 0.5, "seconds": 7.0}, usual().published
     vintages = replace(plain.vintages, reasons={"pretrained": "network-2003-06.npz: damaged"})
     save(replace(usual(), published=replace(plain, vintages=vintages), history=(row,)), champion)
@@ -88,7 +84,7 @@ def test_a_model_keeps_why_files_were_passed_over_and_is_read_without_the_time_i
         assert load_model(champion).history == (row | {"seconds": 0.0},)
 
 
-def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path) -> None:
+def test_a_model_uses_the_vintages_copied_into_its_folder(champion):
     for path in vintage_files(champion):
         shutil.copy(path, champion)
     assert {path.parent for path in vintage_files(champion)} == {champion}
@@ -97,15 +93,15 @@ def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path) -> Non
 Change = Callable[[dict[str, Any]], Any]
 
 
-def with_pool(pool: object) -> Change:
-    def change(kept: dict[str, Any]) -> dict[str, Any]:
+def with_pool(pool):
+    def change(kept):
         networks = {name: each | {"pool": pool} for name, each in kept["networks"].items()}
         return kept | {"networks": networks}
 
     return change
 
 
-def changed(folder: Path, change: Change) -> None:
+def changed(folder, change):
     kept = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(change(kept)))
 
@@ -119,31 +115,27 @@ def changed(folder: Path, change: Change) -> None:
         (lambda kept: kept | {"settings": kept["settings"] | {"of_later": 1}}, "of_later"),
     ],
 )
-def test_the_error_for_an_invalid_model_names_its_folder_and_what_is_wrong(
-    champion: Path, change: Change, said: str
-) -> None:
+def test_the_error_for_an_invalid_model_names_its_folder_and_what_is_wrong(champion, change, said):
     changed(champion, change)
     with pytest.raises(InvalidFile, match=f"champion: .*{said}"):
         load_model(champion)
 
 
 @pytest.mark.parametrize("pool", [None, {"pretrained": 3}, {"pretrained": "network"}])
-def test_the_error_for_a_model_that_names_no_vintages_names_its_folder(
-    champion: Path, pool: object
-) -> None:
+def test_the_error_for_a_model_that_names_no_vintages_names_its_folder(champion, pool):
     changed(champion, with_pool(pool))
     for read in (load_model, vintage_files):
         with pytest.raises(InvalidFile, match=r"champion: .*a trained model"):
             read(champion)
 
 
-def test_a_model_on_a_pretrained_network_of_another_version_is_no_damage(champion: Path) -> None:
+def test_a_model_on_a_pretrained_network_of_another_version_is_no_damage(champion):
     changed(champion, with_pool({"pretrained": "network-2001-06.npz 0"}))
     with pytest.raises(OtherVersion, match=r"network-2001-06\.npz"):
         load_model(champion)
 
 
-def test_only_models_of_the_same_pretrained_network_left_alone_count_as_the_same_forecast() -> None:
+def test_only_models_of_the_same_pretrained_network_left_alone_count_as_the_same_forecast():
     alone = trained_model(SERIES, SMALL, times=None)
     assert same_forecast(alone, trained_model(SERIES.until(890), SMALL, times=None))
     assert not same_forecast(usual(), usual())
@@ -152,7 +144,7 @@ def test_only_models_of_the_same_pretrained_network_left_alone_count_as_the_same
     assert not same_forecast(alone, replace(alone, published=older))
 
 
-def test_a_network_forecasts_by_the_pretrained_one_unless_a_fine_tuned_one_is_used() -> None:
+def test_a_network_forecasts_by_the_pretrained_one_unless_a_fine_tuned_one_is_used():
     question = SERIES, np.array([300, 399]), np.arange(1, 51)
     vintages = VintageSet.ending_before(date(2018, 1, 1))
     alone = TickerNetwork(vintages, None, used=False, learned_until=np.datetime64("2017-06-30"))

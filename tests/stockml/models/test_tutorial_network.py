@@ -2,7 +2,6 @@
 TensorFlow's own gradient in float32."""
 
 import os
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ BFLOAT16 = 0.02  # eight bits
 @pytest.mark.slow
 @pytest.mark.parametrize("dropped", [True, False])
 @pytest.mark.parametrize("cell", ["lstm", "peephole", "gru"])
-def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bool) -> None:
+def test_outputs_states_and_gradients_are_tensorflows_own(cell, dropped):
     tf, rng = tensorflow(), np.random.default_rng(7)
     columns = CELLS[cell].gates * UNITS
     shapes = [(STEPS, STREAMS, columns), (UNITS, columns), *RESTS[cell]]
@@ -29,7 +28,7 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
     bits = rng.integers(0, 2**16, (STEPS, STREAMS, UNITS, 2), dtype=np.uint16)
     slopes = rng.normal(size=(STEPS, STREAMS, UNITS)).astype(np.float32)
 
-    def plain(sums: Any, recurrent: Any, *rest: Any) -> list[Any]:
+    def plain(sums, recurrent, *rest):
         now, outputs = states, []
         for x, drawn in zip(tf.unstack(sums), bits, strict=True):
             hidden, *memory = CELLS[cell].step(tf, x, tf.matmul(now[0], recurrent), rest, now)
@@ -53,7 +52,7 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
 
 
 @pytest.mark.parametrize(("cell", "sees"), [("peephole", 1), ("lstm", 0)])
-def test_an_lstm_follows_its_authors_equations(cell: str, sees: int) -> None:
+def test_an_lstm_follows_its_authors_equations(cell, sees):
     """Gers and Schmidhuber 2000: the gates see the old cell state, the output gate the new one."""
     rng = np.random.default_rng(4)
     x, h, (bias, _) = rng.normal(size=(3, 2, 12))
@@ -67,7 +66,7 @@ def test_an_lstm_follows_its_authors_equations(cell: str, sees: int) -> None:
     )
 
 
-def test_a_gru_follows_its_authors_equations_but_resets_after_the_product_as_keras_does() -> None:
+def test_a_gru_follows_its_authors_equations_but_resets_after_the_product_as_keras_does():
     rng = np.random.default_rng(4)
     x, h, biases = rng.normal(size=(3, 2, 9))
     old = rng.normal(size=(2, 3))
@@ -81,9 +80,7 @@ def test_a_gru_follows_its_authors_equations_but_resets_after_the_product_as_ker
     )
 
 
-def test_of_what_is_written_while_tensorflow_loads_only_the_known_notices_are_dropped(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_of_what_is_written_while_tensorflow_loads_only_the_known_notices_are_dropped(capfd):
     known = (
         b"WARNING: All log messages before absl::InitializeLog() is called\n"
         b"I0000 00:00:1795537070.5 1 port.cc:153] oneDNN custom operations are on.\n"

@@ -9,16 +9,15 @@ import pytest
 from stockml.errors import TooFewBars
 from stockml.models import tutorial_recipe as recipe
 from stockml.models.tutorial_recipe import Streams, TutorialScale, learning_rate, prepare
-from stockml.storage.arrays import Floats
 from tests.support.kaggle import kaggle_mid
 from tests.support.walks import walk
 
 
-def random_prices(n: int, seed: int = 0) -> Floats:
+def random_prices(n, seed=0):
     return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
 
 
-def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list, list]:
+def naive_read(values, cursors, draws):
     """The tutorial's generator, one stream and one step at a time, with the same random draws."""
     unrolled, streams, _ = draws.shape
     readable = len(values) - unrolled
@@ -37,7 +36,7 @@ def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list,
 @pytest.mark.parametrize(
     ("n", "count", "unrolled"), [(110, 4, 10), (333, 7, 5), (60, 50, 10), (997, 3, 50)]
 )
-def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled: int) -> None:
+def test_streams_read_what_the_tutorials_loop_reads(n, count, unrolled):
     values = random_prices(n)
     streams, rng = Streams.of(values, count, unrolled), np.random.default_rng(1)
     cursors = [stream * ((n - unrolled) // count) for stream in range(count)]
@@ -50,7 +49,7 @@ def test_streams_read_what_the_tutorials_loop_reads(n: int, count: int, unrolled
         assert streams.cursors.tolist() == cursors
 
 
-def test_the_series_is_scaled_in_windows_and_smoothed_as_in_the_tutorials_loop() -> None:
+def test_the_series_is_scaled_in_windows_and_smoothed_as_in_the_tutorials_loop():
     mid = random_prices(6_400)
     expected, mean = mid.copy(), 0.0
     for begin, end in ((0, 2_500), (2_500, 5_000), (5_000, 5_830)):
@@ -64,7 +63,7 @@ def test_the_series_is_scaled_in_windows_and_smoothed_as_in_the_tutorials_loop()
     assert prepared.prices(at, prepared.values[at, None])[:, 0] == pytest.approx(mid[at])
 
 
-def test_a_window_in_which_no_price_moved_is_scaled_by_that_price() -> None:
+def test_a_window_in_which_no_price_moved_is_scaled_by_that_price():
     halted = np.concatenate([np.full(2_700, 7.0), 7.0 + np.arange(300.0)])
     prepared, at = prepare(halted, 2_700), np.array([2_700, 2_999])
     assert prepared.values[[0, *at]] == pytest.approx([0.0, 0.0, 299 / 7])
@@ -73,16 +72,14 @@ def test_a_window_in_which_no_price_moved_is_scaled_by_that_price() -> None:
     assert TutorialScale.of(prepared, series.sessions).drift(series) == pytest.approx(2 * 299 / 7)
 
 
-def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None:
+def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes():
     assert [recipe.train_length(n) for n in (12_075, 14_059, 989)] == [11_000, 12_807, 901]
     assert recipe.starts(11_000, 12_075, 50).tolist() == list(range(11_000, 12_000, 50))
     assert recipe.starts(901, 989, 50).tolist() == [901]
     assert recipe.starts(901, 940, 50).tolist() == []
 
 
-def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor() -> (
-    None
-):
+def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor():
     losses = (5.0, 4.0, 4.1, 4.0, *[4.3] * 6)
     rates = [learning_rate(1e-4, losses[:epochs]) for epochs in range(1, 11)]
     # the second 4.0 is no worse than the best, so the count restarts, as in the tutorial
@@ -90,7 +87,7 @@ def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_
     assert learning_rate(1e-4, (*losses, *[9.0] * 100)) == 1e-6
 
 
-def test_on_hpq_the_baselines_are_the_published_ones() -> None:
+def test_on_hpq_the_baselines_are_the_published_ones():
     mid = kaggle_mid("hpq")
     prepared = prepare(mid, recipe.train_length(len(mid)))
     assert prepared.train_end == 11_000
@@ -100,7 +97,7 @@ def test_on_hpq_the_baselines_are_the_published_ones() -> None:
     assert f"{recipe.path_errors(prepared, at, 50)['last value']:.5f}" == "0.00268"
 
 
-def test_the_49_points_fed_before_a_start_are_those_of_the_page_or_it_is_refused() -> None:
+def test_the_49_points_fed_before_a_start_are_those_of_the_page_or_it_is_refused():
     """The page's loop: range(w - 50 + 1, w - 1), then w - 1."""
     values, at = np.arange(12_000.0), np.array([49, 11_000])
     fed = recipe.input_windows(values, at, 50)
@@ -110,12 +107,12 @@ def test_the_49_points_fed_before_a_start_are_those_of_the_page_or_it_is_refused
     assert recipe.input_windows(values, at[:0], 50).shape == (0, 49)
 
 
-def test_an_ema_fed_its_own_forecasts_repeats_the_first_one() -> None:
+def test_an_ema_fed_its_own_forecasts_repeats_the_first_one():
     """By the decay of the page's example, x = 0.4, EMA = 0.5."""
     assert recipe.ema_ahead(0.4, 0.5, 50) == pytest.approx(np.full(50, 0.45))
 
 
-def test_errors_of_constant_forecasts_over_the_horizon_equal_those_of_loops() -> None:
+def test_errors_of_constant_forecasts_over_the_horizon_equal_those_of_loops():
     prepared = prepare(random_prices(1_200), 1_000)
     values, at, ema, errors = prepared.values, [1_000, 1_020], 0.0, []
     for t, value in enumerate(values[:1_020]):
@@ -128,7 +125,7 @@ def test_errors_of_constant_forecasts_over_the_horizon_equal_those_of_loops() ->
     assert found == pytest.approx(dict(zip(names, means, strict=True)))
 
 
-def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> None:
+def test_move_correlation_depends_on_the_direction_not_on_the_price_level():
     last = np.array([10.0, 90.0])
     rises, falls, still = (
         last[:, None] + times * np.array([[1.0, 2.0], [-1.0, -2.0]]) for times in (1, -1, 0)
@@ -138,7 +135,7 @@ def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> N
     assert recipe.move_correlation(rises[:0], rises[:0], last[:0]) is None
 
 
-def test_known_leak_1_a_windows_scale_knows_its_rest_but_nothing_of_the_test_part() -> None:
+def test_known_leak_1_a_windows_scale_knows_its_rest_but_nothing_of_the_test_part():
     at, mid = np.arange(6_000), random_prices(6_000)
     before, in_window, tested = (
         # the last point of the window 2,500 to 5,000; all from the end of the training part on

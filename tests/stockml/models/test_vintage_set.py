@@ -4,7 +4,6 @@ forecasts."""
 import shutil
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,14 +31,14 @@ LATER, EARLIER = date(2018, 1, 1), date(1999, 6, 30)
 LONG = np.array([1, 50, 200])
 
 
-def check_extended(found: np.ndarray, expected: np.ndarray) -> None:
+def check_extended(found, expected):
     """At LONG: beyond the longest learned lead the width grows with the square root of time."""
     np.testing.assert_allclose(found[:, :2], expected)
     np.testing.assert_allclose(found[:, 2], 2 * expected[:, 1])
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """The shipped vintages from 2013 on."""
     for year in (2013, 2015, 2017):
         for path in SHIPPED.glob(f"*-{year}-06*"):
@@ -47,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_newest_regressions_and_pretrained_network_that_end_before_the_day_are_chosen() -> None:
+def test_the_newest_regressions_and_pretrained_network_that_end_before_the_day_are_chosen():
     for day, through in (
         ("1999-07-01", "1999-06-30"),
         ("2001-06-29", "1999-06-30"),
@@ -59,7 +58,7 @@ def test_the_newest_regressions_and_pretrained_network_that_end_before_the_day_a
         assert found.reasons == {}
 
 
-def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder: Path) -> None:
+def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder):
     with vintage_cache():
         began_with = VintageSet.ending_before(LATER, [folder])
         for path in folder.glob("*-2017-06*"):
@@ -68,7 +67,7 @@ def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder: Pa
     assert VintageSet.ending_before(LATER, [folder]).through == date(2015, 6, 30)
 
 
-def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path: Path) -> None:
+def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path):
     found = VintageSet.ending_before(EARLIER)
     assert found.through is None
     assert found.identity() == {"regression": None, "ridge": None, "pretrained": None}
@@ -81,7 +80,7 @@ def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path
     assert oldest_through([SHIPPED, tmp_path]) == date(1999, 6, 30), "a damaged vintage is skipped"
 
 
-def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatility() -> None:
+def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatility():
     series, at, vintages = walk(300), np.array([25, 299]), VintageSet.ending_before(EARLIER)
     expected = Volatilities.of(series).ewma_60[at, None, None] * np.sqrt(ALL)[:, None]
     found = vintages.simple_quantiles(series, at, ALL)
@@ -91,9 +90,7 @@ def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatili
 
 
 @pytest.mark.parametrize("kind", ["regression", "ridge", "pretrained"])
-def test_a_damaged_file_is_named_and_the_next_older_one_is_used_or_two_are_named(
-    folder: Path, kind: str
-) -> None:
+def test_a_damaged_file_is_named_and_the_next_older_one_is_used_or_two_are_named(folder, kind):
     older, before, newest = sorted(folder.glob(vintage_store.KINDS[kind].pattern))
     newest.write_bytes(newest.read_bytes()[:-40])
     found = VintageSet.ending_before(LATER, [folder])
@@ -109,9 +106,7 @@ def test_a_damaged_file_is_named_and_the_next_older_one_is_used_or_two_are_named
     assert [str(path) in without.reasons[kind] for path in (newest, before, older)] == [1, 1, 0]
 
 
-def test_without_a_ridge_regression_there_is_no_network_and_the_regression_forecasts(
-    folder: Path,
-) -> None:
+def test_without_a_ridge_regression_there_is_no_network_and_the_regression_forecasts(folder):
     for path in folder.glob("ridge-*"):
         path.unlink()
     found, series, at = VintageSet.ending_before(LATER, [folder]), walk(300), np.array([25, 299])
@@ -121,9 +116,7 @@ def test_without_a_ridge_regression_there_is_no_network_and_the_regression_forec
     check_extended(quantiles, found.regression.quantiles(series, at, LONG[:2]))
 
 
-def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(folder, tmp_path):
     own = tmp_path / "a home's"  # by its path, before the other
     own.mkdir()
     newest = folder / "network-2017-06.npz"
@@ -147,7 +140,7 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(
         VintageSet.from_identity(other, [SHIPPED])
 
 
-def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path) -> None:
+def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder):
     before = VintageSet.ending_before(LATER, [folder])
     older = vintage_store.read(folder / "network-2015-06.npz")
     after = replace(older, through=before.pretrained.through)
@@ -164,9 +157,7 @@ def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path
         VintageSet.from_identity(before.identity(), [folder])
 
 
-def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_then(
-    folder: Path,
-) -> None:
+def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_then(folder):
     days = [date(2013, 6, 1), date(2014, 1, 1), date(2016, 1, 1), date(2017, 6, 30)]
     known = [vintages_sha256(day, folder) for day in days]
     assert known[0] == ""
@@ -176,7 +167,7 @@ def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_the
     assert vintages_sha256(days[3], folder) != known[3]
 
 
-def test_quantiles_are_those_of_the_pretrained_network_or_of_the_ridge_regression() -> None:
+def test_quantiles_are_those_of_the_pretrained_network_or_of_the_ridge_regression():
     asked, vintages = (walk(400), np.array([100, 399])), VintageSet.ending_before(LATER)
     regression, ridge, pretrained = vintages.complete
     expected = pretrained.quantiles(*asked, LONG[:2], regression, ridge)

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from datetime import date
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import pytest
 
 from stockml.errors import InvalidFile
 from stockml.models.pretrained_network import SAMPLE, Replay
-from stockml.models.regressions import Vintage
 from stockml.models.vintage_set import replay_of
 from stockml.models.vintage_store import SHIPPED, digest, read, write
 from stockml.storage.arrays import labelled, unlabelled
@@ -28,7 +26,7 @@ UNTIL = date(2003, 6, 30)
 
 
 @cache
-def vintages() -> dict[str, Vintage]:
+def vintages():
     """One of each kind, by how the names of its files begin."""
     series = {f"T{i}": walk(900, seed=i) for i in range(3)}
     regressions = fit(series, UNTIL)
@@ -39,9 +37,7 @@ def vintages() -> dict[str, Vintage]:
 
 
 @pytest.mark.parametrize("name", vintages())
-def test_it_reads_back_as_written_and_equal_values_give_equal_bytes(
-    name: str, tmp_path: Path
-) -> None:
+def test_it_reads_back_as_written_and_equal_values_give_equal_bytes(name, tmp_path):
     plain = vintages()[name]
     path = write(plain, tmp_path)
     found, content = read(path), path.read_bytes()
@@ -52,7 +48,7 @@ def test_it_reads_back_as_written_and_equal_values_give_equal_bytes(
     assert write(found, tmp_path).read_bytes() == content
 
 
-def test_the_error_for_a_file_of_something_else_names_it_and_the_way_back(tmp_path: Path) -> None:
+def test_the_error_for_a_file_of_something_else_names_it_and_the_way_back(tmp_path):
     for name, content in (
         ("regression", b""),
         ("regression", b"[" * 100_000),
@@ -84,12 +80,7 @@ DAMAGES: list[tuple[str, dict[str, Any], Callable[..., list[np.ndarray]]]] = [
 
 
 @pytest.mark.parametrize(("name", "changes", "of_arrays"), DAMAGES)
-def test_a_file_with_another_content_is_refused_signed_or_not(
-    tmp_path: Path,
-    name: str,
-    changes: dict[str, Any],
-    of_arrays: Callable[[list[np.ndarray]], list[np.ndarray]],
-) -> None:
+def test_a_file_with_another_content_is_refused_signed_or_not(tmp_path, name, changes, of_arrays):
     path = write(vintages()[name], tmp_path)
     content = path.read_bytes()
     header, arrays = unlabelled(content) if path.suffix == ".npz" else (json.loads(content), [])
@@ -105,7 +96,7 @@ def test_a_file_with_another_content_is_refused_signed_or_not(
             read(path)
 
 
-def test_no_flipped_bit_is_read_as_another_network(tmp_path: Path) -> None:
+def test_no_flipped_bit_is_read_as_another_network(tmp_path):
     path = write(pretrained(), tmp_path)
     content, said = path.read_bytes(), digest(pretrained())
     for place in np.random.default_rng(4).integers(0, len(content), 300):
@@ -117,14 +108,14 @@ def test_no_flipped_bit_is_read_as_another_network(tmp_path: Path) -> None:
         assert found == said  # the bit changed no content: a date in the archive, for example
 
 
-def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
+def test_nothing_pickled_is_loaded(tmp_path):
     path = tmp_path / "network-2004-06.npz"
     np.savez(path, **{"000": np.array([{"through": "2004-06-30"}], dtype=object)})  # type: ignore[arg-type]
     with pytest.raises(InvalidFile, match="plain arrays"):
         read(path)
 
 
-def test_the_error_for_a_missing_or_renamed_file_names_it(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_or_renamed_file_names_it(tmp_path):
     path = write(vintages()["regression"], tmp_path)
     for other in (path.rename(tmp_path / "regression-1999-06.json"), path):
         with pytest.raises(InvalidFile, match=other.name):
@@ -133,7 +124,7 @@ def test_the_error_for_a_missing_or_renamed_file_names_it(tmp_path: Path) -> Non
         read(SHIPPED / "regression-1980-01.json")
 
 
-def test_a_replay_belongs_to_one_network(tmp_path: Path) -> None:
+def test_a_replay_belongs_to_one_network(tmp_path):
     write(vintages()["replay"], tmp_path)
     network = vintages()["network"]
     assert replay_of(network, [tmp_path]).network == digest(network)
@@ -143,7 +134,7 @@ def test_a_replay_belongs_to_one_network(tmp_path: Path) -> None:
         replay_of(network, [tmp_path / "absent"])
 
 
-def test_shipped_vintages_are_sound_small_described_and_at_most_two_years_apart() -> None:
+def test_shipped_vintages_are_sound_small_described_and_at_most_two_years_apart():
     for pattern in ("regression-*.json", "ridge-*.json", "network-*.npz"):
         paths = sorted(SHIPPED.glob(pattern))
         described = (SHIPPED / "README.md").read_text(encoding="utf-8")
@@ -156,7 +147,7 @@ def test_shipped_vintages_are_sound_small_described_and_at_most_two_years_apart(
             assert hashlib.sha256(path.read_bytes()).hexdigest() in described
 
 
-def test_every_shipped_network_has_its_replay_and_all_together_are_small() -> None:
+def test_every_shipped_network_has_its_replay_and_all_together_are_small():
     for network in map(read, SHIPPED.glob("network-*.npz")):
         assert len(replay_of(network).stretches) == SAMPLE
     assert sum(file.stat().st_size for file in SHIPPED.glob("replay-*.npz")) < 8e6

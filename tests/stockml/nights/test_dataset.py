@@ -2,22 +2,20 @@
 said of it: each hole, each bar set aside, each import that disagrees."""
 
 import shutil
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from stockml.errors import NoBars, TooFewBars
 from stockml.features.origins import check_newest
-from stockml.home import HomePaths
 from stockml.models.vintage_store import SHIPPED
 from stockml.nights import states
 from stockml.nights.dataset import data_notes, renormalise
 from stockml.nights.ingest import why_no_forecast
-from stockml.prices.bars import Bars, Split
+from stockml.prices.bars import Split
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.storage.receipts import StoreReceipt
 from tests.support.recordings import recorded
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
@@ -25,28 +23,26 @@ IBM = recorded("IBM").iloc[-1_000:]
 DAYS = [day.date() for day in IBM.index]
 
 
-def append(home: HomePaths, bars: Bars, day: int = 0) -> StoreReceipt:
+def append(home, bars, day=0):
     at = NOW + timedelta(days=day)
     last = bars.index[-1].date()
     return store_of(home).append("IBM", bars, recorded_at=at, source="test", session=last)
 
 
-def store_of(home: HomePaths) -> BarStore:
+def store_of(home):
     return BarStore.of(home)
 
 
-def imported(home: HomePaths, bars: Bars) -> None:
+def imported(home, bars):
     store_of(home).record_import("IBM", bars, recorded_at=NOW, source="test")
 
 
-def notes(home: HomePaths, until: date | None = None) -> str:
+def notes(home, until=None):
     store = store_of(home)
     return "\n".join(data_notes("IBM", store.view("IBM", until=until), store.sessions("IBM")))
 
 
-def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_series(
-    home: HomePaths,
-) -> None:
+def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_series(home):
     append(home, IBM.drop(IBM.index[[*range(100, 250), 400, 950, 990]]))
     said = notes(home)
     assert f"no bar of {DAYS[950]}, {DAYS[990]}: asked for again every night" in said
@@ -55,7 +51,7 @@ def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_serie
     assert f"the series is divided by {hole}: {50 + 21} of 847 sessions" in said
 
 
-def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: HomePaths) -> None:
+def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home):
     bars = IBM.copy()
     bars.iloc[:-21, :4] *= 100
     append(home, bars)
@@ -66,7 +62,7 @@ def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: Hom
         check_newest(series)
 
 
-def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: HomePaths) -> None:
+def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home):
     bars = IBM.copy()
     bars.iloc[990:, :4] *= 2
     append(home, bars.iloc[:995])
@@ -80,9 +76,7 @@ def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: HomePaths) 
     assert named not in notes(home, until=DAYS[994])
 
 
-def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_are_recent(
-    home: HomePaths,
-) -> None:
+def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_are_recent(home):
     bars, stood_still = IBM.copy(), [DAYS[at] for at in (-101, -100, -3, -2)]
     bars.iloc[-3:-1] = bars.iloc[-4].to_numpy()
     bars.iloc[-101:-99] = bars.iloc[-102].to_numpy()
@@ -96,7 +90,7 @@ def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_ar
     assert "once more" not in notes(home)
 
 
-def test_history_that_is_joined_by_one_close_is_named(home: HomePaths) -> None:
+def test_history_that_is_joined_by_one_close_is_named(home):
     append(home, IBM.iloc[500:])
     imported(home, IBM.iloc[:501])
     assert f"imported history is joined by the close of {DAYS[500]} alone" in notes(home)
@@ -104,9 +98,7 @@ def test_history_that_is_joined_by_one_close_is_named(home: HomePaths) -> None:
     assert notes(home) == "", "sound bars"
 
 
-def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_holds(
-    home: HomePaths,
-) -> None:
+def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_holds(home):
     append(home, IBM.iloc[-500:])
     imported(home, IBM.iloc[:900])
     assert notes(home) == ""
@@ -117,7 +109,7 @@ def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_hold
     assert store_of(home).view("IBM").bars.iloc[:500].equals(IBM.iloc[:500])
 
 
-def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: HomePaths) -> None:
+def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home):
     bars = IBM.copy()
     bars.iloc[[300, 980], :4] *= 10
     receipt = append(home, bars)
@@ -129,8 +121,8 @@ def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home
 
 
 def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_later_one_does_not(
-    home: HomePaths,
-) -> None:
+    home,
+):
     receipt = append(home, IBM)
     before = renormalise(home, receipt, calendar=None)
     home.pretrained.mkdir()
@@ -143,7 +135,7 @@ def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_late
     assert renormalise(home, receipt, calendar=None) == before
 
 
-def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: HomePaths) -> None:
+def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home):
     bars = IBM.copy()
     bars.iloc[-1, :4] *= 100
     receipt = append(home, bars)

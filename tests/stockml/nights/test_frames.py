@@ -4,8 +4,6 @@ notebook is current. `latest.parquet` and `latest.csv` hold every ticker's newes
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,6 @@ import pytest
 import stockml
 from stockml.errors import InvalidSetting, NoBars, NoForecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import HomePaths
 from stockml.nights import frames as page
 from stockml.nights.frames import BOUNDS, NAMES, latest, write_latest
 from stockml.nights.record import Night, night_path, write_night
@@ -29,12 +26,12 @@ from tests.support.recordings import recorded
 
 
 @pytest.fixture
-def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def unset(monkeypatch):
     for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK"):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_frames_show_what_the_home_holds(home: HomePaths, unset: None, tmp_path: Path) -> None:
+def test_frames_show_what_the_home_holds(home, unset, tmp_path):
     moved_to(home.root)
     old = stockml.Home()
     assert old.tickers() == ("IBM",)
@@ -55,9 +52,7 @@ def test_frames_show_what_the_home_holds(home: HomePaths, unset: None, tmp_path:
     assert night["forecast"] == pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)
 
 
-def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(
-    home: HomePaths,
-) -> None:
+def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(home):
     """A split that came later, a night of an earlier session that was run after the newest
     one's."""
     store, then = BarStore.of(home), datetime(2013, 3, 1, tzinfo=UTC)
@@ -84,7 +79,7 @@ def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_
     assert seen.forecast("IBM").attrs["age"].endswith("(limit 5)"), "of a night that is gone"
 
 
-def test_missing_data_is_an_error_that_names_the_home_searched(home: HomePaths) -> None:
+def test_missing_data_is_an_error_that_names_the_home_searched(home):
     empty = stockml.Home(home.root)
     for frame in (empty.bars, empty.forecast):
         with pytest.raises((NoBars, NoForecast), match=str(home.root)):
@@ -97,16 +92,14 @@ def test_missing_data_is_an_error_that_names_the_home_searched(home: HomePaths) 
 @pytest.mark.parametrize("adjusted", [True, False])
 @pytest.mark.parametrize("wrong", ["2013-03-01", LAST])
 def test_as_of_is_a_time_and_never_a_day_that_the_command_line_would_read_to_its_end(
-    home: HomePaths, wrong: Any, adjusted: bool
-) -> None:
+    home, wrong, adjusted
+):
     with pytest.raises(InvalidSetting, match="expected as_of to be a datetime, such as"):
         stockml.Home(home.root).bars("IBM", adjusted=adjusted, as_of=wrong)
 
 
 @pytest.mark.usefixtures("unset")
-def test_without_a_market_home_the_replays_home_is_used(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_market_home_the_replays_home_is_used(home, monkeypatch):
     moved_to(home.root / "replay")
     for seen in (stockml.Home(), stockml.Home(home.root / "replay")):
         assert seen.forecast("IBM").attrs["age"].endswith("2013-03-01, 0 sessions ago")
@@ -117,9 +110,7 @@ def test_without_a_market_home_the_replays_home_is_used(
 
 
 @pytest.mark.usefixtures("unset")
-def test_a_size_is_that_of_the_newest_forecast(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_size_is_that_of_the_newest_forecast(home, monkeypatch):
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST, price="close")
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
@@ -129,7 +120,7 @@ def test_a_size_is_that_of_the_newest_forecast(
 
 
 @pytest.mark.usefixtures("unset")
-def test_the_shipped_notebook_shows_what_its_cells_output_today(home: HomePaths) -> None:
+def test_the_shipped_notebook_shows_what_its_cells_output_today(home):
     restored_to(home.root)
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     kept = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
@@ -140,7 +131,7 @@ def test_the_shipped_notebook_shows_what_its_cells_output_today(home: HomePaths)
     assert now == kept, "regenerate it with `python -m tests.support.notebook`"
 
 
-def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home: HomePaths) -> None:
+def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home):
     night = recorded_night("MSFT", date(2013, 2, 28))
     forecast = night.forecast
     write_night(night, night_path(home.nights, "MSFT", night.key))
@@ -173,9 +164,7 @@ def test_a_row_a_ticker_and_lead_says_what_was_published_last_however_old(home: 
     assert pd.isna(found["touch_5"][0]), "the ledger keeps none"
 
 
-def test_a_damaged_ledger_leaves_out_its_ticker_alone_and_an_empty_home_stays_empty(
-    home: HomePaths,
-) -> None:
+def test_a_damaged_ledger_leaves_out_its_ticker_alone_and_an_empty_home_stays_empty(home):
     write_latest(home)
     assert not any((home.root / name).exists() for name in NAMES)
     publish(home, LAST)

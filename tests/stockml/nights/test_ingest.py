@@ -9,34 +9,24 @@ import pandas as pd
 import pytest
 
 from stockml.errors import BadPayload
-from stockml.home import HomePaths
 from stockml.nights import dataset, ingest
-from stockml.prices.bars import PRICES, Bars, Split
+from stockml.prices.bars import PRICES, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import Payload, archive
 from stockml.storage.files import sha256_of
 from stockml.storage.locks import FileNotes
-from stockml.storage.receipts import PayloadReceipt, StoreReceipt
+from stockml.storage.receipts import PayloadReceipt
 from tests.bench import material
 from tests.support.recordings import recorded
-from tests.support.scripted_feed import ScriptedFeed
 
 NOW, DAY = datetime(2026, 11, 24, 4, 0, tzinfo=UTC), timedelta(days=1)
 BARS = recorded("IBM").iloc[-100:]
 LAST = BARS.index[-1].date()
 
 
-def append(
-    home: HomePaths,
-    content: bytes,
-    days: int = 0,
-    *,
-    rows: int = 0,
-    last: date = LAST,
-    again: int = 0,
-) -> StoreReceipt:
+def append(home, content, days=0, *, rows=0, last=LAST, again=0):
     """Append an answer that was received `days` after NOW beside so many rows; `again`: run again
     so many days later."""
     at = NOW + days * DAY
@@ -45,18 +35,16 @@ def append(
     return ingest.append(home, payload, calendar=None, now=at + again * DAY)
 
 
-def keep(home: HomePaths, bars: Bars, ticker: str = "IBM") -> StoreReceipt:
+def keep(home, bars, ticker="IBM"):
     store = BarStore.of(home)
     return store.append(ticker, bars, recorded_at=NOW, source="test", session=LAST)
 
 
-def imported(home: HomePaths, ticker: str, bars: Bars) -> None:
+def imported(home, ticker, bars):
     BarStore.of(home).record_import(ticker, bars, recorded_at=NOW, source="test")
 
 
-def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(
-    home: HomePaths,
-) -> None:
+def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(home):
     """It refused the whole answer, night after night."""
     future = date(2027, 1, 4)
     content = material.payload(pd.concat([BARS, BARS.iloc[-1:].set_axis([pd.Timestamp(future)])]))
@@ -66,7 +54,7 @@ def test_a_row_from_the_future_is_left_out_and_named_and_the_others_are_stored(
     assert note.startswith(f"left out, yet to come: {future}")
 
 
-def test_rerunning_an_old_night_does_not_undo_later_restatements(home: HomePaths) -> None:
+def test_rerunning_an_old_night_does_not_undo_later_restatements(home):
     restated = material.payload(BARS.assign(volume=(BARS["volume"] * 1.015).round()))
     monday = {"content": material.payload(BARS.iloc[:-1]), "last": BARS.index[-2].date()}
     assert append(home, **monday).added == 99
@@ -76,9 +64,7 @@ def test_rerunning_an_old_night_does_not_undo_later_restatements(home: HomePaths
     assert (again.added, again.restated, again.unchanged, again.sha256) == (99, 0, 0, newest.sha256)
 
 
-def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_nothing_else(
-    home: HomePaths,
-) -> None:
+def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_nothing_else(home):
     """The answer without it is appended again after the restatement as well, as when its night is
     run again."""
     whole, store, day = material.payload(BARS), BarStore.of(home), BARS.index[40].date()
@@ -96,9 +82,7 @@ def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_noth
     assert np.isnan(changed["before"].iloc[0])
 
 
-def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(
-    home: HomePaths,
-) -> None:
+def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(home):
     content = material.payload(BARS)
     for close in BARS["close"].iloc[:6]:
         content = content.replace(f'"4. close": "{close:.4f}"'.encode(), b'"4. close": null')
@@ -107,15 +91,13 @@ def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(
     assert BarStore.of(home).tickers() == ()
 
 
-def test_all_history_is_requested_after_an_outage_and_weekly_while_it_is_short_or_has_a_hole(
-    home: HomePaths,
-) -> None:
+def test_all_history_is_requested_after_an_outage_and_weekly_while_it_is_short_or_has_a_hole(home):
     bars = recorded("IBM").iloc[-400:]
     week = [day.date() for day in bars.index[-10:]]
     before = sessions_for("IBM").before
     mondays = [day for day in week if before(day, 1)[0].weekday() > day.weekday()]
 
-    def asked(ticker: str) -> list[date]:
+    def asked(ticker):
         return [day for day in week if ingest.needs_whole_history(home, ticker, None, day)]
 
     assert asked("IBM") == week, "no bar yet"
@@ -137,7 +119,7 @@ def test_all_history_is_requested_after_an_outage_and_weekly_while_it_is_short_o
     assert asked("GE") == mondays
 
 
-def test_a_jump_is_asked_about_and_the_answer_is_kept(home: HomePaths, feed: ScriptedFeed) -> None:
+def test_a_jump_is_asked_about_and_the_answer_is_kept(home, feed):
     exchange, day = sessions_for("MSFT"), date(2003, 2, 18)
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
     for session in (day, *exchange.after(day, 1)):
@@ -154,8 +136,8 @@ def test_a_jump_is_asked_about_and_the_answer_is_kept(home: HomePaths, feed: Scr
 
 
 def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_no_split_or_dividend(
-    home: HomePaths,
-) -> None:
+    home,
+):
     append(home, material.payload(BARS))
     for days, factors in enumerate((np.repeat([2.0, 1.0], 50), np.linspace(0.99, 1.0, 100)), 1):
         changed = BARS.assign(**{name: BARS[name] * factors for name in PRICES})
@@ -167,10 +149,10 @@ def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_n
     assert BarStore.of(home).rows("IBM") == before
 
 
-def test_sessions_lack_a_bar_unless_it_was_fetched_or_imported(home: HomePaths) -> None:
+def test_sessions_lack_a_bar_unless_it_was_fetched_or_imported(home):
     days, bars = tuple(day.date() for day in BARS.index), BARS.iloc[-20:]
 
-    def lacking(ticker: str, sessions: int) -> tuple[date, ...]:
+    def lacking(ticker, sessions):
         return ingest.without_bar(home, ticker, days[-sessions:], None)
 
     assert lacking("IBM", 20) == days[-20:], "before the first bar"
@@ -183,7 +165,7 @@ def test_sessions_lack_a_bar_unless_it_was_fetched_or_imported(home: HomePaths) 
     assert lacking("KO", 40) == days[-40:], "it does not reach them"
 
 
-def test_a_night_on_the_store_as_it_is_adds_nothing_to_it(home: HomePaths) -> None:
+def test_a_night_on_the_store_as_it_is_adds_nothing_to_it(home):
     appended = keep(home, BARS)
     found = ingest.as_stored(home, "IBM", LAST)
     assert found == replace(appended, added=0, restated=0, unchanged=0)

@@ -3,9 +3,7 @@ why, in one line."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
-from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.status import (
     LastRun,
@@ -23,17 +21,15 @@ FINAL = datetime(2013, 3, 2, 3, 45, tzinfo=UTC)  # 22:45 in New York: the bar of
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
-def keep(home: HomePaths, ticker: str = "IBM", **changes: Any) -> None:
+def keep(home, ticker="IBM", **changes):
     keep_newest(home.nights, replace(recorded_night(), ticker=ticker, **changes))
 
 
-def named(home: HomePaths, now: datetime, *tickers: str, **calendars: str) -> list[str]:
+def named(home, now, *tickers, **calendars):
     return [row.ticker for row in missing(home, tickers, now, calendars)]
 
 
-def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(
-    home: HomePaths,
-) -> None:
+def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(home):
     assert named(home, MORNING, "IBM") == ["IBM"]
     keep(home)
     assert named(home, MORNING, "IBM") == []
@@ -43,7 +39,7 @@ def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(
     assert named(home, MORNING + timedelta(days=3.7), "IBM") == [], "no session on a weekend"
 
 
-def test_the_tickers_own_calendar_decides_what_is_missing(home: HomePaths) -> None:
+def test_the_tickers_own_calendar_decides_what_is_missing(home):
     keep(home, "TSCO.LON")
     # London's bar of 2013-03-01 has been final since 23:15, New York's is not yet
     evening = datetime(2013, 3, 2, 2, tzinfo=UTC)
@@ -51,9 +47,7 @@ def test_the_tickers_own_calendar_decides_what_is_missing(home: HomePaths) -> No
     assert named(home, evening, "TSCO.LON", **{"TSCO.LON": "XNYS"}) == []
 
 
-def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on_one_morning(
-    home: HomePaths,
-) -> None:
+def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on_one_morning(home):
     change = {"answer/day_change_pct": -2.0}
     keep(home, "MSFT", metrics=change)
     keep(home, metrics=change, verdict=replace(recorded_night().verdict, promoted=True))
@@ -69,7 +63,7 @@ def test_the_digest_has_a_line_for_what_is_new_and_a_forecast_is_long_missing_on
     assert told == [("IBM", 5), ("MSFT", 5)]
 
 
-def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
+def test_a_share_at_rest_lacks_no_forecast(home):
     """AAPL has no forecast, GOOG is not delisted yet, SNOW was forecast after another company's
     delisting."""
     days = {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1)}
@@ -80,7 +74,7 @@ def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
     assert named(home, MORNING, *days) == ["AAPL", "GOOG", "SNOW"]
 
 
-def test_the_line_says_why(home: HomePaths) -> None:
+def test_the_line_says_why(home):
     keep(home)
     at = recorded_night().finished_at + timedelta(days=1)
     record_run(home.nights, "IBM", LastRun("Skipped: quota", "IBM: used up", at))
@@ -89,9 +83,7 @@ def test_the_line_says_why(home: HomePaths) -> None:
     assert missing_line(lacking, 3) == f"no forecast of the newest session for 2 of 3: {why}"
 
 
-def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(
-    home: HomePaths,
-) -> None:
+def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home):
     keep(home, "VOD")
     line = missing_line(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
     assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line

@@ -3,7 +3,6 @@ its files are."""
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -35,7 +34,7 @@ print(json.dumps(found))
 """
 
 
-def test_another_ticker_session_series_pretrained_network_or_setting_makes_another_night() -> None:
+def test_another_ticker_session_series_pretrained_network_or_setting_makes_another_night():
     usual = Settings()
     others = [
         night_key(replace(DATASET, ticker="KO"), usual),
@@ -48,7 +47,7 @@ def test_another_ticker_session_series_pretrained_network_or_setting_makes_anoth
     assert len({night_key(DATASET, usual), *others}) == 7
 
 
-def test_where_the_series_is_and_what_is_said_of_it_do_not() -> None:
+def test_where_the_series_is_and_what_is_said_of_it_do_not():
     """So a home can be moved, and its nights are still found."""
     moved = replace(DATASET, path="/elsewhere", notes=("a hole",), adjustment="x", calendar="XNYS")
     key = night_key(DATASET, Settings())
@@ -58,8 +57,8 @@ def test_where_the_series_is_and_what_is_said_of_it_do_not() -> None:
 
 @pytest.mark.slow
 def test_other_code_of_the_numbers_makes_another_night_and_that_of_texts_plots_and_tracking_does_not(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     *code, whole, without = run_on(copied(tmp_path), CHANGED)
     assert whole[1] != without[1], "a shipped vintage counts too"
     changed = {name: (training, evaluation) for name, training, evaluation in code}

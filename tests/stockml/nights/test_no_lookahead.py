@@ -15,7 +15,6 @@ import pytest
 from stockml.features.origins import starts
 from stockml.features.volatility import Volatilities, input_averages, width_inputs
 from stockml.models.regressions import expected_drift, published_median
-from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from tests.support.walks import altered_after, begins_tenfold, hole_of_a_year, walk
 
@@ -24,7 +23,7 @@ VOLATILITIES = ("range", "ewma_20", "ewma_60", "constant", "return_count")
 
 
 @pytest.mark.parametrize("t", [0, 1, 30, 62, 250, 1_005])
-def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> None:
+def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t):
     series, at = walk(1_030), np.array([t])
     other = altered_after(series, t)
     assert not np.array_equal(other.mid, series.mid)
@@ -37,8 +36,8 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
 @pytest.mark.parametrize("series", [walk(1_200), hole_of_a_year(), begins_tenfold(bars=300)])
 @pytest.mark.parametrize("n", [2, 30, 300, 301, 600, 601, 1_005])
 def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_its_own_bars(
-    series: PriceSeries, n: int
-) -> None:
+    series, n
+):
     night, alone = series.until(n), replace(series.until(n))  # which has no later bars
     assert (night.whole, night.until(n - 1).whole, alone.whole) == (series, series, alone)
     assert starts(night).tolist() == starts(alone).tolist()
@@ -47,7 +46,7 @@ def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_it
         assert np.shares_memory(rows_of(night), rows_of(series)), "computed for each night"
 
 
-def volatility(name: str, series: PriceSeries) -> Floats:
+def volatility(name, series):
     found: Floats = getattr(Volatilities.of(series), name)
     return found
 

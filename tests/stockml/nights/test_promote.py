@@ -5,11 +5,10 @@ from datetime import UTC, date, datetime
 import pytest
 
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.promote import final_verdict, promote
 from stockml.storage.files import sha256_of
-from stockml.storage.receipts import ModelReceipt, PromotionReceipt
+from stockml.storage.receipts import ModelReceipt
 from tests.support.models import write_model
 
 WEDNESDAY, THURSDAY, FRIDAY = date(2013, 2, 27), date(2013, 2, 28), date(2013, 3, 1)
@@ -18,13 +17,13 @@ BETTER = Verdict(True, "better than the champion", {"origins": 60.0})
 WORSE = Verdict(False, "worse", {})
 
 
-def promoted(home: HomePaths, session: date, verdict: Verdict, key: str = "") -> PromotionReceipt:
+def promoted(home, session, verdict, key=""):
     folder = write_model(home.models / "IBM" / str(session), sessions=session.toordinal())
     model = ModelReceipt("IBM", str(folder), sha256_of(folder), session, "retrain", "asked")
     return promote(home, model, key or f"key of {session}", str(session), verdict, at=NOW)
 
 
-def told(home: HomePaths, verdict: Verdict = BETTER) -> Verdict:
+def told(home, verdict=BETTER):
     """The verdict that Thursday's record shows."""
     return final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", verdict)
 
@@ -39,9 +38,7 @@ def told(home: HomePaths, verdict: Verdict = BETTER) -> Verdict:
         (WEDNESDAY, WORSE, False),
     ],
 )
-def test_a_night_is_promoted_exactly_when_its_record_says_so(
-    champion: date | None, verdict: Verdict, is_promoted: bool, home: HomePaths
-) -> None:
+def test_a_night_is_promoted_exactly_when_its_record_says_so(champion, verdict, is_promoted, home):
     if champion:
         promoted(home, champion, BETTER, key="another night")
     before, said = Registry(home.models).champion("IBM"), told(home, verdict)
@@ -55,7 +52,7 @@ def test_a_night_is_promoted_exactly_when_its_record_says_so(
     assert len(Registry(home.models).history("IBM")) == (champion is not None) + is_promoted
 
 
-def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: HomePaths) -> None:
+def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home):
     said = told(home)
     promoted(home, FRIDAY, BETTER)
     made = promoted(home, THURSDAY, said)
@@ -63,9 +60,7 @@ def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home:
     assert made.reason == "a past night: today's model, of 2013-03-01, is unchanged"
 
 
-def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(
-    home: HomePaths,
-) -> None:
+def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(home):
     for session in (WEDNESDAY, THURSDAY):
         promoted(home, session, BETTER)
     back = Registry(home.models).rollback("IBM", at=NOW, reason="by hand")

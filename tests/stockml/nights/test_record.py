@@ -4,7 +4,6 @@ one."""
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -25,7 +24,7 @@ from stockml.nights.record import (
 from tests.support.nights import recorded_night
 
 
-def skipped() -> Night:
+def skipped():
     night = recorded_night()
     return Night.skipped("IBM", night.session, "quota: 25 requests a day", night.finished_at)
 
@@ -37,7 +36,7 @@ OF: dict[object, st.SearchStrategy[Any]] = {
 }
 
 
-def drawn(kind: Any) -> st.SearchStrategy[Any]:
+def drawn(kind):
     """A strategy for any value of the type, field by field: numbers are finite, and what may be
     long is short."""
     made, of = get_origin(kind), get_args(kind)
@@ -54,25 +53,21 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
 
 
 @given(night=drawn(Night))
-def test_any_night_is_read_as_it_was_written(
-    night: Night, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_night_is_read_as_it_was_written(night, tmp_path_factory):
     path = tmp_path_factory.mktemp("night") / "night.json"
     write_night(night, path)
     assert read_night(path) == night
 
 
 @pytest.mark.parametrize("content", ["", '{"ticker": "IBM"}', "\xff"])
-def test_a_file_that_holds_no_night_is_an_error_that_names_it(content: str, tmp_path: Path) -> None:
+def test_a_file_that_holds_no_night_is_an_error_that_names_it(content, tmp_path):
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):
         read_night(tmp_path / "night.json")
 
 
 @pytest.mark.parametrize("change", [(b"fine-tune", b"fine-tuna"), (b"crc3", b"crc4")])
-def test_a_changed_record_is_an_error_that_names_the_file(
-    change: tuple[bytes, bytes], tmp_path: Path
-) -> None:
+def test_a_changed_record_is_an_error_that_names_the_file(change, tmp_path):
     night = recorded_night()
     write_night(night, path := night_path(tmp_path / "nights", night.ticker, night.key))
     path.write_bytes(path.read_bytes().replace(*change))
@@ -81,7 +76,7 @@ def test_a_changed_record_is_an_error_that_names_the_file(
             look(path)
 
 
-def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path: Path) -> None:
+def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path):
     put_aside(path := tmp_path / "night.json")
     path.write_bytes(b"damaged")
     put_aside(path)
@@ -89,7 +84,7 @@ def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path: Path) -> No
     assert [each.read_bytes() for each in tmp_path.glob("*")] == [b"damaged"]
 
 
-def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> None:
+def test_another_nights_record_is_not_taken_for_this_nights(tmp_path):
     """A copy in the wrong place would be shown, and logged, as the night that was asked for."""
     one, other = recorded_night(key="1" * 64), recorded_night(key="2" * 64)
     mixed_up = night_path(tmp_path / "nights", "IBM", one.key)
@@ -106,7 +101,7 @@ def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> N
         read_night(mixed_up)
 
 
-def test_what_a_night_left_is_found_where_its_home_was_moved(tmp_path: Path) -> None:
+def test_what_a_night_left_is_found_where_its_home_was_moved(tmp_path):
     model = tmp_path / "home" / "models" / "IBM" / "m"
     model.mkdir(parents=True)
     gone = {"evaluation_folder": "/gone/evaluations/IBM/e", "plots_folder": "/gone/plots/IBM/p"}

@@ -15,7 +15,7 @@ NEW_YORK = sessions_for("IBM")
 TUESDAY_NIGHT, THANKSGIVING_NIGHT = at("2026-11-24T23:00"), at("2026-11-26T23:00")
 
 
-def november(day: int | None) -> date | None:
+def november(day):
     return date(2026, 11, day) if day else None
 
 
@@ -33,8 +33,8 @@ def november(day: int | None) -> date | None:
     ],
 )
 def test_a_night_is_ordinary_late_stale_or_without_a_session(
-    now: datetime, last_stored: int | None, newest: int | None, session: int, state: str | None
-) -> None:
+    now, last_stored, newest, session, state
+):
     stored, published = november(last_stored), november(newest)
     found = session_status(NEW_YORK, requested=None, now=now, last_stored=stored, newest=published)
     assert (found.session, found.state) == (november(session), state)
@@ -44,7 +44,7 @@ def test_a_night_is_ordinary_late_stale_or_without_a_session(
 
 
 @pytest.mark.parametrize(("day", "state"), [(20, None), (26, states.NO_SESSION)])
-def test_a_requested_day_is_that_days_night(day: int, state: str | None) -> None:
+def test_a_requested_day_is_that_days_night(day, state):
     asked, now = november(day), THANKSGIVING_NIGHT
     found = session_status(NEW_YORK, requested=asked, now=now, last_stored=None)
     assert (found.session, found.state) == (asked, state)
@@ -59,7 +59,7 @@ def test_a_requested_day_is_that_days_night(day: int, state: str | None) -> None
         ("2026-09-07T06:05", None),  # a Monday: the weekend had no night
     ],
 )
-def test_the_morning_after_a_foreign_holiday_asks_for_no_bar(now: str, without: str | None) -> None:
+def test_the_morning_after_a_foreign_holiday_asks_for_no_bar(now, without):
     """It ran Friday's night again, for a request."""
     london = sessions_for("TSCO.LON")
     moment = datetime.fromisoformat(now).replace(tzinfo=ZoneInfo("Europe/London"))
@@ -72,7 +72,7 @@ def test_the_morning_after_a_foreign_holiday_asks_for_no_bar(now: str, without: 
 
 
 @pytest.mark.parametrize("now", ["2012-11-23T13:01", "2012-03-12T22:44"])
-def test_an_unfinished_session_cannot_be_requested_even_after_a_half_days_close(now: str) -> None:
+def test_an_unfinished_session_cannot_be_requested_even_after_a_half_days_close(now):
     with pytest.raises(InvalidSession, match=r"final at .* 22:45 E[SD]T"):
         session_status(NEW_YORK, requested=at(now).date(), now=at(now), last_stored=None)
 
@@ -86,7 +86,7 @@ def test_an_unfinished_session_cannot_be_requested_even_after_a_half_days_close(
         ("2000-01-03", "2013-03-01", "at most 1000"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_refused(first: str, last: str, why: str) -> None:
+def test_a_range_that_makes_no_sense_is_refused(first, last, why):
     sunday = datetime(2013, 3, 3, 12, tzinfo=UTC)
     with pytest.raises(InvalidSession, match=why):
         past_sessions(NEW_YORK, date.fromisoformat(first), date.fromisoformat(last), sunday)

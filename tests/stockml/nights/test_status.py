@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.models.regressions import REGRESSION
 from stockml.nights import status
@@ -20,7 +19,7 @@ from stockml.nights.key_figures import (
     newest,
     night_age,
 )
-from stockml.nights.record import Night, night_path, write_night
+from stockml.nights.record import night_path, write_night
 from stockml.prices.calendar import sessions_for
 from stockml.settings import AgeingSettings
 from tests.support.nights import recorded_night
@@ -32,25 +31,25 @@ MONDAY, EXPIRED = MORNING + timedelta(days=3), MORNING + timedelta(days=14)
 FAILED = status.LastRun("Failed", "the key is wrong", datetime(2013, 3, 1, 23, 31, tzinfo=UTC))
 
 
-def kept(home: HomePaths, night: Night | None = None) -> Night:
+def kept(home, night=None):
     night = night or recorded_night()
     write_night(night, night_path(home.nights, night.ticker, night.key))
     keep_newest(home.nights, night)
     return night
 
 
-def row(home: HomePaths, now: datetime = MORNING) -> status.TickerRow:
+def row(home, now=MORNING):
     (found,) = status.rows(home, ["IBM"], now)
     return found
 
 
-def state(home: HomePaths, now: datetime = MORNING) -> tuple[str, str]:
+def state(home, now=MORNING):
     """In full, and as the table has it."""
     found = row(home, now)
     return found.state, found.cells()[5]
 
 
-def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: HomePaths) -> None:
+def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home):
     assert state(home)[0] == "no night yet"
     night = kept(home)
     assert (row(home).state, row(home).key_figures) == ("up to date", KeyFigures.of(night))
@@ -64,7 +63,7 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     assert (age.sessions, age.expired) == (11, True)
 
 
-def test_a_row_is_about_the_share_and_its_figures_about_the_model(home: HomePaths) -> None:
+def test_a_row_is_about_the_share_and_its_figures_about_the_model(home):
     night = kept(home, recorded_night(metrics={"answer/day_change_pct": -2.0}))
     assert row(home).cells()[3:5] == ("calm", "-2.0%")
     assert max(map(len, status.text([row(home)]).splitlines())) <= 80
@@ -81,8 +80,8 @@ def test_a_row_is_about_the_share_and_its_figures_about_the_model(home: HomePath
         assert row(home).cells()[3:5] == ("wild", "-2.0%, was calm, new model")
 
 
-def test_a_failure_is_shown_until_a_night_completes(home: HomePaths) -> None:
-    def after(**changes: object) -> None:
+def test_a_failure_is_shown_until_a_night_completes(home):
+    def after(**changes):
         status.record_run(home.nights, "IBM", replace(FAILED, **changes))  # type: ignore[arg-type]
 
     after()
@@ -101,9 +100,7 @@ def test_a_failure_is_shown_until_a_night_completes(home: HomePaths) -> None:
         assert state(home, MONDAY)[0] == "1 session behind"
 
 
-def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(
-    home: HomePaths,
-) -> None:
+def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(home):
     kept(home)
     (damaged := Ledger(home.ledger).file("KO")).parent.mkdir(parents=True)
     damaged.write_bytes(b"damaged")
@@ -112,7 +109,7 @@ def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(
     assert f"KO: {damaged}: expected a readable record" in status.text(listed)
 
 
-def test_the_next_run_is_told_in_new_york() -> None:
+def test_the_next_run_is_told_in_new_york():
     usual = status.TickerRow("IBM", None, "")
     soon = replace(usual, next_run=datetime(2013, 3, 5, 0, 45, tzinfo=UTC))
     shown = [each.cells()[-1] for each in (soon, replace(usual, paused=True), usual)]
@@ -120,9 +117,7 @@ def test_the_next_run_is_told_in_new_york() -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(
-    home: HomePaths, is_first: bool
-) -> None:
+def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(home, is_first):
     """The forecast is put into the ledger first; the night's record may then find no room on the
     disk."""
     if not is_first:
@@ -137,7 +132,7 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
     assert status.missing(home, ["IBM"], morning, {}) == []
 
 
-def test_only_gains_beyond_luck_are_counted_and_from_too_few_origins_no_figures_shown() -> None:
+def test_only_gains_beyond_luck_are_counted_and_from_too_few_origins_no_figures_shown():
     usual, none = KeyFigures.of(recorded_night()), status.TickerRow("KO", None, "no night yet")
     listed = [
         replace(none, key_figures=replace(usual, network_helps=helps))
@@ -161,13 +156,11 @@ def test_only_gains_beyond_luck_are_counted_and_from_too_few_origins_no_figures_
         ),
     ],
 )
-def test_a_forecast_or_champion_past_its_age_limit_is_named(
-    home: HomePaths, sessions: int, limits: dict[str, int], said: list[str]
-) -> None:
+def test_a_forecast_or_champion_past_its_age_limit_is_named(home, sessions, limits, said):
     new_york = sessions_for("IBM")
     now = datetime.combine(new_york.after(LAST, sessions)[-1], MORNING.timetz()) + timedelta(days=1)
 
-    def too_old() -> list[str]:
+    def too_old():
         return status.too_old(home, "IBM", new_york, now, AgeingSettings(**limits))
 
     assert too_old() == [], "before the first"
@@ -180,8 +173,8 @@ def test_a_forecast_or_champion_past_its_age_limit_is_named(
 
 
 def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_read_from_records(
-    home: HomePaths,
-) -> None:
+    home,
+):
     night = kept(home)
     later = night.finished_at + timedelta(days=9)
     kept(home, replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=later))

@@ -2,7 +2,6 @@
 keys."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,6 @@ from stockml.models.trained_model import FINE_TUNED, PRETRAINED
 from stockml.nights import summary
 from stockml.nights.card import Card
 from stockml.nights.key_figures import KeyFigures
-from stockml.nights.record import Night
 from tests.stockml.nights.test_record import skipped
 from tests.support.json_fields import check_fields
 from tests.support.nights import recorded_night
@@ -22,7 +20,7 @@ from tests.support.nights import recorded_night
 RUN = "http://127.0.0.1:5000/#/experiments/1/runs/0f6f"
 
 
-def logged() -> Night:
+def logged():
     return replace(
         recorded_night(),
         mlflow_run_id="0f6f",
@@ -35,7 +33,7 @@ def logged() -> Night:
     )
 
 
-def publishing_a_path() -> Night:
+def publishing_a_path():
     """A night that publishes a network's path, as a tutorial night does."""
     night = recorded_night("GOOG", share=0.6)
     test = DieboldMariano(-2.1, 0.03, 0.015)
@@ -45,22 +43,22 @@ def publishing_a_path() -> Night:
     )
 
 
-def details(night: Night) -> str:
+def details(night):
     return summary.text(night, details=True)
 
 
-def words(night: Night) -> str:
+def words(night):
     return " ".join(details(night).split())
 
 
-def rows_of(night: Night, heading: str, width: int) -> list[str]:
+def rows_of(night, heading, width):
     """The names of a table's rows."""
     lines = details(night).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith(heading))
     return [line[:width].strip() for line in lines[first + 1 : lines.index("", first)]]
 
 
-def test_the_scores_come_after_the_card_and_only_when_asked_for() -> None:
+def test_the_scores_come_after_the_card_and_only_when_asked_for():
     """All that an ordinary night says is in the texts of tests/stockml/tracking/pages.txt."""
     night = logged()
     card, told = Card.of("IBM", night.forecast, night).text(), words(night)
@@ -78,7 +76,7 @@ def test_the_scores_come_after_the_card_and_only_when_asked_for() -> None:
     assert len(shown.splitlines()) <= 17
 
 
-def test_credit_goes_to_what_is_published() -> None:
+def test_credit_goes_to_what_is_published():
     night = publishing_a_path()
     assert "published the network's path, with the regression's width" in words(night)
     gain = "network adds +0.012 of the path's skill (-0.008 to +0.032), p 0.03"
@@ -99,8 +97,8 @@ def test_credit_goes_to_what_is_published() -> None:
     assert "no network too new" in words(worse)
 
 
-def test_a_live_figure_shows_its_observations_and_calls_fewer_than_thirty_too_few() -> None:
-    def said(**changes: float) -> str:
+def test_a_live_figure_shows_its_observations_and_calls_fewer_than_thirty_too_few():
+    def said(**changes):
         live = {f"live/{name}": value for name, value in changes.items()}
         return words(replace(logged(), metrics={**logged().metrics, **live}))
 
@@ -109,7 +107,7 @@ def test_a_live_figure_shows_its_observations_and_calls_fewer_than_thirty_too_fe
     assert "live forecasts" not in said(matured=0)
 
 
-def test_a_skipped_night_says_why_and_no_more_and_another_what_was_promoted() -> None:
+def test_a_skipped_night_says_why_and_no_more_and_another_what_was_promoted():
     why = "skipped: quota: 25 requests a day"
     assert summary.text(skipped()) == summary.markdown(skipped()) == f"IBM 2013-02-28 {why}"
     assert summary.message(skipped()) == why
@@ -119,14 +117,14 @@ def test_a_skipped_night_says_why_and_no_more_and_another_what_was_promoted() ->
 
 
 @pytest.mark.parametrize("night", [logged, skipped], ids=["completed", "skipped"])
-def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night: Callable[[], Night]) -> None:
+def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night):
     found = json.loads(json.dumps(summary.as_json(night()), allow_nan=False))
     check_fields("nightly", found)
     assert found["promoted"] is False
     assert (found["forecast"] is None) == (found["status"] == "skipped")
 
 
-def test_no_text_of_a_record_is_an_image_a_link_or_html_on_a_page() -> None:
+def test_no_text_of_a_record_is_an_image_a_link_or_html_on_a_page():
     bad = "<img src=//x>![i](//x)"
     texts = dict.fromkeys(("reason", "mode", "publisher"), bad)
     night = replace(logged(), data_notes=(bad,), mlflow_run_url=f"/){bad}", **texts)

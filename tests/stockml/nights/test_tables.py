@@ -1,20 +1,18 @@
 """What a night's tables say where something is missing or did no better."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from stockml.evaluation.path_scores import PUBLISHED
 from stockml.models.trained_model import PRETRAINED
-from stockml.nights.record import Night
 from stockml.nights.tables import distributions, outlook, past_outlooks, rise
 from tests.stockml.nights.test_summary import details, publishing_a_path, rows_of
 from tests.support.nights import recorded_night
 
 
 @pytest.fixture
-def night() -> Night:
+def night():
     return recorded_night()
 
 
@@ -26,9 +24,7 @@ def night() -> Night:
         ({"usual": (0.009, 0.01)}, "0.9% to 1%"),
     ],
 )
-def test_what_is_usual_has_enough_decimals_or_is_unknown(
-    night: Night, changes: dict[str, Any], said: str
-) -> None:
+def test_what_is_usual_has_enough_decimals_or_is_unknown(night, changes, said):
     """All tables of an ordinary night are in tests/stockml/tracking/pages.txt."""
     entry = replace(night.forecast.outlook[1], **changes)
     _, heading, shown = outlook(replace(night.forecast, outlook=(entry,)), None).lines()
@@ -36,7 +32,7 @@ def test_what_is_usual_has_enough_decimals_or_is_unknown(
     assert len(shown) == len(heading)
 
 
-def test_without_a_test_or_a_pretrained_network_its_figures_are_left_out(night: Night) -> None:
+def test_without_a_test_or_a_pretrained_network_its_figures_are_left_out(night):
     untested = tuple(replace(each, test=None) for each in night.outlook_scores)
     assert ", p " not in past_outlooks(replace(night, outlook_scores=untested)).markdown()
     table = night.distributions
@@ -46,7 +42,7 @@ def test_without_a_test_or_a_pretrained_network_its_figures_are_left_out(night: 
     assert PRETRAINED not in {label for label, *_ in without.rows}
 
 
-def test_one_table_lists_every_path_from_the_reference_to_what_is_published(night: Night) -> None:
+def test_one_table_lists_every_path_from_the_reference_to_what_is_published(night):
     alone = details(replace(night, evaluation=replace(night.evaluation, origins=1)))
     assert "path, 1 origin " in alone
     assert "direction (" not in alone, "a share of one origin says nothing"
@@ -56,14 +52,12 @@ def test_one_table_lists_every_path_from_the_reference_to_what_is_published(nigh
     assert of_a_path == [*first, "LSTM", "champion", "without network", "published"]
 
 
-def test_a_chance_that_scored_no_better_than_the_shares_own_frequency_gives_way_to_it(
-    night: Night,
-) -> None:
+def test_a_chance_that_scored_no_better_than_the_shares_own_frequency_gives_way_to_it(night):
     forecast, evaluation = night.forecast, night.evaluation
     published = evaluation.scores[PUBLISHED]
     rate = published.direction.base_rate
 
-    def said(brier: float) -> str:
+    def said(brier):
         direction = replace(published.direction, brier=brier)
         scores = {**evaluation.scores, PUBLISHED: replace(published, direction=direction)}
         return rise(replace(night, evaluation=replace(evaluation, scores=scores)), forecast)

@@ -11,26 +11,24 @@ import pytest
 from stockml.errors import StoreError
 from stockml.features.origins import OriginSplit
 from stockml.forecasts.forecast import Band
-from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import HomePaths
+from stockml.forecasts.ledger import Ledger
 from stockml.models.trained_model import Decision, Provenance, TrainedModel, load_model, save
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights.night_key import training_code
 from stockml.nights.train import champion_of_decision, decide_mode, train_night
-from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, settings_for
-from stockml.storage.receipts import DecisionReceipt, ModelReceipt
+from stockml.settings import settings_for
+from stockml.storage.receipts import ModelReceipt
 from tests.stockml.nights.steps import ALONE, ONE, OWN, SHORT, dataset_of, learned, night, promote
 from tests.support import forecasts
 
 
-def decided(home: HomePaths, sessions: int, settings: Settings = ONE) -> DecisionReceipt:
+def decided(home, sessions, settings=ONE):
     return decide_mode(home, dataset_of(home, SHORT.until(sessions)), settings)
 
 
 def test_what_was_decided_or_learned_for_other_bars_pretrained_networks_or_settings_is_not_taken_for_tonights(
-    home: HomePaths,
-) -> None:
+    home,
+):
     dataset = dataset_of(home, SHORT.until(100))
     others = [dataset, replace(dataset, pretrained="newer"), replace(dataset, sha256="9")]
     made = [decide_mode(home, each, ONE) for each in others]
@@ -41,9 +39,7 @@ def test_what_was_decided_or_learned_for_other_bars_pretrained_networks_or_setti
     assert {model.parent for model in models} == {home.models / "ABC"}
 
 
-def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(
-    home: HomePaths,
-) -> None:
+def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(home):
     _, first = learned(home, SHORT.until(100))
     file = Path(first.path) / "model.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "form": 1}))
@@ -55,7 +51,7 @@ def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_com
     assert second.found.verdict.reason.startswith("the champion has no score (")
 
 
-def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: HomePaths) -> None:
+def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home):
     _, first = learned(home, SHORT.until(100))
     promote(home, first)
     dataset, decision = dataset_of(home, SHORT.until(101)), decided(home, 101)
@@ -65,7 +61,7 @@ def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Ho
             step()
 
 
-def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home: HomePaths) -> None:
+def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home):
     """So a night that is run again after its own promotion decides as it did before; one before the
     champion's own does not know it."""
     decision, first = learned(home, SHORT.until(100), ONE.changed(mode="keep"))
@@ -87,8 +83,8 @@ def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home: Home
 
 
 def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_the_last_close(
-    home: HomePaths,
-) -> None:
+    home,
+):
     """Thirty of them that share no session; fewer tell too little."""
     small = {f"evaluation.{part}_sessions": 60 for part in ("test", "validation")}
     settings = settings_for("tutorial", {"policy.scale_drift": 100.0, **small})
@@ -112,7 +108,7 @@ def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_
         assert decide_mode(home, tonight, settings).reason.startswith(reason)
 
 
-def five_steps(origin: int) -> LedgerEntry:
+def five_steps(origin):
     """A published path that rises by 2 % a session."""
     whole = forecasts.entry(origin, slope=0.02)
     said = whole.forecast
@@ -127,8 +123,8 @@ def five_steps(origin: int) -> LedgerEntry:
     [(ALONE, ["pretrained", "pretrained"], True), (OWN, ["retrain", "fine-tune"], False)],
 )
 def test_the_next_night_continues_the_champion_and_makes_a_new_model_only_where_one_was_trained(
-    home: HomePaths, series: PriceSeries, modes: list[str], is_kept: bool
-) -> None:
+    home, series, modes, is_kept
+):
     first = night(home, series.until(900))
     promote(home, first.model)
     second = night(home, series.until(902))

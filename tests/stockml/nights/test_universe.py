@@ -7,7 +7,6 @@ from datetime import date
 import pytest
 
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
-from stockml.home import HomePaths
 from stockml.nights.tables import grouped_line
 from stockml.nights.universe import (
     NightRow,
@@ -22,11 +21,11 @@ from tests.support.nights import recorded_night
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
 
 
-def failed(ticker: str, why: str) -> NightRow:
+def failed(ticker, why):
     return NightRow(ticker, THURSDAY, "failed", "Failed", why=why)
 
 
-def test_a_row_holds_the_nights_figures_and_a_skill_is_made_of_its_two_errors() -> None:
+def test_a_row_holds_the_nights_figures_and_a_skill_is_made_of_its_two_errors():
     night = recorded_night(seconds=12.34)
     row, adds, path = NightRow.of_night(night, "Completed"), night.network_adds, night.forecast
     published, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
@@ -48,7 +47,7 @@ def test_a_row_holds_the_nights_figures_and_a_skill_is_made_of_its_two_errors() 
     assert told == (night.mode, night.reason, night.rows_added, 12.3, night.verdict.promoted)
 
 
-def test_a_skipped_nights_row_says_why_and_claims_nothing() -> None:
+def test_a_skipped_nights_row_says_why_and_claims_nothing():
     row = NightRow.of_night(skipped(), "Skipped: quota")
     why = skipped().reason
     told = ("IBM", THURSDAY, "skipped", "Skipped: quota")
@@ -56,7 +55,7 @@ def test_a_skipped_nights_row_says_why_and_claims_nothing() -> None:
     assert str(row) == f"IBM: skipped: quota: {why}"
 
 
-def test_rows_stand_by_ticker_and_session_in_a_file_named_after_the_newest(home: HomePaths) -> None:
+def test_rows_stand_by_ticker_and_session_in_a_file_named_after_the_newest(home):
     days = [("MSFT", THURSDAY), ("IBM", FRIDAY), ("IBM", None), ("IBM", THURSDAY)]
     rows = [NightRow(ticker, day, "completed", "Completed") for ticker, day in days]
     told = [(line["ticker"], line["session"]) for line in records([*rows, failed("Z", "")])]
@@ -71,7 +70,7 @@ def test_rows_stand_by_ticker_and_session_in_a_file_named_after_the_newest(home:
     ]
 
 
-def test_a_line_names_twenty_of_a_reason_and_counts_all_that_it_leaves_out() -> None:
+def test_a_line_names_twenty_of_a_reason_and_counts_all_that_it_leaves_out():
     told = [(f"T{at}", "x") for at in range(30)] + [(f"U{at}", f"{{y}} {at}") for at in range(30)]
     line = grouped_line(told, "{names}: {why}", others=", elsewhere")
     assert line.startswith("T0, T1, ")
@@ -79,6 +78,6 @@ def test_a_line_names_twenty_of_a_reason_and_counts_all_that_it_leaves_out() -> 
     assert line.endswith("; U18: {y} 18; and 21 more, elsewhere")
 
 
-def test_a_reason_in_a_table_is_no_image_that_a_page_would_fetch_no_link_and_no_html() -> None:
+def test_a_reason_in_a_table_is_no_image_that_a_page_would_fetch_no_link_and_no_html():
     [row] = table([failed("T", "found '<img src=//x> ![i](//x) [a](//x)' [1]")])
     assert row["Why"] == "found '< img src=//x> ![i] (//x) [a] (//x)' [1]"

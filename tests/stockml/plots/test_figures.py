@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,13 +36,13 @@ from tests.support.nights import assessed, recorded_night
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 CROWDED = ("leads", "forecast", "calibration", "averages", "training", "changes")
 
 
 @pytest.mark.parametrize("name", [name for name in read_kept(KEPT) if not name.startswith("table")])
-def test_a_figure_shows_what_it_did_and_all_of_it_can_be_read(name: str) -> None:
+def test_a_figure_shows_what_it_did_and_all_of_it_can_be_read(name):
     figure = drawn(name)
     check_kept(KEPT, name, described(figure))
     if not name.startswith("tutorial"):
@@ -55,13 +54,13 @@ def test_a_figure_shows_what_it_did_and_all_of_it_can_be_read(name: str) -> None
         assert all(lower.y0 + 0.8 * lower.height <= upper.y0 for lower, upper in boxes)
 
 
-def test_a_table_of_the_tutorial_says_what_it_did_and_nothing_drawn_is_not_kept() -> None:
+def test_a_table_of_the_tutorial_says_what_it_did_and_nothing_drawn_is_not_kept():
     for name, table in tables().items():
         check_kept(KEPT, name, table)
     assert {*read_kept(KEPT)} == {*makers(), *tables()}
 
 
-def check_nothing_is_cut_off(figure: "Figure") -> None:
+def check_nothing_is_cut_off(figure):
     right, top = figure.bbox.max + 1
     for axes in figure.axes:
         shown = [*figure.texts, *axes.texts, axes.xaxis.label, axes.yaxis.label]
@@ -71,7 +70,7 @@ def check_nothing_is_cut_off(figure: "Figure") -> None:
             assert inside, f"{text.get_text()!r} leaves the page: {box}"
 
 
-def check_contrast(figure: "Figure") -> None:
+def check_contrast(figure):
     """With white: 4.5 of text, 3 of lines and dots (WCAG 2.1, 1.4.3 and 1.4.11)."""
     texts = {text.get_color() for text in figure.findobj(Text)}
     assert {colour for colour in texts if contrast(colour) < 4.5} == set()
@@ -81,18 +80,18 @@ def check_contrast(figure: "Figure") -> None:
     assert {colour for colour in lines if contrast(colour) < 3} <= {style.GRID}
 
 
-def contrast(colour: str) -> float:
+def contrast(colour):
     return float(1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05))
 
 
 @pytest.mark.parametrize("sight", SEEN)
-def test_no_two_colours_can_be_mistaken_for_each_other(sight: str) -> None:
+def test_no_two_colours_can_be_mistaken_for_each_other(sight):
     """20 tells thin lines apart."""
     least = 20 if sight == "all" else 10
     assert {pair: apart for pair, apart in distances(COLOURS, sight).items() if apart < least} == {}
 
 
-def test_a_matplotlibrc_of_the_user_affects_no_plot(tmp_path: Path) -> None:
+def test_a_matplotlibrc_of_the_user_affects_no_plot(tmp_path):
     usual = style.png(drawn("leads"))
     with rc_context({"lines.linewidth": 9, "axes.facecolor": "black", "text.usetex": True}):
         [saved] = style.save({"leads": lambda: drawn("leads")}, tmp_path)
@@ -100,7 +99,7 @@ def test_a_matplotlibrc_of_the_user_affects_no_plot(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
+def test_drawing_needs_no_display_and_leaves_no_global_state():
     code = (
         "import sys; from tests.stockml.plots.recorded import drawn; from stockml.plots import "
         "style; style.png(drawn('forecast'));print('matplotlib.pyplot' in sys.modules)"
@@ -111,7 +110,7 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
     assert ran.stdout == "False\n"
 
 
-def test_fewer_than_thirty_origins_are_no_finding() -> None:
+def test_fewer_than_thirty_origins_are_no_finding():
     """As a share has in its first year and a half: three origins gave a title of a month's fall."""
     for origins, is_few in ((29, True), (30, False)):
         found, sessions, close = assessed("IBM", DAY), series().sessions, series().close
@@ -127,11 +126,11 @@ def test_fewer_than_thirty_origins_are_no_finding() -> None:
         assert judged != is_few
 
 
-def title_of(figure: "Figure") -> str:
+def title_of(figure):
     return figure.texts[0].get_text()
 
 
-def test_a_title_does_not_claim_what_is_within_the_noise() -> None:
+def test_a_title_does_not_claim_what_is_within_the_noise():
     found = assessed("IBM", DAY).evaluation
     published = found.comparison(PUBLISHED, LAST_CLOSE)
     noisy = replace(published, test=replace(published.test, p_value=0.05))
@@ -139,13 +138,13 @@ def test_a_title_does_not_claim_what_is_within_the_noise() -> None:
     assert title_of(figure).endswith(" of 50 leads, could be luck")
 
 
-def test_a_forecast_whose_origin_has_no_bar_any_more_is_drawn_as_it_was_made() -> None:
+def test_a_forecast_whose_origin_has_no_bar_any_more_is_drawn_as_it_was_made():
     sessions, close = series().sessions, series().close
     assert scale_of(tonight(), sessions, both(close / 2)) == pytest.approx(0.5), "after a split"
     assert scale_of(tonight(), sessions[:-1], both(close[:-1])) == 1.0
 
 
-def test_realised_volatility_is_of_the_sessions_after_each_origin_and_of_none_over_a_hole() -> None:
+def test_realised_volatility_is_of_the_sessions_after_each_origin_and_of_none_over_a_hole():
     whole, at = series(), np.arange(1_970, 2_030)
     squares = [np.diff(np.log(whole.close[origin : origin + 21])) ** 2 for origin in at]
     expected = (252 * np.mean(squares, axis=1)) ** 0.5
@@ -154,7 +153,7 @@ def test_realised_volatility_is_of_the_sessions_after_each_origin_and_of_none_ov
     assert at[np.isnan(came)].tolist() == [*range(1_980, 2_000)]  # the last 20 before it
 
 
-def test_what_differs_between_two_nights_is_told() -> None:
+def test_what_differs_between_two_nights_is_told():
     before = night_before()
     settings = {**before.settings, "mode": "keep"}
     tonights = recorded_night(code_hash="other", settings=settings)

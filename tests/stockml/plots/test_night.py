@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,15 +11,13 @@ import pytest
 
 from stockml.features.origins import every_nth
 from stockml.forecasts.ledger import Ledger
-from stockml.home import HomePaths
 from stockml.models.trained_model import Evidence
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights.key_figures import keep_newest
-from stockml.nights.record import Night, night_path, write_night
+from stockml.nights.record import night_path, write_night
 from stockml.plots import training, tutorial
-from stockml.plots.night import Makers, draw, figures, gain_of, makers
+from stockml.plots.night import draw, figures, gain_of, makers
 from stockml.plots.style import png
-from stockml.prices.series import PriceSeries
 from stockml.settings import settings_for
 from stockml.tracking.run_content import plot_names
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, publish, series, split
@@ -34,24 +31,24 @@ DRAWN = ("volatility", "leads", "calibration", "residuals", "averages", "history
 Rows = tuple[Mapping[str, Any], ...]
 
 
-def learned(rows: Rows = (), **of_model: Any) -> SimpleNamespace:
+def learned(rows=(), **of_model):
     """What the figures show of a trained model; `rows` are its epochs."""
     usual = {"settings": settings_for("nightly"), "held_out": None}
     usual |= {"evidence": Evidence(0.0012, 100), **of_model}
     return SimpleNamespace(parts=split(), history=rows, **usual)
 
 
-def figures_of(rows: Rows, prices: PriceSeries | None = None, **of_model: Any) -> Makers:
+def figures_of(rows, prices=None, **of_model):
     """What makes the night's figures."""
     return figures("IBM", prices or series(), assessed("IBM", DAY), learned(rows, **of_model))
 
 
-def made(home: HomePaths, night: Night, prices: PriceSeries | None = None) -> Makers:
+def made(home, night, prices=None):
     return makers(home, night, prices or series(), assessed("IBM", DAY), learned())
 
 
 @pytest.mark.slow
-def test_each_figure_is_drawn_once_from_the_nights_own_values(tmp_path: Path) -> None:
+def test_each_figure_is_drawn_once_from_the_nights_own_values(tmp_path):
     rows = trained("IBM", DAY).history
     expected = {name: drawn(name) for name in DRAWN}
     expected |= {
@@ -68,7 +65,7 @@ def test_each_figure_is_drawn_once_from_the_nights_own_values(tmp_path: Path) ->
         assert (tmp_path / f"{name}.png").read_bytes() == png(figure), name
 
 
-def test_changes_are_plotted_only_where_there_is_an_earlier_night(home: HomePaths) -> None:
+def test_changes_are_plotted_only_where_there_is_an_earlier_night(home):
     night = recorded_night("IBM", DAY)
     assert "changes" not in made(home, night)
     before = recorded_night(day=date(2013, 2, 27))
@@ -82,7 +79,7 @@ def test_changes_are_plotted_only_where_there_is_an_earlier_night(home: HomePath
     assert "changes" not in made(home, night), "a damaged record does not end tonight's"
 
 
-def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: HomePaths) -> None:
+def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home):
     """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the
     price."""
     prices = with_prices(series(), np.where(np.arange(len(series()))[::-1] < 22, 1.0, 100.0))
@@ -96,9 +93,7 @@ def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: 
     assert axes.get_ylim()[1] < 2 * series().close.max()
 
 
-def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(
-    home: HomePaths,
-) -> None:
+def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home):
     night = recorded_night("IBM", DAY)
     publish(Ledger(home.ledger), assessed("IBM", DAY).forecast, night.key)
     assert "ledger" not in made(home, night)
@@ -107,14 +102,14 @@ def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_
     assert png(made(home, night)["ledger"]()) == png(drawn("ledger"))
 
 
-def test_a_model_that_was_not_trained_or_learned_for_one_epoch_has_no_training_curve() -> None:
+def test_a_model_that_was_not_trained_or_learned_for_one_epoch_has_no_training_curve():
     one_epoch = (history()[0], *history()[5:])
     assert (
         "training" not in figures_of(()).keys() | figures_of(one_epoch, settings=TUTORIALS).keys()
     )
 
 
-def test_a_tutorial_night_draws_what_its_network_was_fed_and_how_its_predictions_changed() -> None:
+def test_a_tutorial_night_draws_what_its_network_was_fed_and_how_its_predictions_changed():
     end, sessions, mid = split().train_end + 50, series().sessions, series().mid
     prepared = prepare(mid, end)
     scale = TutorialScale.of(prepared, sessions)

@@ -4,10 +4,8 @@ key is in no error, log, answer or pickle."""
 import logging
 import pickle
 from datetime import date, timedelta
-from typing import NoReturn
 
 import pytest
-from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
 from stockml.errors import (
@@ -181,7 +179,7 @@ def test_a_series_that_echoes_the_key_is_kept_without_it(connected):
 class Unsent(HTTPAdapter):
     """Keeps the last request that it is given, and sends none."""
 
-    def send(self, request: PreparedRequest, *_: object, **__: object) -> NoReturn:
+    def send(self, request, *_, **__):
         self.request = request
         raise ConnectionError
 

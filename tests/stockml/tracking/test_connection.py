@@ -6,11 +6,9 @@ import multiprocessing
 import shutil
 import sqlite3
 import traceback
-from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -18,7 +16,6 @@ from mlflow.exceptions import RestException
 
 from stockml.errors import TrackingOutdated, TrackingUnavailable
 from stockml.home import current_home
-from stockml.nights.record import Night
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import WRITTEN_BY, reason, without_password
 from tests.stockml.tracking.logged import changed, runs
@@ -35,7 +32,7 @@ ANSWERS = {
 
 
 @pytest.fixture(params=ANSWERS)
-def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def address(request, monkeypatch):
     """An address where no MLflow answers: nothing listens, or another server."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -44,8 +41,8 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run_and_shows_no_password(
-    address: str, tracking: Tracking, night: Night
-) -> None:
+    address, tracking, night
+):
     """Neither in the error's text nor in its traceback, which Prefect keeps with the run's logs."""
     with_password = address.replace("//", "//me:hidden@")
     unknown_scheme = "postgres://me:hidden@db.example/mlflow"
@@ -73,8 +70,8 @@ def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run_and_shows_no_
     ],
 )
 def test_a_server_that_refuses_or_failed_itself_is_unavailable_and_one_asked_wrongly_is_not(
-    code: str, status: int, is_away: bool, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    code, status, is_away, tracking, monkeypatch
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     answer = whole(json.dumps({"error_code": code, "message": ""}).encode(), status)
     with (
@@ -86,9 +83,7 @@ def test_a_server_that_refuses_or_failed_itself_is_unavailable_and_one_asked_wro
     assert type(told.value) is (TrackingUnavailable if is_away else RestException)
 
 
-def test_a_database_that_a_newer_mlflow_made_is_said_with_the_release_to_install(
-    tracking: Tracking, night: Night
-) -> None:
+def test_a_database_that_a_newer_mlflow_made_is_said_with_the_release_to_install(tracking, night):
     """As by one with other tables; then as by an older one, for which MLflow's own advice is
     right."""
     tracking.prepare()
@@ -107,16 +102,14 @@ def test_a_database_that_a_newer_mlflow_made_is_said_with_the_release_to_install
         in_a_process_of_its_own(tracking.prepare)
 
 
-def in_a_process_of_its_own(call: Callable[..., object], *arguments: object) -> None:
+def in_a_process_of_its_own(call, *arguments):
     """MLflow looks at a database's tables once a process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         pool.submit(call, *arguments).result()
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", None])
-def test_a_damaged_database_is_named_and_left_as_it_is(
-    tracking: Tracking, night: Night, content: bytes | None
-) -> None:
+def test_a_damaged_database_is_named_and_left_as_it_is(tracking, night, content):
     path = tracking.home.root / "mlflow.db"
     damaged = path.read_bytes()[:4000] + b"\xff" * 5000 if content is None else content
     path.write_bytes(damaged)
@@ -127,9 +120,7 @@ def test_a_damaged_database_is_named_and_left_as_it_is(
     assert path.read_bytes() == damaged
 
 
-def test_a_home_that_was_moved_says_where_a_link_has_to_lead(
-    tracking: Tracking, night: Night, tmp_path: Path
-) -> None:
+def test_a_home_that_was_moved_says_where_a_link_has_to_lead(tracking, night, tmp_path):
     """MLflow keeps full addresses of files; with the link, old and new ones lie in the moved
     home."""
     before, root = tracking.keep_and_log(night), tracking.home.root
@@ -148,7 +139,7 @@ def test_a_home_that_was_moved_says_where_a_link_has_to_lead(
         assert (moved.home.root / "artifacts/IBM" / run_id / "artifacts/night.json").exists()
 
 
-def test_a_message_never_shows_a_password() -> None:
+def test_a_message_never_shows_a_password():
     shown = "postgresql+psycopg://db.example:5432/mlflow"
     for password in ("secret", "sec@ret"):
         uri = shown.replace("db.", f"me:{password}@db.")

@@ -4,19 +4,16 @@ its new symbol."""
 from dataclasses import replace
 from datetime import date
 from itertools import count
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from stockml.nights.record import Night
 from stockml.tracking import views
-from stockml.tracking.client import Tracking
 from stockml.tracking.views import NOTE
 from tests.stockml.tracking.logged import client, experiment, runs, versions
 
 
-def check_renamed(tracking: Tracking) -> None:
+def check_renamed(tracking):
     """Run, track record and model bear the new name, and their notes."""
     [run], [record] = runs(tracking, "BIM"), runs(tracking, "")
     for each in (run, record):
@@ -28,9 +25,7 @@ def check_renamed(tracking: Tracking) -> None:
     assert model.description.startswith("Forecasts BIM's close:")
 
 
-def test_experiment_and_model_follow_a_share_to_its_new_symbol(
-    tracking: Tracking, night: Night
-) -> None:
+def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking, night):
     logged = tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
@@ -60,13 +55,13 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(
     ],
 )
 def test_a_renaming_that_is_killed_anywhere_is_finished_by_the_next(
-    step: str, call: int, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    step, call, tracking, night, monkeypatch
+):
     tracking.log_night(night)
     with monkeypatch.context() as dying:
         real, calls = getattr(MlflowClient, step), count(1)
 
-        def die(*arguments: Any, **named: Any) -> None:
+        def die(*arguments, **named):
             real(*arguments, **named)
             if next(calls) == call:
                 raise KeyboardInterrupt
@@ -79,9 +74,7 @@ def test_a_renaming_that_is_killed_anywhere_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize("ticker", ["IBM", ""])
-def test_an_experiment_someone_deleted_comes_back_with_the_next_night(
-    ticker: str, tracking: Tracking, night: Night
-) -> None:
+def test_an_experiment_someone_deleted_comes_back_with_the_next_night(ticker, tracking, night):
     logged = tracking.log_night(night)
     client(tracking).delete_experiment(experiment(tracking, ticker).experiment_id)
     tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
@@ -91,9 +84,7 @@ def test_an_experiment_someone_deleted_comes_back_with_the_next_night(
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
 
 
-def test_a_page_someone_rearranged_stays_that_way_until_a_version_arranges_it_anew(
-    tracking: Tracking, night: Night
-) -> None:
+def test_a_page_someone_rearranged_stays_that_way_until_a_version_arranges_it_anew(tracking, night):
     tracking.log_night(night)
     client(tracking).set_experiment_tag(experiment(tracking).experiment_id, views.TAG, "mine")
     tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))

@@ -4,7 +4,6 @@ session's."""
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -12,11 +11,8 @@ from mlflow import MlflowClient
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.home import HomePaths
 from stockml.models.registry import Registry
-from stockml.nights.record import Night
 from stockml.storage.files import sha256_of
-from stockml.tracking.client import Tracking
 from tasks.maintenance import resume_what_waited
 from tests.stockml.tracking.logged import aliased, changed, client, promote, runs, versions
 from tests.stockml.tracking.test_runs import Killed
@@ -25,8 +21,8 @@ from tests.support.models import write_model
 
 
 def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_challenger(
-    tracking: Tracking, night: Night
-) -> None:
+    tracking, night
+):
     tracking.log_night(night)
     second = tracking.log_night(replace(night, key="f" * 64))
     assert len(runs(tracking)) == len(versions(tracking)) == 2
@@ -38,7 +34,7 @@ def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_c
     assert str(aliased(tracking, "challenger").version) == second.model_version
 
 
-def test_no_version_is_challenger_and_champion_at_once(tracking: Tracking, night: Night) -> None:
+def test_no_version_is_challenger_and_champion_at_once(tracking, night):
     for key, aliases in (("a", {"champion": 1}), ("b", {"champion": 1, "challenger": 2})):
         tracking.log_night(replace(night, key=key * 64))
         tracking.follow_champion("IBM", "a" * 64)
@@ -48,9 +44,7 @@ def test_no_version_is_challenger_and_champion_at_once(tracking: Tracking, night
         assert client(tracking).get_registered_model("lstm-IBM").aliases == {"champion": 2}
 
 
-def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(
-    tracking: Tracking, night: Night
-) -> None:
+def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tracking, night):
     first = tracking.log_night(night)
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True)
     tracking.follow_champion("IBM", first.key)
@@ -60,9 +54,7 @@ def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(
     assert len(versions(tracking)) == 2
 
 
-def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_away(
-    tracking: Tracking, night: Night
-) -> None:
+def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_away(tracking, night):
     with pytest.raises(TrackingUnavailable):
         changed(tracking, tracking_uri="http://127.0.0.1:9").keep_and_log(night)
     promote(tracking, night)
@@ -71,7 +63,7 @@ def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_aw
 
 
 @pytest.fixture
-def promoted(home: HomePaths, tracking: Tracking, night: Night) -> dict[str, str]:
+def promoted(home, tracking, night):
     """The versions of three champions, by key; `c…` is the present one, of the alias too."""
     folder, found = str(write_model(home.models / "IBM" / "model")), {}
     for key in ("a" * 64, "b" * 64, "c" * 64):
@@ -84,11 +76,11 @@ def promoted(home: HomePaths, tracking: Tracking, night: Night) -> dict[str, str
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command(
-    when: str, tracking: Tracking, promoted: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    when, tracking, promoted, monkeypatch
+):
     real = MlflowClient.set_registered_model_alias
 
-    def die(*arguments: Any) -> None:
+    def die(*arguments):
         if when == "after":
             real(*arguments)
         raise Killed
@@ -104,11 +96,11 @@ def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command
 
 
 def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
-    tracking: Tracking,
-    promoted: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    tracking,
+    promoted,
+    monkeypatch,
+    capsys,
+):
     assert run(["rollback", "IBM"]) == 0
     moved = f"MLflow's alias `champion` names version {promoted['b' * 64]}"
     assert capsys.readouterr().out.rstrip().endswith(moved)

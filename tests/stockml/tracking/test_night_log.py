@@ -2,15 +2,13 @@
 undone."""
 
 from datetime import date
-from typing import Any
 
 import pytest
 
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.key_figures import keep_newest
-from stockml.nights.record import Night, night_path, write_night
+from stockml.nights.record import night_path, write_night
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
 from stockml.tracking.night_log import live_metrics, promote_pending
@@ -20,9 +18,7 @@ from tests.support.publishing import FRIDAY, publish, record
 from tests.support.recordings import recorded
 
 
-def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_them(
-    home: HomePaths,
-) -> None:
+def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_them(home):
     bars = recorded("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
     publish(home, FRIDAY)
@@ -36,7 +32,7 @@ def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_th
     assert after["live/skill"] != before["live/skill"] == after["live/first_known_skill"]
 
 
-def left(home: HomePaths, **changes: Any) -> Night:
+def left(home, **changes):
     """What a night leaves that is killed between its record and its promotion: a verdict, and its
     model."""
     folder = write_model(home.models / "IBM" / "tonight")
@@ -48,7 +44,7 @@ def left(home: HomePaths, **changes: Any) -> Night:
     return night
 
 
-def test_a_killed_nights_model_is_promoted_once_as_its_record_says(home: HomePaths) -> None:
+def test_a_killed_nights_model_is_promoted_once_as_its_record_says(home):
     promote_pending(home, "IBM")
     night = left(home)
     for _ in range(2):
@@ -67,7 +63,7 @@ def test_a_killed_nights_model_is_promoted_once_as_its_record_says(home: HomePat
     ],
     ids=["not to be promoted", "another model", "no model"],
 )
-def test_no_other_model_is(home: HomePaths, changes: dict[str, Any]) -> None:
+def test_no_other_model_is(home, changes):
     left(home, **changes)
     promote_pending(home, "IBM")
     assert Registry(home.models).history("IBM") == ()

@@ -4,28 +4,25 @@ whatever order its nights are run."""
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from stockml.nights.record import Night, night_path, write_night
+from stockml.nights.record import night_path, write_night
 from stockml.tracking import experiments, run_content, views
-from stockml.tracking.client import Tracking
 from tests.stockml.tracking import pages
 from tests.stockml.tracking.logged import client, experiment, runs
 from tests.support.kept import check_kept, read_kept
 from tests.support.nights import assessed, recorded_night
 
 
-def test_the_pages_and_runs_say_what_they_did() -> None:
+def test_the_pages_and_runs_say_what_they_did():
     told = pages.texts()
     assert told.keys() == read_kept(pages.KEPT).keys()
     for name, text in told.items():
         check_kept(pages.KEPT, name, text)
 
 
-def test_unknown_answers_are_left_out_and_a_zero_is_known() -> None:
+def test_unknown_answers_are_left_out_and_a_zero_is_known():
     found = assessed("IBM", date(2013, 2, 28))
     scores = {name: replace(score, skill=None) for name, score in found.evaluation.scores.items()}
     still = replace(  # as of a price that never moved
@@ -43,7 +40,7 @@ def test_unknown_answers_are_left_out_and_a_zero_is_known() -> None:
     assert run_content.metrics(found, restated, {})["answer/live_beats_last_close_pct"] == 25
 
 
-def test_what_a_night_lacks_is_in_none_of_its_texts(tmp_path: Path) -> None:
+def test_what_a_night_lacks_is_in_none_of_its_texts(tmp_path):
     night = recorded_night(flow_run_url=None)
     assert "prefect_flow_run" not in run_content.tags(night)
     for folder in (None, str(tmp_path)):
@@ -54,7 +51,7 @@ def test_what_a_night_lacks_is_in_none_of_its_texts(tmp_path: Path) -> None:
     assert "low_20" not in run_content.shown(short)
 
 
-def test_the_pages_explain_exactly_what_they_show(tracking: Tracking) -> None:
+def test_the_pages_explain_exactly_what_they_show(tracking):
     tracking.log_night(pages.night())
     run, _ = track_record(tracking)
     nights = pages.night(), pages.path_night()
@@ -63,9 +60,7 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking) -> None:
     assert shown | set(run.data.metrics) == explained
 
 
-def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(
-    tracking: Tracking, night: Night
-) -> None:
+def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(tracking, night):
     tracking.log_night(night)
     client(tracking).create_experiment("a person's")
     tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 300)
@@ -77,7 +72,7 @@ def test_the_overview_is_first_and_as_long_as_mlflow_has_room_for(
     assert "| promoted | 1 if " in note
 
 
-def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
+def track_record(tracking):
     """The one run of IBM in the experiment of all tickers, and its figures by session."""
     [run] = runs(tracking, "")
     history = partial(client(tracking).get_metric_history, run.info.run_id)
@@ -87,9 +82,9 @@ def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
 
 
 def test_the_track_record_has_one_step_per_session_in_whatever_order_nights_are_run(
-    tracking: Tracking, night: Night
-) -> None:
-    def other(day: date, skill: float) -> Night:
+    tracking, night
+):
+    def other(day, skill):
         key, live = f"{day} {skill}", {**night.metrics, "live/skill": skill}
         return replace(night, session=day, key=key, metrics=live)
 
@@ -107,8 +102,8 @@ def test_the_track_record_has_one_step_per_session_in_whatever_order_nights_are_
 
 
 def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one_is_rebuilt(
-    tracking: Tracking, night: Night
-) -> None:
+    tracking, night
+):
     older = replace(night, session=date(2013, 2, 27), key="0" * 64)
     write_night(older, night_path(tracking.home.nights, "IBM", older.key))
     tracking.prepare()
@@ -121,8 +116,8 @@ def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one
 
 @pytest.mark.parametrize("later_first", [True, False])
 def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
-    later_first: bool, tracking: Tracking, night: Night
-) -> None:
+    later_first, tracking, night
+):
     live = {**night.metrics, "live/skill": 0.05}
     at = night.finished_at + timedelta(hours=1)
     later = replace(night, key="1" * 64, finished_at=at, metrics=live)

@@ -1,22 +1,18 @@
 """What the clean-up may take from MLflow: models first, then runs; a champion's and a person's own
 stay."""
 
-from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
 
 from stockml.errors import TrackingUnavailable
-from stockml.nights.record import Night
-from stockml.tracking.client import Tracking
 from stockml.tracking.runs import empty_trash, remove
 from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, versions
 
 
 @pytest.fixture
-def nights(tracking: Tracking, night: Night) -> list[Night]:
+def nights(tracking, night):
     """Four nights of one ticker, oldest first; no version is the challenger."""
     days = (night.finished_at + timedelta(day) for day in range(4))
     logged = [
@@ -27,22 +23,20 @@ def nights(tracking: Tracking, night: Night) -> list[Night]:
 
 
 def removed(
-    tracking: Tracking,
-    before: datetime,
-    newest: int,
-    kept: Collection[str] = (),
+    tracking,
+    before,
+    newest,
+    kept=(),
     *,
-    dry_run: bool = False,
-) -> tuple[int, int]:
+    dry_run=False,
+):
     """How many runs went, and of how many others the model."""
     days = {"before": before, "newest": newest, "trash_days": 0, "kept_keys": kept}
     gone = remove(tracking.home, **days, dry_run=dry_run)  # type: ignore[arg-type]
     return len(gone.runs), len(gone.models)
 
 
-def test_models_beyond_the_newest_go_then_old_runs_with_all_their_files(
-    tracking: Tracking, nights: list[Night]
-) -> None:
+def test_models_beyond_the_newest_go_then_old_runs_with_all_their_files(tracking, nights):
     champion, _, _, newest = nights
     long_ago, soon = NOW - timedelta(days=1_000), NOW + timedelta(days=200)
     folder = tracking.home.root / "artifacts"
@@ -60,9 +54,7 @@ def test_models_beyond_the_newest_go_then_old_runs_with_all_their_files(
 
 
 @pytest.mark.campaign
-def test_what_a_person_made_or_named_by_an_alias_is_never_old(
-    tracking: Tracking, nights: list[Night]
-) -> None:
+def test_what_a_person_made_or_named_by_an_alias_is_never_old(tracking, nights):
     """A run of their own, a night's model that they registered under a name of theirs, and one with
     an alias."""
     reached, (favourite, named, _, newest) = client(tracking), nights
@@ -79,14 +71,12 @@ def test_what_a_person_made_or_named_by_an_alias_is_never_old(
     assert {run.info.run_id for run in runs(tracking)} == kept
 
 
-def test_nights_of_another_home_that_logs_to_the_same_mlflow_stay(
-    tracking: Tracking, nights: list[Night], tmp_path: Path
-) -> None:
+def test_nights_of_another_home_that_logs_to_the_same_mlflow_stay(tracking, nights, tmp_path):
     other = changed(tracking, root=tmp_path / "other")
     assert removed(other, NOW + timedelta(days=200), 1) == (0, 0)
 
 
-def test_a_trash_that_cannot_be_emptied_says_why(tracking: Tracking, tmp_path: Path) -> None:
+def test_a_trash_that_cannot_be_emptied_says_why(tracking, tmp_path):
     (tmp_path / "mlflow.db").write_text("no database at all")
     damaged = changed(tracking, tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").home
     with pytest.raises(TrackingUnavailable, match=r"`mlflow gc` failed: .*file is not a database"):

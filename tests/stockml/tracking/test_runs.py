@@ -3,17 +3,14 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import requests
 from mlflow import MlflowClient
 
-from stockml.nights.record import Night, night_path, read_night
+from stockml.nights.record import night_path, read_night
 from stockml.tracking import run_content
-from stockml.tracking.client import Tracking
 from stockml.tracking.runs import log_points
 from tests.stockml.tracking.logged import (
     aliased,
@@ -24,7 +21,7 @@ from tests.stockml.tracking.logged import (
     runs,
     versions,
 )
-from tests.support.loopback import Exchange, Loopback
+from tests.support.loopback import Loopback
 from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
 
@@ -50,12 +47,12 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_night_killed_after_any_request_ends_as_one_run_and_one_version(
-    step: str, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    step, tracking, night, monkeypatch
+):
     with monkeypatch.context() as dying:
         real = getattr(MlflowClient, step)
 
-        def die(*arguments: Any, **named: Any) -> None:
+        def die(*arguments, **named):
             real(*arguments, **named)
             raise Killed
 
@@ -77,16 +74,14 @@ def test_a_night_killed_after_any_request_ends_as_one_run_and_one_version(
         assert len(client(tracking).get_metric_history(once.mlflow_run_id, name)) == points
 
 
-def test_two_loggers_at_once_make_one_run(tracking: Tracking, night: Night) -> None:
+def test_two_loggers_at_once_make_one_run(tracking, night):
     with ThreadPoolExecutor(2) as at_once:
         one, other = at_once.map(tracking.log_night, [night, night])
     assert one == other
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 
-def test_a_run_holds_the_whole_night_its_scores_in_a_table(
-    tracking: Tracking, night: Night, tmp_path: Path
-) -> None:
+def test_a_run_holds_the_whole_night_its_scores_in_a_table(tracking, night, tmp_path):
     logged = tracking.log_night(night)
     run = client(tracking).get_run(logged.mlflow_run_id)
     assert (run.info.run_name, run.info.status) == ("IBM 2013-02-28 fine-tune", "FINISHED")
@@ -103,16 +98,14 @@ def test_a_run_holds_the_whole_night_its_scores_in_a_table(
     assert dict(found) == pytest.approx(night.metrics, rel=1e-5)
 
 
-def test_metrics_that_are_not_finite_are_left_out(tracking: Tracking, night: Night) -> None:
+def test_metrics_that_are_not_finite_are_left_out(tracking, night):
     broken = {"answer/volatility_20_pct": math.nan, "answer/coverage_80_pct": math.inf}
     run = client(tracking).get_run(tracking.log_night(replace(night, metrics=broken)).mlflow_run_id)
     assert not {"vol_20", "band80"} & set(run.data.metrics)
     assert "close" in run.data.metrics
 
 
-def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(
-    tracking: Tracking,
-) -> None:
+def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(tracking):
     reached = client(tracking)
     run_id = reached.create_run(reached.create_experiment("many")).info.run_id
     points = [("loss", 1.0, 0, step) for step in range(250)]
@@ -124,9 +117,7 @@ def test_however_many_points_and_parameters_there_are_mlflow_has_them_all_once(
     assert (len(run.data.metrics), len(run.data.params), run.data.tags["a"]) == (251, 90, "b")
 
 
-def test_a_night_that_kept_the_champion_scores_the_champions_model_again(
-    tracking: Tracking, night: Night
-) -> None:
+def test_a_night_that_kept_the_champion_scores_the_champions_model_again(tracking, night):
     tracking.log_night(night)
     promote(tracking, night)
     kept = replace(night, key="f" * 64, mode="keep", champion_kept=True, data_hash="9" * 64)
@@ -137,9 +128,7 @@ def test_a_night_that_kept_the_champion_scores_the_champions_model_again(
     assert {metric.dataset_name for metric in scores} == {"IBM bars"}
 
 
-def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(
-    tracking: Tracking, night: Night
-) -> None:
+def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(tracking, night):
     known = replace(tracking, pages="http://127.0.0.1:5000").keep_and_log(night)
     found, layout = experiment(tracking), "workflowType=machine_learning"
     page = f"http://127.0.0.1:5000/#/experiments/{found.experiment_id}/runs"
@@ -150,15 +139,13 @@ def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(
 
 
 @pytest.mark.campaign
-def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(
-    tracking: Tracking, night: Night
-) -> None:
+def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(tracking, night):
     """MLflow's client asked again by itself: a night's model and its version stood there twice."""
     tracking.log_night(night)
     lost = ["runs/create", "logged-models", "model-versions/create"]
     with mlflow_server(tracking.home) as real:
 
-        def pass_on(exchange: Exchange) -> None:
+        def pass_on(exchange):
             body, kind = getattr(exchange, "posted", None), {"Content-Type": "application/json"}
             request = exchange.command, real + exchange.path
             got = requests.request(*request, data=body, headers=kind, timeout=PATIENCE_S)

@@ -24,28 +24,28 @@ NEW_YORK = sessions_for("IBM")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Forecaster:
+def served(tmp_path_factory):
     """IBM's network of that day, as MLflow would load it."""
     folder = tmp_path_factory.mktemp("served")
     night = with_files(recorded_night(), folder)
     return Forecaster.read(Path(night.model_folder), "IBM", None)
 
 
-def given(sessions: int = 300) -> pd.DataFrame:
+def given(sessions=300):
     series = series_until("IBM", DAY)
     prices = {name: getattr(series, name) for name in COLUMNS}
     bars = pd.DataFrame({"session": pd.to_datetime(series.sessions), **prices})
     return bars.tail(sessions).reset_index(drop=True)
 
 
-def scaled(bars: pd.DataFrame, rows: slice | int, times: float) -> pd.DataFrame:
+def scaled(bars, rows, times):
     """With the prices of these rows so many times as high."""
     other = bars.copy()
     other.iloc[rows, bars.columns.get_indexer([*PRICES])] *= times
     return other
 
 
-def test_from_all_bars_the_forecast_is_the_nights_in_a_row_per_lead(served: Forecaster) -> None:
+def test_from_all_bars_the_forecast_is_the_nights_in_a_row_per_lead(served):
     model, series = trained("IBM", DAY), series_until("IBM", DAY)
     unseen = ScoringData.of(series, model.parts, model.settings.evaluation, model)
     night = Candidate.of(unseen, model).tonight
@@ -61,7 +61,7 @@ def test_from_all_bars_the_forecast_is_the_nights_in_a_row_per_lead(served: Fore
     assert said["probability_of_rise"].between(0, 1, inclusive="neither").all()
 
 
-def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None:
+def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused():
     bars = given()
     bars.loc[100, "low"] = 0.0
     assert valid_bars(bars, NEW_YORK).index.equals(pd.DatetimeIndex(bars["session"].drop(100)))
@@ -73,13 +73,13 @@ def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None
         valid_bars(bars, NEW_YORK)
 
 
-def test_days_on_which_the_exchange_was_closed_are_left_out() -> None:
+def test_days_on_which_the_exchange_was_closed_are_left_out():
     bars = given()
     a_sunday = bars.iloc[[-9]].assign(session=pd.Timestamp(2013, 2, 24))
     assert valid_bars(pd.concat([bars, a_sunday]), NEW_YORK).equals(valid_bars(bars, NEW_YORK))
 
 
-def test_what_an_import_would_refuse_of_a_file_is_refused() -> None:
+def test_what_an_import_would_refuse_of_a_file_is_refused():
     bars = given()
     another_share, day = bars, pd.Timedelta(days=1)
     for row in range(0, 300, 3):
@@ -118,9 +118,7 @@ def test_what_an_import_would_refuse_of_a_file_is_refused() -> None:
     assert left_out, "as by a night"
 
 
-def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_series(
-    served: Forecaster,
-) -> None:
+def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_series(served):
     """A fall to a half may also be a crash; pounds after pence are for a night, too, a new
     series."""
     before = slice(-100)
@@ -131,6 +129,6 @@ def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_seri
     pd.testing.assert_frame_equal(pounds, served.predict(given(100)))
 
 
-def test_less_than_a_month_is_too_short(served: Forecaster) -> None:
+def test_less_than_a_month_is_too_short(served):
     with pytest.raises(TooFewBars):
         served.predict(given(15))

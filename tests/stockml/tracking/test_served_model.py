@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -24,9 +23,7 @@ from mlflow.models import Model
 from stockml.evaluation.assessment import assess, write_assessment
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.forecasts.proper_scores import band
-from stockml.home import HomePaths
 from stockml.models.trained_model import save, vintage_files
-from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
 from stockml.prices.calendar import sessions_for
 from stockml.settings import settings_for
@@ -64,12 +61,12 @@ json.dump(all_found, open("found.json", "w"))
 
 
 @pytest.fixture(scope="module")
-def night(installation: HomePaths) -> Night:
+def night(installation):
     return with_files(recorded_night(), installation.root)
 
 
 @pytest.fixture(scope="module")
-def champion(installation: HomePaths, night: Night) -> Tracking:
+def champion(installation, night):
     """The night is logged straight to the database, and its model is champion."""
     tracking = Tracking(installation)
     tracking.log_night(night)
@@ -77,13 +74,13 @@ def champion(installation: HomePaths, night: Night) -> Tracking:
     return tracking
 
 
-def bars_of(ticker: str) -> pd.DataFrame:
+def bars_of(ticker):
     series = series_until(ticker, DAY)
     prices = {name: getattr(series, name) for name in COLUMNS}
     return pd.DataFrame({"session": pd.to_datetime(series.sessions), **prices}).tail(1_500)
 
 
-def predicted(folder: Path, uri: str, models: dict[str, str]) -> list[dict[str, Any]]:
+def predicted(folder, uri, models):
     """What the models of these tickers predict in a process that has imported another stockml."""
     (folder / "stockml.py").touch()
     for ticker in models:
@@ -98,8 +95,8 @@ def predicted(folder: Path, uri: str, models: dict[str, str]) -> list[dict[str, 
 
 
 def test_models_predict_elsewhere_by_the_code_they_were_logged_with(
-    champion: Tracking, night: Night, installation: HomePaths, tmp_path: Path
-) -> None:
+    champion, night, installation, tmp_path
+):
     """The champion's, and a tutorial's network of random weights, which needs no TensorFlow then."""
     settings = settings_for("tutorial", {"network.units": [8], "network.look_back": 10})
     series = series_until("MSFT", DAY)
@@ -135,8 +132,8 @@ def test_models_predict_elsewhere_by_the_code_they_were_logged_with(
 
 
 def test_a_models_code_is_one_small_file_of_what_it_imports_and_the_same_every_night(
-    champion: Tracking, night: Night
-) -> None:
+    champion, night
+):
     version = champion.log_night(replace(night, key="f" * 64)).model_version
     folders = (_folder(champion, each) for each in ("1", version))
     first, second = (folder / "artifacts" / "stockml.zip" for folder in folders)
@@ -151,7 +148,7 @@ def test_a_models_code_is_one_small_file_of_what_it_imports_and_the_same_every_n
     assert imported - sys.stdlib_module_names - {"stockml", "sklearn"} == set(PINNED)
 
 
-def _imported(source: bytes) -> set[str]:
+def _imported(source):
     """The packages that a source imports anywhere."""
     nodes = [*ast.walk(ast.parse(source))]
     names = [each.name for node in nodes if isinstance(node, ast.Import) for each in node.names]
@@ -159,15 +156,15 @@ def _imported(source: bytes) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def _folder(tracking: Tracking, version: str | None) -> Path:
+def _folder(tracking, version):
     """The files of one of IBM's versions."""
     source = client(tracking).get_model_version("lstm-IBM", version).source
     return Path(urllib.parse.urlsplit(source).path)
 
 
 def test_a_model_holds_the_vintages_it_names_and_tells_its_inputs_and_what_it_needs(
-    champion: Tracking, night: Night
-) -> None:
+    champion, night
+):
     folder = _folder(champion, "1")
     named = {path.name for path in vintage_files(Path(night.model_folder))}
     assert len(named) == 6, (

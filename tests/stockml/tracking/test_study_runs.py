@@ -2,18 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 from stockml.tracking import views
-from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_trial
 from stockml.training.tuning import SPACE, TrialRecord
 from tests.stockml.tracking.logged import NOW, changed, client, runs, unfilled
 
 
-def test_the_trials_of_a_search_are_each_logged_once_as_it_ended(
-    tracking: Tracking, tmp_path: Path
-) -> None:
+def test_the_trials_of_a_search_are_each_logged_once_as_it_ended(tracking, tmp_path):
     tried = dict.fromkeys(SPACE, 1)
     complete = TrialRecord(
         "IBM", "s", 0, 3, "complete", tried, (0.2, 0.1), 0.1, 0.1, NOW, 1.5, 0.15

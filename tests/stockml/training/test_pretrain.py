@@ -3,7 +3,6 @@ change nothing; its loss, and that Keras computes what the nights compute."""
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from stockml.forecasts.proper_scores import pinball
 from stockml.models.pretrained_network import STRETCH, PretrainedNetwork
 from stockml.models.regressions import LEADS, MEDIAN, moves
 from stockml.models.vintage_store import digest
-from stockml.prices.series import PriceSeries
 from stockml.training import network_trainer
 from stockml.training.network_trainer import (
     MemberSettings,
@@ -25,7 +23,7 @@ from stockml.training.network_trainer import (
     member_of,
 )
 from stockml.training.pretrain import PretrainProgress, batches, pretrain
-from tests.stockml.models.test_regressions import Regressions, fit
+from tests.stockml.models.test_regressions import fit
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
@@ -34,19 +32,17 @@ SMALL = tuple(
 )
 
 
-def tickers() -> dict[str, PriceSeries]:
+def tickers():
     return {f"T{i}": walk(800 + 40 * i, seed=i) for i in range(3)}
 
 
 @pytest.fixture(scope="module")
-def regressions() -> Regressions:
+def regressions():
     return fit(tickers(), UNTIL)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    regressions: Regressions, tmp_path_factory: pytest.TempPathFactory
-) -> PretrainedNetwork:
+def undisturbed(regressions, tmp_path_factory):
     return pretrain(
         tickers(), UNTIL, *regressions, folder=tmp_path_factory.mktemp("whole"), members=SMALL
     )[0]
@@ -59,11 +55,11 @@ class Killed(Exception):
 @pytest.mark.campaign
 @pytest.mark.slow
 def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
-    undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path
-) -> None:
+    undisturbed, regressions, tmp_path
+):
     seen: list[PretrainProgress] = []
 
-    def kill(row: PretrainProgress) -> None:
+    def kill(row):
         if row not in seen:
             seen.append(row)
             raise Killed
@@ -81,8 +77,8 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
 
 @pytest.mark.slow
 def test_a_pretrained_network_records_what_it_learned_from_and_later_bars_change_nothing(
-    undisturbed: PretrainedNetwork, regressions: Regressions, tmp_path: Path
-) -> None:
+    undisturbed, regressions, tmp_path
+):
     assert (undisturbed.through, undisturbed.tickers) == (date(2003, 5, 30), ("T0", "T1", "T2"))
     seen = regressions[0].sessions, regressions[1].origins
     assert (undisturbed.sessions, undisturbed.origins) == seen
@@ -102,7 +98,7 @@ def test_a_pretrained_network_records_what_it_learned_from_and_later_bars_change
 
 
 @pytest.mark.slow
-def test_the_numpy_network_computes_what_keras_computes(undisturbed: PretrainedNetwork) -> None:
+def test_the_numpy_network_computes_what_keras_computes(undisturbed):
     origins = np.array([10, 63, 100, 700])
     windows = undisturbed.windows(walk(800, seed=5), origins)
     for settings, member in zip(SMALL, undisturbed.members, strict=True):
@@ -114,12 +110,12 @@ def test_the_numpy_network_computes_what_keras_computes(undisturbed: PretrainedN
         assert np.abs(said).max() > 1e-4
 
 
-def test_the_learning_rate_falls_on_half_a_cosine_over_the_epochs() -> None:
+def test_the_learning_rate_falls_on_half_a_cosine_over_the_epochs():
     rates = np.concatenate([cosine_rates(1e-3, 10, epoch, 2) for epoch in (1, 2)])
     np.testing.assert_allclose(rates, 1e-3 * (1 + np.cos(np.pi * np.arange(20) / 20)) / 2)
 
 
-def test_an_epoch_takes_no_row_twice_in_full_batches_and_in_an_order_of_its_own() -> None:
+def test_an_epoch_takes_no_row_twice_in_full_batches_and_in_an_order_of_its_own():
     first, second = (batches(10, 4, (1, epoch)) for epoch in (1, 2))
     assert first.shape == (2, 4)
     assert len({*first.flat}) == 8
@@ -128,15 +124,13 @@ def test_an_epoch_takes_no_row_twice_in_full_batches_and_in_an_order_of_its_own(
     assert sorted(batches(3, 4, (1, 1)).flat) == [0, 1, 2], "fewer than a batch are one"
 
 
-def test_a_regression_that_has_seen_later_sessions_is_refused(
-    regressions: Regressions, tmp_path: Path
-) -> None:
+def test_a_regression_that_has_seen_later_sessions_is_refused(regressions, tmp_path):
     with pytest.raises(InvalidSetting, match="2003-05-29"):
         pretrain(tickers(), date(2003, 5, 29), *regressions, folder=tmp_path, members=SMALL)
 
 
 @pytest.mark.slow
-def test_an_untrained_network_is_the_ridge_regression_itself(regressions: Regressions) -> None:
+def test_an_untrained_network_is_the_ridge_regression_itself(regressions):
     examples = TrainingSet.of(tickers(), UNTIL, *regressions)
     fresh = member_of(SMALL[1], Trainer(SMALL[1], regressions[1].shape[:, MEDIAN + 1 :]).state())
     pretrained = PretrainedNetwork(UNTIL, ("T0",), 1, 1, examples.scale, (fresh,), {})
@@ -146,7 +140,7 @@ def test_an_untrained_network_is_the_ridge_regression_itself(regressions: Regres
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Regressions) -> None:
+def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions):
     examples, (pooled, ridge) = TrainingSet.of(tickers(), UNTIL, *regressions), regressions
     stretches = examples.stretches
     assert stretches.inputs.shape == (len(stretches), STRETCH, 14)
@@ -161,7 +155,7 @@ def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Reg
 
 
 @pytest.mark.slow
-def test_the_loss_is_the_mean_pinball_loss_of_the_whole_symmetric_shape() -> None:
+def test_the_loss_is_the_mean_pinball_loss_of_the_whole_symmetric_shape():
     rng = np.random.default_rng(2)
     upper, move = np.sort(rng.uniform(0, 3, (6, 11, 10))), rng.normal(size=(6, 11))
     known = np.array([1, 1, 0, 1, 1, 0])

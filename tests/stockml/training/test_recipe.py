@@ -1,7 +1,5 @@
 """What the tutorial's recipe learns from, counts and refuses, without a training: quick."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -21,9 +19,7 @@ from tests.stockml.training.test_tutorial import (
 )
 
 
-def test_the_validation_part_lies_a_horizon_after_what_is_learned_but_in_the_published_recipe() -> (
-    None
-):
+def test_the_validation_part_lies_a_horizon_after_what_is_learned_but_in_the_published_recipe():
     for decay_on, learned in (("validation", 9_950), ("test", 11_000)):
         settings = settings_for("tutorial", {"training.decay_on": decay_on})
         recipe = Recipe.of(random_prices(12_075), 11_000, settings)
@@ -31,7 +27,7 @@ def test_the_validation_part_lies_a_horizon_after_what_is_learned_but_in_the_pub
         assert (recipe.learned_end, recipe.width, recipe.steps) == (learned, 500, 22)
 
 
-def test_directions_are_counted_at_their_step_and_a_path_that_stays_says_no_rise() -> None:
+def test_directions_are_counted_at_their_step_and_a_path_that_stays_says_no_rise():
     recipe = Recipe.of(random_prices(seed=1), 600, small())
     starts, values = recipe.test, recipe.prepared.values
     outcomes, last = recipe.outcomes(starts), values[starts - 1][:, None]
@@ -45,7 +41,7 @@ def test_directions_are_counted_at_their_step_and_a_path_that_stays_says_no_rise
         assert recipe.directions(paths, starts) == (right, rose)
 
 
-def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all() -> None:
+def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all():
     """It scales by the learned windows, not by the extremes of the bars it is given, and sees no
     later bar."""
     series, rng = random_series(3_300), np.random.default_rng(0)
@@ -63,20 +59,20 @@ def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all() -> None:
         assert expected == pytest.approx(as_in_the_page)
 
 
-def test_a_night_refuses_to_decay_on_its_test_part(tmp_path: Path) -> None:
+def test_a_night_refuses_to_decay_on_its_test_part(tmp_path):
     settings = NIGHTLY.changed(training=NIGHTLY.training.changed(decay_on="test"))
     with pytest.raises(InvalidSetting, match="decay_on"):
         train(random_series(), settings, RETRAIN, champion=None, folder=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["mode", "training.fine_tune_epochs"])
-def test_a_setting_without_effect_is_refused_with_a_list_of_those_that_have_one(name: str) -> None:
+def test_a_setting_without_effect_is_refused_with_a_list_of_those_that_have_one(name):
     assert {*CHANGED, "evaluation.direction_step"} == {*USED_BY_TUTORIAL}
     with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.loss"):
         tutorial_settings({name: 3})
 
 
-def test_the_shortest_series_is_one_stream_and_too_few_bars_for_a_window_are_refused() -> None:
+def test_the_shortest_series_is_one_stream_and_too_few_bars_for_a_window_are_refused():
     prices, shortest = (
         random_prices(12),
         {"evaluation__horizon": 1, "evaluation__direction_step": 1},

@@ -5,18 +5,16 @@ import shutil
 from dataclasses import replace
 from datetime import date
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stockml.forecasts.proper_scores import crps
 from stockml.models.regressions import moves
-from stockml.models.trained_model import NETWORKS, Decision, TickerNetwork, TrainedModel, decide
+from stockml.models.trained_model import NETWORKS, Decision, TickerNetwork, decide
 from stockml.models.vintage_set import VintageSet, replay_of
 from stockml.models.vintage_store import SHIPPED
-from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, TrainingSettings
+from stockml.settings import TrainingSettings
 from stockml.training.network_trainer import stretches_of
 from stockml.training.ticker_training import (
     fine_tune,
@@ -39,24 +37,22 @@ EAGER = SMALL.changed(  # so that little training does much
 )
 
 
-def learned(
-    series: PriceSeries, settings: Settings = EAGER, start: TrainedModel | None = None
-) -> TrainedModel:
+def learned(series, settings=EAGER, start=None):
     return train_ticker(series, settings, FINE_TUNE if start else RETRAIN, start=start)
 
 
 @cache
-def usual() -> TrainedModel:
+def usual():
     return learned(SERIES)
 
 
-def network(model: TrainedModel, name: str) -> TickerNetwork:
+def network(model, name):
     found = getattr(model, name)
     assert isinstance(found, TickerNetwork)
     return found
 
 
-def same(one: TickerNetwork, two: TickerNetwork) -> bool:
+def same(one, two):
     return (
         all(map(np.array_equal, one.weights, two.weights))
         and len(one.weights) == len(two.weights) > 0
@@ -64,7 +60,7 @@ def same(one: TickerNetwork, two: TickerNetwork) -> bool:
 
 
 @pytest.mark.slow
-def test_training_is_used_only_if_it_helped_on_the_validation_part() -> None:
+def test_training_is_used_only_if_it_helped_on_the_validation_part():
     worth, not_worth = usual(), learned(TURNED)
     for model, helped in ((worth, True), (not_worth, False)):
         assert (model.evidence.origins, model.evidence.skill > 0) == (60, helped)
@@ -83,7 +79,7 @@ def test_training_is_used_only_if_it_helped_on_the_validation_part() -> None:
 
 
 @pytest.mark.slow
-def test_a_fine_tune_continues_the_champion_and_takes_what_is_new_first() -> None:
+def test_a_fine_tune_continues_the_champion_and_takes_what_is_new_first():
     before = learned(SERIES.until(890))
     model = learned(SERIES, start=before)
     assert model.retrained_at == SERIES.sessions[889]
@@ -97,13 +93,13 @@ def test_a_fine_tune_continues_the_champion_and_takes_what_is_new_first() -> Non
 
 
 @pytest.mark.slow
-def test_every_setting_of_a_training_changes_its_weights() -> None:
+def test_every_setting_of_a_training_changes_its_weights():
     vintages = VintageSet.ending_before(date(2001, 1, 1))
     start = vintages.pretrained
     own = stretches_of(SERIES, start.scale, vintages.regression, vintages.ridge)
     replay = replay_of(start)
 
-    def weights(dropout: float = 0.3, **changes: object) -> list[np.ndarray]:
+    def weights(dropout=0.3, **changes):
         settings = SMALL.changed(
             training=TrainingSettings(steps=2).changed(**changes),
             network=SMALL.network.changed(dropout=dropout),
@@ -126,7 +122,7 @@ def test_every_setting_of_a_training_changes_its_weights() -> None:
         np.testing.assert_allclose(one, (two + begin) / 2, atol=1e-6)
 
 
-def test_a_champion_that_has_seen_tonights_validation_part_is_not_continued() -> None:
+def test_a_champion_that_has_seen_tonights_validation_part_is_not_continued():
     """With other settings, what the earlier model learned from may lie in tonight's validation
     part."""
     many = EAGER.changed(evaluation=EAGER.evaluation.changed(validation_sessions=100))
@@ -138,7 +134,7 @@ def test_a_champion_that_has_seen_tonights_validation_part_is_not_continued() ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> None:
+def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part):
     """held_out learns only from before the validation part; its evidence comes only from before the
     test part."""
     t = getattr(usual().parts, part).start - 1
@@ -150,7 +146,7 @@ def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> 
     )
 
 
-def test_a_short_history_leaves_the_pretrained_network_alone() -> None:
+def test_a_short_history_leaves_the_pretrained_network_alone():
     series = walk(27)  # one fewer is refused
     model = train_ticker(series, SMALL, RETRAIN, start=None)
     networks = model.held_out, model.published
@@ -162,8 +158,8 @@ def test_a_short_history_leaves_the_pretrained_network_alone() -> None:
 
 @pytest.mark.parametrize("damaged", ["network", "replay"])
 def test_a_damaged_vintage_or_replay_is_named_and_the_night_goes_on_without_training(
-    damaged: str, tmp_path: Path
-) -> None:
+    damaged, tmp_path
+):
     for path in SHIPPED.glob("*-1999-06.*"):
         shutil.copy(path, tmp_path)
     (tmp_path / f"{damaged}-1999-06.npz").write_bytes(b"nothing")
@@ -174,14 +170,14 @@ def test_a_damaged_vintage_or_replay_is_named_and_the_night_goes_on_without_trai
     assert (quantiles is None) is (damaged == "network")
 
 
-def test_before_any_vintage_nothing_is_trained_and_scores_begin_where_they_else_would() -> None:
+def test_before_any_vintage_nothing_is_trained_and_scores_begin_where_they_else_would():
     early = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
     model = train_ticker(early, EAGER, RETRAIN, start=None)
     assert "no regression ends before" in model.decision.reason
     assert model.parts == split_after_vintages(SERIES, EAGER.evaluation)
 
 
-def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
+def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible():
     around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_050, "D"))
     first = len(around.through(np.datetime64("1999-06-30")))
     assert first == 500

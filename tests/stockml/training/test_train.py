@@ -2,7 +2,6 @@
 it goes on."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from stockml.models import vintage_store
 from stockml.models.trained_model import Decision, decide, load_model, save
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_store import SHIPPED
-from stockml.settings import Mode, settings_for
+from stockml.settings import settings_for
 from stockml.training.train import facts_about, learning_sha256, train
 from tests.stockml.models.test_trained_model import usual
 from tests.stockml.training.test_ticker_training import EAGER, FINE_TUNE, RETRAIN, SERIES, same
@@ -20,15 +19,13 @@ from tests.support.walks import SMALL, turning, walk, with_prices
 
 
 @pytest.fixture
-def champion(tmp_path: Path) -> Path:
+def champion(tmp_path):
     save(usual(), tmp_path / "models" / "ABC" / "champion")
     return tmp_path / "models" / "ABC" / "champion"
 
 
 @pytest.mark.slow
-def test_training_again_writes_the_same_bytes_even_over_what_a_killed_one_left(
-    tmp_path: Path,
-) -> None:
+def test_training_again_writes_the_same_bytes_even_over_what_a_killed_one_left(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     model = train(SERIES, EAGER, RETRAIN, champion=None, folder=one)
     two.mkdir()
@@ -41,14 +38,14 @@ def test_training_again_writes_the_same_bytes_even_over_what_a_killed_one_left(
     assert same(again.published, model.published)
 
 
-def test_keeping_writes_the_champion(champion: Path) -> None:
+def test_keeping_writes_the_champion(champion):
     folder = champion.parent / "tonight"
     kept = train(SERIES, SMALL, Decision("keep", "nothing new"), champion=champion, folder=folder)
     assert kept.decision == Decision("keep", "nothing new")
     assert same(load_model(folder).published, usual().published)
 
 
-def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) -> None:
+def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path):
     series, folder = walk(100), tmp_path / "models" / "ABC" / "tonight"
     series = replace(series, sessions=series.sessions + 1_000)
     before = train(series, SMALL, RETRAIN, champion=None, folder=folder)
@@ -65,7 +62,7 @@ def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) 
         assert facts_about(before, series, SMALL, folders).changed == changed
 
 
-def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning() -> None:
+def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning():
     facts = facts_about(usual(), turning(903, turn=903), SMALL)
     assert (facts.new_sessions, facts.sessions_since_retrain) == (3, 3)
     assert (facts.changed, facts.scale_drift) == ((), 1.0)
@@ -78,7 +75,7 @@ def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning
 
 
 @pytest.mark.parametrize("wanted", ["keep", "fine-tune"])
-def test_after_a_split_a_champion_that_is_scaled_to_prices_is_not_continued(wanted: Mode) -> None:
+def test_after_a_split_a_champion_that_is_scaled_to_prices_is_not_continued(wanted):
     weights = tuple(np.zeros(shape, np.float32) for shape in ((1, 4), (1, 4), (4,), (1, 1), (1,)))
     scale = TutorialScale.of(prepare(SERIES.mid, 800), SERIES.sessions)
     scaled = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[600])
@@ -93,7 +90,7 @@ def test_after_a_split_a_champion_that_is_scaled_to_prices_is_not_continued(want
         assert decide(facts, wanted, SMALL.policy).mode == mode
 
 
-def test_what_cannot_be_trained_is_refused_with_a_typed_error(tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_refused_with_a_typed_error(tmp_path):
     with pytest.raises(TooFewBars):
         train(walk(26), SMALL, RETRAIN, champion=None, folder=tmp_path)
     with pytest.raises(NoChampion):

@@ -4,7 +4,6 @@ found, which the ticker's nights use, and a damaged one of which is named and ne
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +12,14 @@ from optuna.trial import TrialState, create_trial
 
 from flows.form import chosen
 from stockml.errors import InvalidFile, InvalidSetting
-from stockml.home import HomePaths
 from stockml.models.tutorial_recipe import train_length
-from stockml.prices.series import PriceSeries
 from stockml.settings import USED_BY_TUTORIAL, Settings, settings_for
 from stockml.storage.files import write_atomically
 from stockml.training.train import training_part
 from stockml.training.tuning import (
     SPACE,
-    Sampler,
     Search,
     TrialRecord,
-    TuningResult,
     _queue_grid,
     _study,
     path_of,
@@ -55,21 +50,17 @@ SMALL = settings_for(
 TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
 
 
-def search(
-    sampler: Sampler = "tpe", initial: Settings = SMALL, series: PriceSeries = SERIES
-) -> Search:
+def search(sampler="tpe", initial=SMALL, series=SERIES):
     return Search("ABC", series, initial, sampler, TINY)
 
 
-def tuned(
-    home: HomePaths, trials: int, sampler: Sampler = "tpe"
-) -> tuple[TuningResult, list[TrialRecord]]:
+def tuned(home, trials, sampler="tpe"):
     heard: list[TrialRecord] = []
     return tune(home, search(sampler), trials=trials, on_trial=heard.append), heard
 
 
 @pytest.mark.slow
-def test_nothing_of_the_test_part_reaches_a_trial(home: HomePaths, tmp_path: Path) -> None:
+def test_nothing_of_the_test_part_reaches_a_trial(home, tmp_path):
     found = set()
     for name, series in (("one", SERIES), ("two", altered_after(SERIES, TEST_START - 1))):
         heard: list[TrialRecord] = []
@@ -80,10 +71,8 @@ def test_nothing_of_the_test_part_reaches_a_trial(home: HomePaths, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(
-    home: HomePaths,
-) -> None:
-    def interrupt(trial: TrialRecord) -> None:
+def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(home):
+    def interrupt(trial):
         if trial.number == 1:
             raise KeyboardInterrupt
 
@@ -98,7 +87,7 @@ def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_s
     assert tuned(home, 3) == (first, heard)
 
 
-def test_a_search_of_another_series_or_with_other_settings_is_another_study() -> None:
+def test_a_search_of_another_series_or_with_other_settings_is_another_study():
     other = SMALL.changed(training=SMALL.training.changed(seed=8))
     studies = {each.study for each in (search(), search(series=walk(421)), search(initial=other))}
     assert len(studies) == 3
@@ -106,9 +95,7 @@ def test_a_search_of_another_series_or_with_other_settings_is_another_study() ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("done", "killed"), [(1, True), (3, False)])
-def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
-    home: HomePaths, done: int, killed: bool
-) -> None:
+def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(home, done, killed):
     """Whether its process was killed, before or after drawing its values, or Ctrl-C ended it."""
     tuned(home, done, "grid")
     study = _study(home, search("grid"))
@@ -127,9 +114,7 @@ def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
 
 
 @pytest.mark.slow
-def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(
-    home: HomePaths,
-) -> None:
+def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(home):
     """What a pruned one had reached at its last epoch is no result."""
     study, labels = _study(home, search()), search().labels()
     for state, units, losses in (
@@ -166,16 +151,14 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
     assert "3 trials, loss 0.20000" in other.text
 
 
-def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look() -> (
-    None
-):
+def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look():
     given = ("network.cell", "training.learning_rate", "training.epochs")
     assert SPACE.keys() - space_beside(given).keys() == {"network.cell", "training.learning_rate"}
     space = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-2,)}
     assert replace(search(), space=space).start() == {"network.units": "[4]"}
 
 
-def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_by_name() -> None:
+def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_by_name():
     replace(search(), space=SPACE)
     assert set(SPACE) <= set(USED_BY_TUTORIAL)
     on_test = SMALL.changed(training=SMALL.training.changed(decay_on="test"))
@@ -201,9 +184,7 @@ WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions"
         (b"null\n", 1),
     ],
 )
-def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
-    home: HomePaths, journal: bytes, line: int
-) -> None:
+def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(home, journal, line):
     """By a full disk or a power loss."""
     write_atomically(path := home.root / "tuning" / "ABC.journal", journal)
     with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* line {line} of .*; remove"):
@@ -211,9 +192,7 @@ def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
     assert path.read_bytes() == journal
 
 
-def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(
-    home: HomePaths,
-) -> None:
+def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(home):
     kept = {"settings": {"network.units": [7], "training.epochs": 9}, "profile": "tutorial"}
     write_atomically(path_of(home, "ABC"), json.dumps(kept).encode())
     used = chosen("tutorial", "auto", {"training": {"epochs": 2}}, ticker="ABC")
@@ -229,15 +208,13 @@ def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}']
 )
-def test_a_damaged_settings_file_is_an_error_that_names_it(home: HomePaths, content: str) -> None:
+def test_a_damaged_settings_file_is_an_error_that_names_it(home, content):
     write_atomically(path_of(home, "ABC"), content.encode())
     with pytest.raises(InvalidFile, match=r"ABC\.json"):
         tuned_settings(home, "ABC")
 
 
-def test_an_edited_file_is_not_overwritten_and_no_search_starts_until_its_checksum_is_removed(
-    home: HomePaths,
-) -> None:
+def test_an_edited_file_is_not_overwritten_and_no_search_starts_until_its_checksum_is_removed(home):
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
     path.write_text(edited := path.read_text().replace('epochs": 3', 'epochs": 4'))
     heard: list[TrialRecord] = []

@@ -4,8 +4,6 @@ rate may see."""
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +15,11 @@ from stockml.models import tutorial_network as network
 from stockml.models.trained_model import Decision, load_model
 from stockml.models.tutorial_recipe import input_windows, rollout
 from stockml.prices.series import PriceSeries
-from stockml.settings import Settings, settings_for, tutorial_settings
+from stockml.settings import settings_for, tutorial_settings
 from stockml.storage.files import sha256_of
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import train
-from stockml.training.tutorial import Recipe, TutorialFit, fit
+from stockml.training.tutorial import Recipe, fit
 from tests.support.kaggle import kaggle_folder
 
 pytestmark = pytest.mark.slow
@@ -37,7 +35,7 @@ SMALL = {
 }
 
 
-def small(**changed: Any) -> Settings:
+def small(**changed):
     named = {name.replace("__", "."): value for name, value in changed.items()}
     return settings_for("tutorial", SMALL | named)
 
@@ -47,35 +45,35 @@ NIGHTLY = small(
 )
 
 
-def random_prices(n: int = 700, seed: int = 0) -> np.ndarray:
+def random_prices(n=700, seed=0):
     return 20 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.02, n)))
 
 
-def random_series(n: int = 700) -> PriceSeries:
+def random_series(n=700):
     mid = random_prices(n)
     sessions = np.datetime64("2000-01-03") + np.arange(n)
     return PriceSeries(sessions, mid, mid * 1.01, mid * 0.99, mid, np.full(n, 1e6))
 
 
-def fitted(folder: Path, mid: np.ndarray, settings: Settings, **options: Any) -> TutorialFit:
+def fitted(folder, mid, settings, **options):
     return fit(Recipe.of(mid, 600, settings), folder=folder, **options)
 
 
-def digest(weights: Any) -> str:
+def digest(weights):
     return hashlib.sha256(b"".join(np.ascontiguousarray(w).tobytes() for w in weights)).hexdigest()
 
 
-def weights_of(model: Any) -> list[np.ndarray]:
+def weights_of(model):
     return [v.numpy() for v in model.trainable_variables]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
+def whole(tmp_path_factory):
     return fitted(tmp_path_factory.mktemp("whole"), random_prices(), small())
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "peephole"])
-def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell: str) -> None:
+def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell):
     model = network.build(small(network__cell=cell, network__dropout=0.0), streams=3)
     for layer in model.layers[2:4]:
         for weight in layer.trainable_variables[2:]:  # biases and peepholes start at one value each
@@ -88,7 +86,7 @@ def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell: str) -> 
     assert path[:, 1:] == pytest.approx(longer, abs=1e-6)
 
 
-def test_dropout_draws_outputs_and_hidden_states_apart_and_anew_at_every_step() -> None:
+def test_dropout_draws_outputs_and_hidden_states_apart_and_anew_at_every_step():
     layer = network.stream_layer()("lstm", 400, 0.2, seed=3)
     outputs = layer(np.ones((2, 200, 1), np.float32)).numpy()
     dropped = [outputs[0] == 0, outputs[1] == 0, layer.states[0].numpy() == 0]
@@ -98,7 +96,7 @@ def test_dropout_draws_outputs_and_hidden_states_apart_and_anew_at_every_step() 
         assert np.mean(dropped[one] & dropped[other]) == pytest.approx(0.04, abs=0.005)
 
 
-def test_losses_are_sums_over_the_steps_averaged_over_the_streams() -> None:
+def test_losses_are_sums_over_the_steps_averaged_over_the_streams():
     real, predicted = np.random.default_rng(0).normal(0, 0.01, (2, 7, 5, 1)).astype(np.float32)
     size = np.abs(real - predicted)
     bent = np.where(size < 0.01, 0.5 * size**2, 0.01 * (size - 0.005))
@@ -108,7 +106,7 @@ def test_losses_are_sums_over_the_steps_averaged_over_the_streams() -> None:
         assert loss == pytest.approx(each.sum((1, 2)).mean(), rel=1e-4), name
 
 
-def test_the_streams_state_is_carried_from_step_to_step() -> None:
+def test_the_streams_state_is_carried_from_step_to_step():
     whole = network.build(small(network__dropout=0.0, network__look_back=10), streams=4)
     halves = network.build(small(network__dropout=0.0), streams=4)
     x = np.random.default_rng(0).random((4, 10, 1)).astype(np.float32)
@@ -117,10 +115,10 @@ def test_the_streams_state_is_carried_from_step_to_step() -> None:
     assert np.concatenate(in_two, axis=1) == pytest.approx(in_one, abs=1e-6)
 
 
-def stopped_after_two(folder: Path) -> None:
+def stopped_after_two(folder):
     """Two epochs of the full training, then Ctrl-C."""
 
-    def stop(progress: EpochProgress) -> None:
+    def stop(progress):
         if progress.epoch == 2:
             raise KeyboardInterrupt
 
@@ -130,8 +128,8 @@ def stopped_after_two(folder: Path) -> None:
 
 @pytest.mark.campaign
 def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, whole: TutorialFit
-) -> None:
+    tmp_path, whole
+):
     """So equal seeds give equal weights across processes."""
     script = "from tests.stockml.training.test_tutorial import Path, stopped_after_two\n"
     script += f"stopped_after_two(Path({str(tmp_path)!r}))"
@@ -149,7 +147,7 @@ def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_u
     assert [row["epoch"] for row in other.history] == [1]
 
 
-def test_each_epoch_records_its_figures_and_its_paths_on_the_test_part(whole: TutorialFit) -> None:
+def test_each_epoch_records_its_figures_and_its_paths_on_the_test_part(whole):
     recipe, starts = whole.recipe, whole.recipe.test
     values = recipe.prepared.values
     last = values[starts - 1][:, None]
@@ -170,8 +168,8 @@ def test_each_epoch_records_its_figures_and_its_paths_on_the_test_part(whole: Tu
 
 @pytest.mark.parametrize("decay_on", ["validation", "test"])
 def test_the_test_part_reaches_weights_and_rate_only_by_known_leak_2_decaying_on_it(
-    decay_on: str, tmp_path: Path
-) -> None:
+    decay_on, tmp_path
+):
     """Its other future lies below all training prices, so learning leads away from it."""
     settings = small(training__epochs=8, training__decay_on=decay_on)
     mid = random_prices()
@@ -182,7 +180,7 @@ def test_the_test_part_reaches_weights_and_rate_only_by_known_leak_2_decaying_on
     assert len(weights) == len(rates) == (1 if decay_on == "validation" else 2)
 
 
-def test_a_loss_that_is_not_a_number_stops_training_with_a_typed_error(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_training_with_a_typed_error(tmp_path):
     damaged = [np.full_like(w, np.nan) for w in weights_of(network.build(small(), streams=2))]
     with pytest.raises(Diverged):
         fitted(tmp_path, random_prices(), small(), start=damaged)
@@ -192,16 +190,14 @@ RETRAIN, FINE_TUNE = Decision("retrain", "asked for"), Decision("fine-tune", "as
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(tmp_path_factory):
     """A night's model."""
     folder = tmp_path_factory.mktemp("first")
     train(random_series(), NIGHTLY, RETRAIN, champion=None, folder=folder)
     return folder
 
 
-def test_as_a_nights_model_it_is_trained_saved_and_loaded_like_any_other(
-    tmp_path: Path, first: Path
-) -> None:
+def test_as_a_nights_model_it_is_trained_saved_and_loaded_like_any_other(tmp_path, first):
     series, second = random_series(), tmp_path / "second"
     model = train(series, NIGHTLY, RETRAIN, champion=None, folder=second)
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
@@ -229,21 +225,19 @@ CHANGED = {
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
+def usual(tmp_path_factory):
     return fitted(tmp_path_factory.mktemp("usual"), random_prices(), tutorial_settings(FEW))
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_an_accepted_setting_changes_what_is_learned(
-    name: str, usual: TutorialFit, tmp_path: Path
-) -> None:
+def test_an_accepted_setting_changes_what_is_learned(name, usual, tmp_path):
     other = fitted(tmp_path, random_prices(), tutorial_settings({**FEW, name: CHANGED[name]}))
     learned = {(digest(each.weights), len(each.history)) for each in (usual, other)}
     assert len(learned) == 2
 
 
 @pytest.mark.campaign
-def test_thirty_epochs_on_hpq_reach_the_published_figures() -> None:
+def test_thirty_epochs_on_hpq_reach_the_published_figures():
     """The published recipe at its published size: nine minutes on two cores."""
     hpq = kaggle_folder() / "Stocks" / "hpq.us.txt"
     found = report(hpq, {"training.decay_on": "test"}, on_epoch=print)
