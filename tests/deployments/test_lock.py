@@ -46,7 +46,14 @@ def test_an_environment_is_made_anew_only_if_its_python_has_gone_and_is_done_onc
         shutil.copy(PROJECT / name, tmp_path)
     (tmp_path / ".venv" / "made.stamp").touch()
     (programs / "python").symlink_to(shutil.which(python) or python)
-    command = ["make", "--dry-run", "UV=", f"PYTHON={sys.executable}", ".venv/run.stamp"]
+    command = [
+        "make",
+        "--dry-run",
+        "--no-print-directory",
+        "UV=",
+        f"PYTHON={sys.executable}",
+        ".venv/run.stamp",
+    ]
     planned = subprocess.check_output(command, cwd=tmp_path, text=True)
     assert ("-m venv --clear .venv" in planned) == is_made_anew
     *_, installing, done = planned.splitlines()

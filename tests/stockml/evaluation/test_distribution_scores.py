@@ -25,6 +25,7 @@ from stockml.forecasts.proper_scores import diebold_mariano, score_bands
 from stockml.models.regressions import LEVELS, REGRESSION, RIDGE
 from stockml.models.trained_model import PRETRAINED, TickerNetwork
 from stockml.models.vintage_set import VintageSet
+from stockml.prices.calendar import A_DAY
 from stockml.settings import EvaluationSettings
 from stockml.storage.receipts import read_record, written_record
 from tests.support.models import fine_tuned
@@ -59,7 +60,9 @@ def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(wid
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out():
     random = np.random.default_rng(4)
     tickers = [
-        PairedLosses(DAYS[:-2] - 2, random.gamma(2, 1, 298), random.gamma(2, 1 + i, 298), ())
+        PairedLosses(
+            DAYS[:-2] - 2 * A_DAY, random.gamma(2, 1, 298), random.gamma(2, 1 + i, 298), ()
+        )
         for i in (0, 1)
     ]
     # the first quarter has somewhat fewer origins than usual, the last somewhat fewer than half

@@ -62,7 +62,9 @@ def test_the_regressions_own_width_gains_nothing_and_only_live_closes_by_a_netwo
 
 def test_the_test_is_of_months_of_all_tickers():
     for months, tested in ((3, False), (4, True), (12, True)):
-        days = np.arange("2020-01", np.datetime64("2020-01") + months, dtype="datetime64[D]")
+        days = np.arange(
+            "2020-01", np.datetime64("2020-01") + np.timedelta64(months, "M"), dtype="datetime64[D]"
+        )
         pairs = np.random.default_rng(2).uniform(0.5, 1.5, (3, 2, len(days)))
         tickers = [PairedLosses(days, *pair, (0.0,)) for pair in pairs]
         [found] = live_gains([{5: each} for each in tickers])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stockml.errors import InvalidSetting, StockmlError, UnusableForecast
 from stockml.forecasts.forecast import Age, Band, age_of, position, price_text, width_against_usual
 from stockml.prices.bars import COLUMNS, PRICES
-from stockml.prices.calendar import sessions_for
+from stockml.prices.calendar import A_DAY, sessions_for
 from stockml.prices.series import PriceSeries
 from tests.support.forecasts import forecast
 from tests.support.nights import recorded_night
@@ -34,7 +34,7 @@ def test_age_is_counted_in_sessions_whose_bar_is_final():
 
 def test_the_usual_width_ignores_bars_before_a_long_hole_and_moves_by_rounding_alone():
     wild, calm = walk(1_000, volatility=0.05), walk(600)
-    calm = replace(calm, sessions=calm.sessions + 1_400)
+    calm = replace(calm, sessions=calm.sessions + 1_400 * A_DAY)
     both = {
         name: np.concatenate([getattr(wild, name), getattr(calm, name)])
         for name in ("sessions", *COLUMNS)

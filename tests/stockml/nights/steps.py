@@ -9,6 +9,7 @@ from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.evaluate import evaluate_night
 from stockml.nights.train import decide_mode, train_night
+from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
@@ -17,7 +18,9 @@ from tests.support.walks import SMALL, turning, walk
 
 ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
 ALONE, OWN = turning(903, turn=680), turning(903, turn=903)  # what is learned: not worth using; is
-SHORT = replace(walk(103), sessions=walk(103).sessions + 800)  # too few sessions to learn from
+SHORT = replace(
+    walk(103), sessions=walk(103).sessions + 800 * A_DAY
+)  # too few sessions to learn from
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from stockml.errors import BadPayload
 from stockml.prices.bars import COLUMNS, broken, checked, jumps, make_bars, without_set_aside
-from stockml.prices.calendar import sessions_for
+from stockml.prices.calendar import A_DAY, sessions_for
 from tests.support import strategies
 from tests.support.recordings import recorded
 from tests.support.strategies import NEW_YORK
@@ -91,7 +91,9 @@ def test_special_sessions_on_weekends_cost_their_own_bars_and_no_more():
 
     assert len(checked(ticker, bars_with(special), bombay)) == len(days) + 3
     assert [str(bar.session) for bar in broken(bars_with(special), bombay)] == special
-    sundays = np.arange(np.datetime64("2023-10-22"), np.datetime64("2023-12-20"), 7).astype(str)
+    sundays = np.arange(np.datetime64("2023-10-22"), np.datetime64("2023-12-20"), 7 * A_DAY).astype(
+        str
+    )
     for others in (["2023-11-14", "2024-01-26"], sundays):
         fault = f"expected sessions of XBOM, found {len(others)} .*{others[0]}"
         with pytest.raises(BadPayload, match=fault):

@@ -11,6 +11,7 @@ from stockml.models import vintage_store
 from stockml.models.trained_model import Decision, decide, load_model, save
 from stockml.models.tutorial_recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.models.vintage_store import SHIPPED
+from stockml.prices.calendar import A_DAY
 from stockml.settings import settings_for
 from stockml.training.train import facts_about, learning_sha256, train
 from tests.stockml.models.test_trained_model import usual
@@ -47,7 +48,7 @@ def test_keeping_writes_the_champion(champion):
 
 def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path):
     series, folder = walk(100), tmp_path / "models" / "ABC" / "tonight"
-    series = replace(series, sessions=series.sessions + 1_000)
+    series = replace(series, sessions=series.sessions + 1_000 * A_DAY)
     before = train(series, SMALL, RETRAIN, champion=None, folder=folder)
     own = tmp_path / "pretrained"
     own.mkdir()
